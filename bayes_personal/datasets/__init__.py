@@ -1,0 +1,78 @@
+"""Six small datasets of the literature, to learn with and to test against.
+
+Each is a CSV file of this folder; the facts about all of them (units, source, licence, reference)
+are in `index.toml`.
+"""
+
+import tomllib
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from bayes_personal.errors import InputError
+
+__all__ = ["datasets", "load_dataset"]
+
+_FOLDER = files(__name__)
+_FIELDS = ["name", "rows", "columns", "outcome", "units", "purpose", "source", "licence", "reference"]
+
+
+@cache
+def _index() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(_FOLDER.joinpath("index.toml").read_text(encoding="utf-8"))
+
+
+def datasets() -> pd.DataFrame:
+    """The datasets that come with the package, one row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: ``name``, ``rows`` (how many), ``columns`` (each with its unit in brackets),
+        ``outcome`` (the column a model usually explains), ``units`` (what one row is), ``purpose``,
+        ``source``, ``licence``, ``reference``.
+
+    Examples
+    --------
+    >>> datasets()["name"].tolist()
+    ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia']
+    """
+    table = pd.DataFrame([{"name": name, **facts} for name, facts in _index().items()], columns=_FIELDS)
+    return table.assign(columns=["; ".join(f"{c} [{unit}]" for c, unit in row.items()) for row in table["columns"]])
+
+
+def load_dataset(name: str) -> pd.DataFrame:
+    """Read one of the datasets that come with the package.
+
+    Parameters
+    ----------
+    name : str
+        One of the names in ``datasets()``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A fresh copy, without missing values; labels (subjects, counties, ...) are text.
+
+    Raises
+    ------
+    InputError
+        If no dataset has that name.
+
+    Examples
+    --------
+    >>> load_dataset("eight_schools").head(2)
+      school  effect  se
+    0      A      28  15
+    1      B       8  10
+    """
+    if name not in _index():
+        near = get_close_matches(name.lower(), _index(), n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"There is no dataset {name!r}; there are {', '.join(_index())}.{hint}")
+    labels = {c: str for c, unit in _index()[name]["columns"].items() if unit.startswith("label")}
+    with _FOLDER.joinpath(f"{name}.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=labels)

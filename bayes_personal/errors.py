@@ -1,0 +1,53 @@
+"""What goes wrong, in words: every error names what was got, what is needed, and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BayesPersonalError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class InputError(BayesPersonalError, ValueError):
+    """A value that the model cannot take: its column, how many rows, the first of them, and the remedy."""
+
+
+class InputTypeError(BayesPersonalError, TypeError):
+    """A column or argument of a type that the model cannot take."""
+
+
+class SpecificationError(BayesPersonalError, ValueError):
+    """A model, prior, family or hyperprior that contradicts itself."""
+
+
+class NotFittedError(BayesPersonalError, ValueError):
+    """Something that needs a posterior was given a model that has not been fitted."""
+
+
+class FileError(BayesPersonalError, ValueError):
+    """A saved posterior that is truncated, foreign, or of another version."""
+
+
+class VersionError(FileError):
+    """A saved posterior whose file format this version cannot read."""
+
+
+class InputWarning(UserWarning):
+    """The input is unusual; the result stays valid, with the caveat that the message names."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The sampler's own diagnostics say that the draws must not be trusted yet."""
+
+
+def first(labels: Iterable[object], limit: int = 3) -> str:
+    """The first few labels, spelled for a message."""
+    shown = [repr(getattr(label, "item", lambda label=label: label)()) for label in labels]
+    return ", ".join(shown[:limit]) + (", ..." if len(shown) > limit else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The names that exist, the nearest of them first."""
+    known = [str(k) for k in known]
+    near = get_close_matches(name, known, n=1)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(known)}."

@@ -1,0 +1,158 @@
+"""A hyperprior: one named distribution, in the data's own units or relative to them.
+
+``Hyperprior("HalfCauchy", beta=5)`` is in the units of whatever it describes. A default of this package is *relative*:
+its location and scale count in natural units of the parameter (for a coefficient of a Normal outcome: sd(y) / sd(x)),
+so that the model is the same whatever units the data come in.
+"""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.logprob.transforms import Transform
+
+from bayes_personal.errors import SpecificationError, did_you_mean
+
+# What each parameter of a distribution does when the unit of measurement changes.
+ROLES: dict[str, dict[str, str]] = {
+    "Normal": {"mu": "location", "sigma": "scale"},
+    "StudentT": {"nu": "shape", "mu": "location", "sigma": "scale"},
+    "Cauchy": {"alpha": "location", "beta": "scale"},
+    "Laplace": {"mu": "location", "b": "scale"},
+    "HalfNormal": {"sigma": "scale"},
+    "HalfStudentT": {"nu": "shape", "sigma": "scale"},
+    "HalfCauchy": {"beta": "scale"},
+    "Exponential": {"scale": "scale"},
+    "Gamma": {"alpha": "shape", "beta": "rate"},
+    "InverseGamma": {"alpha": "shape", "beta": "scale"},
+    "LogNormal": {"mu": "log-location", "sigma": "shape"},
+}
+LOCATED = frozenset({"Normal", "StudentT", "Cauchy", "Laplace"})
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class Hyperprior:
+    """One hyperprior.
+
+    Parameters
+    ----------
+    distribution
+        Name of a PyMC distribution, one of `ROLES`.
+    relative
+        Whether location and scale count in natural units of the parameter (the defaults of this package do) or in the
+        data's own units (the default for what a user writes).
+    **parameters
+        Parameters under PyMC's names; all of them, but for ``mu=0`` / ``alpha=0`` of a located distribution.
+
+    Raises
+    ------
+    SpecificationError
+        An unknown distribution or parameter, one that is missing, or one that is not positive where it must be.
+    """
+
+    distribution: str
+    parameters: tuple[tuple[str, float], ...]
+    relative: bool
+
+    def __init__(self, distribution: str, *, relative: bool = False, **parameters: float) -> None:
+        if distribution not in ROLES:
+            raise SpecificationError(f"Hyperprior({distribution!r}): no such distribution. "
+                                     f"{did_you_mean(str(distribution), ROLES)}")
+        roles = ROLES[distribution]
+        for name, role in roles.items():
+            if role == "location":
+                parameters.setdefault(name, 0.0)
+        if set(parameters) != set(roles):
+            raise SpecificationError(f"Hyperprior({distribution!r}) takes {', '.join(roles)}; "
+                                     f"got {', '.join(parameters) or 'none'}.")
+        for name, value in parameters.items():
+            if not np.isfinite(value) or (roles[name] in ("scale", "rate", "shape") and value <= 0):
+                raise SpecificationError(f"Hyperprior({distribution!r}): {name}={value!r} must be finite"
+                                         f"{'' if 'location' in roles[name] else ' and positive'}.")
+        object.__setattr__(self, "distribution", distribution)
+        object.__setattr__(self, "parameters", tuple((name, float(parameters[name])) for name in roles))
+        object.__setattr__(self, "relative", relative)
+
+    def __repr__(self) -> str:
+        inner = "".join(f", {name}={value:g}" for name, value in self.parameters)
+        return f"Hyperprior({self.distribution!r}{inner}{', relative=True' if self.relative else ''})"
+
+    @property
+    def positive(self) -> bool:
+        """Whether all its mass lies above zero, as the hyperprior of a scale must."""
+        return self.distribution not in LOCATED
+
+    def arguments(self, location: Any, unit: Any) -> dict[str, Any]:
+        """PyMC's arguments in the data's own units, where 1 natural unit around `location` is `unit`."""
+        # Arrays, not Python floats: PyTensor would keep those in float32 where they happen to fit.
+        location, unit = np.asarray(location, float), np.asarray(unit, float)
+        if not self.relative:
+            return {name: np.float64(value) for name, value in self.parameters}
+        change = {
+            "location": lambda value: location + value * unit,
+            "scale": lambda value: value * unit,
+            "rate": lambda value: value / unit,
+            "shape": lambda value: value,
+            "log-location": lambda value: value + np.log(unit),
+        }
+        roles = ROLES[self.distribution]
+        return {name: change[roles[name]](np.float64(value)) for name, value in self.parameters}
+
+    def declare(self, name: str, location: Any = 0.0, unit: Any = 1.0, dims: str | None = None) -> Any:
+        """Declare the variable in the open model; the sampler moves in natural units whatever the data's are."""
+        arguments = self.arguments(location, unit)
+        kind = getattr(pm, self.distribution)
+        if self.positive:
+            return kind(name, dims=dims, default_transform=Logarithm(unit), **arguments)
+        return kind(name, dims=dims, default_transform=Affine(location, unit), **arguments)
+
+    def words(self, location: str = "0", unit: str = "1") -> str:
+        """The hyperprior as a line of the story."""
+        def say(name: str, value: float) -> str:
+            role = ROLES[self.distribution][name]
+            if not self.relative or role == "shape" or unit == "1" and location == "0":
+                return f"{value:g}"
+            scaled = f"{value:g} {unit}" if unit != "1" else f"{value:g}"
+            if role == "location":
+                return location if value == 0 else f"{location} + {scaled}"
+            return f"{value:g} / ({unit})" if role == "rate" else scaled
+        return f"{self.distribution}({', '.join(say(name, value) for name, value in self.parameters)})"
+
+
+class Affine(Transform):
+    """The sampler sees (value - location) / unit."""
+
+    name = "standardised"
+
+    def __init__(self, location: Any, unit: Any) -> None:
+        self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return (value - self.location) / self.unit
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.location + self.unit * value
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        return pt.zeros_like(value) + np.log(self.unit)
+
+
+class Logarithm(Transform):
+    """The sampler sees log(value / unit)."""
+
+    name = "log"
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = np.asarray(unit, float)
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return pt.log(value / self.unit)
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.unit * pt.exp(value)
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        return value + np.log(self.unit)
