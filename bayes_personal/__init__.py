@@ -1,6 +1,12 @@
 """Bayesian models in which every sample has its own parameters: one prior per sharing assumption."""
 
 from bayes_personal.datasets import datasets, load_dataset
+from bayes_personal.families import Normal
 from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.inference.nuts import NUTS
+from bayes_personal.model import Model
+from bayes_personal.posterior import Posterior, fit
+from bayes_personal.priors import PartialPooling, Population
 
-__all__ = ["Hyperprior", "datasets", "load_dataset"]
+__all__ = ["NUTS", "Hyperprior", "Model", "Normal", "PartialPooling", "Population", "Posterior", "datasets", "fit",
+           "load_dataset"]

@@ -21,8 +21,8 @@ def least_squares(y: pd.Series, x: pd.Series) -> tuple[float, float, float]:
 
 
 def test_every_file_has_its_row_and_every_row_its_file():
-    stems = [f.name.removesuffix(".csv") for f in files("bayes_personal.datasets").iterdir() if f.name.endswith(".csv")]
-    assert sorted(stems) == sorted(FACTS.index)
+    found = [file.name for file in files("bayes_personal.datasets").iterdir() if file.name.endswith(".csv")]
+    assert sorted(found) == sorted(FACTS.index + ".csv")
 
 
 def test_every_fact_is_given():

@@ -5,14 +5,13 @@ are in `index.toml`.
 """
 
 import tomllib
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-from bayes_personal.errors import InputError
+from bayes_personal.errors import InputError, did_you_mean
 
 __all__ = ["datasets", "load_dataset"]
 
@@ -41,7 +40,8 @@ def datasets() -> pd.DataFrame:
     ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia']
     """
     table = pd.DataFrame([{"name": name, **facts} for name, facts in _index().items()], columns=_FIELDS)
-    return table.assign(columns=["; ".join(f"{c} [{unit}]" for c, unit in row.items()) for row in table["columns"]])
+    described = table["columns"].map(lambda units: "; ".join(f"{c} [{unit}]" for c, unit in units.items()))
+    return table.assign(columns=described)
 
 
 def load_dataset(name: str) -> pd.DataFrame:
@@ -70,9 +70,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     1      B       8  10
     """
     if name not in _index():
-        near = get_close_matches(name.lower(), _index(), n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no dataset {name!r}; there are {', '.join(_index())}.{hint}")
+        raise InputError(f"There is no dataset {name!r}. {did_you_mean(name.lower(), _index())}")
     labels = {c: str for c, unit in _index()[name]["columns"].items() if unit.startswith("label")}
     with _FOLDER.joinpath(f"{name}.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype=labels)

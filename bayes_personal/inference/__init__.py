@@ -1,0 +1,1 @@
+"""Ways to a posterior: one file a method."""
