@@ -1,10 +1,12 @@
 """Partial pooling: every group's intercept and slope are a draw from one population.
 
     y_i ~ Normal(x_i' (mu + d_g(i)), sigma)
-    d_g ~ MvNormal(0, diag(scale) R diag(scale)),   scale_k ~ HalfNormal(unit_k),   R_12 = 2 r - 1, r ~ Beta(2, 2)
+    d_g ~ MvNormal(0, diag(scale) R diag(scale)),   scale_k ~ HalfNormal(unit_k),
+    R_12 = 2 r - 1, r ~ Beta(2, 2)
     mu_k ~ Normal(location_k, 2.5 unit_k),          sigma ~ HalfNormal(sd)
 
-The predictors x are centred, so that the intercept is that of an average row. Beta(2, 2) is LKJ(2) for two coefficients.
+The predictors x are centred, so
+that the intercept is that of an average row. Beta(2, 2) is LKJ(2) for two coefficients.
 """
 
 import numpy as np
