@@ -56,8 +56,12 @@ class Coefficients:
 class Term(ABC):
     """One bound part of a prior: its features at any rows, its weights in the open model."""
 
-    name: str
     positions: np.ndarray
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What its variables are called after."""
 
     @abstractmethod
     def declare(self, coefficients: Coefficients) -> Any:

@@ -119,7 +119,7 @@ class GroupTerm(Term):
     positions: np.ndarray
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return self.prior.by
 
     def declare(self, coefficients: Coefficients) -> Any:
