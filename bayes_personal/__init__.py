@@ -6,7 +6,7 @@ from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.model import Model
 from bayes_personal.posterior import Posterior, fit
-from bayes_personal.priors import PartialPooling, Population
+from bayes_personal.priors import Conditional, GaussianProcess, LinearVarying, PartialPooling, Population
 
-__all__ = ["NUTS", "Hyperprior", "Model", "Normal", "PartialPooling", "Population", "Posterior", "datasets", "fit",
-           "load_dataset"]
+__all__ = ["NUTS", "Conditional", "GaussianProcess", "Hyperprior", "LinearVarying", "Model", "Normal", "PartialPooling",
+           "Population", "Posterior", "datasets", "fit", "load_dataset"]

@@ -5,31 +5,18 @@ its location and scale count in natural units of the parameter (for a coefficien
 so that the model is the same whatever units the data come in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
-from pymc.logprob.transforms import Transform
 
+from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.parameter import Parameter
 
-# What each parameter of a distribution does when the unit of measurement changes.
-ROLES: dict[str, dict[str, str]] = {
-    "Normal": {"mu": "location", "sigma": "scale"},
-    "StudentT": {"nu": "shape", "mu": "location", "sigma": "scale"},
-    "Cauchy": {"alpha": "location", "beta": "scale"},
-    "Laplace": {"mu": "location", "b": "scale"},
-    "HalfNormal": {"sigma": "scale"},
-    "HalfStudentT": {"nu": "shape", "sigma": "scale"},
-    "HalfCauchy": {"beta": "scale"},
-    "Exponential": {"scale": "scale"},
-    "Gamma": {"alpha": "shape", "beta": "rate"},
-    "InverseGamma": {"alpha": "shape", "beta": "scale"},
-    "LogNormal": {"mu": "log-location", "sigma": "shape"},
-}
-LOCATED = frozenset({"Normal", "StudentT", "Cauchy", "Laplace"})
+# What each parameter of a continuous distribution does when the unit of measurement changes.
+ROLES = {name: dict(kind.roles) for name, kind in DISTRIBUTIONS.items() if kind.support in ("real", "positive")}
 
 
 @final
@@ -83,7 +70,7 @@ class Hyperprior:
     @property
     def positive(self) -> bool:
         """Whether all its mass lies above zero, as the hyperprior of a scale must."""
-        return self.distribution not in LOCATED
+        return DISTRIBUTIONS[self.distribution].support == "positive"
 
     def arguments(self, location: Any, unit: Any) -> dict[str, Any]:
         """PyMC's arguments in the data's own units, where 1 natural unit around `location` is `unit`."""
@@ -101,13 +88,12 @@ class Hyperprior:
         roles = ROLES[self.distribution]
         return {name: change[roles[name]](np.float64(value)) for name, value in self.parameters}
 
-    def declare(self, name: str, location: Any = 0.0, unit: Any = 1.0, dims: str | None = None) -> Any:
-        """Declare the variable in the open model; the sampler moves in natural units whatever the data's are."""
-        arguments = self.arguments(location, unit)
-        kind = getattr(pm, self.distribution)
-        if self.positive:
-            return kind(name, dims=dims, default_transform=Logarithm(unit), **arguments)
-        return kind(name, dims=dims, default_transform=Affine(location, unit), **arguments)
+    def bind(self, name: str, location: Any = 0.0, unit: Any = 1.0,
+             coords: Mapping[str, tuple[str, ...]] | None = None) -> Parameter:
+        """The hyperparameter `name` of these data, one entry for each of `unit`."""
+        unit = np.asarray(unit, float)
+        location = np.broadcast_to(np.asarray(location, float), unit.shape)
+        return Parameter(name, self.distribution, self.arguments(location, unit), location, unit, coords or {})
 
     def words(self, location: str = "0", unit: str = "1") -> str:
         """The hyperprior as a line of the story."""
@@ -120,39 +106,3 @@ class Hyperprior:
                 return location if value == 0 else f"{location} + {scaled}"
             return f"{value:g} / ({unit})" if role == "rate" else scaled
         return f"{self.distribution}({', '.join(say(name, value) for name, value in self.parameters)})"
-
-
-class Affine(Transform):
-    """The sampler sees (value - location) / unit."""
-
-    name = "standardised"
-
-    def __init__(self, location: Any, unit: Any) -> None:
-        self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
-
-    def forward(self, value: Any, *inputs: Any) -> Any:
-        return (value - self.location) / self.unit
-
-    def backward(self, value: Any, *inputs: Any) -> Any:
-        return self.location + self.unit * value
-
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        return pt.zeros_like(value) + np.log(self.unit)
-
-
-class Logarithm(Transform):
-    """The sampler sees log(value / unit)."""
-
-    name = "log"
-
-    def __init__(self, unit: Any) -> None:
-        self.unit = np.asarray(unit, float)
-
-    def forward(self, value: Any, *inputs: Any) -> Any:
-        return pt.log(value / self.unit)
-
-    def backward(self, value: Any, *inputs: Any) -> Any:
-        return self.unit * pt.exp(value)
-
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        return value + np.log(self.unit)

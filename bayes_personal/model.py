@@ -1,19 +1,19 @@
-"""Model: a formula, a prior and a family make one generative PyMC model."""
+"""Model: a formula, a prior and a family make one generative model."""
 
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
-import pandas as pd
 import pymc as pm
-import pytensor.tensor as pt
 
+from bayes_personal.bound import Bound
 from bayes_personal.data import Design, outcome, table
 from bayes_personal.errors import InputTypeError
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperprior import Hyperprior
-from bayes_personal.priors.base import Coefficients, Prior, Term, population_mean
+from bayes_personal.priors.base import Coefficients, Prior
 from bayes_personal.priors.population import Population
+from bayes_personal.program import program
 
 
 @final
@@ -52,54 +52,29 @@ class Model:
                  f"mu[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the predictors' means")
         return "\n".join((self.formula, *("    " + line for line in story)))
 
-    def bind(self, frame: Any) -> "Bound":
+    def bind(self, frame: Any) -> Bound:
         """Check the data and learn from the rows what the model must remember of them."""
         rows = table(frame)
         design, x = Design.learn(self.formula, rows)
-        y = self.family.outcome(outcome(self.formula, rows), rows)
-        location, scale = self.family.location_scale(y, rows)
+        y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
+        location, unit = self.family.location_scale(y, known)
         intercept = np.array([name == "Intercept" for name in design.coefficients])
-        coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), scale / design.spread,
+        coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
-        return Bound(self, rows, design, x, y, scale, coefficients, self.prior.terms(rows, coefficients))
+        return Bound(self.family, self.mean, rows, design, x, y, known, unit,
+                     coefficients, self.prior.terms(rows, coefficients))
 
     def pymc(self, frame: Any) -> pm.Model:
         """The generative `pm.Model` of these data, in their own units."""
-        return self.bind(frame).pymc()
+        return program(self.bind(frame))
+
+    def graph(self, frame: Any) -> "Graph":
+        """The generative model of these data as a Mermaid diagram, drawn by notebooks."""
+        return Graph(pm.model_to_mermaid(self.pymc(frame)))
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Bound:
-    """A model with its data: every shape known, nothing sampled."""
+class Graph(str):
+    """A Mermaid diagram: its text, which notebooks draw."""
 
-    model: Model
-    frame: pd.DataFrame
-    design: Design
-    x: np.ndarray
-    y: np.ndarray
-    unit: float
-    coefficients: Coefficients
-    terms: tuple[Term, ...]
-
-    def pymc(self) -> pm.Model:
-        """The generative program: population mean, deviations term by term, likelihood."""
-        everywhere = np.arange(len(self.coefficients.names))
-        with pm.Model(coords={"unit": np.arange(len(self.y))}) as program:
-            mu = population_mean(self.model.mean, self.coefficients, everywhere)
-            eta = pt.dot(self.x, mu)
-            for term in self.terms:
-                deviation = term.spread(term.declare(self.coefficients), self.frame)
-                eta = eta + (deviation * self.x[:, term.positions]).sum(axis=1)
-            self.model.family.declare(eta, self.y, self.frame, self.unit)
-        return program
-
-    def theta(self, draws: Any, frame: pd.DataFrame) -> np.ndarray:
-        """theta at the rows of `frame`, in data units, (chain, draw, unit, coefficient)."""
-        mu = draws["mu"].transpose("chain", "draw", "shared").to_numpy()
-        theta = np.repeat(mu[:, :, None, :], len(frame), axis=2)
-        for term in self.terms:
-            effect = draws[f"{term.name}_effect"].to_numpy()
-            weights = np.moveaxis(effect, 2, 0)
-            theta[..., term.positions] += np.moveaxis(term.spread(weights, frame), 0, 2)
-        return theta
+    def _repr_markdown_(self) -> str:
+        return f"```mermaid\n{self}\n```"

@@ -10,8 +10,11 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
+from bayes_personal.bound import Bound
+from bayes_personal.inference.draws import flat
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.model import Bound, Model
+from bayes_personal.model import Model
+from bayes_personal.program import program
 
 
 @final
@@ -21,26 +24,27 @@ class Posterior:
 
     Attributes
     ----------
-    bound : model and data
+    model : what was assumed
+    bound : the model with its data
     tree : `xarray.DataTree` with ArviZ's groups
-    pymc : the `pm.Model` that was sampled
     """
 
+    model: Model
     bound: Bound
     tree: xr.DataTree
-    pymc: pm.Model
 
-    @property
-    def model(self) -> Model:
-        """The model."""
-        return self.bound.model
+    @cached_property
+    def pymc(self) -> pm.Model:
+        """The generative `pm.Model`, with the variables that the tree holds draws of."""
+        return program(self.bound)
 
     @cached_property
     def theta(self) -> xr.DataArray:
         """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient)."""
         draws = self.tree["posterior"].to_dataset()
+        theta = self.bound.theta(flat(self.tree), self.bound.features, len(self.bound.y))
         return xr.DataArray(
-            self.bound.theta(draws, self.bound.frame), dims=("chain", "draw", "unit", "coefficient"), name="theta",
+            theta.reshape(draws.sizes["chain"], -1, *theta.shape[1:]), dims=("chain", "draw", "unit", "coefficient"), name="theta",
             coords={"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(self.bound.frame)),
                     "coefficient": list(self.bound.coefficients.names)})
 
@@ -107,5 +111,4 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | None
         Before anything compiles: a column, a row or an assumption that does not fit.
     """
     bound = model.bind(data)
-    program = bound.pymc()
-    return Posterior(bound, (method or NUTS()).sample(program, seed, progress), program)
+    return Posterior(model, bound, (method or NUTS()).sample(bound, seed, progress))

@@ -1,10 +1,14 @@
 """What a family is: p(y_i | eta_i), eta_i = x_i' theta_i. A family never sees the context."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.parameter import Parameter
 
 
 class Family(ABC):
@@ -15,18 +19,64 @@ class Family(ABC):
     def columns(self) -> tuple[str, ...]:
         """The columns of the frame that it reads beside the outcome."""
 
+    @property
+    def gaussian(self) -> bool:
+        """Whether y_i given eta_i is ``Normal(eta_i, sigma known_i)``, so that Gaussian weights integrate out."""
+        return False
+
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         """The outcome as numbers, or an error that says why it cannot be one of this family."""
 
     @abstractmethod
-    def location_scale(self, outcome: np.ndarray, frame: pd.DataFrame) -> tuple[float, float]:
+    def known(self, frame: pd.DataFrame) -> np.ndarray:
+        """The known constant of each row, checked; ones where the family has none, (unit,)."""
+
+    @abstractmethod
+    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""
 
     @abstractmethod
-    def declare(self, eta: Any, outcome: np.ndarray, frame: pd.DataFrame, unit: float) -> None:
-        """Declare dispersion and the observed variable ``y``, dims "unit", in the open model."""
+    def parameters(self, unit: float) -> tuple[Parameter, ...]:
+        """Its own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""
+
+    @abstractmethod
+    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        """Name and arguments of the distribution of the outcome, under PyMC's names.
+
+        Parameters
+        ----------
+        eta
+            Linear predictor, any shape.
+        values
+            Of the family's hyperparameters by name, broadcasting against `eta`.
+        known
+            Known constants, broadcasting against `eta`.
+        xp
+            `numpy` or `pytensor.tensor`.
+        """
 
     @abstractmethod
     def story(self) -> tuple[str, ...]:
         """The family in words, a line a statement."""
+
+
+def log_density(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], known: Any) -> np.ndarray:
+    """log p(y | eta) without compiling anything."""
+    name, arguments = family.likelihood(eta, values, known, np)
+    return DISTRIBUTIONS[name].log_density(outcome, **arguments)
+
+
+def mean(family: Family, eta: Any, values: Mapping[str, Any], known: Any) -> np.ndarray:
+    """E[y | eta], in units of the outcome."""
+    name, arguments = family.likelihood(eta, values, known, np)
+    expectation = DISTRIBUTIONS[name].mean
+    assert expectation is not None
+    return expectation(**arguments)
+
+
+def draw(family: Family, eta: np.ndarray, values: Mapping[str, Any], known: Any,
+         rng: np.random.Generator) -> np.ndarray:
+    """One outcome for every entry of eta."""
+    name, arguments = family.likelihood(eta, values, known, np)
+    return np.asarray(DISTRIBUTIONS[name].draw(rng, np.shape(eta), **arguments), float)

@@ -1,16 +1,17 @@
 """Normal: measurements with an unknown or a known error."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
 from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
 
 
 @final
@@ -27,26 +28,38 @@ class Normal(Family):
     sd
         Column of known standard errors, in units of the outcome; by default one unknown sigma.
     sigma
-        Hyperprior of sigma, in units of the outcome; not used with `sd`.
+        Hyperprior of sigma, in units of the outcome; by default half-normal with the standard deviation of the
+        outcome as its scale. With `sd` there is no sigma.
 
     Raises
     ------
     SpecificationError
-        A sigma that can be negative.
+        A sigma that can be negative, or one beside `sd`.
     InputError
         An outcome that does not vary, or a standard error that is not positive.
     """
 
     sd: str | None = None
-    sigma: Hyperprior = field(default_factory=lambda: Hyperprior("HalfNormal", sigma=1.0, relative=True))
+    sigma: Hyperprior | None = None
 
     def __post_init__(self) -> None:
-        if not self.sigma.positive:
+        if self.sigma is not None and self.sd is not None:
+            raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
+                                     f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")
+        if self.sigma is not None and not self.sigma.positive:
             raise SpecificationError(f"Normal: sigma={self.sigma!r} can be negative; use HalfNormal or its like.")
 
     @property
     def columns(self) -> tuple[str, ...]:
         return () if self.sd is None else (self.sd,)
+
+    @property
+    def gaussian(self) -> bool:
+        return True
+
+    @property
+    def _sigma(self) -> Hyperprior:
+        return self.sigma or Hyperprior("HalfNormal", sigma=1.0, relative=True)
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         y = numbers(values, "outcome of a Normal family")
@@ -54,20 +67,25 @@ class Normal(Family):
             raise InputError(f"outcome: column {values.name!r} is {y[0]:g} in all {len(y)} rows: zero variance.")
         return y
 
-    def location_scale(self, outcome: np.ndarray, frame: pd.DataFrame) -> tuple[float, float]:
+    def known(self, frame: pd.DataFrame) -> np.ndarray:
+        if self.sd is None:
+            return np.ones(len(frame))
+        sd = numbers(column(frame, self.sd, "Normal(sd=...)"), "Normal(sd=...)")
+        if (sd <= 0).any():
+            raise InputError(f"Normal(sd={self.sd!r}): standard errors must be positive; {(sd <= 0).sum()} rows are "
+                             f"not ({first(frame.index[sd <= 0])}).")
+        return sd
+
+    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0
 
-    def declare(self, eta: Any, outcome: np.ndarray, frame: pd.DataFrame, unit: float) -> None:
-        if self.sd is None:
-            sigma = self.sigma.declare("sigma", 0.0, unit)
-        else:
-            sigma = numbers(column(frame, self.sd, "Normal(sd=...)"), "Normal(sd=...)")
-            if (sigma <= 0).any():
-                raise InputError(f"Normal(sd={self.sd!r}): standard errors must be positive; "
-                                 f"rows {first(frame.index[sigma <= 0])} are not.")
-        pm.Normal("y", eta, sigma, observed=outcome, dims="unit")
+    def parameters(self, unit: float) -> tuple[Parameter, ...]:
+        return () if self.sd is not None else (self._sigma.bind("sigma", 0.0, unit),)
+
+    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Normal", {"mu": eta, "sigma": known if self.sd is not None else values["sigma"]}
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:
             return (f"y_i ~ Normal(x_i' theta_i, {self.sd}_i)",)
-        return ("y_i ~ Normal(x_i' theta_i, sigma)", f"sigma ~ {self.sigma.words(unit='sd(y)')}")
+        return ("y_i ~ Normal(x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='sd(y)')}")

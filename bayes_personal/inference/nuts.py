@@ -3,16 +3,27 @@
 from dataclasses import dataclass
 from typing import final
 
+import nutpie
+import numpy as np
 import pymc as pm
 import xarray as xr
+from nutpie.compiled_pyfunc import from_pyfunc
 
+from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
+from bayes_personal.inference.collapsed import Collapsed, collapses
+from bayes_personal.inference.draws import tree
+from bayes_personal.program import program
 
 
 @final
 @dataclass(frozen=True)
 class NUTS:
-    """The no-U-turn sampler on the explicit model.
+    """The no-U-turn sampler.
+
+    Where the family is Normal and the mean's hyperprior is too, the weights are integrated out exactly: NUTS moves
+    over the hyperparameters alone, and the weights are drawn from their exact conditional afterwards. Otherwise, or
+    with ``collapse=False``, it moves over everything.
 
     Parameters
     ----------
@@ -20,8 +31,15 @@ class NUTS:
         Kept draws a chain, chains, and adaptation draws a chain.
     target_accept
         Acceptance that the step size adapts to; nearer to 1 where there are divergences.
+    collapse
+        Whether to integrate the weights out where that is exact.
     sampler
-        "nutpie", or "pymc" for PyMC's own.
+        "nutpie", or "pymc" for PyMC's own, which does not collapse.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 4 draws or 1 chain, an acceptance outside (0, 1), an unknown sampler.
 
     References
     ----------
@@ -32,6 +50,7 @@ class NUTS:
     chains: int = 4
     tune: int = 1000
     target_accept: float = 0.9
+    collapse: bool = True
     sampler: str = "nutpie"
 
     def __post_init__(self) -> None:
@@ -42,8 +61,29 @@ class NUTS:
         if self.sampler not in ("nutpie", "pymc"):
             raise SpecificationError(f"NUTS: sampler={self.sampler!r} must be 'nutpie' or 'pymc'.")
 
-    def sample(self, program: pm.Model, seed: int | None, progress: bool) -> xr.DataTree:
-        """Draw from the posterior of `program`."""
-        with program:
+    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        if self.collapse and self.sampler == "nutpie" and collapses(bound):
+            return self._collapsed(bound, seed, progress)
+        with program(bound):
             return pm.sample(draws=self.draws, tune=self.tune, chains=self.chains, target_accept=self.target_accept,
                              nuts_sampler=self.sampler, random_seed=seed, progressbar=progress, quiet=not progress)
+
+    def _collapsed(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+        density = Collapsed(bound)
+        hyper, weights = np.random.SeedSequence(seed).spawn(2)
+        rng, count = np.random.default_rng(weights), self.draws * self.chains
+        if density.size == 0:
+            values = density.draw_weights({}, count, rng)
+            return tree(bound, values, self.chains, inference_library="exact")
+        model = from_pyfunc(
+            density.size, lambda: density.log_density, lambda *seeds: lambda point: {"point": point},
+            [np.dtype("float64")], [(density.size,)], ["point"],
+            make_initial_point_fn=lambda seed: np.random.default_rng(seed).uniform(-1, 1, density.size))
+        found = nutpie.sample(model, draws=self.draws, tune=self.tune, chains=self.chains, save_warmup=False,
+                              seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
+                              target_accept=self.target_accept)
+        values = density.values(found["posterior"]["point"].to_numpy().reshape(count, density.size))
+        values |= density.draw_weights(values, count, rng)
+        statistics = found["sample_stats"].to_dataset()
+        return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)

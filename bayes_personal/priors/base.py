@@ -1,20 +1,24 @@
-"""What a sharing prior is: a random function of context, theta(c) = mu + sum of terms W' f(c), W Gaussian given phi.
+"""What a sharing prior is: a random function of context, theta(c) = m + sum of terms f(c)' W, W Gaussian given phi.
 
-A prior never sees the outcome. It reads its context columns (`terms`) and each term then answers two things: which
-weights it declares in the open model, and which features f(c) a row has.
+A prior never sees the outcome. It reads its context columns (`terms`) and each term then answers three things: which
+hyperparameters phi it has, how they scale and correlate its weights, and which features f(c) a row has.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
-import pymc as pm
-import pytensor.tensor as pt
+import scipy.sparse as sp
 
 from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
+
+RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
+                      "method", "shared"})
 
 
 @final
@@ -27,7 +31,7 @@ class Coefficients:
     names : (coefficient,)
     location : where each is expected, with the intercept taken at the predictors' means, (coefficient,)
     unit : natural unit of each, scale of the linear predictor / spread of the predictor, (coefficient,)
-    center : means of the predictors, (coefficient,)
+    center : means of the predictors, 0 for the intercept, (coefficient,)
     """
 
     names: tuple[str, ...]
@@ -44,36 +48,119 @@ class Coefficients:
                 raise SpecificationError(f"{owner}: no coefficient {name!r}. {did_you_mean(name, self.names)}")
         return np.array([k for k, name in enumerate(self.names) if name in on])
 
+    def centred(self, positions: np.ndarray) -> bool:
+        """Whether weights at `positions` refer to the intercept at the predictors' means."""
+        return "Intercept" in [self.names[k] for k in positions]
+
     def to_data_units(self, positions: np.ndarray) -> np.ndarray:
         """A with theta = W A: undoes the centring of the intercept, where the intercept is among `positions`."""
-        names = [self.names[k] for k in positions]
-        change = np.eye(len(names))
-        if "Intercept" in names:
-            change[:, names.index("Intercept")] -= self.center[positions]
+        change = np.eye(len(positions))
+        if self.centred(positions):
+            change[:, [self.names[k] for k in positions].index("Intercept")] -= self.center[positions]
         return change
+
+    def predictors(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """What weights at `positions` multiply: the predictors, centred where the intercept is among them."""
+        return x[:, positions] - self.center[positions] * self.centred(positions)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Features:
+    """f(c) of some rows.
+
+    Attributes
+    ----------
+    matrix
+        (unit, feature): dense, or sparse with a single 1 a row. The term's own features come first; behind them
+        stand features that training never saw, whose weights have their prior as posterior.
+    status
+        Column by column, what is known of each row's label: "known", "new", "empty" (a declared category without
+        training rows) or "unknown" (missing).
+    """
+
+    matrix: Any
+    status: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def times(self, weights: Any, xp: Any) -> Any:
+        """f(c)' W for weights (..., feature, varying), (..., unit, varying)."""
+        if sp.issparse(self.matrix):
+            return weights[..., self.matrix.indices, :]
+        return xp.matmul(self.matrix, weights)
 
 
 class Term(ABC):
-    """One bound part of a prior: its features at any rows, its weights in the open model."""
+    """One bound part of a prior.
+
+    Given its hyperparameters the weights are ``W[f] = scale[f] * (root @ z[f])``, ``z ~ Normal(0, 1)``.
+    """
 
     positions: np.ndarray
+    coefficients: Coefficients
 
     @property
     @abstractmethod
     def name(self) -> str:
         """What its variables are called after."""
 
+    @property
+    def varying(self) -> dict[str, tuple[str, ...]]:
+        """The coefficients that vary, as labels of a dimension."""
+        return {f"{self.name}_coefficient": tuple(self.coefficients.names[k] for k in self.positions)}
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Natural units of the coefficients that vary, (varying,)."""
+        return self.coefficients.unit[self.positions]
+
+    @property
     @abstractmethod
-    def declare(self, coefficients: Coefficients) -> Any:
-        """Declare hyperparameters and weights in the open model; the weights in data units, (feature, varying)."""
+    def features(self) -> dict[str, tuple[str, ...]]:
+        """The features seen in training, as labels of a dimension."""
+
+    @property
+    def replaces_mean(self) -> bool:
+        """Whether the weights carry the whole coefficient, so that nothing is shared through the mean."""
+        return False
 
     @abstractmethod
-    def spread(self, weights: Any, frame: pd.DataFrame) -> Any:
-        """W' f(c) at the rows of `frame`, (unit, varying)."""
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Its hyperparameters."""
+
+    @abstractmethod
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        """How hyperparameter values scale and correlate the weights.
+
+        Parameters
+        ----------
+        values
+            Of the hyperparameters by name, each with any leading batch axes.
+        xp
+            `numpy` or `pytensor.tensor`. Only analytic operations: gradients take a complex step through it.
+
+        Returns
+        -------
+        scale : (..., feature or 1, varying), in units of outcome / predictor
+        root : (..., varying, varying), Cholesky factor of the correlation between coefficients; None if independent
+        """
+
+    @abstractmethod
+    def at(self, frame: pd.DataFrame) -> Features:
+        """Features of any rows, read as the training rows were."""
+
+    @abstractmethod
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        """By context column, which rows lie outside the training range."""
+
+
+def weights(term: Term, values: Mapping[str, Any], z: Any, xp: Any) -> Any:
+    """The weights of a term at whitened draws z (..., feature, varying), at the predictors' means."""
+    scale, root = term.scales(values, xp)
+    return (z if root is None else xp.matmul(z, root.mT)) * scale
 
 
 class Prior(ABC):
-    """p(theta_1..theta_N | c, phi). Priors add: ``PartialPooling("site") + Conditional("arm", on=["dose"])``."""
+    """p(theta_1..theta_N | c, phi). Priors add: ``PartialPooling("site") + GaussianProcess("age", on=["dose"])``."""
 
     @property
     @abstractmethod
@@ -104,6 +191,9 @@ class Sum(Prior):
 
     summands: tuple[Prior, ...]
 
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.summands))
+
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for prior in self.summands for name in prior.columns))
@@ -120,13 +210,24 @@ class Sum(Prior):
         return tuple(line for prior in self.summands for line in prior.story())
 
 
-def population_mean(mean: Hyperprior, coefficients: Coefficients, positions: np.ndarray) -> Any:
-    """mu of the coefficients at `positions`, in data units; its hyperprior holds at the predictors' means."""
-    names = [coefficients.names[k] for k in positions]
-    pm.modelcontext(None).add_coord("shared", names)
-    location, unit = coefficients.location[positions], coefficients.unit[positions]
-    change = coefficients.to_data_units(positions)
-    if np.array_equal(change, np.eye(len(names))):
-        return mean.declare("mu", location, unit, dims="shared")
-    centered = mean.declare("mu_centered", location, unit, dims="shared")
-    return pm.Deterministic("mu", pt.dot(centered, change), dims="shared")
+def variable(name: str) -> str:
+    """A column's name as a name of variables: a slash would be read as a path in a saved file."""
+    return name.replace("/", "|")
+
+
+def dimension(name: str) -> str:
+    """A column's name as a name of a dimension: some names mean something else to ArviZ."""
+    return f"{variable(name)}_level" if name in RESERVED else variable(name)
+
+
+def as_names(on: Any) -> tuple[str, ...] | None:
+    """What the user gave as names of coefficients: one, several, or None for all."""
+    return on if on is None else (on,) if isinstance(on, str) else tuple(on)
+
+
+def must_be_positive(owner: str, **hyperpriors: Hyperprior) -> None:
+    """Refuse a hyperprior of a scale that puts mass below zero."""
+    for name, hyperprior in hyperpriors.items():
+        if not hyperprior.positive:
+            raise SpecificationError(f"{owner}: {name}={hyperprior!r} can be negative; "
+                                     "use a distribution on the positive numbers, such as HalfNormal.")

@@ -1,16 +1,26 @@
 """PartialPooling: groups are exchangeable draws from one population."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
-import pymc as pm
-import pytensor.tensor as pt
 
-from bayes_personal.errors import InputError, SpecificationError, did_you_mean, first
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import Hyperprior
-from bayes_personal.priors.base import Coefficients, Prior, Term
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import (
+    Coefficients,
+    Features,
+    Prior,
+    Term,
+    as_names,
+    dimension,
+    must_be_positive,
+    variable,
+)
+from bayes_personal.priors.levels import Levels
 
 
 @final
@@ -55,11 +65,8 @@ class PartialPooling(Prior):
     concentration: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.on is not None:
-            object.__setattr__(self, "on", tuple(self.on))
-        if not self.scale.positive:
-            raise SpecificationError(f"PartialPooling({self.by!r}): scale={self.scale!r} can be negative; "
-                                     "use a distribution on the positive numbers, such as HalfNormal.")
+        object.__setattr__(self, "on", as_names(self.on))
+        must_be_positive(f"PartialPooling({self.by!r})", scale=self.scale)
         if not self.concentration > 0:
             raise SpecificationError(f"PartialPooling({self.by!r}): concentration={self.concentration!r} "
                                      "must be positive.")
@@ -69,73 +76,70 @@ class PartialPooling(Prior):
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        if self.by not in frame.columns:
-            raise InputError(f"{self!r}: the frame has no column {self.by!r}. {did_you_mean(self.by, frame.columns)}")
-        labels = frame[self.by]
-        missing = labels.isna().to_numpy()
-        if missing.any():
-            raise InputError(f"PartialPooling({self.by!r}): {missing.sum()} of {len(labels)} group labels are missing "
-                             f"({first(labels.index[missing])}). Label or drop these rows.")
-        levels = pd.Index(sorted(labels.unique(), key=str))
-        if len(levels) < 2:
-            raise InputError(f"PartialPooling({self.by!r}): a single group ({first(levels)}), so that the spread "
-                             "between groups is not identified. Use Population().")
-        return (GroupTerm(self, levels, coefficients.select(self.on, repr(self))),)
+        owner = f"PartialPooling({self.by!r})"
+        return (ExchangeableTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
+                                 coefficients),)
 
     def story(self) -> tuple[str, ...]:
-        who = f"{self.by}_scale"
+        who, scale = self.by, f"{self.by}_scale"
         return (
-            f"theta_i = mu + {self.by}_effect[{self.by}_i]" + (f" on {', '.join(self.on)}" if self.on else ""),
-            f"{self.by}_effect[g] ~ MvNormal(0, diag({who}) R diag({who})), the intercept at the predictors' means",
-            f"{who}[k] ~ {self.scale.words(unit='unit[k]')}",
+            f"theta_i = mu + {who}_effect[{who}_i]" + (f" on {', '.join(self.on)}" if self.on else ""),
+            f"{who}_effect[g] ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
+            f"{scale}[k] ~ {self.scale.words(unit='unit[k]')}",
             f"R ~ LKJ({self.concentration:g})",
         )
 
 
-def correlation_root(name: str, size: int, concentration: float) -> Any:
-    """Cholesky factor of R ~ LKJ(concentration), from its independent Beta-distributed partial correlations.
-
-    PyMC's LKJCorr hands the model the factor in place of the matrix once it is transformed.
-    """
-    rows, columns = np.tril_indices(size, -1)
-    shape = concentration + (size - 2 - columns) / 2
-    partial = 2 * pm.Beta(f"{name}_partial", shape, shape, shape=len(rows)) - 1
-    root, rest = pt.zeros((size, size)), [pt.constant(np.float64(1.0))] * size
-    for entry, (i, j) in enumerate(zip(rows, columns, strict=True)):
-        root = root[i, j].set(partial[entry] * pt.sqrt(rest[i]))
-        rest[i] = rest[i] * (1 - partial[entry] ** 2)
-    for i in range(size):
-        root = root[i, i].set(pt.sqrt(rest[i]))
-    return root
-
-
 @final
 @dataclass(frozen=True, eq=False)
-class GroupTerm(Term):
+class ExchangeableTerm(Term):
     """The effects of the training groups."""
 
     prior: PartialPooling
-    levels: pd.Index
+    levels: Levels
     positions: np.ndarray
+    coefficients: Coefficients
 
     @property
     def name(self) -> str:
-        return self.prior.by
+        return variable(self.prior.by)
 
-    def declare(self, coefficients: Coefficients) -> Any:
-        name, varying, q = self.name, f"{self.name}_coefficient", len(self.positions)
-        model = pm.modelcontext(None)
-        model.add_coord(name, [str(level) for level in self.levels])
-        model.add_coord(varying, [coefficients.names[k] for k in self.positions])
-        model.add_coord(f"{varying}_other", [coefficients.names[k] for k in self.positions])
-        scale = self.prior.scale.declare(f"{name}_scale", 0.0, coefficients.unit[self.positions], dims=varying)
-        z = pm.Normal(f"{name}_z", dims=(name, varying))
-        if q > 1:
-            root = correlation_root(name, q, self.prior.concentration)
-            pm.Deterministic(f"{name}_correlation", pt.dot(root, root.T), dims=(varying, f"{varying}_other"))
-            z = pt.dot(z, root.T)
-        change = coefficients.to_data_units(self.positions)
-        return pm.Deterministic(f"{name}_effect", pt.dot(z * scale, change), dims=(name, varying))
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return {dimension(self.prior.by): self.levels.text}
 
-    def spread(self, weights: Any, frame: pd.DataFrame) -> Any:
-        return weights[self.levels.get_indexer(frame[self.name])]
+    def parameters(self) -> tuple[Parameter, ...]:
+        scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
+        size = len(self.positions)
+        if size == 1:
+            return (scale,)
+        # R ~ LKJ(concentration) through its partial correlations, which are independent (C-vine), here on (0, 1).
+        names = self.varying[f"{self.name}_coefficient"]
+        pairs = tuple(f"{names[i]} ~ {names[j]}" for i in range(size) for j in range(i))
+        column = np.array([j for i in range(size) for j in range(i)])
+        shape = self.prior.concentration + (size - 2 - column) / 2
+        return (scale, Parameter(f"{self.name}_partial", "Beta", {"alpha": shape, "beta": shape},
+                                 np.zeros(len(column)), np.ones(len(column)), {f"{self.name}_pair": pairs}))
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        scale = values[f"{self.name}_scale"][..., None, :]
+        size = len(self.positions)
+        if size == 1:
+            return scale, None
+        partial = 2 * values[f"{self.name}_partial"] - 1
+        one = 1 + 0 * partial[..., 0]
+        rows, entry = [], 0
+        for i in range(size):
+            row, rest = [], one
+            for _ in range(i):
+                row.append(partial[..., entry] * xp.sqrt(rest))
+                rest = rest * (1 - partial[..., entry] ** 2)
+                entry += 1
+            rows.append(xp.stack([*row, xp.sqrt(rest), *[0 * one] * (size - 1 - i)], axis=-1))
+        return scale, xp.stack(rows, axis=-2)
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return self.levels.at(frame)
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return {}

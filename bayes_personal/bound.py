@@ -1,0 +1,126 @@
+"""A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data import Design
+from bayes_personal.families.base import Family
+from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Term, weights
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A model with its data: every shape known, nothing sampled.
+
+    `values` below are arrays by the name of a variable, each with any leading batch axes: hyperparameters, the mean
+    at the predictors' means, and the whitened weights ``<term>_z``.
+    """
+
+    family: Family
+    mean_prior: Hyperprior
+    frame: pd.DataFrame
+    design: Design
+    x: np.ndarray
+    y: np.ndarray
+    known: np.ndarray
+    unit: float
+    coefficients: Coefficients
+    terms: tuple[Term, ...]
+
+    @cached_property
+    def features(self) -> tuple[Features, ...]:
+        """f(c) of the training rows, term by term."""
+        return tuple(term.at(self.frame) for term in self.terms)
+
+    @cached_property
+    def everywhere(self) -> np.ndarray:
+        """Positions of all coefficients."""
+        return np.arange(len(self.coefficients.names))
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """Positions of the coefficients that have a common mean."""
+        replaced = [k for term in self.terms if term.replaces_mean for k in term.positions]
+        return np.setdiff1d(self.everywhere, replaced)
+
+    @cached_property
+    def mean(self) -> Parameter | None:
+        """The population mean with the intercept at the predictors' means; None where nothing has a common mean."""
+        k, all_of = self.shared, self.coefficients
+        if not len(k):
+            return None
+        plain = len(k) == len(self.everywhere) and not all_of.center.any()
+        return self.mean_prior.bind("mu" if plain else "mu_centered", all_of.location[k], all_of.unit[k],
+                                    {"coefficient" if plain else "shared": tuple(all_of.names[j] for j in k)})
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All hyperparameters but the mean."""
+        return (*(each for term in self.terms for each in term.parameters()),
+                *self.family.parameters(self.unit))
+
+    @cached_property
+    def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Labelled dimensions of every variable, by its name."""
+        result = {each.name: dict(each.coords) for each in (*([self.mean] if self.mean else []), *self.parameters)}
+        if self.mean:
+            result["mu"] = {"coefficient": self.coefficients.names}
+        for term in self.terms:
+            ((name, labels),) = term.varying.items()
+            result[f"{term.name}_z"] = result[f"{term.name}_effect"] = term.features | term.varying
+            result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
+        return result
+
+    def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:
+        """What all rows have in common, the intercept at the predictors' means, (..., coefficient)."""
+        fixed = np.where(np.isin(self.everywhere, self.shared), 0.0, self.coefficients.location)
+        if self.mean is None:
+            return fixed
+        return fixed + xp.matmul(values[self.mean.name], np.eye(len(fixed))[self.shared])
+
+    def eta(self, values: Mapping[str, Any], xp: Any) -> Any:
+        """x_i' theta_i of the training rows, (..., unit)."""
+        centred = self.coefficients.predictors(self.x, self.everywhere)
+        eta = xp.matmul(self.centred_mean(values, xp), centred.T)
+        for term, features in zip(self.terms, self.features, strict=True):
+            deviation = features.times(weights(term, values, values[f"{term.name}_z"], xp), xp)
+            eta = eta + (deviation * self.coefficients.predictors(self.x, term.positions)).sum(axis=-1)
+        return eta
+
+    def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        """What follows from the variables: the mean and the effects in data units, correlations."""
+        result = {}
+        if self.mean is not None and self.mean.name != "mu":
+            result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
+        for term in self.terms:
+            effect = weights(term, values, values[f"{term.name}_z"], xp)
+            result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
+            root = term.scales(values, xp)[1]
+            if root is not None:
+                result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
+        return result
+
+    def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int) -> np.ndarray:
+        """theta in data units at rows where the terms have these features, (..., unit, coefficient).
+
+        `values` hold ``mu`` and every ``<term>_effect``, in data units.
+        """
+        if self.mean is None:
+            mean = self.coefficients.location @ self.coefficients.to_data_units(self.everywhere)
+        else:
+            mean = values["mu"]
+        deviations = [(term.positions, one.times(values[f"{term.name}_effect"], np))
+                      for term, one in zip(self.terms, features, strict=True)]
+        shape = deviations[0][1].shape[:-1] if deviations else (*mean.shape[:-1], rows)
+        theta = np.broadcast_to(mean[..., None, :], (*shape, mean.shape[-1])).copy()
+        for positions, deviation in deviations:
+            theta[..., positions] += deviation
+        return theta

@@ -1,0 +1,141 @@
+"""Distributions in NumPy under PyMC's names: log density, draws, and what their parameters mean.
+
+The collapsed engine, simulation and LOO evaluate densities without compiling anything. Densities of continuous
+distributions use analytic operations only, so that a complex step through them gives their exact derivative.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+Role = Literal["location", "scale", "rate", "shape", "log-location", "known"]
+Support = Literal["real", "positive", "unit interval", "count"]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One distribution.
+
+    Attributes
+    ----------
+    roles : what each parameter does when the unit of measurement changes
+    support : where its values lie
+    log_density : (value, **parameters) -> array
+    draw : (generator, shape, **parameters) -> array
+    mean : (**parameters) -> array; only likelihoods have one
+    """
+
+    roles: Mapping[str, Role]
+    support: Support
+    log_density: Callable[..., Any]
+    draw: Callable[..., Any]
+    mean: Callable[..., Any] | None = field(default=None)
+
+
+def _student_t(x: Any, nu: Any, mu: Any, sigma: Any) -> Any:
+    z = (x - mu) / sigma
+    constant = special.loggamma((nu + 1) / 2) - special.loggamma(nu / 2) - 0.5 * np.log(np.pi * nu)
+    return constant - np.log(sigma) - (nu + 1) / 2 * np.log1p(z * z / nu)
+
+
+def _normal(x: Any, mu: Any, sigma: Any) -> Any:
+    z = (x - mu) / sigma
+    return -0.5 * z * z - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+
+
+def _laplace(x: Any, mu: Any, b: Any) -> Any:
+    z = (x - mu) / b
+    return -np.sqrt(z * z) - np.log(2 * b)
+
+
+def _gamma(x: Any, alpha: Any, beta: Any) -> Any:
+    return alpha * np.log(beta) - special.loggamma(alpha) + (alpha - 1) * np.log(x) - beta * x
+
+
+def _inverse_gamma(x: Any, alpha: Any, beta: Any) -> Any:
+    return alpha * np.log(beta) - special.loggamma(alpha) - (alpha + 1) * np.log(x) - beta / x
+
+
+def _beta(x: Any, alpha: Any, beta: Any) -> Any:
+    return (alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - special.betaln(alpha, beta)
+
+
+def _bernoulli(y: Any, logit_p: Any) -> Any:
+    return y * logit_p - np.logaddexp(0, logit_p)
+
+
+def _binomial(y: Any, n: Any, logit_p: Any) -> Any:
+    choose = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
+    return choose + y * logit_p - n * np.logaddexp(0, logit_p)
+
+
+def _poisson(y: Any, mu: Any) -> Any:
+    return special.xlogy(y, mu) - mu - special.gammaln(y + 1)
+
+
+def _negative_binomial(y: Any, mu: Any, alpha: Any) -> Any:
+    constant = special.gammaln(y + alpha) - special.gammaln(alpha) - special.gammaln(y + 1)
+    return constant - alpha * np.log1p(mu / alpha) + special.xlogy(y, mu / (mu + alpha))
+
+
+def _capped(mu: Any) -> Any:
+    """Rates that NumPy can draw counts from: above 1e15 it refuses."""
+    return np.minimum(mu, 1e15)
+
+
+DISTRIBUTIONS: dict[str, Distribution] = {
+    "Normal": Distribution(
+        {"mu": "location", "sigma": "scale"}, "real", _normal,
+        lambda rng, shape, mu, sigma: rng.normal(mu, sigma, shape), lambda mu, sigma: mu + 0 * sigma),
+    "StudentT": Distribution(
+        {"nu": "shape", "mu": "location", "sigma": "scale"}, "real", _student_t,
+        lambda rng, shape, nu, mu, sigma: mu + sigma * rng.standard_t(nu, shape),
+        lambda nu, mu, sigma: mu + 0 * sigma),
+    "Cauchy": Distribution(
+        {"alpha": "location", "beta": "scale"}, "real", lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
+        lambda rng, shape, alpha, beta: alpha + beta * rng.standard_cauchy(shape)),
+    "Laplace": Distribution(
+        {"mu": "location", "b": "scale"}, "real", _laplace, lambda rng, shape, mu, b: rng.laplace(mu, b, shape)),
+    "HalfNormal": Distribution(
+        {"sigma": "scale"}, "positive", lambda x, sigma: np.log(2) + _normal(x, 0.0, sigma),
+        lambda rng, shape, sigma: np.abs(rng.normal(0.0, sigma, shape))),
+    "HalfStudentT": Distribution(
+        {"nu": "shape", "sigma": "scale"}, "positive",
+        lambda x, nu, sigma: np.log(2) + _student_t(x, nu, 0.0, sigma),
+        lambda rng, shape, nu, sigma: np.abs(sigma * rng.standard_t(nu, shape))),
+    "HalfCauchy": Distribution(
+        {"beta": "scale"}, "positive", lambda x, beta: np.log(2) + _student_t(x, 1.0, 0.0, beta),
+        lambda rng, shape, beta: np.abs(beta * rng.standard_cauchy(shape))),
+    "Exponential": Distribution(
+        {"scale": "scale"}, "positive", lambda x, scale: -x / scale - np.log(scale),
+        lambda rng, shape, scale: rng.exponential(scale, shape)),
+    "Gamma": Distribution(
+        {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
+        lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape)),
+    "InverseGamma": Distribution(
+        {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
+        lambda rng, shape, alpha, beta: beta / rng.gamma(alpha, 1.0, shape)),
+    "LogNormal": Distribution(
+        {"mu": "log-location", "sigma": "shape"}, "positive",
+        lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x),
+        lambda rng, shape, mu, sigma: rng.lognormal(mu, sigma, shape)),
+    "Beta": Distribution(
+        {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
+        lambda rng, shape, alpha, beta: rng.beta(alpha, beta, shape)),
+    "Bernoulli": Distribution(
+        {"logit_p": "location"}, "count", _bernoulli,
+        lambda rng, shape, logit_p: rng.binomial(1, special.expit(logit_p), shape), special.expit),
+    "Binomial": Distribution(
+        {"n": "known", "logit_p": "location"}, "count", _binomial,
+        lambda rng, shape, n, logit_p: rng.binomial(np.asarray(n, int), special.expit(logit_p), shape),
+        lambda n, logit_p: n * special.expit(logit_p)),
+    "Poisson": Distribution(
+        {"mu": "location"}, "count", _poisson, lambda rng, shape, mu: rng.poisson(_capped(mu), shape), lambda mu: mu),
+    "NegativeBinomial": Distribution(
+        {"mu": "location", "alpha": "shape"}, "count", _negative_binomial,
+        lambda rng, shape, mu, alpha: rng.poisson(_capped(mu * rng.gamma(alpha, 1 / alpha, shape))),
+        lambda mu, alpha: mu + 0 * alpha),
+}

@@ -1,0 +1,104 @@
+"""Conditional: separate parameters for each group, nothing shared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, variable
+from bayes_personal.priors.levels import Levels
+
+
+@final
+@dataclass(frozen=True)
+class Conditional(Prior):
+    """Each group has its own parameters; nothing is learned of one group from another.
+
+    Generative story: ``theta_g[k] ~ Normal(location[k], width unit[k])``, independently: the prior that the
+    population mean mu has elsewhere, once a group. Where the intercept varies, it is that at the predictors' means.
+
+    Right when groups are homogeneous and large. Fails when groups are small: their estimates are noise.
+
+    Parameters
+    ----------
+    by
+        Column of group labels.
+    on
+        Coefficients that differ between groups; all by default.
+    width
+        Standard deviation of the prior of every group's coefficients, in natural units.
+
+    Raises
+    ------
+    SpecificationError
+        A width that is not positive, an unknown coefficient.
+    InputError
+        A missing group label, or a single group.
+
+    References
+    ----------
+    Gelman and Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models, chapter 12,
+    doi:10.1017/CBO9780511790942: "no pooling".
+    """
+
+    by: str
+    on: tuple[str, ...] | None = None
+    width: float = field(default=2.5)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "on", as_names(self.on))
+        Hyperprior("HalfNormal", sigma=self.width)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.by,)
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+        owner = f"Conditional({self.by!r})"
+        return (SeparateTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
+                         coefficients),)
+
+    def story(self) -> tuple[str, ...]:
+        where = f"[{', '.join(self.on)}]" if self.on else "[k]"
+        return (f"theta_i{where} = theta_{self.by}[{self.by}_i]",
+                f"theta_{self.by}[g, k] ~ Normal(location[k], {self.width:g} unit[k]), "
+                "the intercept at the predictors' means")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SeparateTerm(Term):
+    """What each training group has of its own."""
+
+    prior: Conditional
+    levels: Levels
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return variable(self.prior.by)
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return {dimension(self.prior.by): self.levels.text}
+
+    @property
+    def replaces_mean(self) -> bool:
+        return True
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return ()
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        return self.prior.width * self.unit[None, :], None
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return self.levels.at(frame)
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return {}

@@ -1,0 +1,242 @@
+"""GaussianProcess: coefficients are smooth functions of context."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+from bayes_personal import context
+from bayes_personal.context import Context
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
+
+Kernel = Literal["matern52", "matern32", "squared_exponential"]
+
+# Riutort-Mayol et al. (2023), section 4: the box is at least a1 times the largest length-scale wide, in half-ranges of
+# the context, and m is a2 times that factor over the smallest.
+RULES: dict[str, tuple[float, float]] = {
+    "squared_exponential": (3.2, 1.75), "matern52": (4.1, 2.65), "matern32": (4.5, 3.42)}
+SMOOTHNESS = {"matern52": 2.5, "matern32": 1.5}
+
+# In half-ranges of the context: the shortest length-scale that one context is given a basis for, the one up to which
+# the rules keep the box from being felt, and the one beyond which the default hyperprior leaves 1 %.
+SHORTEST, UNFELT, LONGEST = 0.15, 0.6, 4.0
+# What is affordable of basis functions and box, by number of contexts.
+BASIS_SIZE = {1: 60, 2: 16, 3: 8}
+BOX = {1: np.inf, 2: 1.5, 3: 1.5}
+
+
+@final
+@dataclass(frozen=True, init=False)
+class GaussianProcess(Prior):
+    """Coefficients are smooth functions of context.
+
+    Generative story: ``theta_k(.) = mu_k + f_k(.)``, ``f_k ~ GP(0, scale_k^2 kernel(lengthscale_k))``, one
+    length-scale for each coefficient and context, which switches an irrelevant context off by growing long. The
+    process is represented by the Hilbert-space basis
+    ``f_k(c) = scale_k sum_j sqrt(S_kj) phi_j(c) w_jk``, ``w_jk ~ Normal(0, 1)``: cosines with zero slope at the edge of
+    a box around the training contexts, S the kernel's spectral density at their frequencies. The constant cosine is
+    left out, for it is mu's, and S is normalised so that ``scale_k`` is the standard deviation of f_k over the
+    training rows, whatever the length-scale. Box and number of cosines follow the published rules; these bound the
+    first image reflected at the edge, which is as large for zero slope as for zero value. Zero slope lets a function
+    be flat in a context that does not matter. Where the intercept varies, it is that at the predictors' means.
+
+    Right when coefficients change smoothly. Fails at jumps, where it rings, and with many contexts. Outside the
+    training contexts it levels off towards the edge of the box and is mirrored beyond it: do not extrapolate with it.
+
+    Parameters
+    ----------
+    *contexts
+        One to three columns of numbers, booleans or dates. With two or three the basis is coarser: for the default
+        kernel it represents length-scales above 0.25 and 0.5 half-ranges of the context, and the box is narrower than
+        the rules ask for length-scales above 0.37.
+    kernel
+        "matern52", "matern32" or "squared_exponential".
+    on
+        Coefficients that vary; all by default.
+    scale
+        Hyperprior of the standard deviation of each coefficient's function, in units of outcome / predictor.
+    lengthscale
+        Hyperprior of the length-scales, in the context's own units; by default an inverse gamma with 1 % of its mass
+        below what the basis represents and 1 % above four half-ranges of the context.
+
+    Raises
+    ------
+    SpecificationError
+        No context or more than three, an unknown kernel or coefficient, a hyperprior that can be negative.
+    InputError, InputTypeError
+        A context that is categorical, missing, infinite, or the same in all rows.
+
+    References
+    ----------
+    Gelfand, Kim, Sirmans and Banerjee (2003), doi:10.1198/016214503000170. Riutort-Mayol, Bürkner, Andersen, Solin
+    and Vehtari (2023), doi:10.1007/s11222-022-10167-2. Fan and Zhang (1999), doi:10.1214/aos/1017939139, on why each
+    coefficient needs its own length-scale.
+    """
+
+    contexts: tuple[str, ...]
+    kernel: Kernel
+    on: tuple[str, ...] | None
+    scale: Hyperprior
+    lengthscale: Hyperprior | None
+
+    def __init__(self, *contexts: str, kernel: Kernel = "matern52", on: tuple[str, ...] | list[str] | str | None = None,
+                 scale: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True),
+                 lengthscale: Hyperprior | None = None) -> None:
+        owner = f"GaussianProcess({', '.join(map(repr, contexts))})"
+        must_be_positive(owner, scale=scale, **({} if lengthscale is None else {"lengthscale": lengthscale}))
+        if kernel not in RULES:
+            raise SpecificationError(f"{owner}: kernel={kernel!r} must be one of {', '.join(map(repr, RULES))}.")
+        if not 1 <= len(contexts) <= max(BASIS_SIZE):
+            raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to three. "
+                                     "Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")
+        for name, value in (("contexts", tuple(contexts)), ("kernel", kernel), ("on", as_names(on)), ("scale", scale),
+                            ("lengthscale", lengthscale)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.contexts
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+        owner = f"GaussianProcess({', '.join(map(repr, self.contexts))})"
+        contexts = context.learn(frame, self.contexts, owner)
+        for one in contexts:
+            if one.levels:
+                raise SpecificationError(f"{owner}: context {one.name!r} is categorical, and a smooth function needs "
+                                         f"numbers. Use PartialPooling({one.name!r}), alone or added with +.")
+        boxes = tuple(Box.learn(one.at(frame)[:, 0], self.kernel, len(contexts)) for one in contexts)
+        power = (cosines(boxes, contexts, frame) ** 2).mean(axis=0)
+        return (SmoothTerm(self, contexts, boxes, coefficients.select(self.on, owner), coefficients, power),)
+
+    def story(self) -> tuple[str, ...]:
+        what = ", ".join(self.contexts)
+        default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
+        return (f"theta_i = mu + f({what})" + (f" on {', '.join(self.on)}" if self.on else "")
+                + ", the intercept at the predictors' means",
+                f"f_k ~ GP(0, gp_scale[k]^2 {self.kernel}(gp_lengthscale[k])), by a Hilbert-space basis",
+                f"gp_scale[k] ~ {self.scale.words(unit='unit[k]')}",
+                f"gp_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Box:
+    """One context's share of the Hilbert-space basis, in standardised units.
+
+    Attributes
+    ----------
+    center, length : of the interval [center - length, center + length] at whose ends the cosines have zero slope
+    size : number of cosines beside the constant
+    shortest, longest : length-scales between which the default hyperprior has 98 % of its mass
+    """
+
+    center: float
+    length: float
+    size: int
+    shortest: float
+    longest: float
+
+    @classmethod
+    def learn(cls, values: np.ndarray, kernel: str, contexts: int) -> "Box":
+        """The published rules, from the range of the training contexts and the gaps between them."""
+        wide, fine = RULES[kernel]
+        distinct = np.unique(values)
+        half = (distinct[-1] - distinct[0]) / 2
+        gap = float(np.median(np.diff(distinct))) / half
+        factor = min(max(wide * UNFELT, 1.2), BOX[contexts])
+        size = min(int(np.ceil(fine * factor / max(SHORTEST, gap))), BASIS_SIZE[contexts])
+        return cls((distinct[0] + distinct[-1]) / 2, factor * half, size, fine * factor / size * half, LONGEST * half)
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """omega_j of the cosines, the constant first, (size + 1,)."""
+        return np.arange(self.size + 1) * np.pi / (2 * self.length)
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """The cosines at any values, the constant first, (value, size + 1)."""
+        height = np.where(self.frequencies == 0, np.sqrt(0.5), 1.0) / np.sqrt(self.length)
+        return height * np.cos(self.frequencies * (values[:, None] - self.center + self.length))
+
+
+def inverse_gamma(shortest: float, longest: float) -> tuple[float, float]:
+    """Shape and scale with 1 % of the mass below `shortest` and 1 % above `longest`."""
+    def miss(log_shape: float) -> float:
+        low, high = stats.invgamma.ppf([0.01, 0.99], np.exp(log_shape))
+        return float(np.log(high / low) - np.log(longest / shortest))
+    shape = float(np.exp(optimize.brentq(miss, -1.5, 12)))
+    return shape, float(shortest / stats.invgamma.ppf(0.01, shape))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SmoothTerm(Term):
+    """The weights of the cosines.
+
+    Attributes
+    ----------
+    power : mean square of every feature over the training rows, (feature,)
+    """
+
+    prior: GaussianProcess
+    contexts: tuple[Context, ...]
+    boxes: tuple[Box, ...]
+    positions: np.ndarray
+    coefficients: Coefficients
+    power: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return variable("_".join(("gp", *self.prior.contexts)))
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        orders = np.ndindex(*(box.size + 1 for box in self.boxes))
+        return {f"{self.name}_feature": tuple("cosine " + " ".join(map(str, order)) for order in orders)[1:]}
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        spread = np.array([one.spread[0] for one in self.contexts])
+        unit = np.tile(spread, (len(self.unit), 1))
+        name, coords = f"{self.name}_lengthscale", self.varying | {f"{self.name}_context": self.prior.contexts}
+        if self.prior.lengthscale is not None:
+            lengthscale = self.prior.lengthscale.bind(name, 0.0, unit, coords)
+        else:
+            shape, scale = np.transpose([inverse_gamma(box.shortest, box.longest) for box in self.boxes])
+            lengthscale = Parameter(name, "InverseGamma", {"alpha": np.tile(shape, (len(self.unit), 1)),
+                                                           "beta": scale * unit}, np.zeros_like(unit), unit, coords)
+        return self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying), lengthscale
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        """Square root of the spectral density at every feature's frequencies, normalised over the training rows."""
+        spread = np.array([one.spread[0] for one in self.contexts])
+        lengthscale = values[f"{self.name}_lengthscale"] / spread
+        grid = np.meshgrid(*(box.frequencies for box in self.boxes), indexing="ij")
+        frequency = np.stack([axis.ravel()[1:] for axis in grid], axis=-1)
+        squared = ((lengthscale[..., None, :, :] * frequency[:, None, :]) ** 2).sum(axis=-1)
+        if self.prior.kernel == "squared_exponential":
+            density = xp.exp(-0.5 * (squared - squared.min(axis=-2)[..., None, :]))
+        else:
+            nu = SMOOTHNESS[self.prior.kernel]
+            density = (2 * nu + squared) ** (-nu - len(self.boxes) / 2)
+        normaliser = (density * self.power[:, None]).sum(axis=-2)[..., None, :]
+        return values[f"{self.name}_scale"][..., None, :] * xp.sqrt(density / normaliser), None
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return Features(cosines(self.boxes, self.contexts, frame))
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return context.outside(self.contexts, frame)
+
+
+def cosines(boxes: tuple[Box, ...], contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
+    """Products of the contexts' cosines at any rows, without the constant, (unit, feature)."""
+    matrix = np.ones((len(frame), 1))
+    for box, one in zip(boxes, contexts, strict=True):
+        more = box.at(one.at(frame)[:, 0])
+        matrix = (matrix[:, :, None] * more[:, None, :]).reshape(len(matrix), -1)
+    return matrix[:, 1:]

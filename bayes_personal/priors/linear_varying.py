@@ -1,0 +1,150 @@
+"""LinearVarying: coefficients are linear, or smooth additive, in context."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal import context
+from bayes_personal.context import Context
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
+from bayes_personal.priors.spline import Spline
+
+
+@final
+@dataclass(frozen=True, init=False)
+class LinearVarying(Prior):
+    """Coefficients are linear in context, or a sum of smooth functions of each context.
+
+    Generative story, linear: ``theta_i = mu + A c_i``, ``A[k, q] ~ Normal(0, scale[m, k])`` with c standardised and
+    m the context column of c_q. A categorical column is read as one centred and scaled indicator a level.
+    Spline: each numeric context adds, to its linear part, a natural cubic spline of `df` knots at quantiles,
+    penalised by its integrated squared second derivative; ``smooth[m, k]`` is the standard deviation of that wiggle
+    over the training rows. Where the intercept varies, it is that at the predictors' means.
+
+    Right when effects change steadily with context. Fails at jumps and, for linear, at any bend; both extrapolate
+    along a straight line, which is dangerous far outside the training range.
+
+    Parameters
+    ----------
+    *contexts
+        Columns: numbers, booleans, dates, text or categories.
+    basis
+        "linear" or "spline".
+    df
+        Knots a numeric context has with ``basis="spline"``, 3 or more; fewer where it has fewer distinct values.
+    on
+        Coefficients that vary; all by default.
+    scale
+        Hyperprior of the standard deviation of the linear part, a context column and coefficient each, in units of
+        outcome / predictor for one standard deviation of context.
+    smooth
+        Hyperprior of the standard deviation of the spline's wiggle, in units of outcome / predictor.
+
+    Raises
+    ------
+    SpecificationError
+        No context, an unknown basis or coefficient, a scale that can be negative, `df` below 3.
+    InputError
+        A context that is missing, infinite, or the same in all rows.
+
+    References
+    ----------
+    Hastie and Tibshirani (1993), doi:10.1111/j.2517-6161.1993.tb01939.x. Wood (2017), Generalized Additive Models,
+    doi:10.1201/9781315370279, sections 5.3.1 and 5.8.
+    """
+
+    contexts: tuple[str, ...]
+    basis: Literal["linear", "spline"]
+    df: int
+    on: tuple[str, ...] | None
+    scale: Hyperprior
+    smooth: Hyperprior
+
+    def __init__(self, *contexts: str, basis: Literal["linear", "spline"] = "linear", df: int = 10,
+                 on: tuple[str, ...] | list[str] | str | None = None,
+                 scale: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True),
+                 smooth: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True)) -> None:
+        owner = f"LinearVarying({', '.join(map(repr, contexts))})"
+        must_be_positive(owner, scale=scale, smooth=smooth)
+        if basis not in ("linear", "spline"):
+            raise SpecificationError(f"{owner}: basis={basis!r} must be 'linear' or 'spline'.")
+        if df < 3:
+            raise SpecificationError(f"{owner}: df={df!r}; a cubic spline needs 3 knots or more.")
+        for name, value in (("contexts", tuple(contexts)), ("basis", basis), ("df", df), ("on", as_names(on)),
+                            ("scale", scale), ("smooth", smooth)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.contexts
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+        owner = f"LinearVarying({', '.join(map(repr, self.contexts))})"
+        contexts = context.learn(frame, self.contexts, owner)
+        splines = {one.name: Spline.learn(one.at(frame)[:, 0], self.df)
+                   for one in contexts if self.basis == "spline" and not one.levels}
+        return (LinearTerm(self, contexts, splines, coefficients.select(self.on, owner), coefficients),)
+
+    def story(self) -> tuple[str, ...]:
+        what, who = ", ".join(self.contexts), "linear"
+        lines = [f"theta_i = mu + A c_i, c = standardised ({what})"
+                 + (f", on {', '.join(self.on)}" if self.on else "") + ", the intercept at the predictors' means",
+                 f"A[k, q] ~ Normal(0, {who}_scale[context of q, k])",
+                 f"{who}_scale[m, k] ~ {self.scale.words(unit='unit[k]')}"]
+        if self.basis == "spline":
+            lines[0] = lines[0].replace("A c_i", "A c_i + sum over contexts m of spline_m(c_im)")
+            lines += [f"spline_m[k] ~ natural cubic spline, {self.df} knots, standard deviation {who}_smooth[m, k]",
+                      f"{who}_smooth[m, k] ~ {self.smooth.words(unit='unit[k]')}"]
+        return tuple(lines)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LinearTerm(Term):
+    """The slopes of the training contexts, then their splines."""
+
+    prior: LinearVarying
+    contexts: tuple[Context, ...]
+    splines: Mapping[str, Spline]
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return variable("_".join(("linear", *self.prior.contexts)))
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        linear = [label for one in self.contexts for label in one.labels]
+        wiggles = [f"spline {name} {j}" for name, spline in self.splines.items() for j in range(spline.size)]
+        return {f"{self.name}_feature": (*linear, *wiggles)}
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, np.tile(self.unit, (len(self.contexts), 1)),
+                                      {f"{self.name}_context": self.prior.contexts} | self.varying)
+        if not self.splines:
+            return (scale,)
+        return (scale, self.prior.smooth.bind(f"{self.name}_smooth", 0.0, np.tile(self.unit, (len(self.splines), 1)),
+                                              {f"{self.name}_spline": tuple(self.splines)} | self.varying))
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        readings = [m for m, one in enumerate(self.contexts) for _ in one.labels]
+        scale = values[f"{self.name}_scale"][..., np.array(readings), :]
+        if not self.splines:
+            return scale, None
+        wiggles = [m for m, spline in enumerate(self.splines.values()) for _ in range(spline.size)]
+        return xp.concatenate([scale, values[f"{self.name}_smooth"][..., np.array(wiggles), :]], axis=-2), None
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        readings = {one.name: one.at(frame) for one in self.contexts}
+        wiggles = [spline.at(readings[name][:, 0]) for name, spline in self.splines.items()]
+        return Features(np.concatenate([*readings.values(), *wiggles], axis=1))
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return context.outside(self.contexts, frame)

@@ -1,0 +1,80 @@
+"""The generative `pm.Model` of a model with its data, in the data's own units."""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.logprob.transforms import Transform
+
+from bayes_personal.bound import Bound
+from bayes_personal.parameter import Parameter
+
+
+class Affine(Transform):
+    """The sampler sees (value - location) / unit."""
+
+    name = "standardised"
+
+    def __init__(self, location: Any, unit: Any) -> None:
+        self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return (value - self.location) / self.unit
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.location + self.unit * value
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        return pt.zeros_like(value) + np.log(self.unit)
+
+
+class Logarithm(Transform):
+    """The sampler sees log(value / unit)."""
+
+    name = "log"
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = np.asarray(unit, float)
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return pt.log(value / self.unit)
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.unit * pt.exp(value)
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        return value + np.log(self.unit)
+
+
+def declare(parameter: Parameter) -> Any:
+    """Declare a hyperparameter in the open model; the sampler moves in its natural units."""
+    kind = getattr(pm, parameter.distribution)
+    if parameter.support == "positive":
+        moves = {"default_transform": Logarithm(parameter.unit)}
+    elif parameter.support == "real":
+        moves = {"default_transform": Affine(parameter.location, parameter.unit)}
+    else:
+        moves = {}
+    return kind(parameter.name, dims=tuple(parameter.coords) or None, **moves, **parameter.arguments)
+
+
+def program(bound: Bound) -> pm.Model:
+    """Hyperparameters, population mean, whitened weights, likelihood; no potentials.
+
+    Its variables and dimensions are those of every posterior of the model.
+    """
+    coords = {"unit": np.arange(len(bound.y)), "coefficient": bound.coefficients.names}
+    for labelled in bound.dims.values():
+        coords |= labelled
+    with pm.Model(coords=coords) as model:
+        hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
+        values = {parameter.name: declare(parameter) for parameter in hyper}
+        for term in bound.terms:
+            name = f"{term.name}_z"
+            values[name] = pm.Normal(name, dims=tuple(bound.dims[name]))
+        for name, value in bound.derived(values, pt).items():
+            pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
+        name, arguments = bound.family.likelihood(bound.eta(values, pt), values, bound.known, pt)
+        getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
+    return model
