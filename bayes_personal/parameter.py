@@ -6,6 +6,7 @@ positive half-line, log-odds on the unit interval. `program` states the same cha
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -34,17 +35,17 @@ class Parameter:
     unit: np.ndarray
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
         return np.shape(self.unit)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers it is."""
         return int(np.prod(self.shape))
 
-    @property
+    @cached_property
     def support(self) -> str:
         """Where its values lie."""
         return DISTRIBUTIONS[self.distribution].support

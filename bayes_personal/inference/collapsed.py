@@ -25,6 +25,8 @@ from bayes_personal.priors.base import Features, Term
 
 STEP = 1e-30
 
+Scales = list[tuple[np.ndarray, np.ndarray | None]]
+
 
 def collapses(bound: Bound) -> bool:
     """Whether the weights of this model integrate out exactly."""
@@ -143,7 +145,7 @@ class Collapsed:
         """The unknown part of the error, in natural units; 1 where the errors are known, (...)."""
         return values["sigma"] / self.bound.unit if "sigma" in values else np.ones(())
 
-    def root(self, scales: list[tuple[np.ndarray, np.ndarray | None]], matrix: np.ndarray) -> np.ndarray:
+    def root(self, scales: Scales, matrix: np.ndarray) -> np.ndarray:
         """`matrix` T for a matrix (row, weight): T is diagonal, or has a block a feature."""
         result = np.empty_like(matrix)
         for block, (scale, root) in zip(self.blocks, scales, strict=True):
@@ -151,10 +153,12 @@ class Collapsed:
             result[:, block.start : block.stop] = (part if root is None else part @ root).reshape(len(matrix), -1)
         return result
 
-    def conditional(self, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, list[Any], float]:
+    def conditional(self, values: Mapping[str, Any], scales: Scales | None = None
+                    ) -> tuple[np.ndarray, np.ndarray, Scales, float]:
         """L of M = LL', z_hat, the blocks' scales and s, at one value of the hyperparameters."""
         gram, moment, *_ = self.statistics
-        scales, s = [block.scales(self.bound, values) for block in self.blocks], float(self.sigma(values))
+        scales = scales or [block.scales(self.bound, values) for block in self.blocks]
+        s = float(self.sigma(values))
         precision = self.root(scales, self.root(scales, gram).T) / s**2
         precision[np.diag_indices_from(precision)] += 1.0
         lower, info = lapack.dpotrf(precision, lower=1, clean=1)
@@ -170,20 +174,25 @@ class Collapsed:
         """
         steps = point + STEP * 1j * np.eye(len(point))
         stepped = self.values(steps)
-        slope = self.log_prior(steps, stepped).imag / STEP
-        values = self.values(point)
+        prior = self.log_prior(steps, stepped)
+        slope = prior.imag / STEP
+        # A complex step leaves the real part as it is: the first one's is the point's own.
+        values = {name: value[0].real for name, value in stepped.items()}
+        moved = [block.scales(self.bound, stepped) for block in self.blocks]
+        scales = [(scale.real[0] if scale.ndim == 3 else scale, root if root is None else root.real[0])
+                  for scale, root in moved]
         gram, moment, square, constant = self.statistics
-        lower, mean, scales, s = self.conditional(values)
+        lower, mean, scales, s = self.conditional(values, scales)
         inverse, _ = lapack.dpotri(lower, lower=1)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         # M - I and T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
         projected = lower.T @ mean
         explained = float(projected @ projected)
         value = (constant - len(self.bound.y) * np.log(s) - np.log(np.diag(lower)).sum()
-                 - 0.5 * (square / s**2 - explained) + float(self.log_prior(point, values)))
+                 - 0.5 * (square / s**2 - explained) + float(prior[0].real))
         second = inverse + np.outer(mean, mean)
         product = self.root(scales, gram) / s**2
-        for block, (scale, root) in zip(self.blocks, scales, strict=True):
+        for block, (scale, root), (moved_scale, moved_root) in zip(self.blocks, scales, moved, strict=True):
             if block.term is None:
                 continue
             rows, shape = slice(block.start, block.stop), (block.features, block.varying)
@@ -193,7 +202,6 @@ class Collapsed:
             columns = second[:, own].transpose(1, 0, 2)
             direction = (moment[rows].reshape(shape)[:, :, None] * z[:, None, :] / s**2
                          - product[rows].reshape(*shape, -1) @ columns)
-            moved_scale, moved_root = block.scales(self.bound, stepped)
             if root is None:
                 slope += (np.diagonal(direction, axis1=1, axis2=2) * moved_scale.imag / STEP).sum(axis=(-2, -1))
             else:

@@ -48,7 +48,7 @@ class NUTS:
 
     draws: int = 1000
     chains: int = 4
-    tune: int = 1000
+    tune: int = 500
     target_accept: float = 0.9
     collapse: bool = True
     sampler: str = "nutpie"
@@ -80,8 +80,9 @@ class NUTS:
             density.size, lambda: density.log_density, lambda *seeds: lambda point: {"point": point},
             [np.dtype("float64")], [(density.size,)], ["point"],
             make_initial_point_fn=lambda seed: np.random.default_rng(seed).uniform(-1, 1, density.size))
-        found = nutpie.sample(model, draws=self.draws, tune=self.tune, chains=self.chains, save_warmup=False,
-                              seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
+        # Chains take turns: the density is a Python function, and threads would only contend for the interpreter.
+        found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune, chains=self.chains,
+                              save_warmup=False, seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
                               target_accept=self.target_accept)
         values = density.values(found["posterior"]["point"].to_numpy().reshape(count, density.size))
         values |= density.draw_weights(values, count, rng)

@@ -103,6 +103,11 @@ class GaussianProcess(Prior):
     def columns(self) -> tuple[str, ...]:
         return self.contexts
 
+    @property
+    def name(self) -> str:
+        """What its variables are called after."""
+        return variable("_".join(("gp", *self.contexts)))
+
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = f"GaussianProcess({', '.join(map(repr, self.contexts))})"
         contexts = context.learn(frame, self.contexts, owner)
@@ -115,13 +120,13 @@ class GaussianProcess(Prior):
         return (SmoothTerm(self, contexts, boxes, coefficients.select(self.on, owner), coefficients, power),)
 
     def story(self) -> tuple[str, ...]:
-        what = ", ".join(self.contexts)
+        what, who = ", ".join(self.contexts), self.name
         default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
         return (f"theta_i = mu + f({what})" + (f" on {', '.join(self.on)}" if self.on else "")
                 + ", the intercept at the predictors' means",
-                f"f_k ~ GP(0, gp_scale[k]^2 {self.kernel}(gp_lengthscale[k])), by a Hilbert-space basis",
-                f"gp_scale[k] ~ {self.scale.words(unit='unit[k]')}",
-                f"gp_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
+                f"f_k ~ GP(0, {who}_scale[k]^2 {self.kernel}({who}_lengthscale[k])), by a Hilbert-space basis",
+                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
+                f"{who}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
 
 
 @final
@@ -192,7 +197,7 @@ class SmoothTerm(Term):
 
     @property
     def name(self) -> str:
-        return variable("_".join(("gp", *self.prior.contexts)))
+        return self.prior.name
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:

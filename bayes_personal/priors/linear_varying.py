@@ -84,6 +84,11 @@ class LinearVarying(Prior):
     def columns(self) -> tuple[str, ...]:
         return self.contexts
 
+    @property
+    def name(self) -> str:
+        """What its variables are called after."""
+        return variable("_".join(("linear", *self.contexts)))
+
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = f"LinearVarying({', '.join(map(repr, self.contexts))})"
         contexts = context.learn(frame, self.contexts, owner)
@@ -92,7 +97,7 @@ class LinearVarying(Prior):
         return (LinearTerm(self, contexts, splines, coefficients.select(self.on, owner), coefficients),)
 
     def story(self) -> tuple[str, ...]:
-        what, who = ", ".join(self.contexts), "linear"
+        what, who = ", ".join(self.contexts), self.name
         lines = [f"theta_i = mu + A c_i, c = standardised ({what})"
                  + (f", on {', '.join(self.on)}" if self.on else "") + ", the intercept at the predictors' means",
                  f"A[k, q] ~ Normal(0, {who}_scale[context of q, k])",
@@ -117,7 +122,7 @@ class LinearTerm(Term):
 
     @property
     def name(self) -> str:
-        return variable("_".join(("linear", *self.prior.contexts)))
+        return self.prior.name
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
