@@ -106,3 +106,8 @@ class Hyperprior:
                 return location if value == 0 else f"{location} + {scaled}"
             return f"{value:g} / ({unit})" if role == "rate" else scaled
         return f"{self.distribution}({', '.join(say(name, value) for name, value in self.parameters)})"
+
+
+# The defaults of this package: a scale of about one natural unit, a mean within a few of where it is expected.
+NATURAL_SCALE = Hyperprior("HalfNormal", sigma=1.0, relative=True)
+NATURAL_MEAN = Hyperprior("Normal", mu=0.0, sigma=2.5, relative=True)

@@ -1,16 +1,17 @@
 """Model: a formula, a prior and a family make one generative model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import Design, outcome, table
 from bayes_personal.errors import InputTypeError
 from bayes_personal.families import Family, Normal
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Prior
 from bayes_personal.priors.population import Population
 from bayes_personal.program import program
@@ -36,9 +37,9 @@ class Model:
     """
 
     formula: str
-    prior: Prior = field(default_factory=Population)
-    family: Family = field(default_factory=Normal)
-    mean: Hyperprior = field(default_factory=lambda: Hyperprior("Normal", mu=0.0, sigma=2.5, relative=True))
+    prior: Prior = Population()
+    family: Family = Normal()
+    mean: Hyperprior = NATURAL_MEAN
 
     def __post_init__(self) -> None:
         for value, kind, name in ((self.prior, Prior, "prior"), (self.family, Family, "family")):
@@ -52,17 +53,31 @@ class Model:
                  f"mu[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the predictors' means")
         return "\n".join((self.formula, *("    " + line for line in story)))
 
+    @property
+    def outcome(self) -> str:
+        """Name of the outcome: a column, or an expression of columns."""
+        return self.formula.partition("~")[0].strip()
+
     def bind(self, frame: Any) -> Bound:
         """Check the data and learn from the rows what the model must remember of them."""
         rows = table(frame)
         design, x = Design.learn(self.formula, rows)
         y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
-        location, unit = self.family.location_scale(y, known)
+        return self._bound(rows, design, x, y, known, *self.family.location_scale(y, known))
+
+    def unobserved(self, frame: Any) -> Bound:
+        """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
+        rows = table(frame)
+        design, x = Design.learn(self.formula, rows)
+        return self._bound(rows, design, x, np.full(len(rows), np.nan), self.family.known(rows), 0.0, 1.0)
+
+    def _bound(self, rows: pd.DataFrame, design: Design, x: np.ndarray, y: np.ndarray, known: np.ndarray,
+               location: float, unit: float) -> Bound:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
-        return Bound(self.family, self.mean, rows, design, x, y, known, unit,
-                     coefficients, self.prior.terms(rows, coefficients))
+        terms = self.prior.terms(rows, coefficients)
+        return Bound(self.family, self.mean, rows, design, x, y, known, unit, coefficients, terms)
 
     def pymc(self, frame: Any) -> pm.Model:
         """The generative `pm.Model` of these data, in their own units."""

@@ -15,6 +15,7 @@ from bayes_personal.inference.draws import flat
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.model import Model
 from bayes_personal.program import program
+from bayes_personal.summary import summarise
 
 
 @final
@@ -44,20 +45,14 @@ class Posterior:
         draws = self.tree["posterior"].to_dataset()
         theta = self.bound.theta(flat(self.tree), self.bound.features, len(self.bound.y))
         return xr.DataArray(
-            theta.reshape(draws.sizes["chain"], -1, *theta.shape[1:]), dims=("chain", "draw", "unit", "coefficient"), name="theta",
+            theta.reshape(draws.sizes["chain"], -1, *theta.shape[1:]), name="theta",
+            dims=("chain", "draw", "unit", "coefficient"),
             coords={"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(self.bound.frame)),
                     "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:
         """Mean, sd and 5, 50, 95 % quantiles of theta: a row per row of the frame and coefficient, its index kept."""
-        values = self.theta.to_numpy()
-        summary = np.stack([values.mean((0, 1)), values.std((0, 1), ddof=1),
-                            *np.quantile(values, [0.05, 0.5, 0.95], axis=(0, 1))], axis=-1)
-        names, index = self.bound.coefficients.names, self.bound.frame.index
-        rows = np.repeat(np.arange(len(index)), len(names))
-        result = pd.DataFrame(summary.reshape(-1, 5), columns=["mean", "sd", "q5", "q50", "q95"], index=index[rows])
-        result.insert(0, "coefficient", np.tile(names, len(index)))
-        return result
+        return summarise(self.theta, self.bound.frame.index)
 
     @cached_property
     def diagnostics(self) -> dict[str, float]:

@@ -9,10 +9,14 @@ import pandas as pd
 
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.parameter import Parameter
+from bayes_personal.statement import statement
 
 
 class Family(ABC):
     """One likelihood. Its columns are known constants of a row: standard errors, trials, exposure."""
+
+    def __repr__(self) -> str:
+        return statement(self)
 
     @property
     @abstractmethod

@@ -10,12 +10,12 @@ import pandas as pd
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
 from bayes_personal.parameter import Parameter
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normal(Family):
     """Measurements with Normal errors.
 
@@ -59,7 +59,7 @@ class Normal(Family):
 
     @property
     def _sigma(self) -> Hyperprior:
-        return self.sigma or Hyperprior("HalfNormal", sigma=1.0, relative=True)
+        return self.sigma or NATURAL_SCALE
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         y = numbers(values, "outcome of a Normal family")

@@ -172,6 +172,14 @@ class Collapsed:
 
         d log p / dT = E[Z'(y - Z T z) z'] / s^2 over z | y, phi; T and s are carried to phi by a complex step.
         """
+        with np.errstate(all="ignore"):
+            try:
+                value, slope = self._log_density(point)
+            except FloatingPointError:
+                return -np.inf, np.zeros(len(point))
+        return (value, slope) if np.isfinite(value) else (-np.inf, np.zeros(len(point)))
+
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         steps = point + STEP * 1j * np.eye(len(point))
         stepped = self.values(steps)
         prior = self.log_prior(steps, stepped)

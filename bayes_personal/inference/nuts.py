@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
-import nutpie
 import numpy as np
+import nutpie
 import pymc as pm
 import xarray as xr
 from nutpie.compiled_pyfunc import from_pyfunc

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
+from bayes_personal.statement import statement
 
 RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
                       "method", "shared"})
@@ -175,6 +176,9 @@ class Prior(ABC):
     def story(self) -> tuple[str, ...]:
         """The prior in words, a line a statement."""
 
+    def __repr__(self) -> str:
+        return statement(self)
+
     def __add__(self, other: "Prior") -> "Sum":
         return Sum((*parts(self), *parts(other)))
 
@@ -185,7 +189,7 @@ def parts(prior: Prior) -> tuple[Prior, ...]:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sum(Prior):
     """theta_i = mu + the deviations of every summand."""
 

@@ -1,7 +1,7 @@
 """Conditional: separate parameters for each group, nothing shared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -14,7 +14,7 @@ from bayes_personal.priors.levels import Levels
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conditional(Prior):
     """Each group has its own parameters; nothing is learned of one group from another.
 
@@ -47,7 +47,7 @@ class Conditional(Prior):
 
     by: str
     on: tuple[str, ...] | None = None
-    width: float = field(default=2.5)
+    width: float = 2.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))

@@ -6,12 +6,12 @@ from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from bayes_personal import context
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
 
@@ -32,7 +32,7 @@ BOX = {1: np.inf, 2: 1.5, 3: 1.5}
 
 
 @final
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class GaussianProcess(Prior):
     """Coefficients are smooth functions of context.
 
@@ -86,15 +86,15 @@ class GaussianProcess(Prior):
     lengthscale: Hyperprior | None
 
     def __init__(self, *contexts: str, kernel: Kernel = "matern52", on: tuple[str, ...] | list[str] | str | None = None,
-                 scale: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True),
+                 scale: Hyperprior = NATURAL_SCALE,
                  lengthscale: Hyperprior | None = None) -> None:
         owner = f"GaussianProcess({', '.join(map(repr, contexts))})"
         must_be_positive(owner, scale=scale, **({} if lengthscale is None else {"lengthscale": lengthscale}))
         if kernel not in RULES:
             raise SpecificationError(f"{owner}: kernel={kernel!r} must be one of {', '.join(map(repr, RULES))}.")
         if not 1 <= len(contexts) <= max(BASIS_SIZE):
-            raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to three. "
-                                     "Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")
+            raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to "
+                                     "three. Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")
         for name, value in (("contexts", tuple(contexts)), ("kernel", kernel), ("on", as_names(on)), ("scale", scale),
                             ("lengthscale", lengthscale)):
             object.__setattr__(self, name, value)

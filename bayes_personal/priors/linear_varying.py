@@ -1,7 +1,7 @@
 """LinearVarying: coefficients are linear, or smooth additive, in context."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
@@ -10,14 +10,14 @@ import pandas as pd
 from bayes_personal import context
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
 from bayes_personal.priors.spline import Spline
 
 
 @final
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class LinearVarying(Prior):
     """Coefficients are linear in context, or a sum of smooth functions of each context.
 
@@ -68,8 +68,8 @@ class LinearVarying(Prior):
 
     def __init__(self, *contexts: str, basis: Literal["linear", "spline"] = "linear", df: int = 10,
                  on: tuple[str, ...] | list[str] | str | None = None,
-                 scale: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True),
-                 smooth: Hyperprior = Hyperprior("HalfNormal", sigma=1.0, relative=True)) -> None:
+                 scale: Hyperprior = NATURAL_SCALE,
+                 smooth: Hyperprior = NATURAL_SCALE) -> None:
         owner = f"LinearVarying({', '.join(map(repr, contexts))})"
         must_be_positive(owner, scale=scale, smooth=smooth)
         if basis not in ("linear", "spline"):

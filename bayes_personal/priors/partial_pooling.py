@@ -1,14 +1,14 @@
 """PartialPooling: groups are exchangeable draws from one population."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
 
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import (
     Coefficients,
@@ -24,7 +24,7 @@ from bayes_personal.priors.levels import Levels
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartialPooling(Prior):
     """Groups are exchangeable: each group's parameters are a draw from one population.
 
@@ -61,7 +61,7 @@ class PartialPooling(Prior):
 
     by: str
     on: tuple[str, ...] | None = None
-    scale: Hyperprior = field(default_factory=lambda: Hyperprior("HalfNormal", sigma=1.0, relative=True))
+    scale: Hyperprior = NATURAL_SCALE
     concentration: float = 2.0
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from bayes_personal.priors.base import Coefficients, Prior, Term
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population(Prior):
     """Every sample has the same parameters.
 

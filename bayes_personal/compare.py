@@ -1,0 +1,128 @@
+"""Comparison of sharing assumptions on the same data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+from rich.progress import Progress
+
+from bayes_personal.errors import SpecificationError
+from bayes_personal.families import Family, Normal
+from bayes_personal.loo import ELPD, Kind, loo
+from bayes_personal.model import Model
+from bayes_personal.posterior import Posterior, fit
+from bayes_personal.priors import Prior
+
+
+def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
+            formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
+            method: Any = None, seed: int | None = None, progress: bool = True) -> pd.DataFrame:
+    """Which assumption about similarity between rows the data support.
+
+    Parameters
+    ----------
+    assumptions
+        Priors, which need `formula` and `data`; models, which need `data`; or posteriors of the same data. A mapping
+        names them; a sequence is named by what the priors say of themselves.
+    formula, data, family
+        As in `Model` and `fit`.
+    kind
+        As in `loo`.
+    method, seed, progress
+        As in `fit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an assumption, best first: ``elpd`` and ``se``; ``difference`` to the best and its ``difference_se``;
+        ``p_loo``, the effective number of parameters; stacking ``weight``; ``high_k``, how many rows have a Pareto k
+        that is too high; ``conditioning``; ``verdict`` in words.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than two assumptions, names that repeat, posteriors of different outcomes, or a formula, data or family
+        that is missing or has nothing to apply to.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
+    doi:10.1214/25-BA1569, on when a difference is none.
+    """
+    named = name_all(assumptions)
+    results: dict[str, ELPD] = {}
+    outcome: np.ndarray | None = None
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("comparing", total=len(named))
+        for name, assumption in named.items():
+            bar.update(task, description=f"comparing: {name}")
+            posterior = fitted(name, assumption, formula, data, family, method, seed)
+            if outcome is not None and not np.array_equal(outcome, posterior.bound.y):
+                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first; "
+                                         "predictive densities of different data do not compare.")
+            outcome = posterior.bound.y
+            results[name] = loo(posterior, kind=kind, progress=False)
+            bar.advance(task)
+    return table(results)
+
+
+def name_all(assumptions: Any) -> dict[str, Any]:
+    """Every assumption under a name of its own."""
+    if not isinstance(assumptions, Mapping):
+        priors = [each.model.prior if isinstance(each, Posterior) else each.prior if isinstance(each, Model) else each
+                  for each in assumptions]
+        names = list(map(repr, priors))
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise SpecificationError(f"compare: {min(repeated)} stands there twice; give a mapping from names to "
+                                     "assumptions.")
+        assumptions = dict(zip(names, assumptions, strict=True))
+    if len(assumptions) < 2:
+        raise SpecificationError(f"compare: got {len(assumptions)} assumption; need two or more.")
+    return dict(assumptions)
+
+
+def fitted(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None, method: Any,
+           seed: int | None) -> Posterior:
+    """The posterior under an assumption."""
+    if isinstance(assumption, Posterior):
+        if formula is not None or data is not None or family is not None:
+            raise SpecificationError(f"compare: {name!r} is fitted already, so that formula, data and family have "
+                                     "nothing to apply to.")
+        return assumption
+    if data is None:
+        raise SpecificationError(f"compare: {name!r} is not fitted, so that data are needed.")
+    if isinstance(assumption, Model):
+        if formula is not None or family is not None:
+            raise SpecificationError(f"compare: {name!r} is a model with its own formula and family; drop the others.")
+        return fit(assumption, data, seed=seed, method=method, progress=False)
+    if not isinstance(assumption, Prior):
+        raise SpecificationError(f"compare: {name!r} is a {type(assumption).__name__}; need a prior, model or "
+                                 "posterior.")
+    if formula is None:
+        raise SpecificationError(f"compare: {name!r} is a prior, so that a formula is needed.")
+    return fit(Model(formula, assumption, family or Normal()), data, seed=seed, method=method, progress=False)
+
+
+def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
+    """ArviZ's comparison under plain names, with a verdict in words."""
+    found = az.compare(dict(results), method="stacking", round_to="none")
+    best = found.index[0]
+    high = {name: int((each.pareto_k > each.good_k).sum()) for name, each in results.items()}
+    return pd.DataFrame({
+        "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
+        "p_loo": found["p"], "weight": found["weight"], "high_k": [high[name] for name in found.index],
+        "conditioning": [results[name].conditioning for name in found.index],
+        "verdict": [verdict(row, name == best, high[name]) for name, row in found.iterrows()]})
+
+
+def verdict(row: pd.Series, best: bool, high: int) -> str:
+    """What may be said of one row."""
+    doubt = f"; {high} Pareto k too high: its elpd may be too good" if high else ""
+    if best:
+        return "best" + doubt
+    if abs(row["elpd_diff"]) < 4 or abs(row["elpd_diff"]) < 2 * row["dse"]:
+        return "no evidence of a difference" + doubt
+    return "worse" + doubt

@@ -1,0 +1,69 @@
+"""Simulation: a data set from the model, with the parameters that made it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data import table
+from bayes_personal.families.base import draw
+from bayes_personal.model import Model
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """One data set drawn from the prior.
+
+    Attributes
+    ----------
+    frame : the rows given, the outcome among them replaced by the simulated one
+    outcome : (unit,), the index of the frame kept
+    theta : every row's true parameters in data units, a column a coefficient, the index of the frame kept
+    values : hyperparameters, mean and effects that made it, by name
+    """
+
+    frame: pd.DataFrame
+    outcome: pd.Series
+    theta: pd.DataFrame
+    values: Mapping[str, np.ndarray]
+
+
+def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
+    """Draw hyperparameters, theta and the outcome of every row from the model, in that order.
+
+    Parameters
+    ----------
+    model
+        What is assumed. Hyperpriors that are relative count in natural units of the outcome that the frame holds;
+        where it holds none, in units of 1 around 0 (on the scale of the link).
+    frame
+        Predictors and contexts; known errors, trials or exposure where the family has them.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    Simulation
+        Its `frame` can be fitted; its `theta` is the truth to compare with.
+
+    Raises
+    ------
+    InputError, InputTypeError, SpecificationError
+        As in `fit`.
+    """
+    rows, name = table(frame), model.outcome
+    bound = model.bind(rows) if name in rows.columns else model.unobserved(rows)
+    rng = np.random.default_rng(seed)
+    hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
+    values: dict[str, Any] = {parameter.name: parameter.draw(rng) for parameter in hyper}
+    for term, features in zip(bound.terms, bound.features, strict=True):
+        values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))
+    values |= bound.derived(values, np)
+    theta = bound.theta(values, bound.features, len(bound.frame))
+    outcome = draw(bound.family, (theta * bound.x).sum(axis=1), values, bound.known, rng)
+    index, names = bound.frame.index, list(bound.coefficients.names)
+    made = pd.Series(outcome, index=index, name=name)
+    return Simulation(bound.frame.assign(**{name: made}), made, pd.DataFrame(theta, index=index, columns=names), values)
