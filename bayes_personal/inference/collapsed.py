@@ -204,18 +204,19 @@ class Collapsed:
             if block.term is None:
                 continue
             rows, shape = slice(block.start, block.stop), (block.features, block.varying)
+            if root is None:
+                by_scale = moment[rows] * mean[rows] / s**2 - (product[rows] * second[rows]).sum(axis=1)
+                slope += (by_scale.reshape(shape) * moved_scale.imag / STEP).sum(axis=(-2, -1))
+                continue
             z = mean[rows].reshape(shape)
             own = np.arange(block.start, block.stop).reshape(shape)
             # E over z of Z'(y - Z T z) z' / s^2, the varying x varying block of every feature.
             columns = second[:, own].transpose(1, 0, 2)
             direction = (moment[rows].reshape(shape)[:, :, None] * z[:, None, :] / s**2
                          - product[rows].reshape(*shape, -1) @ columns)
-            if root is None:
-                slope += (np.diagonal(direction, axis1=1, axis2=2) * moved_scale.imag / STEP).sum(axis=(-2, -1))
-            else:
-                slope += ((direction * root).sum(axis=-1) * moved_scale.imag / STEP).sum(axis=(-2, -1))
-                assert moved_root is not None
-                slope += ((direction * scale[:, :, None]).sum(axis=0) * moved_root.imag / STEP).sum(axis=(-2, -1))
+            slope += ((direction * root).sum(axis=-1) * moved_scale.imag / STEP).sum(axis=(-2, -1))
+            assert moved_root is not None
+            slope += ((direction * scale[:, :, None]).sum(axis=0) * moved_root.imag / STEP).sum(axis=(-2, -1))
         by_log_s = (square / s**2 - explained - mean @ mean + len(mean) - np.trace(inverse) - len(self.bound.y))
         return value, slope + by_log_s * np.asarray(self.sigma(stepped)).imag / STEP / s
 

@@ -8,6 +8,7 @@ import nutpie
 import pymc as pm
 import xarray as xr
 from nutpie.compiled_pyfunc import from_pyfunc
+from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
@@ -80,11 +81,13 @@ class NUTS:
             density.size, lambda: density.log_density, lambda *seeds: lambda point: {"point": point},
             [np.dtype("float64")], [(density.size,)], ["point"],
             make_initial_point_fn=lambda seed: np.random.default_rng(seed).uniform(-1, 1, density.size))
-        # Chains take turns: the density is a Python function, and threads would only contend for the interpreter.
-        found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune, chains=self.chains,
-                              save_warmup=False, seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
-                              target_accept=self.target_accept)
-        values = density.values(found["posterior"]["point"].to_numpy().reshape(count, density.size))
-        values |= density.draw_weights(values, count, rng)
+        # Chains take turns: the density is a Python function, and threads would only contend for the interpreter. So
+        # would BLAS for the cores, on matrices this small.
+        with threadpool_limits(1):
+            found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune, chains=self.chains,
+                                  save_warmup=False, seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
+                                  target_accept=self.target_accept)
+            values = density.values(found["posterior"]["point"].to_numpy().reshape(count, density.size))
+            values |= density.draw_weights(values, count, rng)
         statistics = found["sample_stats"].to_dataset()
         return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)

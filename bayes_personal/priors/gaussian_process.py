@@ -27,7 +27,7 @@ SMOOTHNESS = {"matern52": 2.5, "matern32": 1.5}
 # the rules keep the box from being felt, and the one beyond which the default hyperprior leaves 1 %.
 SHORTEST, UNFELT, LONGEST = 0.15, 0.6, 4.0
 # What is affordable of basis functions and box, by number of contexts.
-BASIS_SIZE = {1: 60, 2: 16, 3: 8}
+BASIS_SIZE = {1: 60, 2: 12, 3: 7}
 BOX = {1: np.inf, 2: 1.5, 3: 1.5}
 
 
@@ -53,7 +53,7 @@ class GaussianProcess(Prior):
     ----------
     *contexts
         One to three columns of numbers, booleans or dates. With two or three the basis is coarser: for the default
-        kernel it represents length-scales above 0.25 and 0.5 half-ranges of the context, and the box is narrower than
+        kernel it represents length-scales above 0.33 and 0.57 half-ranges of the context, and the box is narrower than
         the rules ask for length-scales above 0.37.
     kernel
         "matern52", "matern32" or "squared_exponential".
@@ -201,8 +201,7 @@ class SmoothTerm(Term):
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        orders = np.ndindex(*(box.size + 1 for box in self.boxes))
-        return {f"{self.name}_feature": tuple("cosine " + " ".join(map(str, order)) for order in orders)[1:]}
+        return {f"{self.name}_feature": tuple("cosine " + " ".join(map(str, order)) for order in orders(self.boxes))}
 
     def parameters(self) -> tuple[Parameter, ...]:
         spread = np.array([one.spread[0] for one in self.contexts])
@@ -220,8 +219,8 @@ class SmoothTerm(Term):
         """Square root of the spectral density at every feature's frequencies, normalised over the training rows."""
         spread = np.array([one.spread[0] for one in self.contexts])
         lengthscale = values[f"{self.name}_lengthscale"] / spread
-        grid = np.meshgrid(*(box.frequencies for box in self.boxes), indexing="ij")
-        frequency = np.stack([axis.ravel()[1:] for axis in grid], axis=-1)
+        frequency = np.stack([box.frequencies[order] for box, order in
+                              zip(self.boxes, orders(self.boxes).T, strict=True)], axis=-1)
         squared = ((lengthscale[..., None, :, :] * frequency[:, None, :]) ** 2).sum(axis=-1)
         if self.prior.kernel == "squared_exponential":
             density = xp.exp(-0.5 * (squared - squared.min(axis=-2)[..., None, :]))
@@ -239,9 +238,20 @@ class SmoothTerm(Term):
 
 
 def cosines(boxes: tuple[Box, ...], contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
-    """Products of the contexts' cosines at any rows, without the constant, (unit, feature)."""
-    matrix = np.ones((len(frame), 1))
-    for box, one in zip(boxes, contexts, strict=True):
-        more = box.at(one.at(frame)[:, 0])
-        matrix = (matrix[:, :, None] * more[:, None, :]).reshape(len(matrix), -1)
-    return matrix[:, 1:]
+    """Products of the contexts' cosines at any rows, (unit, feature)."""
+    chosen = orders(boxes)
+    matrix = np.ones((len(frame), len(chosen)))
+    for box, one, order in zip(boxes, contexts, chosen.T, strict=True):
+        matrix = matrix * box.at(one.at(frame)[:, 0])[:, order]
+    return matrix
+
+
+def orders(boxes: tuple[Box, ...]) -> np.ndarray:
+    """Which cosine of each context a feature multiplies, (feature, context).
+
+    Those within the ellipse through every context's last: the corners of the grid hold frequencies as high, which a
+    stationary kernel weighs as little. The constant is left out.
+    """
+    grid = np.array(list(np.ndindex(*(box.size + 1 for box in boxes))))
+    relative = ((grid / [box.size for box in boxes]) ** 2).sum(axis=1)
+    return grid[(relative > 0) & (relative <= 1)]

@@ -1,6 +1,7 @@
 """The labels of a context column whose rows fall into groups."""
 
 import warnings
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -8,8 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bayes_personal.data import column
-from bayes_personal.errors import InputError, InputWarning, first
+from bayes_personal.data import column, spelled, without_unused
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
 from bayes_personal.priors.base import Features
 
 
@@ -23,7 +24,6 @@ class Levels:
     name : of the column
     labels : as they stand in the frame, sorted by their text
     empty : declared categories without training rows
-    text : the labels as text, all different
     """
 
     name: str
@@ -38,38 +38,45 @@ class Levels:
         if missing.any():
             raise InputError(f"{owner}: {missing.sum()} of {len(values)} labels in column {name!r} are missing (rows "
                              f"{first(values.index[missing])}). Label or drop these rows.")
-        labels = pd.Index(sorted(values.unique(), key=lambda label: (str(label), type(label).__name__)))
+        kept = without_unused(values, owner)
+        _must_label(kept, owner)
+        labels = _index(sorted(kept.unique(), key=lambda label: (str(label), type(label).__name__)))
         if len(labels) < 2:
             raise InputError(f"{owner}: column {name!r} has a single group ({first(labels)}), so that nothing can "
                              "be learned of differences between groups. Use Population().")
         empty = pd.Index([])
         if isinstance(values.dtype, pd.CategoricalDtype):
-            empty = values.cat.categories.difference(labels)
-            if len(empty):
-                warnings.warn(f"{owner}: {len(empty)} categories of {name!r} have no rows and are left out of the "
-                              f"fit: {first(empty)}.", InputWarning, stacklevel=2)
+            empty = _index([each for each in values.cat.categories if each not in kept.cat.categories])
         result = cls(name, labels, empty)
-        if len(set(map(str, labels))) < len(labels):
-            shared = labels[pd.Index(list(map(str, labels))).duplicated(keep=False)]
-            warnings.warn(f"{owner}: the labels {first(shared)} of {name!r} differ but read the same; they stay apart.",
-                          InputWarning, stacklevel=2)
+        plain = pd.Index([str(label) for label in labels])
+        if plain.has_duplicates:
+            warnings.warn(f"{owner}: the labels {first(labels[plain.duplicated(keep=False)])} of {name!r} differ but "
+                          "read the same; they stay apart.", InputWarning, stacklevel=2)
         return result
 
     @property
     def text(self) -> tuple[str, ...]:
         """The labels as coordinates; those that would read the same are spelled out."""
-        plain = [str(label) for label in self.labels]
-        return tuple(repr(label) if plain.count(word) > 1 else word
-                     for label, word in zip(self.labels, plain, strict=True))
+        return spelled(self.labels)
 
     def at(self, frame: pd.DataFrame) -> Features:
-        """One indicator a row. Rows of one new label share a feature; every missing label has its own."""
+        """One indicator a row. Rows of one new label share a feature; every missing label has its own.
+
+        Warns of new labels that read like a training label of another type, 1 and "1".
+        """
         values = column(frame, self.name, f"context {self.name!r}")
-        codes = self.labels.get_indexer(pd.Index(values))
         missing = values.isna().to_numpy()
+        _must_label(values[~missing], f"context {self.name!r}")
+        if isinstance(self.labels, pd.DatetimeIndex) and pd.api.types.is_datetime64_any_dtype(values):
+            if (self.labels.tz is None) != (values.dt.tz is None):
+                raise InputTypeError(f"context {self.name!r} holds dates of time zone {values.dt.tz}; the training "
+                                     f"rows' had {self.labels.tz}. Use dt.tz_localize.")
+        # As objects: 1 and 1.0 are one label, and pandas would not look integers up among categories.
+        codes = self.labels.astype(object).get_indexer(_index(values.astype(object)))
         codes[missing] = -1
         status = np.where(codes >= 0, "known", np.where(missing, "unknown",
                                                         np.where(values.isin(self.empty), "empty", "new")))
+        self._warn_of_types(values[status == "new"])
         unseen = np.flatnonzero(codes < 0)
         labels = [("unknown", row) if missing[row] else ("label", values.iloc[row]) for row in unseen]
         order = {label: place for place, label in enumerate(dict.fromkeys(labels))}
@@ -77,3 +84,25 @@ class Levels:
         shape = (len(values), len(self.labels) + len(order))
         matrix = sp.csr_array((np.ones(len(values)), codes, np.arange(len(values) + 1)), shape=shape)
         return Features(matrix, {self.name: status})
+
+    def _warn_of_types(self, values: pd.Series) -> None:
+        """Warn of new labels that read like a training label of another type."""
+        alike = values[values.astype(str).isin([str(label) for label in self.labels])]
+        if len(alike):
+            warnings.warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
+                          f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
+                          "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
+
+
+def _index(labels: Iterable[Hashable]) -> pd.Index:
+    """Labels of any kind, tuples included, one an entry."""
+    return pd.Index(labels, tupleize_cols=False)
+
+
+def _must_label(values: pd.Series, owner: str) -> None:
+    """Refuse labels that cannot be told apart by value, such as lists."""
+    for place, label in enumerate(values if pd.api.types.is_object_dtype(values) else ()):
+        if not isinstance(label, Hashable):
+            raise InputTypeError(f"{owner}: column {values.name!r} holds {type(label).__name__} values such as "
+                                 f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. Convert them to "
+                                 "text.")

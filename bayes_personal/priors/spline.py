@@ -28,19 +28,24 @@ class Spline:
     @classmethod
     def learn(cls, values: np.ndarray, df: int) -> "Spline":
         """Knots at quantiles of the distinct values; none of them wiggles where there are fewer than three."""
-        distinct = np.unique(values)
+        # Values nearer than this would make knots whose second differences drown in rounding.
+        width = (values.max() - values.min()) * 1e-9 or 1.0
+        distinct = np.unique(np.round((values - values.min()) / width)) * width + values.min()
         count = min(df, len(distinct))
         if count < 3:
             return cls(distinct, np.zeros((len(distinct), 0)))
         knots = np.quantile(distinct, np.linspace(0, 1, count))
-        curvature = CubicSpline(knots, np.eye(count), bc_type="natural").derivative(2)(knots)
-        width = np.diff(knots)
-        # The second derivative is linear between knots, so that its squared integral is exact.
-        gram = np.zeros((count, count))
-        for i, h in enumerate(width):
-            gram[i : i + 2, i : i + 2] += h / 6 * np.array([[2.0, 1.0], [1.0, 2.0]])
-        eigenvalues, vectors = np.linalg.eigh(curvature.T @ gram @ curvature)
-        directions = vectors[:, 2:] / np.sqrt(eigenvalues[2:])
+        # Second differences of the values at the knots are a tridiagonal matrix times the second derivatives there,
+        # the same matrix whose quadratic form is the integrated square: difference @ values = gram @ derivatives.
+        step = np.diff(knots)
+        difference, gram = np.zeros((count - 2, count)), np.zeros((count - 2, count - 2))
+        for j, (left, right) in enumerate(zip(step[:-1], step[1:], strict=True)):
+            difference[j, j : j + 3] = 1 / left, -1 / left - 1 / right, 1 / right
+            gram[j, j] = (left + right) / 3
+            if j:
+                gram[j, j - 1] = gram[j - 1, j] = left / 6
+        height = 1 / np.abs(difference).max(axis=1)
+        directions = np.linalg.pinv(height[:, None] * difference) @ (height[:, None] * np.linalg.cholesky(gram))
         at = cls(knots, directions).at(values)
         return cls(knots, directions / np.sqrt((at**2).sum(axis=1).mean()))
 
