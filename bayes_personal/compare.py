@@ -51,14 +51,15 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
     doi:10.1214/25-BA1569, on when a difference is none.
     """
-    named = name_all(assumptions)
+    named = {name: stated(name, each, formula, data, family) for name, each in name_all(assumptions).items()}
     results: dict[str, ELPD] = {}
     outcome: np.ndarray | None = None
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("comparing", total=len(named))
         for name, assumption in named.items():
             bar.update(task, description=f"comparing: {name}")
-            posterior = fitted(name, assumption, formula, data, family, method, seed)
+            posterior = (assumption if isinstance(assumption, Posterior)
+                         else fit(assumption, data, seed=seed, method=method, progress=False))
             if outcome is not None and not np.array_equal(outcome, posterior.bound.y):
                 raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first; "
                                          "predictive densities of different data do not compare.")
@@ -70,6 +71,8 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
 
 def name_all(assumptions: Any) -> dict[str, Any]:
     """Every assumption under a name of its own."""
+    if isinstance(assumptions, Prior | Model | Posterior):
+        assumptions = [assumptions]
     if not isinstance(assumptions, Mapping):
         priors = [each.model.prior if isinstance(each, Posterior) else each.prior if isinstance(each, Model) else each
                   for each in assumptions]
@@ -80,30 +83,30 @@ def name_all(assumptions: Any) -> dict[str, Any]:
                                      "assumptions.")
         assumptions = dict(zip(names, assumptions, strict=True))
     if len(assumptions) < 2:
-        raise SpecificationError(f"compare: got {len(assumptions)} assumption; need two or more.")
+        raise SpecificationError(f"compare: got {len(assumptions)} assumption{'s' * (len(assumptions) != 1)}; need two "
+                                 "or more.")
     return dict(assumptions)
 
 
-def fitted(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None, method: Any,
-           seed: int | None) -> Posterior:
-    """The posterior under an assumption."""
+def stated(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None) -> Model | Posterior:
+    """An assumption as a posterior or as a model to fit, checked before anything is fitted."""
     if isinstance(assumption, Posterior):
         if formula is not None or data is not None or family is not None:
             raise SpecificationError(f"compare: {name!r} is fitted already, so that formula, data and family have "
                                      "nothing to apply to.")
         return assumption
+    if not isinstance(assumption, Prior | Model):
+        raise SpecificationError(f"compare: {assumption!r} is a {type(assumption).__name__}; need a prior, model or "
+                                 "posterior.")
     if data is None:
         raise SpecificationError(f"compare: {name!r} is not fitted, so that data are needed.")
     if isinstance(assumption, Model):
         if formula is not None or family is not None:
             raise SpecificationError(f"compare: {name!r} is a model with its own formula and family; drop the others.")
-        return fit(assumption, data, seed=seed, method=method, progress=False)
-    if not isinstance(assumption, Prior):
-        raise SpecificationError(f"compare: {name!r} is a {type(assumption).__name__}; need a prior, model or "
-                                 "posterior.")
+        return assumption
     if formula is None:
         raise SpecificationError(f"compare: {name!r} is a prior, so that a formula is needed.")
-    return fit(Model(formula, assumption, family or Normal()), data, seed=seed, method=method, progress=False)
+    return Model(formula, assumption, family or Normal())
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:

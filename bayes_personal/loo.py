@@ -20,6 +20,9 @@ QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrate
              "conditional": "CONDITIONAL on each row's own theta_i, which has seen the row: optimistic where theta_i "
                             "leans on it."}
 
+# Log densities that differ by less are the same.
+EQUAL = 1e-10
+
 
 @final
 @dataclass(kw_only=True)
@@ -87,7 +90,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     if kind not in QUESTIONS:
         raise SpecificationError(f"loo(kind={kind!r}): must be 'unit' or 'conditional'.")
     tree = posterior.tree
-    if "log_likelihood" not in tree or tree["log_likelihood"].attrs["conditioning"] != kind:
+    if "log_likelihood" not in tree or tree["log_likelihood"].attrs.get("conditioning") != kind:
         tree["log_likelihood"] = xr.DataTree(pointwise(posterior, kind, progress))
     values = tree["log_likelihood"].to_dataset()
     kept = tree["posterior"].to_dataset().isel(draw=values["draw"].to_numpy())
@@ -108,8 +111,11 @@ def pointwise(posterior: Posterior, kind: Kind, progress: bool) -> xr.Dataset:
         chosen = (np.arange(sizes["chain"])[:, None] * sizes["draw"] + draws).ravel()
         result = integral.leave_one_out({name: value[chosen] for name, value in values.items()}, progress)
     else:
-        own = {each.name: values[each.name][:, None] for each in bound.parameters}
+        own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
         result = log_density(bound.family, bound.y, bound.eta(values, np), own, bound.known)
+    # Where nothing that varies from draw to draw bears on a row there is nothing to smooth, which ArviZ refuses.
+    same = np.ptp(result, axis=0) <= EQUAL * (1 + np.abs(result).max(axis=0))
+    result[:, same] = result[:, same].mean(axis=0) + EQUAL * np.linspace(-1, 1, len(result))[:, None]
     coords = {"chain": np.arange(sizes["chain"]), "draw": draws, "unit": np.arange(len(bound.y))}
     array = xr.DataArray(result.reshape(sizes["chain"], len(draws), -1), dims=("chain", "draw", "unit"), coords=coords)
     return xr.Dataset({"y": array}, attrs={"conditioning": kind})

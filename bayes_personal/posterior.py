@@ -1,16 +1,19 @@
 """Posterior: model, data and draws; every sample's own parameters with their uncertainty."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import pymc as pm
 import xarray as xr
 
+from bayes_personal import storage
 from bayes_personal.bound import Bound
+from bayes_personal.diagnostics import Diagnostics
+from bayes_personal.inference.advi import ADVI
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.model import Model
@@ -55,27 +58,31 @@ class Posterior:
         return summarise(self.theta, self.bound.frame.index)
 
     @cached_property
-    def diagnostics(self) -> dict[str, float]:
-        """Divergences, worst R-hat, least bulk and tail effective sample size over all sampled variables."""
-        draws = self.tree["posterior"].to_dataset()
-        def extreme(statistic: Any, pick: Any) -> float:
-            # A correlation matrix has a constant diagonal, of which R-hat and ESS are not defined.
-            return float(pick([pick(v.to_numpy()[np.isfinite(v.to_numpy())])
-                               for v in statistic.data_vars.values() if np.isfinite(v.to_numpy()).any()]))
-        return {"divergences": float(self.tree["sample_stats"]["diverging"].sum()),
-                "r_hat": extreme(az.rhat(draws), np.max),
-                "ess_bulk": extreme(az.ess(draws, method="bulk"), np.min),
-                "ess_tail": extreme(az.ess(draws, method="tail"), np.min)}
+    def diagnostics(self) -> Diagnostics:
+        """What the draws say of themselves: divergences, worst R-hat and effective sample sizes, and where."""
+        return Diagnostics.of(self.tree)
 
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why these draws must not be trusted; empty when nothing speaks against them."""
-        found, enough = self.diagnostics, 100 * self.tree["posterior"].sizes["chain"]
-        checks = ((found["divergences"] > 0, f"{found['divergences']:.0f} divergences"),
-                  (found["r_hat"] > 1.01, f"R-hat up to {found['r_hat']:.3f}"),
-                  (found["ess_bulk"] < enough, f"bulk ESS down to {found['ess_bulk']:.0f}"),
-                  (found["ess_tail"] < enough, f"tail ESS down to {found['ess_tail']:.0f}"))
-        return tuple(words for failed, words in checks if failed)
+        return self.diagnostics.complaints
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it to one NetCDF file, whole or not at all; `load` reads it.
+
+        The file contains the training rows: their index and every column that the model reads. Share it only where
+        you may share those data.
+
+        Raises
+        ------
+        FileError
+            A folder that does not exist, a path that cannot be written, a full disk.
+        InputTypeError
+            A column, label, name or attribute that the file cannot hold.
+        SpecificationError
+            A prior or family of your own that does not say which columns it reads, or hides an argument.
+        """
+        storage.write(self.model, self.bound, self.tree, path)
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
@@ -83,7 +90,7 @@ class Posterior:
         return f"{self.model!r}\n{len(self.bound.y)} rows, {sizes['chain']} chains of {sizes['draw']} draws\n{verdict}"
 
 
-def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | None = None,
+def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | ADVI | None = None,
         progress: bool = True) -> Posterior:
     """The posterior of every sample's own parameters.
 
@@ -107,3 +114,19 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | None
     """
     bound = model.bind(data)
     return Posterior(model, bound, (method or NUTS()).sample(bound, seed, progress))
+
+
+def load(path: str | os.PathLike[str]) -> Posterior:
+    """Read a posterior that `Posterior.save` wrote: the same draws, and the model bound to its training rows again.
+
+    The formula is evaluated, as `fit` does: never load a file from a source you do not trust. A prior or family of
+    your own must be imported first.
+
+    Raises
+    ------
+    FileError
+        A file that does not exist, is damaged or was not written by `save`; a model whose class is not imported.
+    VersionError
+        A file of another format.
+    """
+    return Posterior(*storage.read(path))

@@ -1,16 +1,16 @@
 """ADVI: a Gaussian fitted to the posterior by stochastic optimisation."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import pymc as pm
-import pytensor
 import xarray as xr
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
+from pytensor.compile import shared
 from rich.progress import Progress
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, norm
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
@@ -18,8 +18,11 @@ from bayes_personal.inference.draws import tree
 from bayes_personal.program import program
 
 GAUSSIANS = {"mean-field": pm.ADVI, "full-rank": pm.FullRankADVI}
-FIRST_BLOCK = 2000
-RATIOS = 4000
+ONE_SIDED = float(norm.ppf(0.95))
+SLOWER = 4
+# How far, in natural units, a parameter can go in a stage's first block, and how short that block may be.
+TRAVEL, SHORTEST = 40, 1000
+FEWEST_RATIOS = 4000
 
 
 @final
@@ -27,11 +30,12 @@ RATIOS = 4000
 class ADVI:
     """Automatic differentiation variational inference: a Gaussian q on the sampler's scale, nearest in KL(q || p).
 
-    The optimiser runs in blocks that double in length, and stops when the losses of a block's two halves cannot be
-    told apart: with 95 % confidence, a loss of the first half exceeds one of the second with a probability within
-    `tolerance` of 1/2. Ranks stand up to the heavy tails of the loss, and a drift too slow for one block shows in the
-    next, twice as long. The fit is the average of the iterates over the second half of the last block, which takes
-    out the optimiser's own noise.
+    The optimiser, Adam, runs in stages of ever smaller learning rates. A stage runs in blocks that double in length,
+    until the losses of a block's second half are no lower than those of its first; its fit is the average of the
+    iterates over that second half. The stages end with the one whose fit is no better than the last one's. "No lower"
+    is judged by ranks, which stand up to the heavy tails of the loss: with 95 % confidence, an earlier loss exceeds a
+    later one with a probability below 1/2 + `tolerance`. A drift too slow for one block shows in the next, twice as
+    long; a bias from the optimiser's own noise shows when the rate falls.
 
     Right for a first look at a large model that is not collapsed. Fails at uncertainty: standard deviations are too
     small, by far for the scales of effects; every posterior made by it says so. Pareto k, of draws of log p - log q,
@@ -46,9 +50,9 @@ class ADVI:
     max_iterations
         Steps after which the optimiser stops in any case; the posterior then says that it did not converge.
     tolerance
-        How far from 1/2 the probability that an earlier loss exceeds a later one may be; smaller is stricter.
+        Progress that does not count, as a probability beyond 1/2; smaller is stricter.
     learning_rate
-        Of Adam, in natural units a step.
+        Of the first stage, in natural units a step.
 
     Raises
     ------
@@ -81,15 +85,11 @@ class ADVI:
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""
         descent, kept = np.random.SeedSequence(seed).spawn(2)
-        rate = pytensor.shared(self.learning_rate)
+        rate: Any = shared(self.learning_rate)
         with program(bound) as model:
             inference = GAUSSIANS[self.covariance](random_seed=int(descent.generate_state(1)[0]))
             step = inference.objective.step_function(score=True, obj_optimizer=pm.adam(learning_rate=rate))
-        losses, converged = self._descend(step, inference.approx.params, progress)
-        # Without a learning rate a step only returns log q - log p at a fresh draw of q.
-        rate.set_value(0.0)
-        ratios = np.array([step() for _ in range(RATIOS)])
-
+        losses, ratios, converged = self._optimise(step, rate, inference.approx.params, progress)
         (group,) = inference.approx.groups
         noise = np.random.default_rng(kept).standard_normal((self.draws, group.ddim))
         points = group.symbolic_random.eval({group.symbolic_initial: noise})
@@ -100,48 +100,61 @@ class ADVI:
                    "pareto_k": _pareto_k(ratios), "elbo": float(-ratios.mean())}))
         return result
 
-    def _descend(self, step: Callable[[], Any], parameters: list[Any], progress: bool) -> tuple[np.ndarray, bool]:
-        """Optimise until the loss stops falling; leave the average of the last iterates in the parameters."""
-        losses = np.empty(self.max_iterations)
+    def _optimise(self, step: Callable[[], Any], rate: Any, parameters: list[Any],
+                  progress: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The losses, draws of log q - log p of the fit, and whether it converged; the parameters become the fit."""
+        losses, ratios, speed = np.empty(0), None, self.learning_rate
+        # So many that two stages of equal worth pass for equal 19 times in 20.
+        count = max(FEWEST_RATIOS, int((2 * ONE_SIDED / self.tolerance) ** 2 / 6))
         with Progress(disable=not progress) as bar:
-            task = bar.add_task("ADVI", total=self.max_iterations)
-            for start, middle, stop in _blocks(self.max_iterations):
-                sums = [np.zeros_like(parameter.get_value()) for parameter in parameters]
-                for i in range(start, stop):
-                    losses[i] = step()
-                    if not np.isfinite(losses[i]):
-                        raise SpecificationError(f"{self!r}: the loss is {losses[i]} at iteration {i + 1}. Lower "
-                                                 "learning_rate, or use NUTS().")
-                    if i >= middle:
-                        for total, parameter in zip(sums, parameters, strict=True):
-                            total += parameter.get_value(borrow=True)
-                    if i % 200 == 0:
-                        bar.update(task, completed=i)
-                if converged := _level(losses[start:middle], losses[middle:stop], self.tolerance):
-                    break
-            bar.update(task, completed=stop, total=stop)
-        for total, parameter in zip(sums, parameters, strict=True):
-            parameter.set_value(total / (stop - middle))
-        return losses[:stop], converged
+            task = bar.add_task(f"ADVI, at most {self.max_iterations} iterations", total=self.max_iterations)
+            while True:
+                rate.set_value(speed)
+                more, settled = self._settle(step, parameters, max(round(TRAVEL / speed), SHORTEST), len(losses),
+                                             lambda done: bar.update(task, completed=done))
+                losses = np.concatenate([losses, more])
+                # Without a learning rate a step only returns log q - log p at a fresh draw of q.
+                rate.set_value(0.0)
+                earlier, ratios = ratios, np.array([step() for _ in range(count)])
+                converged = settled and earlier is not None and not _falls(earlier, ratios, self.tolerance)
+                if converged or len(losses) >= self.max_iterations:
+                    return losses, ratios, converged
+                speed /= SLOWER
+
+    def _settle(self, step: Callable[[], Any], parameters: list[Any], length: int, before: int,
+                report: Callable[[int], None]) -> tuple[np.ndarray, bool]:
+        """One stage: its losses, and whether they stopped falling; the parameters become the average."""
+        losses, start = np.empty(self.max_iterations - before), 0
+        while True:
+            stop = min(start + length, len(losses))
+            middle = (start + stop) // 2
+            sums = [np.zeros_like(parameter.get_value()) for parameter in parameters]
+            for i in range(start, stop):
+                losses[i] = step()
+                if not np.isfinite(losses[i]):
+                    raise SpecificationError(f"{self!r}: the loss is {losses[i]} at iteration {before + i + 1}. Lower "
+                                             "learning_rate, or use NUTS().")
+                if i >= middle:
+                    for total, parameter in zip(sums, parameters, strict=True):
+                        total += parameter.get_value(borrow=True)
+                if i % 200 == 0:
+                    report(before + i)
+            settled = not _falls(losses[start:middle], losses[middle:stop], self.tolerance)
+            if settled or stop == len(losses):
+                for total, parameter in zip(sums, parameters, strict=True):
+                    parameter.set_value(total / (stop - middle))
+                return losses[:stop], settled
+            start, length = stop, 2 * length
 
 
-def _blocks(iterations: int) -> Iterator[tuple[int, int, int]]:
-    """Start, middle and end of blocks that double in length."""
-    start, length = 0, FIRST_BLOCK
-    while start < iterations:
-        stop = min(start + length, iterations)
-        yield start, (start + stop) // 2, stop
-        start, length = stop, 2 * length
-
-
-def _level(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
-    """Whether P(earlier loss > later loss) is within `tolerance` of 1/2, with 95 % confidence."""
+def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
+    """Whether P(earlier > later) may exceed 1/2 by `tolerance`, at 95 % confidence."""
     pairs = len(earlier) * len(later)
     if not pairs:
-        return False
-    probability = mannwhitneyu(earlier, later).statistic / pairs
+        return True
+    probability = mannwhitneyu(earlier, later)[0] / pairs
     error = np.sqrt((len(earlier) + len(later) + 1) / (12 * pairs))
-    return bool(abs(probability - 0.5) + 1.96 * error < tolerance)
+    return bool(probability - 0.5 + ONE_SIDED * error > tolerance)
 
 
 def _pareto_k(ratios: np.ndarray) -> float:

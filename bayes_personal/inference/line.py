@@ -28,6 +28,7 @@ from bayes_personal.priors.base import Term
 # How many densities are worth evaluating before draws are thinned, and the fewest draws that are left.
 BUDGET, FEWEST = 2e9, 250
 REACH, NODES = 8.0, 33
+TINY = 1e-300
 
 
 @final
@@ -56,7 +57,7 @@ class LineIntegral:
     @property
     def work(self) -> float:
         """Densities to evaluate for one draw."""
-        return float(NODES * sum(len(rows) ** 2 for rows in self.groups))
+        return float(2 * NODES * sum(len(rows) ** 2 for rows in self.groups))
 
     def stride(self, chains: int, draws: int) -> int:
         """How the draws are thinned."""
@@ -144,19 +145,26 @@ class LineIntegral:
         square = (direction**2).sum(axis=-1)
         reach = np.diagonal(moved, axis1=1, axis2=2)
         leverage = np.minimum(curvature * reach, 1 - 1e-6)
-        nodes = np.linspace(-1, 1, NODES)
-        result = np.empty_like(eta)
         step = 1e-4 * max(1.0, float(np.abs(eta).max()))
         gradient = ((density(eta[..., None] + step) - density(eta[..., None] - step)) / (2 * step))[..., 0]
-        for i in range(len(rows)):
-            # Without row i the line's precision is that of the others; the grid covers where it stands and where the
-            # others would put it.
-            precision = reach[:, i] * (1 - leverage[:, i])
-            sd = 1 / np.sqrt(precision)
-            away = ((gradient * moved[:, i]).sum(axis=1) - gradient[:, i] * reach[:, i] - slope[:, i]) / precision
-            away = np.clip(away, -4 * REACH * sd, 4 * REACH * sd)
-            t = away[:, None] / 2 + nodes * (REACH * sd + np.abs(away) / 2)[:, None]
+
+        def mass(i: int, precision: np.ndarray, pull: np.ndarray, own: bool) -> np.ndarray:
+            """Log integral along the line of row i, with its own density or without."""
+            # A row that no weight moves, its predictor being 0, has a line of length 0.
+            sd = 1 / np.sqrt(np.maximum(precision, TINY))
+            # The grid covers where the draw stands and where the pull of the rows would put it.
+            away = np.clip(pull * sd**2, -4 * REACH * sd, 4 * REACH * sd)
+            half = REACH * sd + np.abs(away) / 2
+            t = away[:, None] / 2 + np.linspace(-1, 1, NODES) * half[:, None]
             along = density(eta[:, :, None] + moved[:, i, :, None] * t[:, None, :])
-            others = along.sum(axis=1) - along[:, i] - slope[:, i, None] * t - 0.5 * square[:, i, None] * t**2
-            result[:, i] = logsumexp(others + along[:, i], axis=1) - logsumexp(others, axis=1)
+            total = along.sum(axis=1) - slope[:, i, None] * t - 0.5 * square[:, i, None] * t**2
+            return logsumexp(total if own else total - along[:, i], axis=1) + np.log(half)
+
+        result = np.empty_like(eta)
+        for i in range(len(rows)):
+            # A row with leverage has a density that is narrow against what the others leave open: two grids.
+            pull = (gradient * moved[:, i]).sum(axis=1) - slope[:, i]
+            others = pull - gradient[:, i] * reach[:, i]
+            result[:, i] = (mass(i, reach[:, i], pull, True)
+                            - mass(i, reach[:, i] * (1 - leverage[:, i]), others, False))
         return result

@@ -1,0 +1,105 @@
+"""A model as plain JSON and back: every part is its class's name and the arguments that its constructor takes."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.families.base import Family
+from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.model import Model
+from bayes_personal.priors.base import Prior
+
+
+def encode(value: Any) -> Any:
+    """A model or a part of it as objects that `json` writes.
+
+    Numbers, text, booleans, None and tuples of these stand for themselves (a tuple as a list); a model, prior, family
+    or hyperprior becomes ``{"type": its class, argument: value, ...}``.
+
+    Raises
+    ------
+    SpecificationError
+        A part that is none of these, or whose class keeps an argument under another name.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [encode(entry) for entry in value]
+    if not isinstance(value, Prior | Family | Hyperprior | Model) or not is_dataclass(value):
+        raise SpecificationError(f"A saved model holds dataclasses that derive from Prior or Family, hyperpriors, "
+                                 f"numbers, text, None and tuples of these; got the {type(value).__name__} {value!r}.")
+    kind, kept = type(value), {field.name for field in fields(value)}
+    lost = [name for name in _arguments(kind) if name not in kept]
+    if lost:
+        raise SpecificationError(f"{kind.__name__} takes {', '.join(lost)} but has no field of that name, so that a "
+                                 "saved model would lose it. Keep every argument in a field of its name.")
+    return {"type": kind.__name__} | {name: encode(getattr(value, name)) for name in _arguments(kind)}
+
+
+def decode(document: Any) -> Any:
+    """What `encode` wrote, made anew by calling the constructors, which check it as they check a user's.
+
+    Raises
+    ------
+    SpecificationError
+        A class that is not known or not unique, an argument that it does not take or that is missing, or one that
+        it refuses.
+    """
+    if isinstance(document, list):
+        return tuple(decode(entry) for entry in document)
+    if not isinstance(document, dict):
+        return document
+    kind = _find(document.get("type"))
+    given = {name: decode(entry) for name, entry in document.items() if name != "type"}
+    taken = _arguments(kind)
+    for name in given:
+        if name not in taken:
+            raise SpecificationError(f"{kind.__name__} takes no {name!r}. {did_you_mean(name, taken)}")
+    missing = [name for name, parameter in taken.items() if name not in given and parameter.default is Parameter.empty]
+    if missing:
+        raise SpecificationError(f"{kind.__name__}: {', '.join(missing)} is missing.")
+    positional, named = [], {}
+    try:
+        for name, entry in given.items():
+            if taken[name].kind is Parameter.VAR_POSITIONAL:
+                positional += entry
+            elif taken[name].kind is Parameter.VAR_KEYWORD:
+                named |= dict(entry)
+            else:
+                named[name] = entry
+        return kind(*positional, **named)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SpecificationError(f"{kind.__name__} refuses what was written of it: {error}") from error
+
+
+def _arguments(kind: type) -> dict[str, Parameter]:
+    """What the constructor of a class takes."""
+    return dict(signature(kind).parameters)
+
+
+def _subclasses(base: type) -> Iterator[type]:
+    """Every class below `base`, at any depth."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _subclasses(kind)
+
+
+def _find(name: Any) -> type:
+    """The class of this name among the priors and families that are imported."""
+    kinds = [Model, Hyperprior, *_subclasses(Prior), *_subclasses(Family)]
+    # A class that a notebook defines again stands twice under one name; the last definition counts.
+    found = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds if kind.__name__ == name}
+    if not found:
+        known = sorted({kind.__name__ for kind in kinds})
+        raise SpecificationError(f"The model has a part of the type {name!r}, and no such class is known: import the "
+                                 f"module that defines it first. {did_you_mean(str(name), known)}")
+    if len(found) > 1:
+        raise SpecificationError(f"The model has a part of the type {name!r}, and there are {len(found)} classes of "
+                                 f"that name: {', '.join(found)}. Rename one.")
+    return next(iter(found.values()))

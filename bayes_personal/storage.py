@@ -1,0 +1,218 @@
+"""Posteriors in files: one NetCDF file, whose groups ArviZ and xarray open as they open any other.
+
+Its root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
+training rows, one Arrow stream an array.
+"""
+
+import json
+import os
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xarray as xr
+
+from bayes_personal import arrow
+from bayes_personal.bound import Bound
+from bayes_personal.data import needed, sides
+from bayes_personal.errors import (
+    BayesPersonalError,
+    FileError,
+    InputTypeError,
+    InputWarning,
+    SpecificationError,
+    VersionError,
+    first,
+)
+from bayes_personal.model import Model
+from bayes_personal.specification import decode, encode
+
+FORMAT = 1
+PACKAGE = "bayes-personal"
+PREFIX = "bayes_personal_"
+FRAME = f"{PREFIX}frame"
+
+# What reading a file raises where its bytes are not what `write` wrote.
+DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, OSError, RuntimeError, TypeError,
+          ValueError)
+
+
+def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
+    """Write a model, its training rows and its draws to one NetCDF file, whole or not at all.
+
+    The file contains the training rows: their index and every column that the model reads (outcome, predictors,
+    contexts, known constants). Share it only where you may share those data. No other column is written.
+
+    Parameters
+    ----------
+    model, bound, tree
+        What a posterior consists of.
+    path
+        Of the file. An existing file is replaced once the new one is complete on the disk, and kept otherwise.
+
+    Raises
+    ------
+    FileError
+        A folder that does not exist, a path that cannot be written, a full disk.
+    InputTypeError
+        A column, label, name or attribute that the file cannot hold.
+    SpecificationError
+        A prior or family of your own that does not say which columns it reads, or hides an argument.
+    """
+    document = _document(model, bound, tree)
+    try:
+        # To memory first: HDF5 takes the process down with it where the disk is full.
+        content = document.to_netcdf(None, engine="h5netcdf")
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"NetCDF cannot hold a label or a value of posterior.tree: {error}. Remove NUL characters "
+                             "from labels, and from the tree what is neither number nor text.") from error
+    target, size = Path(path).expanduser().resolve(), content.nbytes
+    try:
+        with content, TemporaryDirectory(dir=target.parent, prefix=".saving-") as folder:
+            partial = Path(folder) / "posterior.nc"
+            with open(partial, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+    except OSError as error:
+        remedy = ("Make its folder first" if not target.parent.exists() else
+                  f"Give the name of a file in a folder that you may write to, on a disk with room for "
+                  f"{size:,} bytes; what stood there is untouched")
+        raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. {remedy}.") from error
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
+    """Read what `write` wrote: the same draws, and the model bound to its training rows again.
+
+    The formula is evaluated, as `fit` does: never load a file from a source you do not trust. A prior or family of
+    your own must be imported first.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Raises
+    ------
+    FileError
+        A file that does not exist, is damaged or was not written by `write`; a model whose class is not imported.
+    VersionError
+        A file of another format.
+    """
+    tree = _read(Path(path).expanduser())
+    own = {str(name): tree.attrs.pop(name) for name in list(tree.attrs) if str(name).startswith(PREFIX)}
+    if f"{PREFIX}format" not in own:
+        raise FileError(f"{str(path)!r} was not written by posterior.save; it is a NetCDF file with the groups "
+                        f"{first(tree.groups, 10)}. Open it with arviz.from_netcdf.")
+    if own[f"{PREFIX}format"] != FORMAT:
+        raise VersionError(f"{str(path)!r} has format {own[f'{PREFIX}format']}, written by {PACKAGE} "
+                           f"{own.get(f'{PREFIX}version')}; this is {PACKAGE} {version(PACKAGE)}, which reads format "
+                           f"{FORMAT}. Install the version that wrote it, or fit again.")
+    damaged = f"{str(path)!r} is damaged, or was changed since it was saved. Take another copy of it, or fit again."
+    try:
+        document, layout = json.loads(own[f"{PREFIX}model"]), json.loads(own[f"{PREFIX}layout"])
+        frame = arrow.unpack(tree[FRAME].to_dataset(), layout)
+        tree = _restored(tree, layout)
+    except DAMAGE as error:
+        raise FileError(f"{damaged} ({error})") from error
+    try:
+        model = decode(document)
+    except SpecificationError as error:
+        raise FileError(f"{str(path)!r}: {error}") from error
+    try:
+        return model, model.bind(frame), tree
+    except DAMAGE as error:
+        raise FileError(f"{damaged} ({error})") from error
+
+
+def _read(path: Path) -> xr.DataTree:
+    """Every group of a NetCDF file, in memory, and the file closed."""
+    if not path.is_file():
+        raise FileError(f"{str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}: name a file that "
+                        "posterior.save wrote.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            return tree.load()
+    except DAMAGE as error:
+        raise FileError(f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as NetCDF 4: it is truncated, "
+                        f"damaged or another kind of file. Take another copy of it, or fit again. ({error})") from error
+
+
+def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
+    """All that goes to the file."""
+    frame, layout = arrow.pack(_columns(model, bound))
+    layout |= {"texts": [], "attributes": []}
+    groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
+    document = encode(model)
+    # Found out now, while there still is a posterior in memory.
+    _rebind(decode(document), arrow.unpack(frame, layout))
+    result = xr.DataTree.from_dict({**groups, FRAME: frame})
+    result.attrs |= {f"{PREFIX}format": FORMAT, f"{PREFIX}version": version(PACKAGE),
+                   f"{PREFIX}model": json.dumps(document), f"{PREFIX}layout": json.dumps(layout)}
+    return result
+
+
+def _rebind(model: Any, frame: pd.DataFrame) -> None:
+    """Make sure that the model binds to the rows that are written; `fit` has given its warnings already."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            model.bind(frame)
+    except (BayesPersonalError, LookupError) as error:
+        raise SpecificationError(f"The model cannot be bound to the columns it names ({first(frame.columns, 10)}): "
+                                 f"{error} A prior or family of your own names every column it reads in `columns`."
+                                 ) from error
+
+
+def _columns(model: Model, bound: Bound) -> pd.DataFrame:
+    """The columns of the training rows that the model reads."""
+    (term,) = left = sides(model.formula)[0]
+    outcome = {str(term)} if str(term) in bound.frame else needed(left, "outcome", bound.frame)
+    names = {*outcome, *bound.design.columns, *model.prior.columns, *model.family.columns}
+    return bound.frame.loc[:, [name in names for name in bound.frame]]
+
+
+def _plain(path: str, group: xr.Dataset, layout: dict[str, Any]) -> xr.Dataset:
+    """A group as NetCDF holds it: other objects and attributes become JSON, and `layout` remembers which."""
+    result = group.copy()
+    for name in map(str, (*group.variables, *group.dims)):
+        if name == "." or "\0" in name:
+            raise InputTypeError(f"{path}: NetCDF cannot hold the name {name!r}. Rename that column, and fit again.")
+    for name, variable in group.variables.items():
+        if variable.dtype.hasobject and not all(isinstance(entry, str) for entry in variable.values.flat):
+            text = [_json(entry, f"{path}/{name}") for entry in variable.values.flat]
+            result[name] = (variable.dims, np.array(text, dtype=object).reshape(variable.shape), variable.attrs)
+            layout["texts"].append([path, name])
+    for place, attributes in ((None, result.attrs), *((name, result[name].attrs) for name in result.variables)):
+        for name, value in list(attributes.items()):
+            if isinstance(value, bool) or not isinstance(value, str | int | float | np.number):
+                text = _json(attributes.pop(name), f"{path} attribute {name!r}")
+                layout["attributes"].append([path, place, name, text])
+    return result
+
+
+def _json(value: Any, where: str) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError as error:
+        raise InputTypeError(f"{where}: the file cannot hold the {type(value).__name__} {value!r}. Remove it from "
+                             "posterior.tree, or put text or numbers there.") from error
+
+
+def _restored(tree: xr.DataTree, layout: dict[str, Any]) -> xr.DataTree:
+    """The tree as it was before `_plain`."""
+    groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree if node.name != FRAME}
+    for path, name in layout["texts"]:
+        variable = groups[path].variables[name]
+        values = np.empty(variable.size, dtype=object)
+        values[:] = [json.loads(entry) for entry in variable.values.flat]
+        groups[path][name] = (variable.dims, values.reshape(variable.shape), variable.attrs)
+    for path, place, name, value in layout["attributes"]:
+        (groups[path] if place is None else groups[path][place]).attrs[name] = json.loads(value)
+    return xr.DataTree.from_dict(groups)
