@@ -1,14 +1,26 @@
 """A context column as numbers: centred and scaled once, on the training rows, and read the same ever after."""
 
-from collections.abc import Mapping, Sequence
+import datetime
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import pandas as pd
 
-from bayes_personal.data import absent, column, numbers
-from bayes_personal.errors import InputError, InputTypeError, SpecificationError, first
+from bayes_personal.data import (
+    absent,
+    column,
+    is_number,
+    is_text,
+    must_not_read_as_numbers,
+    numbers,
+    spelled,
+    spread_about,
+    without_unused,
+)
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first
 
 
 @final
@@ -19,14 +31,14 @@ class Context:
     Attributes
     ----------
     name : of the column
-    levels : of a categorical column, in order; none for a numeric one
+    levels : of a categorical column that some training row has, in order; none for a numeric one
     zoned : whether a column of dates carries a time zone; None where it holds no dates
     center, spread : mean and standard deviation of what the training rows hold, (reading,)
     low, high : the training range, as numbers
     """
 
     name: str
-    levels: tuple[Any, ...]
+    levels: tuple[Hashable, ...]
     zoned: bool | None
     center: np.ndarray
     spread: np.ndarray
@@ -35,83 +47,103 @@ class Context:
 
     @classmethod
     def learn(cls, frame: pd.DataFrame, name: str, owner: str) -> "Context":
-        """Read a column of numbers, booleans, dates or categories; one value for all rows is an error."""
-        values = column(frame, name, owner)
-        absent(values, owner)
-        levels: tuple[Any, ...] = ()
-        if _categorical(values):
-            levels = tuple(sorted(values.unique(), key=str))
-        zoned = values.dt.tz is not None if pd.api.types.is_datetime64_any_dtype(values) else None
+        """Read a column of numbers, booleans, dates, text or categories; one value for all rows is an error.
+
+        Categories that no row has are left out, with a warning.
+        """
+        values = _read(column(frame, name, owner), owner)
         if values.nunique() < 2:
-            raise InputError(f"{owner}: context {name!r} is {first(values.unique())} in all {len(values)} rows, so that "
-                             "nothing can vary with it. Leave it out; without any context the model is Population().")
-        raw = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)._numbers(values, owner)
-        spread = raw.std(axis=0)
-        if not np.isfinite(spread).all() or (spread == 0).any():
-            raise InputError(f"{owner}: context {name!r} runs from {raw.min():g} to {raw.max():g}, too wide or too "
-                             "narrow for float64. Rescale it.")
-        return cls(name, levels, zoned, raw.mean(axis=0), spread, float(raw.min()), float(raw.max()))
+            raise InputError(f"{owner}: context {name!r} is {first(values.unique())} in all {len(values)} rows, so "
+                             "that nothing can vary with it. Leave it out; without any context the model is "
+                             "Population().")
+        levels: tuple[Hashable, ...] = ()
+        zoned = None
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            levels = tuple(without_unused(values, owner).cat.categories)
+        elif is_text(values):
+            must_not_read_as_numbers(values, owner)
+            levels = tuple(sorted(values.unique()))
+        elif _holds_dates(values):
+            zoned = values.dt.tz is not None
+        if len(levels) == len(values) > 2:
+            warnings.warn(f"{owner}: every row has its own level of {name!r}, so that the data say nothing of how much "
+                          "it matters. If it is an identifier, leave it out.", InputWarning, stacklevel=2)
+        raw = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)._numbers(values)
+        center = raw.mean(axis=0)
+        spread = np.array([spread_about(mean, each, f"{owner}: context {name!r}")
+                           for mean, each in zip(center, raw.T, strict=True)])
+        return cls(name, levels, zoned, center, spread, float(raw.min()), float(raw.max()))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What its readings are called: one for a numeric column, one a level for a categorical one."""
-        return tuple(f"{self.name}[{level}]" for level in self.levels) or (self.name,)
+        return tuple(f"{self.name}[{level}]" for level in spelled(self.levels)) or (self.name,)
 
-    def _numbers(self, values: pd.Series, owner: str) -> np.ndarray:
-        absent(values, owner)
+    def _numbers(self, column: pd.Series) -> np.ndarray:
+        who = f"context {self.name!r}"
+        values = _read(column, who)
         if self.levels:
-            unseen = ~values.isin(self.levels).to_numpy()
+            # As objects: pandas is going to refuse to recode categories that it does not know.
+            codes = pd.Index(self.levels, dtype=object).get_indexer(pd.Index(values.astype(object)))
+            unseen = codes < 0
             if unseen.any():
-                raise InputError(f"{owner}: context {self.name!r} has the level {first(values[unseen].unique())} in "
-                                 f"{unseen.sum()} rows, not seen in training. Allowed: {first(self.levels, 20)}.")
-            return (values.to_numpy()[:, None] == np.array(self.levels, dtype=object)[None, :]).astype(float)
-        if (self.zoned is not None) != pd.api.types.is_datetime64_any_dtype(values):
-            raise InputTypeError(f"{owner}: context {self.name!r} holds {values.dtype} values; the training rows held "
-                                 f"{'dates' if self.zoned is not None else 'numbers'}.")
+                raise InputError(f"{who} has the level {first(values[unseen].unique())} in "
+                                 f"{unseen.sum()} rows ({first(values.index[unseen])}), not seen in training. "
+                                 f"Allowed: {first(self.levels, 20)}.")
+            return np.eye(len(self.levels))[codes]
         if self.zoned is None:
-            return numbers(values, owner)[:, None]
+            if not is_number(values):
+                raise InputTypeError(f"{who} holds {values.dtype} values; the training rows "
+                                     "held numbers. Convert it first.")
+            return numbers(values, who)[:, None]
+        if not _holds_dates(values):
+            raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held "
+                                 "dates. Convert it with pandas.to_datetime.")
         if self.zoned != (values.dt.tz is not None):
-            raise InputTypeError(f"{owner}: context {self.name!r} holds dates with{'out' * self.zoned} a time zone; "
+            raise InputTypeError(f"{who} holds dates with{'out' * self.zoned} a time zone; "
                                  f"the training rows' had {'one' if self.zoned else 'none'}. Use dt.tz_localize.")
         utc = values.dt.tz_convert("UTC").dt.tz_localize(None) if self.zoned else values
-        return ((utc - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(float)[:, None]
+        # In seconds first, which reach any year that a date can have.
+        return ((utc - pd.Timestamp(0).as_unit("s")).dt.total_seconds() / 86400).to_numpy(float)[:, None]
 
     def at(self, frame: pd.DataFrame) -> np.ndarray:
         """The standardised readings of any rows, (unit, reading); dates count in days."""
-        owner = f"context {self.name!r}"
-        return (self._numbers(column(frame, self.name, owner), owner) - self.center) / self.spread
+        return (self._numbers(column(frame, self.name, "context")) - self.center) / self.spread
 
     def outside(self, frame: pd.DataFrame) -> np.ndarray:
         """Which rows lie outside the training range."""
-        owner = f"context {self.name!r}"
-        values = self._numbers(column(frame, self.name, owner), owner)
+        values = self._numbers(column(frame, self.name, "context"))
         return ((values < self.low) | (values > self.high)).any(axis=1)
 
 
-def _categorical(values: pd.Series) -> bool:
-    """Whether a column holds categories rather than numbers, booleans or dates; text is a category."""
-    numeric = pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return True
-    if numeric or pd.api.types.is_datetime64_any_dtype(values):
-        return False
+def _read(values: pd.Series, owner: str) -> pd.Series:
+    """A column without missing values, of a kind that contexts can have; dates without a time as dates with one."""
+    absent(values, owner)
+    if is_number(values) or is_text(values) or isinstance(values.dtype, pd.CategoricalDtype) or _holds_dates(values):
+        return values
     kinds = sorted({type(value).__name__ for value in values})
-    if kinds == ["str"]:
-        return True
-    if kinds == ["datetime"] or kinds == ["Timestamp"]:
-        raise InputTypeError(f"context {values.name!r} mixes time zones, or holds dates as objects. Convert it with "
-                             "pandas.to_datetime(..., utc=True).")
-    raise InputTypeError(f"context {values.name!r} holds {', '.join(kinds)} objects such as {values.iloc[0]!r}: need "
-                         "numbers, booleans, dates or text.")
+    if kinds == ["date"]:
+        return pd.to_datetime(values)
+    if all(isinstance(value, datetime.datetime) for value in values):
+        raise InputTypeError(f"{owner}: column {values.name!r} mixes time zones, or dates with and without one. "
+                             "Convert it with pandas.to_datetime(..., utc=True).")
+    raise InputTypeError(f"{owner}: column {values.name!r} holds {' and '.join(kinds)} values such as "
+                         f"{values.iloc[0]!r} (row {first(values.index[[0]])}): need numbers, booleans, dates, text or "
+                         "categories. Convert it first.")
+
+
+def _holds_dates(values: pd.Series) -> bool:
+    return pd.api.types.is_datetime64_any_dtype(values)
 
 
 def learn(frame: pd.DataFrame, names: Sequence[str], owner: str) -> tuple[Context, ...]:
     """Read several context columns."""
     if not names:
         raise SpecificationError(f"{owner}: name at least one context column.")
+    contexts = tuple(Context.learn(frame, name, owner) for name in names)
     if len(set(names)) < len(names):
         raise SpecificationError(f"{owner}: names a context column twice.")
-    return tuple(Context.learn(frame, name, owner) for name in names)
+    return contexts
 
 
 def outside(contexts: Sequence[Context], frame: pd.DataFrame) -> Mapping[str, np.ndarray]:

@@ -7,6 +7,7 @@ so that the model is the same whatever units the data come in.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, final
 
 import numpy as np
@@ -56,9 +57,10 @@ class Hyperprior:
             raise SpecificationError(f"Hyperprior({distribution!r}) takes {', '.join(roles)}; "
                                      f"got {', '.join(parameters) or 'none'}.")
         for name, value in parameters.items():
-            if not np.isfinite(value) or (roles[name] in ("scale", "rate", "shape") and value <= 0):
-                raise SpecificationError(f"Hyperprior({distribution!r}): {name}={value!r} must be finite"
-                                         f"{'' if 'location' in roles[name] else ' and positive'}.")
+            signed = "location" in roles[name]
+            if not isinstance(value, Real) or not np.isfinite(value) or (value <= 0 and not signed):
+                raise SpecificationError(f"Hyperprior({distribution!r}): {name}={value!r} must be a number, finite"
+                                         f"{'' if signed else ' and positive'}.")
         object.__setattr__(self, "distribution", distribution)
         object.__setattr__(self, "parameters", tuple((name, float(parameters[name])) for name in roles))
         object.__setattr__(self, "relative", relative)
@@ -111,3 +113,14 @@ class Hyperprior:
 # The defaults of this package: a scale of about one natural unit, a mean within a few of where it is expected.
 NATURAL_SCALE = Hyperprior("HalfNormal", sigma=1.0, relative=True)
 NATURAL_MEAN = Hyperprior("Normal", mu=0.0, sigma=2.5, relative=True)
+
+
+def must_be_positive(owner: str, **hyperpriors: Any) -> None:
+    """Refuse what is no hyperprior, or puts mass below zero where a scale is described."""
+    for name, given in hyperpriors.items():
+        if not isinstance(given, Hyperprior):
+            raise SpecificationError(f"{owner}: {name}={given!r} must be a hyperprior, such as "
+                                     f"Hyperprior('HalfNormal', sigma=1).")
+        if not given.positive:
+            raise SpecificationError(f"{owner}: {name}={given!r} can be negative; use a distribution on the positive "
+                                     "numbers, such as HalfNormal.")

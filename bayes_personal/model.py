@@ -8,7 +8,7 @@ import pandas as pd
 import pymc as pm
 
 from bayes_personal.bound import Bound
-from bayes_personal.data import Design, outcome, table
+from bayes_personal.data import Design, outcome, sides, table
 from bayes_personal.errors import InputTypeError
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
@@ -42,11 +42,15 @@ class Model:
     mean: Hyperprior = NATURAL_MEAN
 
     def __post_init__(self) -> None:
-        for value, kind, name in ((self.prior, Prior, "prior"), (self.family, Family, "family")):
+        for value, kind, what, name, example in (
+                (self.formula, str, "text", "formula", "'outcome ~ predictors'"),
+                (self.prior, Prior, "a Prior", "prior", "bp.PartialPooling(column)"),
+                (self.family, Family, "a Family", "family", "bp.Normal()"),
+                (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
             if not isinstance(value, kind):
-                raise InputTypeError(f"Model({name}=...): need a {kind.__name__} such as {name}="
-                                     f"{'bp.PartialPooling(column)' if kind is Prior else 'bp.Normal()'}; "
+                raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
                                      f"got {value!r}.")
+        sides(self.formula)
 
     def __repr__(self) -> str:
         story = (*self.family.story(), *self.prior.story(),

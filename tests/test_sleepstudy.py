@@ -1,5 +1,9 @@
-"""Published answers: lme4's fit of the sleepstudy data (Bates et al. 2015, doi:10.18637/jss.v067.i01)."""
+"""Published answers: lme4's fit of the sleepstudy data (Bates et al. 2015, doi:10.18637/jss.v067.i01).
 
+And the same posterior by two routes: with the weights integrated out, and with NUTS over everything.
+"""
+
+import arviz as az
 import numpy as np
 import pytest
 
@@ -14,16 +18,46 @@ CONDITIONAL_MODES = {
     "369": (254.68, 11.34), "370": (225.79, 15.29), "371": (252.21, 9.48), "372": (263.72, 11.75)}
 
 
+MODEL = bp.Model("reaction ~ days", prior=bp.PartialPooling("subject"))
+COMPARED = ["mu", "subject_scale", "sigma", "subject_effect", "subject_partial"]
+
+
 @pytest.fixture(scope="module")
 def posterior() -> bp.Posterior:
-    model = bp.Model("reaction ~ days", prior=bp.PartialPooling("subject"))
-    return bp.fit(model, bp.load_dataset("sleepstudy"), seed=1, progress=False,
+    return bp.fit(MODEL, bp.load_dataset("sleepstudy"), seed=1, progress=False,
                   method=bp.NUTS(draws=2000, target_accept=0.95))
 
 
-def test_the_sampler_is_healthy(posterior: bp.Posterior) -> None:
-    found = posterior.diagnostics
-    assert found["divergences"] == 0 and found["r_hat"] < 1.01 and found["ess_bulk"] > 400, found
+@pytest.fixture(scope="module")
+def explicit() -> bp.Posterior:
+    return bp.fit(MODEL, bp.load_dataset("sleepstudy"), seed=2, progress=False,
+                  method=bp.NUTS(draws=2000, target_accept=0.95, collapse=False))
+
+
+def assert_healthy(posterior: bp.Posterior) -> None:
+    draws = posterior.tree["posterior"].to_dataset()[COMPARED]
+    assert int(posterior.tree["sample_stats"]["diverging"].sum()) == 0
+    assert float(az.rhat(draws).to_array().max()) < 1.01
+    for method in ("bulk", "tail"):
+        assert float(az.ess(draws, method=method).to_array().min()) > 400, method
+
+
+def test_the_default_fit_is_collapsed_and_healthy(posterior: bp.Posterior) -> None:
+    assert posterior.tree["posterior"].attrs["collapsed"] == 1
+    assert_healthy(posterior)
+
+
+def test_collapsed_and_explicit_posteriors_agree(posterior: bp.Posterior, explicit: bp.Posterior) -> None:
+    assert "collapsed" not in explicit.tree["posterior"].attrs
+    assert_healthy(explicit)
+    one, other = posterior.tree["posterior"].to_dataset(), explicit.tree["posterior"].to_dataset()
+    for name in COMPARED:
+        a, b = one[[name]], other[[name]]
+        z = (a.mean(("chain", "draw")) - b.mean(("chain", "draw"))) / np.hypot(az.mcse(a), az.mcse(b))
+        assert float(np.abs(z[name]).max()) < 4, (name, z[name].to_numpy())
+        z = (a.std(("chain", "draw")) - b.std(("chain", "draw"))) / np.hypot(az.mcse(a, method="sd"),
+                                                                             az.mcse(b, method="sd"))
+        assert float(np.abs(z[name]).max()) < 4, (name, z[name].to_numpy())
 
 
 def test_fixed_effects_and_residual(posterior: bp.Posterior) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 from arviz_stats.base.array import array_stats
-from pytensor.compile import shared
+from pytensor.compile.sharedvalue import shared
 from rich.progress import Progress
 from scipy.stats import mannwhitneyu, norm
 
@@ -152,9 +152,9 @@ def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
     pairs = len(earlier) * len(later)
     if not pairs:
         return True
-    probability = mannwhitneyu(earlier, later)[0] / pairs
+    wins: Any = mannwhitneyu(earlier, later)[0]
     error = np.sqrt((len(earlier) + len(later) + 1) / (12 * pairs))
-    return bool(probability - 0.5 + ONE_SIDED * error > tolerance)
+    return bool(wins / pairs - 0.5 + ONE_SIDED * error > tolerance)
 
 
 def _pareto_k(ratios: np.ndarray) -> float:

@@ -180,7 +180,8 @@ class Collapsed:
         return (value, slope) if np.isfinite(value) else (-np.inf, np.zeros(len(point)))
 
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        steps = point + STEP * 1j * np.eye(len(point))
+        # The last row takes no step: it is there where there is nothing to step in.
+        steps = point + STEP * 1j * np.eye(len(point) + 1, len(point))
         stepped = self.values(steps)
         prior = self.log_prior(steps, stepped)
         slope = prior.imag / STEP
@@ -218,7 +219,7 @@ class Collapsed:
             assert moved_root is not None
             slope += ((direction * scale[:, :, None]).sum(axis=0) * moved_root.imag / STEP).sum(axis=(-2, -1))
         by_log_s = (square / s**2 - explained - mean @ mean + len(mean) - np.trace(inverse) - len(self.bound.y))
-        return value, slope + by_log_s * np.asarray(self.sigma(stepped)).imag / STEP / s
+        return value, (slope + by_log_s * np.asarray(self.sigma(stepped)).imag / STEP / s)[:-1]
 
     def each(self, values: Mapping[str, np.ndarray], count: int) -> Iterator[dict[str, np.ndarray]]:
         """The hyperparameters draw by draw."""

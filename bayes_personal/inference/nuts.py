@@ -10,6 +10,7 @@ import xarray as xr
 from nutpie.compiled_pyfunc import from_pyfunc
 from threadpoolctl import threadpool_limits
 
+from bayes_personal.arguments import positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.collapsed import Collapsed, collapses
@@ -55,9 +56,10 @@ class NUTS:
     sampler: str = "nutpie"
 
     def __post_init__(self) -> None:
-        if self.draws < 4 or self.chains < 1 or self.tune < 1:
-            raise SpecificationError(f"{self!r}: need at least 4 draws, 1 chain and 1 tuning draw.")
-        if not 0 < self.target_accept < 1:
+        whole("NUTS", 4, draws=self.draws)
+        whole("NUTS", 1, chains=self.chains, tune=self.tune)
+        positive("NUTS", target_accept=self.target_accept)
+        if not self.target_accept < 1:
             raise SpecificationError(f"NUTS: target_accept={self.target_accept!r} must lie between 0 and 1.")
         if self.sampler not in ("nutpie", "pymc"):
             raise SpecificationError(f"NUTS: sampler={self.sampler!r} must be 'nutpie' or 'pymc'.")

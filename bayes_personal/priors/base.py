@@ -14,7 +14,6 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bayes_personal.errors import SpecificationError, did_you_mean
-from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.statement import statement
 
@@ -44,6 +43,8 @@ class Coefficients:
         """Positions of the coefficients that vary."""
         if on is None:
             return np.arange(len(self.names))
+        if not on:
+            raise SpecificationError(f"{owner}: on={on!r} names no coefficient to vary. {did_you_mean('', self.names)}")
         for name in on:
             if name not in self.names:
                 raise SpecificationError(f"{owner}: no coefficient {name!r}. {did_you_mean(name, self.names)}")
@@ -227,11 +228,3 @@ def dimension(name: str) -> str:
 def as_names(on: Any) -> tuple[str, ...] | None:
     """What the user gave as names of coefficients: one, several, or None for all."""
     return on if on is None else (on,) if isinstance(on, str) else tuple(on)
-
-
-def must_be_positive(owner: str, **hyperpriors: Hyperprior) -> None:
-    """Refuse a hyperprior of a scale that puts mass below zero."""
-    for name, hyperprior in hyperpriors.items():
-        if not hyperprior.positive:
-            raise SpecificationError(f"{owner}: {name}={hyperprior!r} can be negative; "
-                                     "use a distribution on the positive numbers, such as HalfNormal.")

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.arguments import positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, variable
 from bayes_personal.priors.levels import Levels
@@ -51,7 +51,7 @@ class Conditional(Prior):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))
-        Hyperprior("HalfNormal", sigma=self.width)
+        positive(f"Conditional({self.by!r})", width=self.width)
 
     @property
     def columns(self) -> tuple[str, ...]:

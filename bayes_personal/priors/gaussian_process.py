@@ -11,9 +11,9 @@ from scipy import optimize, stats
 from bayes_personal import context
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, variable
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
 

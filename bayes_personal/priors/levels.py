@@ -71,7 +71,7 @@ class Levels:
             if (self.labels.tz is None) != (values.dt.tz is None):
                 raise InputTypeError(f"context {self.name!r} holds dates of time zone {values.dt.tz}; the training "
                                      f"rows' had {self.labels.tz}. Use dt.tz_localize.")
-        # As objects: 1 and 1.0 are one label, and pandas would not look integers up among categories.
+        # As objects, for booleans that stand beside missing values may have turned 1.0 and 0.0.
         codes = self.labels.astype(object).get_indexer(_index(values.astype(object)))
         codes[missing] = -1
         status = np.where(codes >= 0, "known", np.where(missing, "unknown",
@@ -104,5 +104,5 @@ def _must_label(values: pd.Series, owner: str) -> None:
     for place, label in enumerate(values if pd.api.types.is_object_dtype(values) else ()):
         if not isinstance(label, Hashable):
             raise InputTypeError(f"{owner}: column {values.name!r} holds {type(label).__name__} values such as "
-                                 f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. Convert them to "
-                                 "text.")
+                                 f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. "
+                                 "Convert them to text.")

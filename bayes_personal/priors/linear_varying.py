@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal import context
+from bayes_personal.arguments import whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, must_be_positive, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, variable
 from bayes_personal.priors.spline import Spline
 
 
@@ -74,8 +75,7 @@ class LinearVarying(Prior):
         must_be_positive(owner, scale=scale, smooth=smooth)
         if basis not in ("linear", "spline"):
             raise SpecificationError(f"{owner}: basis={basis!r} must be 'linear' or 'spline'.")
-        if df < 3:
-            raise SpecificationError(f"{owner}: df={df!r}; a cubic spline needs 3 knots or more.")
+        whole(f"{owner}, knots of a cubic spline", 3, df=df)
         for name, value in (("contexts", tuple(contexts)), ("basis", basis), ("df", df), ("on", as_names(on)),
                             ("scale", scale), ("smooth", smooth)):
             object.__setattr__(self, name, value)

@@ -7,19 +7,10 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
+from bayes_personal.arguments import positive
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import (
-    Coefficients,
-    Features,
-    Prior,
-    Term,
-    as_names,
-    dimension,
-    must_be_positive,
-    variable,
-)
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, variable
 from bayes_personal.priors.levels import Levels
 
 
@@ -67,9 +58,7 @@ class PartialPooling(Prior):
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(f"PartialPooling({self.by!r})", scale=self.scale)
-        if not self.concentration > 0:
-            raise SpecificationError(f"PartialPooling({self.by!r}): concentration={self.concentration!r} "
-                                     "must be positive.")
+        positive(f"PartialPooling({self.by!r})", concentration=self.concentration)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,0 +1,60 @@
+"""Small data with every kind of column, and the explicit program of a model as a density of one flat point."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_personal.bound import Bound
+from bayes_personal.program import program
+
+SUFFIX = {"positive": "_log__", "real": "_standardised__", "unit interval": "_logodds__"}
+
+
+@pytest.fixture(scope="session")
+def frame() -> pd.DataFrame:
+    """Forty patients of five unequal sites: outcome, its standard error, two predictors, three contexts."""
+    rng = np.random.default_rng(20)
+    rows = 40
+    site = np.repeat(["Bergen", "Aarhus", "Delft", "Cork", "Espoo"], [14, 10, 8, 5, 3])
+    dose, weight, age = rng.gamma(4, 2, rows), rng.normal(70, 9, rows), rng.uniform(20, 80, rows)
+    height, sex = rng.normal(170, 8, rows), rng.choice(["female", "male"], rows)
+    own = pd.Series(rng.normal(0, 1, 5), index=pd.unique(site))[site].to_numpy()
+    y = 120 + 4 * own + (2 + 0.04 * (age - 50) + 0.5 * own) * dose - 0.3 * weight + rng.normal(0, 3, rows)
+    return pd.DataFrame({"y": y, "se": rng.uniform(1, 4, rows), "dose": dose, "weight": weight, "site": site,
+                         "age": age, "height": height, "sex": sex})
+
+
+def width(bound: Bound) -> int:
+    """How many numbers a point of the explicit program is."""
+    mean = bound.mean.size if bound.mean else 0
+    weights = sum(one.matrix.shape[1] * len(term.positions)
+                  for term, one in zip(bound.terms, bound.features, strict=True))
+    return sum(parameter.size for parameter in bound.parameters) + mean + weights
+
+
+def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
+    """A point (..., width) on the sampler's scale as values of the variables, and as PyMC names its parts.
+
+    Hyperparameters come first, as in the collapsed density; then the mean and each term's weights.
+    """
+    values, named, start = {}, {}, 0
+    for parameter in (*bound.parameters, *([bound.mean] if bound.mean else [])):
+        part = point[..., start : start + parameter.size]
+        values[parameter.name] = parameter.value(part)
+        named[parameter.name + SUFFIX[parameter.support]] = part.reshape((*part.shape[:-1], *parameter.shape))
+        start += parameter.size
+    for term, one in zip(bound.terms, bound.features, strict=True):
+        shape = one.matrix.shape[1], len(term.positions)
+        part = point[..., start : start + shape[0] * shape[1]]
+        values[f"{term.name}_z"] = named[f"{term.name}_z"] = part.reshape((*part.shape[:-1], *shape))
+        start += shape[0] * shape[1]
+    return values, named
+
+
+def explicit(bound: Bound) -> Callable[[np.ndarray], float]:
+    """The log density of the explicit program at one point."""
+    # Compiling for speed costs seconds a program; these are evaluated a few times.
+    log_density = program(bound).compile_logp(mode="FAST_COMPILE")
+    return lambda point: float(log_density(split(bound, point)[1]))

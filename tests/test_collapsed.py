@@ -1,0 +1,190 @@
+"""The collapsed density against the explicit program, and against dense algebra that integrates by itself."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import explicit, split, width
+
+import bayes_personal as bp
+from bayes_personal.bound import Bound
+from bayes_personal.inference.collapsed import Collapsed, collapses
+from bayes_personal.priors.base import Prior
+
+STEP = 1e-30
+PRIORS = [
+    bp.Population(),
+    bp.Conditional("site"),
+    bp.Conditional("site", on="dose", width=1.3),
+    bp.PartialPooling("site"),
+    bp.PartialPooling("site", on=["Intercept", "dose"], concentration=1.0, scale=bp.Hyperprior("HalfNormal", sigma=5)),
+    bp.LinearVarying("age", "sex"),
+    bp.LinearVarying("age", "height", basis="spline", df=6, on="dose", smooth=bp.Hyperprior("Exponential", scale=0.5)),
+    bp.GaussianProcess("age"),
+    bp.GaussianProcess("age", kernel="squared_exponential", on=["dose", "weight"],
+                       lengthscale=bp.Hyperprior("LogNormal", mu=3, sigma=0.5)),
+    bp.PartialPooling("site", on=["Intercept"]) + bp.GaussianProcess("age", kernel="matern32", on=["dose"]),
+    bp.Conditional("sex", on=["Intercept"]) + bp.PartialPooling("site", on=["dose"]) + bp.LinearVarying("age"),
+]
+FAMILIES = [bp.Normal(), bp.Normal(sd="se"), bp.Normal(sigma=bp.Hyperprior("Gamma", alpha=2, beta=0.5))]
+MEAN = bp.Hyperprior("Normal", mu=1.5, sigma=30)
+MODELS = [bp.Model("y ~ dose + weight", prior=prior, family=family) for prior in PRIORS for family in FAMILIES[:2]]
+
+
+@pytest.fixture(params=MODELS, ids=lambda model: f"{model.prior!r}, {model.family!r}")
+def bound(request: pytest.FixtureRequest, frame: pd.DataFrame) -> Bound:
+    return request.param.bind(frame)
+
+
+def affine(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """eta = offset + A z for whitened weights z, the mean's first: read off the model's own eta, a weight at a time."""
+    mean, shapes = bound.mean, [(term.name, one.matrix.shape[1], len(term.positions))
+                                for term, one in zip(bound.terms, bound.features, strict=True)]
+    shared = mean.size if mean else 0
+    size = shared + sum(features * varying for _, features, varying in shapes)
+    z = np.vstack([np.zeros(size), np.eye(size)])
+    moved, start = dict(values), shared
+    if mean:
+        moved[mean.name] = mean.arguments["mu"] + mean.arguments["sigma"] * z[:, :shared]
+    for name, features, varying in shapes:
+        moved[f"{name}_z"] = z[:, start : start + features * varying].reshape(-1, features, varying)
+        start += features * varying
+    eta = bound.eta(moved, np)
+    return eta[0], (eta[1:] - eta[0]).T
+
+
+def marginal(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and covariance of y given the hyperparameters, A, and the variances of the errors."""
+    offset, loading = affine(bound, values)
+    error = (bound.known * values.get("sigma", 1.0)) ** 2
+    return offset, loading @ loading.T + np.diag(error), loading, error
+
+
+def normal_log_density(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Analytic in all its arguments, so that complex steps pass through."""
+    residual = y - mean
+    sign, determinant = np.linalg.slogdet(covariance)
+    return -0.5 * (residual @ np.linalg.solve(covariance, residual) + np.log(sign) + determinant
+                   + len(y) * np.log(2 * np.pi))
+
+
+def conditional(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of z given y and the hyperparameters, through the covariance of y."""
+    offset, covariance, loading, _ = marginal(bound, values)
+    gain = np.linalg.solve(covariance, loading).T
+    return gain @ (bound.y - offset), np.eye(loading.shape[1]) - gain @ loading
+
+
+def dense(density: Collapsed, point: np.ndarray) -> np.ndarray:
+    """The collapsed log density at one point by N x N matrices."""
+    values = density.values(point)
+    mean, covariance, *_ = marginal(density.bound, values)
+    return normal_log_density(density.bound.y, mean, covariance) + density.log_prior(point, values)
+
+
+def assert_equals_explicit(bound: Bound, points: int = 5) -> None:
+    """p(y, phi) p(z | y, phi) = p(y, z, phi)."""
+    density, program, rng = Collapsed(bound), explicit(bound), np.random.default_rng(3)
+    for _ in range(points):
+        u = rng.normal(0, 0.7, width(bound))
+        values, _ = split(bound, u)
+        jacobian, parts = 0.0, []
+        if bound.mean:
+            # The program's sampler moves the mean in natural units; z is in units of the mean's own prior.
+            width_of_prior = bound.mean.arguments["sigma"] * np.ones(bound.mean.size)
+            parts.append((values[bound.mean.name] - bound.mean.arguments["mu"]) / width_of_prior)
+            jacobian = np.log(bound.mean.unit / width_of_prior).sum()
+        z = np.concatenate([*parts, *(values[f"{term.name}_z"].ravel() for term in bound.terms)])
+        lower, mean, *_ = density.conditional(values)
+        whitened = lower.T @ (z - mean)
+        posterior = -0.5 * (whitened @ whitened + len(z) * np.log(2 * np.pi)) + np.log(np.diag(lower)).sum()
+        collapsed, _ = density.log_density(u[: density.size])
+        np.testing.assert_allclose(collapsed + posterior + jacobian, program(u), rtol=0, atol=1e-9)
+
+
+def test_it_is_the_explicit_program_with_the_weights_integrated_out(bound: Bound) -> None:
+    assert collapses(bound)
+    assert_equals_explicit(bound)
+
+
+@pytest.mark.parametrize("formula", ["y ~ dose", "y ~ 0 + dose + weight", "log(y) ~ dose", "y ~ C(sex) * dose"])
+@pytest.mark.parametrize("prior", [bp.PartialPooling("site"), bp.Conditional("site"), bp.GaussianProcess("age")],
+                         ids=repr)
+def test_so_it_is_for_other_formulas_and_the_users_own_mean(frame: pd.DataFrame, formula: str, prior: Prior) -> None:
+    assert_equals_explicit(bp.Model(formula, prior=prior, family=FAMILIES[2], mean=MEAN).bind(frame), points=2)
+
+
+def test_its_value_and_gradient_are_exact(bound: Bound) -> None:
+    """A complex step through the dense density has no truncation error."""
+    density, rng = Collapsed(bound), np.random.default_rng(5)
+    for _ in range(3):
+        point = rng.normal(0, 0.7, density.size)
+        value, gradient = density.log_density(point)
+        exact = np.array([dense(density, point + STEP * 1j * step).imag / STEP for step in np.eye(density.size)])
+        np.testing.assert_allclose(value, dense(density, point), rtol=0, atol=1e-9)
+        assert gradient.shape == (density.size,)
+        np.testing.assert_allclose(gradient, exact, rtol=1e-8, atol=1e-8)
+
+
+def test_its_gradient_agrees_with_central_differences(bound: Bound) -> None:
+    density, rng, h = Collapsed(bound), np.random.default_rng(6), 1e-5
+    point = rng.normal(0, 0.7, density.size)
+    numeric = [(density.log_density(point + step)[0] - density.log_density(point - step)[0]) / (2 * h)
+               for step in h * np.eye(density.size)]
+    np.testing.assert_allclose(density.log_density(point)[1], numeric, rtol=1e-6, atol=1e-6)
+
+
+def test_leave_one_out_is_the_density_of_the_row_left_out(bound: Bound) -> None:
+    density, rng = Collapsed(bound), np.random.default_rng(8)
+    values = density.values(rng.normal(0, 0.7, (2, density.size)))
+    found = density.leave_one_out(values, 2)
+    assert found.shape == (2, len(bound.y))
+    for draw, one in enumerate(density.each(values, 2)):
+        mean, covariance, *_ = marginal(bound, one)
+        for row in range(0, len(bound.y), 3):
+            rest = np.arange(len(bound.y)) != row
+            gain = np.linalg.solve(covariance[np.ix_(rest, rest)], covariance[rest, row])
+            variance = covariance[row, row] - gain @ covariance[rest, row]
+            residual = bound.y[row] - mean[row] - gain @ (bound.y[rest] - mean[rest])
+            wanted = -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
+            np.testing.assert_allclose(found[draw, row], wanted, rtol=0, atol=1e-8)
+
+
+def test_draws_of_the_weights_have_the_moments_of_their_conditional(bound: Bound) -> None:
+    density, rng, count = Collapsed(bound), np.random.default_rng(11), 400
+    point = rng.normal(0, 0.7, density.size)
+    values = {name: np.repeat(value[None], count, axis=0) for name, value in density.values(point).items()}
+    drawn, parts = density.draw_weights(values, count, rng), []
+    if bound.mean:
+        parts.append((drawn[bound.mean.name] - bound.mean.arguments["mu"]) / bound.mean.arguments["sigma"])
+    z = np.hstack([*parts, *(drawn[f"{term.name}_z"].reshape(count, -1) for term in bound.terms)])
+    mean, covariance = conditional(bound, density.values(point))
+    whitened = np.linalg.solve(np.linalg.cholesky(covariance), (z - mean).T)
+    # Means of standard normals have sd 1 / sqrt(count); so have products of two, and squares sqrt(2) times that.
+    assert np.abs(whitened.mean(axis=1) * np.sqrt(count)).max() < 4
+    moments = (whitened @ whitened.T / count - np.eye(len(mean))) * np.sqrt(count)
+    assert np.abs(np.diag(moments)).max() / np.sqrt(2) < 4
+    # Of thousands of pairs some pass 4 by chance: their sum of squares is held to its chi-squared.
+    pairs = moments[np.tril_indices(len(mean), -1)]
+    assert abs((pairs**2).sum() - len(pairs)) / np.sqrt(2 * len(pairs)) < 4
+
+
+def test_without_hyperparameters_the_posterior_is_exact(frame: pd.DataFrame) -> None:
+    """Known errors, one mean: independent draws from weighted least squares with a prior."""
+    model = bp.Model("y ~ dose", family=bp.Normal(sd="se"), mean=bp.Hyperprior("Normal", mu=2.0, sigma=50.0))
+    bound = model.bind(frame)
+    assert Collapsed(bound).size == 0
+    assert_equals_explicit(bound)
+    draws = bp.fit(model, frame, seed=4, progress=False, method=bp.NUTS(draws=2000, chains=2)).tree["posterior"]
+    found = draws["mu_centered"].to_numpy().reshape(-1, 2)
+    x, weight = bound.x - bound.coefficients.center, frame["se"].to_numpy() ** -2
+    precision = x.T @ (weight[:, None] * x) + np.eye(2) / 50**2
+    mean = np.linalg.solve(precision, x.T @ (weight * bound.y) + 2.0 / 50**2)
+    whitened = (found - mean) @ np.linalg.cholesky(precision)
+    assert np.abs(whitened.mean(axis=0) * np.sqrt(len(found))).max() < 4
+    moments = (whitened.T @ whitened / len(found) - np.eye(2)) * np.sqrt(len(found)) / np.sqrt([[2, 1], [1, 2]])
+    assert np.abs(moments).max() < 4
+
+
+def test_only_gaussian_models_collapse(frame: pd.DataFrame) -> None:
+    model = bp.Model("y ~ dose", mean=bp.Hyperprior("StudentT", nu=3, mu=0.0, sigma=2.5, relative=True))
+    assert not collapses(model.bind(frame))

@@ -1,0 +1,218 @@
+"""What each prior becomes at its limits, what must not matter, and what a sum of priors means."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import explicit, split, width
+from scipy import special, stats
+
+import bayes_personal as bp
+from bayes_personal.bound import Bound
+from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.priors.base import Prior
+
+STEP = 1e-30
+PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
+          bp.LinearVarying("age", "sex", basis="spline", df=6), bp.GaussianProcess("age"),
+          bp.PartialPooling("site", on="dose") + bp.GaussianProcess("age", on="Intercept")]
+
+
+def given(bound: Bound, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
+    """log p(y | phi), and the posterior means of theta given phi, (unit, coefficient)."""
+    density = Collapsed(bound)
+    values = {name: np.asarray(value, float) for name, value in values.items()}
+    point = np.concatenate([one.point(values[one.name]) for one in bound.parameters])
+    value, _ = density.log_density(point)
+    _, z, *_ = density.conditional(values)
+    weights = {}
+    for block in density.blocks:
+        part = z[block.start : block.stop].reshape(block.features, block.varying)
+        if block.term is None:
+            weights[bound.mean.name] = bound.mean.arguments["mu"] + bound.mean.arguments["sigma"] * part[0]
+        else:
+            weights[f"{block.term.name}_z"] = part
+    complete = values | weights
+    theta = bound.theta(complete | bound.derived(complete, np), bound.features, len(bound.y))
+    return value - float(density.log_prior(point, values)), theta
+
+
+def bind(frame: pd.DataFrame, prior: Prior) -> Bound:
+    return bp.Model("y ~ dose", prior=prior).bind(frame)
+
+
+def in_units(bound: Bound, theta: np.ndarray) -> np.ndarray:
+    return theta / bound.coefficients.unit
+
+
+def test_partial_pooling_of_equal_groups_is_population(frame: pd.DataFrame) -> None:
+    pooled, alone = bind(frame, bp.PartialPooling("site")), bind(frame, bp.Population())
+    scale = 1e-9 * pooled.coefficients.unit
+    found, theta = given(pooled, {"site_scale": scale, "site_partial": [0.8], "sigma": 4.0})
+    wanted, common = given(alone, {"sigma": 4.0})
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(in_units(pooled, theta), in_units(alone, common), rtol=0, atol=1e-6)
+
+
+def test_partial_pooling_of_unlike_groups_is_conditional(frame: pd.DataFrame) -> None:
+    """Both are then each group's own least squares."""
+    pooled, apart = bind(frame, bp.PartialPooling("site")), bind(frame, bp.Conditional("site", width=1e4))
+    _, theta = given(pooled, {"site_scale": 1e4 * pooled.coefficients.unit, "site_partial": [0.5], "sigma": 4.0})
+    _, own = given(apart, {"sigma": 4.0})
+    squares = np.empty_like(own)
+    for label in frame["site"].unique():
+        rows = (frame["site"] == label).to_numpy()
+        squares[rows] = np.linalg.lstsq(pooled.x[rows], pooled.y[rows])[0]
+    np.testing.assert_allclose(in_units(pooled, theta), in_units(pooled, own), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(in_units(pooled, own), in_units(pooled, squares), rtol=0, atol=1e-6)
+
+
+def test_a_gaussian_process_of_long_length_scale_is_linear_in_its_slowest_cosine(frame: pd.DataFrame) -> None:
+    """A squared-exponential process keeps one cosine: over contexts that lie evenly about their middle, a sine.
+
+    It is LinearVarying in that sine, which bends away from a straight line by a few percent.
+    """
+    age = np.linspace(20, 80, len(frame))
+    frame = frame.assign(age=np.random.default_rng(1).permutation(age))
+    process = bind(frame, bp.GaussianProcess("age", kernel="squared_exponential"))
+    (box,), (term,) = process.terms[0].boxes, process.terms
+    frame["sine"] = np.sin(np.pi / (2 * box.length) * (frame["age"] - 50) / term.contexts[0].spread)
+    assert np.corrcoef(frame["sine"], frame["age"])[0, 1] > 0.999
+    linear, scale = bind(frame, bp.LinearVarying("sine")), [5.0, 1.5]
+    long = np.full((2, 1), 60.0 * 30)
+    found, theta = given(process, {"gp_age_scale": scale, "gp_age_lengthscale": long, "sigma": 4.0})
+    wanted, straight = given(linear, {"linear_sine_scale": [scale], "sigma": 4.0})
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(in_units(process, theta), in_units(linear, straight), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("prior", [bp.GaussianProcess("age"), bp.GaussianProcess("age", kernel="matern32")], ids=repr)
+def test_a_smooth_coefficient_has_the_standard_deviation_it_states(frame: pd.DataFrame, prior: Prior) -> None:
+    """Mean prior variance over the rows is scale squared at any length-scale."""
+    bound = bind(frame, prior)
+    (term,), (features,) = bound.terms, bound.features
+    for lengthscale in (0.5, 10.0, 1e4):
+        scale, _ = term.scales({"gp_age_scale": np.array([3.0, 0.7]),
+                                "gp_age_lengthscale": np.full((2, 1), lengthscale)}, np)
+        variance = (features.matrix**2 @ scale**2).mean(axis=0)
+        np.testing.assert_allclose(variance, [9.0, 0.49], rtol=1e-12)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=repr)
+def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame, prior: Prior) -> None:
+    order = np.random.default_rng(2).permutation(len(frame))
+    before, after = bind(frame, prior), bind(frame.iloc[order], prior)
+    plain, moved = explicit(before), explicit(after)
+    for u in np.random.default_rng(3).normal(0, 0.7, (3, width(before))):
+        np.testing.assert_allclose(moved(u), plain(u), rtol=0, atol=1e-8)
+        point = u[: Collapsed(before).size]
+        np.testing.assert_allclose(Collapsed(after).log_density(point)[0], Collapsed(before).log_density(point)[0],
+                                   rtol=0, atol=1e-8)
+        thetas = []
+        for bound in (before, after):
+            values, _ = split(bound, u)
+            thetas.append(bound.theta(values | bound.derived(values, np), bound.features, len(bound.y)))
+        np.testing.assert_allclose(thetas[1], thetas[0][order], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("prior", [bp.Conditional("site"), bp.PartialPooling("site")], ids=repr)
+@pytest.mark.parametrize("label", [lambda site: site[::-1], lambda site: len(site) * 100 + ord(site[0])],
+                         ids=["spelled backwards", "numbers"])
+def test_the_names_of_groups_do_not_matter(frame: pd.DataFrame, prior: Prior, label: Any) -> None:
+    before, after = bind(frame, prior), bind(frame.assign(site=frame["site"].map(label)), prior)
+    (old,), (new,) = before.terms, after.terms
+    order = [list(old.levels.labels.map(label)).index(name) for name in new.levels.labels]
+    assert order != sorted(order)
+    density, relabelled = explicit(before), explicit(after)
+    groups, varying = len(order), len(old.positions)
+    for u in np.random.default_rng(4).normal(0, 0.7, (3, width(before))):
+        moved = u.copy()
+        moved[-groups * varying :] = u[-groups * varying :].reshape(groups, varying)[order].ravel()
+        np.testing.assert_allclose(relabelled(moved), density(u), rtol=0, atol=1e-8)
+        point = u[: Collapsed(before).size]
+        np.testing.assert_allclose(Collapsed(after).log_density(point)[0], Collapsed(before).log_density(point)[0],
+                                   rtol=0, atol=1e-8)
+
+
+def test_a_sum_of_priors_is_the_sum_of_their_deviations(frame: pd.DataFrame) -> None:
+    """Written by hand: y is Normal with the covariances of mean, groups, slope in age, and error added up."""
+    bound = bind(frame, bp.PartialPooling("site") + bp.LinearVarying("age", on="dose"))
+    scale, r, slope, sigma = np.array([6.0, 0.9]), 0.3, 1.2, 4.0
+    found, _ = given(bound, {"site_scale": scale, "site_partial": [(r + 1) / 2], "linear_age_scale": [[slope]],
+                             "sigma": sigma})
+    y, dose, age = (frame[name].to_numpy() for name in ("y", "dose", "age"))
+    x = np.column_stack([np.ones(len(y)), dose - dose.mean()])
+    c = (age - age.mean()) / age.std()
+    prior = 2.5 * np.array([y.std(), y.std() / dose.std()])
+    between = np.outer(scale, scale) * [[1, r], [r, 1]]
+    same = (frame["site"].to_numpy()[:, None] == frame["site"].to_numpy()[None, :])
+    # Alone among the coefficients of its term, dose is not centred: theta_i[dose] moves, the intercept at 0 does not.
+    moved = slope * c * dose
+    covariance = (x * prior**2 @ x.T + same * (x @ between @ x.T) + np.outer(moved, moved) + sigma**2 * np.eye(len(y)))
+    wanted = stats.multivariate_normal(np.full(len(y), y.mean()), covariance).logpdf(y)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8)
+
+
+def exchangeable(frame: pd.DataFrame, coefficients: int, concentration: float = 2.0) -> Any:
+    formula = {2: "y ~ dose", 3: "y ~ dose + weight"}[coefficients]
+    (term,) = bp.Model(formula, prior=bp.PartialPooling("site", concentration=concentration)).bind(frame).terms
+    return term
+
+
+def correlations(term: Any, partial: np.ndarray) -> np.ndarray:
+    """R at values (..., pair) of the partial correlations."""
+    scale = np.ones((*partial.shape[:-1], len(term.positions)))
+    root = term.scales({"site_scale": scale, "site_partial": partial}, np)[1]
+    return root @ root.mT
+
+
+@pytest.mark.parametrize("coefficients", [2, 3])
+def test_the_root_is_of_a_correlation_matrix(frame: pd.DataFrame, coefficients: int) -> None:
+    term = exchangeable(frame, coefficients)
+    pairs = coefficients * (coefficients - 1) // 2
+    partial = np.random.default_rng(5).uniform(0, 1, (200, pairs))
+    root = term.scales({"site_scale": np.ones((200, coefficients)), "site_partial": partial}, np)[1]
+    assert (np.triu(root, 1) == 0).all() and (np.diagonal(root, axis1=1, axis2=2) > 0).all()
+    r = correlations(term, partial)
+    np.testing.assert_allclose(np.diagonal(r, axis1=1, axis2=2), 1.0, rtol=0, atol=1e-12)
+    # The first column holds plain correlations.
+    np.testing.assert_allclose(r[:, 1, 0], 2 * partial[:, 0] - 1, rtol=0, atol=1e-12)
+    assert (np.linalg.eigvalsh(r) > 0).all()
+
+
+@pytest.mark.parametrize("concentration", [1.0, 2.0, 3.5])
+@pytest.mark.parametrize("coefficients", [2, 3])
+def test_correlations_have_the_lkj_density(frame: pd.DataFrame, coefficients: int, concentration: float) -> None:
+    """p(R) = det(R)^(eta - 1) / c, c of Lewandowski, Kurowicka and Joe (2009)."""
+    term, rng = exchangeable(frame, coefficients, concentration), np.random.default_rng(6)
+    partial_prior = term.parameters()[1]
+    k, size = np.arange(1, coefficients), coefficients
+    shape = concentration + (size - k - 1) / 2
+    log_c = ((2 * concentration - 2 + size - k) * (size - k) * np.log(2)).sum()
+    log_c += ((size - k) * special.betaln(shape, shape)).sum()
+    for _ in range(10):
+        moved = rng.normal(0, 1, partial_prior.size)
+        partial = partial_prior.value(moved)
+        steps = partial_prior.value(moved + STEP * 1j * np.eye(partial_prior.size))
+        lower = np.tril_indices(size, -1)
+        r = correlations(term, partial)
+        _, jacobian = np.linalg.slogdet(correlations(term, steps)[:, lower[0], lower[1]].imag / STEP)
+        found = partial_prior.log_density(partial, moved) - jacobian
+        wanted = (concentration - 1) * np.linalg.slogdet(r)[1] - log_c
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
+
+
+def test_each_of_three_correlations_has_the_beta_marginal_of_lkj(frame: pd.DataFrame) -> None:
+    term, rng, count = exchangeable(frame, 3), np.random.default_rng(7), 4000
+    partial = np.array([term.parameters()[1].draw(rng) for _ in range(count)])
+    r = correlations(term, partial)
+    marginal = stats.beta(2.5, 2.5, loc=-1, scale=2)
+    for i, j in ((1, 0), (2, 0), (2, 1)):
+        draws = r[:, i, j]
+        assert abs(draws.mean()) / (marginal.std() / np.sqrt(count)) < 4
+        assert stats.kstest(draws, marginal.cdf).pvalue > 1e-4
+    # Exchangeable, so that products of different correlations have the same mean zero.
+    product = r[:, 1, 0] * r[:, 2, 0]
+    assert abs(product.mean()) / (product.std() / np.sqrt(count)) < 4
