@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
+from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.loo import ELPD, Kind, loo
@@ -43,8 +44,8 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     Raises
     ------
     SpecificationError
-        Fewer than two assumptions, names that repeat, posteriors of different outcomes, or a formula, data or family
-        that is missing or has nothing to apply to.
+        Fewer than two assumptions, names that repeat, posteriors of different outcomes, a family of counts beside one
+        of measurements, or a formula, data or family that is missing or has nothing to apply to.
 
     References
     ----------
@@ -53,17 +54,21 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     """
     named = {name: stated(name, each, formula, data, family) for name, each in name_all(assumptions).items()}
     results: dict[str, ELPD] = {}
-    outcome: np.ndarray | None = None
+    first: Posterior | None = None
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("comparing", total=len(named))
         for name, assumption in named.items():
             bar.update(task, description=f"comparing: {name}")
             posterior = (assumption if isinstance(assumption, Posterior)
                          else fit(assumption, data, seed=seed, method=method, progress=False))
-            if outcome is not None and not np.array_equal(outcome, posterior.bound.y):
+            first = first or posterior
+            if not np.array_equal(first.bound.y, posterior.bound.y):
                 raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first; "
                                          "predictive densities of different data do not compare.")
-            outcome = posterior.bound.y
+            if counts(posterior) != counts(first):
+                raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
+                                         f"{first.model.family!r}: a density does not compare with a probability of "
+                                         "counts. Compare families of counts with each other.")
             results[name] = loo(posterior, kind=kind, progress=False)
             bar.advance(task)
     return table(results)
@@ -107,6 +112,14 @@ def stated(name: str, assumption: Any, formula: str | None, data: Any, family: F
     if formula is None:
         raise SpecificationError(f"compare: {name!r} is a prior, so that a formula is needed.")
     return Model(formula, assumption, family or Normal())
+
+
+def counts(posterior: Posterior) -> bool:
+    """Whether the outcome has probabilities rather than densities."""
+    bound = posterior.bound
+    values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
+    name, _ = bound.family.likelihood(0 * bound.y, values, bound.known, np)
+    return DISTRIBUTIONS[name].support == "count"
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:

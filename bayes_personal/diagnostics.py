@@ -184,6 +184,6 @@ def _label(variable: xr.DataArray, position: int) -> str:
 
 def _least_e_bfmi(energy: xr.DataArray) -> Worst:
     """The least E-BFMI of a chain."""
-    each = np.asarray(array_stats.bfmi(energy.transpose("chain", "draw").to_numpy()))
+    each: Any = array_stats.bfmi(energy.transpose("chain", "draw").to_numpy())
     k = int(np.argmin(each))
     return Worst(float(each[k]), f"chain {energy['chain'].to_numpy()[k]}")

@@ -60,7 +60,8 @@ def _inverse_gamma(x: Any, alpha: Any, beta: Any) -> Any:
 
 
 def _beta(x: Any, alpha: Any, beta: Any) -> Any:
-    return (alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - special.betaln(alpha, beta)
+    constant = special.loggamma(alpha + beta) - special.loggamma(alpha) - special.loggamma(beta)
+    return constant + (alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x)
 
 
 def _bernoulli(y: Any, logit_p: Any) -> Any:
@@ -77,8 +78,9 @@ def _poisson(y: Any, mu: Any) -> Any:
 
 
 def _negative_binomial(y: Any, mu: Any, alpha: Any) -> Any:
-    constant = special.gammaln(y + alpha) - special.gammaln(alpha) - special.gammaln(y + 1)
-    return constant - alpha * np.log1p(mu / alpha) + special.xlogy(y, mu / (mu + alpha))
+    # A difference of gammaln(y + alpha) and gammaln(alpha) would lose its digits where alpha is large.
+    choose = -np.log(y + alpha) - special.betaln(y + 1, alpha)
+    return choose - alpha * np.log1p(mu / alpha) + special.xlogy(y, mu / (mu + alpha))
 
 
 def _capped(mu: Any) -> Any:
@@ -127,7 +129,8 @@ DISTRIBUTIONS: dict[str, Distribution] = {
         lambda rng, shape, alpha, beta: rng.beta(alpha, beta, shape)),
     "Bernoulli": Distribution(
         {"logit_p": "location"}, "count", _bernoulli,
-        lambda rng, shape, logit_p: rng.binomial(1, special.expit(logit_p), shape), special.expit),
+        lambda rng, shape, logit_p: rng.binomial(1, special.expit(logit_p), shape),
+        lambda logit_p: special.expit(logit_p)),
     "Binomial": Distribution(
         {"n": "known", "logit_p": "location"}, "count", _binomial,
         lambda rng, shape, n, logit_p: rng.binomial(np.asarray(n, int), special.expit(logit_p), shape),

@@ -67,6 +67,7 @@ class Model:
         rows = table(frame)
         design, x = Design.learn(self.formula, rows)
         y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
+        self.family.examine(y, known, x, design.coefficients)
         return self._bound(rows, design, x, y, known, *self.family.location_scale(y, known))
 
     def unobserved(self, frame: Any) -> Bound:

@@ -36,6 +36,10 @@ class Family(ABC):
     def known(self, frame: pd.DataFrame) -> np.ndarray:
         """The known constant of each row, checked; ones where the family has none, (unit,)."""
 
+    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+        """Warn of what outcome and predictors together leave to the prior; most families have nothing to say."""
+        return None
+
     @abstractmethod
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""

@@ -10,7 +10,8 @@ import pandas as pd
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior
+from bayes_personal.families.measurements import measurements
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
 
@@ -46,8 +47,7 @@ class Normal(Family):
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
                                      f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")
-        if self.sigma is not None and not self.sigma.positive:
-            raise SpecificationError(f"Normal: sigma={self.sigma!r} can be negative; use HalfNormal or its like.")
+        must_be_positive("Normal", sigma=self._sigma)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -62,10 +62,7 @@ class Normal(Family):
         return self.sigma or NATURAL_SCALE
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        y = numbers(values, "outcome of a Normal family")
-        if len(y) > 1 and np.ptp(y) == 0:
-            raise InputError(f"outcome: column {values.name!r} is {y[0]:g} in all {len(y)} rows: zero variance.")
-        return y
+        return measurements(values, "outcome of a Normal family")
 
     def known(self, frame: pd.DataFrame) -> np.ndarray:
         if self.sd is None:

@@ -15,7 +15,12 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.collapsed import Collapsed, collapses
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.mode import Mode
 from bayes_personal.program import program
+
+TUNE_HYPER, TUNE_ALL = 300, 1000
+# Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
+START = 2.0
 
 
 @final
@@ -24,13 +29,16 @@ class NUTS:
     """The no-U-turn sampler.
 
     Where the family is Normal and the mean's hyperprior is too, the weights are integrated out exactly: NUTS moves
-    over the hyperparameters alone, and the weights are drawn from their exact conditional afterwards. Otherwise, or
+    over the hyperparameters alone, in the directions and units that the curvature at their mode suggests, and the
+    weights are drawn from their exact conditional afterwards. Otherwise, or
     with ``collapse=False``, it moves over everything.
 
     Parameters
     ----------
-    draws, chains, tune
-        Kept draws a chain, chains, and adaptation draws a chain.
+    draws, chains
+        Kept draws a chain, and chains.
+    tune
+        Adaptation draws a chain; by default 300 over hyperparameters alone, 1000 over everything.
     target_accept
         Acceptance that the step size adapts to; nearer to 1 where there are divergences.
     collapse
@@ -50,14 +58,14 @@ class NUTS:
 
     draws: int = 1000
     chains: int = 4
-    tune: int = 500
+    tune: int | None = None
     target_accept: float = 0.9
     collapse: bool = True
     sampler: str = "nutpie"
 
     def __post_init__(self) -> None:
         whole("NUTS", 4, draws=self.draws)
-        whole("NUTS", 1, chains=self.chains, tune=self.tune)
+        whole("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
         positive("NUTS", target_accept=self.target_accept)
         if not self.target_accept < 1:
             raise SpecificationError(f"NUTS: target_accept={self.target_accept!r} must lie between 0 and 1.")
@@ -69,8 +77,9 @@ class NUTS:
         if self.collapse and self.sampler == "nutpie" and collapses(bound):
             return self._collapsed(bound, seed, progress)
         with program(bound):
-            return pm.sample(draws=self.draws, tune=self.tune, chains=self.chains, target_accept=self.target_accept,
-                             nuts_sampler=self.sampler, random_seed=seed, progressbar=progress, quiet=not progress)
+            return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
+                             target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
+                             progressbar=progress, quiet=not progress)
 
     def _collapsed(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         density = Collapsed(bound)
@@ -79,17 +88,19 @@ class NUTS:
         if density.size == 0:
             values = density.draw_weights({}, count, rng)
             return tree(bound, values, self.chains, inference_library="exact")
-        model = from_pyfunc(
-            density.size, lambda: density.log_density, lambda *seeds: lambda point: {"point": point},
-            [np.dtype("float64")], [(density.size,)], ["point"],
-            make_initial_point_fn=lambda seed: np.random.default_rng(seed).uniform(-1, 1, density.size))
-        # Chains take turns: the density is a Python function, and threads would only contend for the interpreter. So
-        # would BLAS for the cores, on matrices this small.
         with threadpool_limits(1):
-            found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune, chains=self.chains,
+            # Chains take turns: the density is a Python function, and threads would only contend for the interpreter.
+            # So would BLAS for the cores, on matrices this small.
+            mode = Mode.find(density.log_density, density.size)
+            model = from_pyfunc(
+                density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
+                [np.dtype("float64")], [(density.size,)], ["v"],
+                make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
+            found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
                                   save_warmup=False, seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
                                   target_accept=self.target_accept)
-            values = density.values(found["posterior"]["point"].to_numpy().reshape(count, density.size))
+            whitened = found["posterior"]["v"].to_numpy().reshape(count, density.size)
+            values = density.values(mode.point + whitened @ mode.root.T)
             values |= density.draw_weights(values, count, rng)
         statistics = found["sample_stats"].to_dataset()
         return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)

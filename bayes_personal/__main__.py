@@ -1,0 +1,5 @@
+"""`python -m bayes_personal` is the command line."""
+
+from bayes_personal.cli import app
+
+app(prog_name="bayes-personal")

@@ -1,0 +1,84 @@
+"""Bernoulli: yes or no."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data import numbers
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
+from bayes_personal.families.base import Family
+from bayes_personal.parameter import Parameter
+from bayes_personal.separation import warn_of_separation
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Bernoulli(Family):
+    """An outcome that is 0 or 1, False or True.
+
+    Generative story: ``y_i ~ Bernoulli(p_i)``, ``logit(p_i) = x_i' theta_i``. A coefficient is a log odds ratio for
+    one unit of its predictor.
+
+    Right for one trial a row, independent given theta_i. Fails where outcomes are miscoded: a single wrong label
+    with a probability near 0 pulls hard.
+
+    Raises
+    ------
+    InputTypeError
+        Text, categories or objects as the outcome.
+    InputError
+        Numbers other than 0 and 1.
+
+    Warns
+    -----
+    InputWarning
+        All outcomes are the same, or the predictors separate them: the posterior is proper, but rests on the prior.
+
+    References
+    ----------
+    Gelman, Jakulin, Pittau and Su (2008), doi:10.1214/08-AOAS191.
+    """
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ()
+
+    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
+        role, name = "outcome of a Bernoulli family", values.name
+        if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(values):
+            found = list(values.dropna().unique())
+            raise InputTypeError(f"{role}: column {name!r} holds {first(found)}: need False and True, or 0 and 1. Say "
+                                 f"which one is a success, for example with frame[{name!r}] == {found[-1]!r}.")
+        y = numbers(values, role)
+        wrong = ~np.isin(y, (0.0, 1.0))
+        if wrong.any():
+            raise InputError(f"{role}: column {name!r} takes the values {first(sorted(values.unique()), 5)}; "
+                             f"{wrong.sum()} of {len(y)} rows are neither 0 nor 1 ({first(values.index[wrong])}). "
+                             "Recode it as 0 and 1; for successes out of several trials use Binomial(trials=column).")
+        if len(y) > 1 and np.ptp(y) == 0:
+            warnings.warn(f"{role}: column {name!r} is {y[0]:g} in all {len(y)} rows. The likelihood has no maximum: "
+                          "how near to 0 or 1 the probabilities are rests on the prior.", InputWarning, stacklevel=2)
+        return y
+
+    def known(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.ones(len(frame))
+
+    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def parameters(self, unit: float) -> tuple[Parameter, ...]:
+        return ()
+
+    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Bernoulli", {"logit_p": eta}
+
+    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+        """Warn where the predictors separate the outcomes."""
+        warn_of_separation(outcome, x, names)
+
+    def story(self) -> tuple[str, ...]:
+        return ("y_i ~ Bernoulli(p_i), logit(p_i) = x_i' theta_i",)

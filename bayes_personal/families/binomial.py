@@ -1,0 +1,105 @@
+"""Binomial: successes out of a known number of trials."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data import column
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
+from bayes_personal.families.base import Family
+from bayes_personal.families.counts import counts
+from bayes_personal.parameter import Parameter
+from bayes_personal.separation import warn_of_separation
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Binomial(Family):
+    """Successes out of a known number of trials.
+
+    Generative story: ``y_i ~ Binomial(n_i, p_i)``, ``logit(p_i) = x_i' theta_i``. A coefficient is a log odds ratio
+    for one unit of its predictor. With one trial a row this is the Bernoulli family.
+
+    Right for trials of a row that are independent with one probability. Fails where they are not, as with the pupils
+    of one class: the successes then vary more than the model knows, and intervals come out too narrow.
+
+    Parameters
+    ----------
+    trials
+        Column of the number of trials of each row: whole numbers from 1 on.
+
+    Raises
+    ------
+    SpecificationError
+        Trials that do not name a column.
+    InputError
+        Successes that are negative, fractional or more than the trials; trials that are 0, fractional or missing.
+    InputTypeError
+        Successes or trials that are not numbers.
+
+    Warns
+    -----
+    InputWarning
+        No success at all or no failure at all, or predictors that separate successes from failures: the posterior is
+        proper, but rests on the prior.
+
+    References
+    ----------
+    McCullagh and Nelder (1989), Generalized Linear Models, chapter 4, doi:10.1007/978-1-4899-3242-6.
+    """
+
+    trials: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trials, str):
+            raise SpecificationError(f"Binomial: trials={self.trials!r} must name the column with the number of trials "
+                                     "of each row; put one number into a column of the frame.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.trials,)
+
+    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
+        role = "outcome of a Binomial family"
+        y, trials = counts(values, role), self.known(frame)
+        above = y > trials
+        if above.any():
+            worst = int(np.argmax(above))
+            raise InputError(f"{role}: column {values.name!r} has more successes than {self.trials!r} has trials in "
+                             f"{above.sum()} of {len(y)} rows ({first(values.index[above])}), the first "
+                             f"{y[worst]:g} of {trials[worst]:g}. Are the two columns swapped?")
+        if y.sum() in (0, trials.sum()):
+            warnings.warn(f"{role}: column {values.name!r} has no {'success' if y.sum() == 0 else 'failure'} in all "
+                          f"{trials.sum():g} trials. The likelihood has no maximum: how near to 0 or 1 the "
+                          "probabilities are rests on the prior.", InputWarning, stacklevel=2)
+        return y
+
+    def known(self, frame: pd.DataFrame) -> np.ndarray:
+        role = "Binomial(trials=...)"
+        values = column(frame, self.trials, role)
+        trials = counts(values, role)
+        if (trials == 0).any():
+            raise InputError(f"{role}: column {self.trials!r} is 0 in {(trials == 0).sum()} of {len(trials)} rows "
+                             f"({first(values.index[trials == 0])}). Such rows say nothing: drop them.")
+        return trials
+
+    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def parameters(self, unit: float) -> tuple[Parameter, ...]:
+        return ()
+
+    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Binomial", {"n": known, "logit_p": eta}
+
+    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+        """Warn where the predictors separate successes from failures."""
+        some, rest = outcome > 0, outcome < known
+        warn_of_separation(np.repeat([1.0, 0.0], [some.sum(), rest.sum()]), np.concatenate([x[some], x[rest]]), names)
+
+    def story(self) -> tuple[str, ...]:
+        return (f"y_i ~ Binomial({self.trials}_i, p_i), logit(p_i) = x_i' theta_i",)

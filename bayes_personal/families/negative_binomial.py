@@ -1,0 +1,91 @@
+"""NegativeBinomial: counts that vary more than independent events do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.families.base import Family
+from bayes_personal.families.counts import events, exposures, log_rate, must_name_a_column
+from bayes_personal.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.parameter import Parameter
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class NegativeBinomial(Family):
+    """Counts that vary more than independent events do.
+
+    Generative story: ``y_i ~ Poisson(g_i m_i)``, ``g_i ~ Gamma(alpha, alpha)``, that is
+    ``y_i ~ NegativeBinomial(m_i, alpha)`` with ``m_i = exposure_i exp(x_i' theta_i)``, ``alpha = 1 / dispersion^2``.
+    So ``dispersion`` is the coefficient of variation of the rates of rows with equal mean, and
+    ``var(y_i) = m_i + (dispersion m_i)^2``; at 0 this is the Poisson family.
+
+    Right for counts with unexplained differences between rows. Fails where there are more zeros than these explain,
+    or where the counts vary less than Poisson counts.
+
+    Parameters
+    ----------
+    exposure
+        Column of what the counts are counts per: person-years, area, hours, in any positive unit; rates are per that
+        unit. By default 1 for every row.
+    dispersion
+        Hyperprior of the dispersion, without unit; by default ``HalfNormal(1)``, whose density is highest at the
+        Poisson family. A hyperprior on alpha that looks as flat says that the counts are far from Poisson.
+
+    Raises
+    ------
+    SpecificationError
+        A dispersion that can be negative, or an exposure that does not name a column.
+    InputError
+        Counts that are negative, fractional or beyond 2**53; an exposure that is not positive, or missing.
+    InputTypeError
+        Counts or exposures that are not numbers.
+
+    Warns
+    -----
+    InputWarning
+        All counts are 0: the posterior is proper, but rests on the prior.
+
+    References
+    ----------
+    Lawless (1987), doi:10.2307/3314912. A hyperprior that is densest at the simpler model: Simpson, Rue, Riebler,
+    Martins and Sørbye (2017), doi:10.1214/16-STS576.
+    """
+
+    exposure: str | None = None
+    dispersion: Hyperprior | None = None
+
+    def __post_init__(self) -> None:
+        must_name_a_column(self.exposure, "NegativeBinomial")
+        must_be_positive("NegativeBinomial", dispersion=self._dispersion)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return () if self.exposure is None else (self.exposure,)
+
+    @property
+    def _dispersion(self) -> Hyperprior:
+        return self.dispersion or Hyperprior("HalfNormal", sigma=1.0)
+
+    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
+        return events(values, "outcome of a NegativeBinomial family")
+
+    def known(self, frame: pd.DataFrame) -> np.ndarray:
+        return exposures(self.exposure, frame, "NegativeBinomial")
+
+    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+        return log_rate(outcome, known), 1.0
+
+    def parameters(self, unit: float) -> tuple[Parameter, ...]:
+        return (self._dispersion.bind("dispersion"),)
+
+    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "NegativeBinomial", {"mu": known * xp.exp(eta), "alpha": values["dispersion"] ** -2.0}
+
+    def story(self) -> tuple[str, ...]:
+        rate = "" if self.exposure is None else f"{self.exposure}_i "
+        return (f"y_i ~ NegativeBinomial({rate}exp(x_i' theta_i), alpha), alpha = 1 / dispersion^2",
+                f"dispersion ~ {self._dispersion.words()}")

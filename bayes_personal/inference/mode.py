@@ -1,0 +1,51 @@
+"""The mode of a smooth log density and the curvature there: a change of variable that makes it nearly spherical."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy import optimize
+
+Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+# The sampler's scale counts in natural units and logarithms of them: e^12 natural units are far from any data.
+BOX = 12.0
+# Standard deviations that the curvature may ask for: flatter directions are left to the sampler to find.
+NARROW, WIDE = 1e-4, 3.0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Where a density is highest, and how it falls off.
+
+    Attributes
+    ----------
+    point : (size,)
+    root : R with covariance R R' of the normal approximation there, (size, size)
+    """
+
+    point: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def find(cls, density: Density, size: int) -> "Mode":
+        """Climb from the middle of the natural units; curvature by differences of the gradient."""
+        def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = density(point)
+            return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros(size))
+        found = optimize.minimize(descend, np.zeros(size), jac=True, method="L-BFGS-B", bounds=[(-BOX, BOX)] * size)
+        step = 1e-4
+        rows = [(density(found.x + step * axis)[1] - density(found.x - step * axis)[1]) / (2 * step)
+                for axis in np.eye(size)]
+        curvature = -np.array(rows)
+        values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+        return cls(found.x, vectors / np.sqrt(np.clip(values, WIDE**-2, NARROW**-2)))
+
+    def whitened(self, density: Density) -> Density:
+        """The density as a function of v, the point being mode + R v; its constant Jacobian left out."""
+        def moved(v: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = density(self.point + self.root @ v)
+            return value, slope @ self.root
+        return moved
