@@ -20,6 +20,7 @@ QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrate
              "conditional": "CONDITIONAL on each row's own theta_i, which has seen the row: optimistic where theta_i "
                             "leans on it."}
 
+FEWEST = 25
 # Log densities that differ by less are the same.
 EQUAL = 1e-10
 
@@ -78,7 +79,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     NotFittedError
         Something that is not a posterior.
     SpecificationError
-        An unknown kind.
+        An unknown kind, or fewer than 25 draws.
 
     References
     ----------
@@ -90,6 +91,10 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     if kind not in QUESTIONS:
         raise SpecificationError(f"loo(kind={kind!r}): must be 'unit' or 'conditional'.")
     tree = posterior.tree
+    count = tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"]
+    if count < FEWEST:
+        raise SpecificationError(f"loo: the posterior has {count} draws in all; smoothing the tail of their weights "
+                                 f"needs {FEWEST}, and thousands to be precise. Fit with more draws.")
     if "log_likelihood" not in tree or tree["log_likelihood"].attrs.get("conditioning") != kind:
         tree["log_likelihood"] = xr.DataTree(pointwise(posterior, kind, progress))
     values = tree["log_likelihood"].to_dataset()

@@ -53,8 +53,12 @@ class Model:
         sides(self.formula)
 
     def __repr__(self) -> str:
-        story = (*self.family.story(), *self.prior.story(),
-                 f"mu[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the predictors' means")
+        mean = () if self.prior.replaces_mean else (
+            f"mu[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the predictors' means",)
+        theta = " + ".join(filter(None, ("" if self.prior.replaces_mean else "mu", self.prior.deviation)))
+        location, unit = self.family.natural
+        natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
+        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story(), *mean, natural)
         return "\n".join((self.formula, *("    " + line for line in story)))
 
     @property

@@ -285,7 +285,7 @@ def spread_out(ax: Axes, one: Profile) -> None:
     away = (one.summary["q5"] > mean.mean()).to_numpy() | (one.summary["q95"] < mean.mean()).to_numpy()
     reach = float(np.abs(mean - mean.mean()).max()) or 1.0
     cloud = ax.scatter(x, y, c=mean, cmap="PuOr_r", vmin=mean.mean() - reach, vmax=mean.mean() + reach, s=26,
-                       lw=np.where(away, 1.1, 0.3), edgecolors=np.where(away, INK, GREY))
+                       lw=np.where(away, 1.1, 0.3), edgecolors=[INK if each else GREY for each in away])
     ax.plot([], [], "o", ms=5, mfc="white", mec=INK, mew=1.1, label="90 % interval excludes the average")
     bar = ax.figure.colorbar(cloud, ax=ax, shrink=0.85, pad=0.02)
     bar.set_label(short(f"posterior mean: {one.unit}", 44), fontsize=9, parse_math=False)

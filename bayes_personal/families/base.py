@@ -44,6 +44,11 @@ class Family(ABC):
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""
 
+    @property
+    @abstractmethod
+    def natural(self) -> tuple[str, str]:
+        """`location_scale` in words."""
+
     @abstractmethod
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         """Its own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""

@@ -90,6 +90,10 @@ class Binomial(Family):
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
 
+    @property
+    def natural(self) -> tuple[str, str]:
+        return "0", "1"
+
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 

@@ -79,6 +79,10 @@ class NegativeBinomial(Family):
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return log_rate(outcome, known), 1.0
 
+    @property
+    def natural(self) -> tuple[str, str]:
+        return "log of the mean rate", "1"
+
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return (self._dispersion.bind("dispersion"),)
 

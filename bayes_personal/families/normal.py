@@ -76,6 +76,10 @@ class Normal(Family):
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0
 
+    @property
+    def natural(self) -> tuple[str, str]:
+        return "mean(y)", "sd(y)"
+
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return () if self.sd is not None else (self._sigma.bind("sigma", 0.0, unit),)
 

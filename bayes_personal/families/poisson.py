@@ -66,6 +66,10 @@ class Poisson(Family):
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return log_rate(outcome, known), 1.0
 
+    @property
+    def natural(self) -> tuple[str, str]:
+        return "log of the mean rate", "1"
+
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 

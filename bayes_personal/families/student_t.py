@@ -76,6 +76,10 @@ class StudentT(Family):
         scale = stats.median_abs_deviation(outcome, scale=float(special.ndtri(0.75)))
         return float(np.median(outcome)), float(scale) or float(outcome.std()) or 1.0
 
+    @property
+    def natural(self) -> tuple[str, str]:
+        return "median(y)", "mad_sd(y)"
+
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return self._sigma.bind("sigma", 0.0, unit), self._nu.bind("nu")
 

@@ -173,9 +173,19 @@ class Prior(ABC):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         """Learn what must be remembered from the training rows: levels, scalings."""
 
+    @property
+    def replaces_mean(self) -> bool:
+        """Whether no coefficient has a population mean mu."""
+        return False
+
+    @property
+    @abstractmethod
+    def deviation(self) -> str:
+        """What theta_i has beside mu, as a formula; empty for nothing."""
+
     @abstractmethod
     def story(self) -> tuple[str, ...]:
-        """The prior in words, a line a statement."""
+        """How the deviation is distributed, in words, a line a statement."""
 
     def __repr__(self) -> str:
         return statement(self)
@@ -211,6 +221,14 @@ class Sum(Prior):
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
         return bound
 
+    @property
+    def replaces_mean(self) -> bool:
+        return any(prior.replaces_mean for prior in self.summands)
+
+    @property
+    def deviation(self) -> str:
+        return " + ".join(filter(None, (prior.deviation for prior in self.summands)))
+
     def story(self) -> tuple[str, ...]:
         return tuple(line for prior in self.summands for line in prior.story())
 
@@ -223,6 +241,11 @@ def variable(name: str) -> str:
 def dimension(name: str) -> str:
     """A column's name as a name of a dimension: some names mean something else to ArviZ."""
     return f"{variable(name)}_level" if name in RESERVED else variable(name)
+
+
+def restricted(phrase: str, on: tuple[str, ...] | None) -> str:
+    """A deviation with the coefficients that have it, unless all do."""
+    return phrase if on is None else f"{phrase}[{', '.join(on)}]"
 
 
 def as_names(on: Any) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayes_personal.arguments import positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, restricted, variable
 from bayes_personal.priors.levels import Levels
 
 
@@ -62,11 +62,17 @@ class Conditional(Prior):
         return (SeparateTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
                          coefficients),)
 
+    @property
+    def replaces_mean(self) -> bool:
+        return self.on is None
+
+    @property
+    def deviation(self) -> str:
+        return restricted(f"{self.by}_effect({self.by}_i)", self.on)
+
     def story(self) -> tuple[str, ...]:
-        where = f"[{', '.join(self.on)}]" if self.on else "[k]"
-        return (f"theta_i{where} = theta_{self.by}[{self.by}_i]",
-                f"theta_{self.by}[g, k] ~ Normal(location[k], {self.width:g} unit[k]), "
-                "the intercept at the predictors' means")
+        return (f"{self.by}_effect(g)[k] ~ Normal(location[k], {self.width:g} unit[k]), the intercept at the "
+                "predictors' means", *(() if self.on is None else (f"no mu for {', '.join(self.on)}",)))
 
 
 @final

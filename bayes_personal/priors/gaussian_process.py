@@ -13,7 +13,7 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
 
@@ -119,12 +119,15 @@ class GaussianProcess(Prior):
         power = (cosines(boxes, contexts, frame) ** 2).mean(axis=0)
         return (SmoothTerm(self, contexts, boxes, coefficients.select(self.on, owner), coefficients, power),)
 
+    @property
+    def deviation(self) -> str:
+        return restricted(f"f({', '.join(self.contexts)})", self.on)
+
     def story(self) -> tuple[str, ...]:
-        what, who = ", ".join(self.contexts), self.name
+        who, what = self.name, ", ".join(self.contexts)
         default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
-        return (f"theta_i = mu + f({what})" + (f" on {', '.join(self.on)}" if self.on else "")
-                + ", the intercept at the predictors' means",
-                f"f_k ~ GP(0, {who}_scale[k]^2 {self.kernel}({who}_lengthscale[k])), by a Hilbert-space basis",
+        return (f"f({what})[k] ~ GP(0, {who}_scale[k]^2 {self.kernel}({who}_lengthscale[k])), by a Hilbert-space "
+                "basis; the intercept at the predictors' means",
                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
                 f"{who}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
 

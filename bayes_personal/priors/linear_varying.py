@@ -13,7 +13,7 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
 from bayes_personal.priors.spline import Spline
 
 
@@ -96,15 +96,19 @@ class LinearVarying(Prior):
                    for one in contexts if self.basis == "spline" and not one.levels}
         return (LinearTerm(self, contexts, splines, coefficients.select(self.on, owner), coefficients),)
 
+    @property
+    def deviation(self) -> str:
+        what = ", ".join(self.contexts)
+        return restricted(f"A c_i({what})" + (f" + spline_i({what})" if self.basis == "spline" else ""), self.on)
+
     def story(self) -> tuple[str, ...]:
-        what, who = ", ".join(self.contexts), self.name
-        lines = [f"theta_i = mu + A c_i, c = standardised ({what})"
-                 + (f", on {', '.join(self.on)}" if self.on else "") + ", the intercept at the predictors' means",
+        who = self.name
+        lines = ["c = contexts standardised, a categorical one as indicators; the intercept at the predictors' means",
                  f"A[k, q] ~ Normal(0, {who}_scale[context of q, k])",
                  f"{who}_scale[m, k] ~ {self.scale.words(unit='unit[k]')}"]
         if self.basis == "spline":
-            lines[0] = lines[0].replace("A c_i", "A c_i + sum over contexts m of spline_m(c_im)")
-            lines += [f"spline_m[k] ~ natural cubic spline, {self.df} knots, standard deviation {who}_smooth[m, k]",
+            lines += [f"spline[k] ~ sum over contexts m of natural cubic splines with {self.df} knots and standard "
+                      f"deviation {who}_smooth[m, k]",
                       f"{who}_smooth[m, k] ~ {self.smooth.words(unit='unit[k]')}"]
         return tuple(lines)
 

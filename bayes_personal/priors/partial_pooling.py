@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_personal.arguments import positive
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, variable
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, restricted, variable
 from bayes_personal.priors.levels import Levels
 
 
@@ -69,11 +69,14 @@ class PartialPooling(Prior):
         return (ExchangeableTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
                                  coefficients),)
 
+    @property
+    def deviation(self) -> str:
+        return restricted(f"{self.by}_effect({self.by}_i)", self.on)
+
     def story(self) -> tuple[str, ...]:
         who, scale = self.by, f"{self.by}_scale"
         return (
-            f"theta_i = mu + {who}_effect[{who}_i]" + (f" on {', '.join(self.on)}" if self.on else ""),
-            f"{who}_effect[g] ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
+            f"{who}_effect(g) ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
             f"{scale}[k] ~ {self.scale.words(unit='unit[k]')}",
             f"R ~ LKJ({self.concentration:g})",
         )

@@ -25,5 +25,9 @@ class Population(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         return ()
 
+    @property
+    def deviation(self) -> str:
+        return ""
+
     def story(self) -> tuple[str, ...]:
-        return ("theta_i = mu",)
+        return ()

@@ -130,7 +130,7 @@ def stated(parameter: Parameter) -> list[tuple[str, str]]:
     labels = list(parameter.coords.values())
     arguments = {name: np.broadcast_to(value, parameter.shape) for name, value in parameter.arguments.items()}
     return [(entry(parameter.name, [labels[axis][i] for axis, i in enumerate(place)] if labels else []),
-             f"{parameter.distribution}({', '.join(f'{name} = {near(of[place])}' for name, of in arguments.items())})")
+             f"{parameter.distribution}({', '.join(f'{name} = {near(float(of[place]))}' for name, of in arguments.items())})")
             for place in np.ndindex(*parameter.shape)]
 
 
@@ -157,8 +157,8 @@ def estimates(posterior: Posterior) -> list[dict[str, Any]]:
                 "name": entry(str(name), [values[dim].to_numpy()[i] for dim, i in zip(values.dims[2:], place,
                                                                                      strict=True)]),
                 "mean": draws.mean(), "sd": draws.std(ddof=1), "low": low, "high": high,
-                "r_hat": None if variational or len(draws) == 1 else float(array_stats.rhat(draws)),
-                "ess": None if variational else float(array_stats.ess(draws, method="bulk"))})
+                "r_hat": None if variational or len(draws) == 1 else array_stats.rhat(draws),
+                "ess": None if variational else array_stats.ess(draws, method="bulk")})
     return result
 
 

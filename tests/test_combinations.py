@@ -1,0 +1,85 @@
+"""Every prior with every family: a generative program with a finite gradient, predictions, integrated LOO."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_personal as bp
+import bayes_personal.families
+import bayes_personal.priors
+from bayes_personal.families import Family
+from bayes_personal.inference.draws import tree
+from bayes_personal.priors import Prior, Sum
+
+PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site"),
+          "PartialPooling": bp.PartialPooling("site"), "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
+          "GaussianProcess": bp.GaussianProcess("age")}
+FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
+            "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
+            "NegativeBinomial": bp.NegativeBinomial("exposure")}
+PAIRS = [pytest.param(prior, family, id=f"{name}-{other}")
+         for (name, prior), (other, family) in itertools.product(PRIORS.items(), FAMILIES.items())]
+NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
+DRAWS = 20
+
+
+def test_every_prior_and_family_is_tried() -> None:
+    assert set(PRIORS) == set(bayes_personal.priors.__all__) - {Prior.__name__, Sum.__name__}
+    assert set(FAMILIES) == set(bayes_personal.families.__all__) - {Family.__name__}
+
+
+def rows(count: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    return pd.DataFrame({"x": rng.normal(size=count), "site": [f"s{i % 4}" for i in range(count)],
+                         "age": rng.uniform(20, 70, count), "arm": np.array(["a", "b", "c"])[np.arange(count) % 3],
+                         "trials": rng.integers(2, 9, count), "exposure": rng.uniform(0.5, 2.0, count)})
+
+
+def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
+    """A posterior whose draws are those of the prior, for data made by one of them."""
+    model = bp.Model("y ~ x", prior=prior, family=family, mean=NARROW)
+    data = bp.simulate(model, rows(), seed=1).frame
+    if isinstance(family, bp.Bernoulli | bp.Binomial):
+        data["y"] = data["y"].astype(int)
+    bound = model.bind(data)
+    made = [bp.simulate(model, data, seed=seed).values for seed in range(2 * DRAWS)]
+    derived = bound.derived({name: np.asarray(value) for name, value in made[0].items()}, np)
+    values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in derived}
+    return bp.Posterior(model, bound, tree(bound, values, chains=2))
+
+
+@pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
+@pytest.mark.parametrize(("prior", "family"), PAIRS)
+def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
+    data = bp.simulate(bp.Model("y ~ x", prior=prior, family=family, mean=NARROW), rows(), seed=1).frame
+    program = bp.Model("y ~ x", prior=prior, family=family).pymc(data)
+    assert not program.potentials
+    value, slope = (f(program.initial_point()) for f in (program.compile_logp(mode="FAST_COMPILE"),
+                                                         program.compile_dlogp(mode="FAST_COMPILE")))
+    assert np.isfinite(value) and np.isfinite(slope).all() and np.any(slope != 0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("prior", "family"), PAIRS)
+def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
+    posterior = from_the_prior(prior, family)
+    new = rows(6).assign(site=["s0", "s1", "elsewhere", "elsewhere", None, "s3"])
+    theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy()
+    mean = bp.predict(posterior, new, kind="mean", seed=1).draws.to_numpy()
+    outcome = bp.predict(posterior, new, kind="outcome", seed=1).draws.to_numpy()
+    assert theta.shape == (2, DRAWS, 6, 2) and mean.shape == outcome.shape == (2, DRAWS, 6)
+    assert all(np.isfinite(each).all() for each in (theta, mean, outcome))
+    eta = (theta * np.column_stack([np.ones(6), new["x"]])).sum(axis=-1)
+    # The mean is one increasing function of eta, row by row.
+    for row in range(6):
+        order = np.argsort(eta[..., row].ravel())
+        assert (np.diff(mean[..., row].ravel()[order]) >= -1e-12).all()
+    if family not in (bp.Normal(), bp.StudentT()):
+        assert (outcome == np.round(outcome)).all() and (outcome >= 0).all()
+    # Draws of the prior are no posterior, so that only what importance sampling starts from can be judged.
+    with np.errstate(all="ignore"):
+        assert bp.loo(posterior, progress=False).conditioning == "unit"
+    pointwise = posterior.tree["log_likelihood"]["y"].to_numpy()
+    assert pointwise.shape == (2, DRAWS, 24) and np.isfinite(pointwise).all()
