@@ -7,8 +7,8 @@ data is never read as mathematics.
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,22 +18,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayes_personal.bound import Bound
-from bayes_personal.data import absent, column
-from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.posterior import Posterior
 from bayes_personal.predict import predict
-from bayes_personal.priors.base import as_names
+from bayes_personal.profile import Profile, profiles, support
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 BLUE, ORANGE, VERMILION, GREY, INK = "#0072B2", "#E69F00", "#D55E00", "#8C8C8C", "#222222"
 PANEL, ROW, HEIGHT = 4.2, 0.17, 3.1
-# Rows at which theta is evaluated at a time, and how many places a curve, points or a map show.
-BLOCK, MOST = 256, 500
-# With so many rows at each place on average, a coefficient that varies with more is averaged over them.
-REPEATED = 3
-QUANTILES = {"q5": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
 
 
 class Plot(Figure):
@@ -102,126 +95,6 @@ def plot_theta(posterior: Posterior, coefficient: str | None = None, *, by: str 
             spread_out(ax, one)
     legend(figure, axes)
     return figure
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """One coefficient along the columns that it is shown against.
-
-    Attributes
-    ----------
-    coefficient, unit : its name, and what it is measured in
-    columns : none, one, or two of numbers
-    kind : how it is drawn
-    summary : a row a place: its label, and mean, sd and quantiles of the coefficient there
-    places : what numeric columns hold at these places, an array a column
-    total : how many places the training rows have
-    band : 5 % quantile, mean and 95 % quantile of the mean of the population that groups are drawn from, if any
-    """
-
-    coefficient: str
-    unit: str
-    columns: tuple[str, ...]
-    kind: Literal["constant", "labels", "curve", "points", "map"]
-    summary: pd.DataFrame
-    places: tuple[np.ndarray, ...]
-    total: int
-    band: np.ndarray | None
-
-
-def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[str] | None) -> list[Profile]:
-    """A profile of each coefficient that varies along what it varies with, or as asked for."""
-    bound, frame = posterior.bound, posterior.bound.frame
-    chosen = bound.coefficients.select(as_names(coefficient), "plot_theta")
-    reads = {k: [term.prior.columns for term in bound.terms if k in term.positions] for k in chosen}
-    if coefficient is None and any(reads.values()):
-        chosen = [k for k in chosen if reads[k]]
-    asked = as_names(by)
-    for name in asked or ():
-        absent(column(frame, name, "plot_theta(by=...)"), "plot_theta(by=...)")
-    if asked is not None and not (len(asked) == 1 or len(asked) == 2 and numeric(bound, asked)):
-        raise SpecificationError(f"plot_theta: by={by!r} must be one column, or two columns of numbers.")
-    result = []
-    for k in chosen:
-        if asked is not None or not reads[k]:
-            shown = [asked or ()]
-        else:
-            joint = [names for names in reads[k] if len(names) == 2 and numeric(bound, names)]
-            shown = [one for names in reads[k] for one in ([names] if names in joint else [(name,) for name in names])]
-        result += [profile(posterior, k, columns, reads[k]) for columns in shown]
-    return result
-
-
-def profile(posterior: Posterior, k: int, columns: tuple[str, ...], reads: list[tuple[str, ...]]) -> Profile:
-    """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` have."""
-    bound, frame = posterior.bound, posterior.bound.frame
-    numbers, alone = numeric(bound, columns), {name for names in reads for name in names} <= set(columns)
-    if not reads:
-        kind, codes = "constant", np.zeros(len(frame), int)
-    else:
-        kind = "labels" if not numbers else "map" if len(columns) == 2 else "curve"
-        codes = frame.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
-        if not alone and numbers and codes.max() + 1 > len(frame) / REPEATED:
-            kind, codes = "points" if kind == "curve" else kind, np.arange(len(frame))
-    groups = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    total, places = len(groups), ()
-    if alone:
-        groups = [rows[:1] for rows in groups]
-    if kind in ("curve", "points", "map"):
-        values = [frame[name].to_numpy()[[rows[0] for rows in groups]] for name in columns]
-        order = np.argsort(values[0], kind="stable")
-        order = order[np.unique(np.linspace(0, total - 1, min(total, MOST)).round().astype(int))]
-        groups, places = [groups[place] for place in order], tuple(each[order] for each in values)
-    summary = averages(posterior, k, groups)
-    label = ["all rows"] * total if kind == "constant" else [
-        ", ".join(str(frame[name].iloc[rows[0]]) for name in columns) for rows in groups]
-    summary.insert(0, "label", label)
-    name, grouped = bound.coefficients.names[k], all(is_grouped(bound, each) for names in reads for each in names)
-    band = None
-    if kind == "labels" and grouped and k in bound.shared:
-        mean = posterior.tree["posterior"]["mu"].isel(coefficient=k).to_numpy()
-        band = np.array([np.quantile(mean, 0.05), mean.mean(), np.quantile(mean, 0.95)])
-    outcome = posterior.model.outcome if support(bound) == "real" else "linear predictor"
-    unit = outcome if name == "Intercept" else f"{outcome} per unit of {name}"
-    unit = unit if len(unit) <= 36 else f"{outcome} per unit"
-    return Profile(name, unit, columns, kind, summary, places, total, band)
-
-
-def averages(posterior: Posterior, k: int, groups: list[np.ndarray]) -> pd.DataFrame:
-    """Coefficient k averaged over the rows of every group, draw by draw, and summarised; never all rows at a time."""
-    found = []
-    for start in range(0, len(groups), BLOCK):
-        block = groups[start : start + BLOCK]
-        rows, sizes = np.concatenate(block), np.array([len(each) for each in block])
-        codes, total = np.repeat(np.arange(len(block)), sizes), np.zeros(())
-        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BLOCK)):
-            theta = predict(posterior, posterior.bound.frame.iloc[rows[part]], kind="theta").draws
-            theta = theta.isel(coefficient=k).to_numpy().reshape(-1, len(part))
-            total = total + theta @ (codes[part, None] == np.arange(len(block)))
-        draws = total / sizes
-        found.append(pd.DataFrame({"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1)}
-                                  | dict(zip(QUANTILES, np.quantile(draws, list(QUANTILES.values()), axis=0),
-                                             strict=True))))
-    return pd.concat(found, ignore_index=True)
-
-
-def is_grouped(bound: Bound, name: str) -> bool:
-    """Whether a prior reads the column as labels of groups."""
-    return any(name in one.status for one in bound.features)
-
-
-def numeric(bound: Bound, columns: Sequence[str]) -> bool:
-    """Whether all columns are axes: numbers or dates, not labels."""
-    kinds = pd.api.types
-    return all((kinds.is_numeric_dtype(each) and not kinds.is_bool_dtype(each) or kinds.is_datetime64_any_dtype(each))
-               and not is_grouped(bound, str(each.name)) for each in (bound.frame[name] for name in columns))
-
-
-def support(bound: Bound) -> str:
-    """Where outcomes lie; on the real line the linear predictor is in their units."""
-    values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
-    return DISTRIBUTIONS[bound.family.likelihood(np.zeros(1), values, np.ones(1), np)[0]].support
 
 
 def intervals(ax: Axes, one: Profile, limit: int) -> None:

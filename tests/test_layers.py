@@ -33,6 +33,7 @@ LAYERS = [
     ("posterior",),
     ("predict", "simulate", "loo"),
     ("compare",),
+    ("profile",),
     ("plots",),
     ("report",),
     ("",),

@@ -97,6 +97,7 @@ class Term(ABC):
     Given its hyperparameters the weights are ``W[f] = scale[f] * (root @ z[f])``, ``z ~ Normal(0, 1)``.
     """
 
+    prior: "Prior"
     positions: np.ndarray
     coefficients: Coefficients
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -125,13 +126,14 @@ def hyperpriors(posterior: Posterior) -> list[tuple[str, str]]:
     return [line for each in known if not each.name.endswith("_partial") for line in stated(each)]
 
 
-def stated(parameter: Parameter) -> list[tuple[str, str]]:
+def stated(parameter: Parameter) -> Iterator[tuple[str, str]]:
     """A line an entry of a hyperparameter."""
     labels = list(parameter.coords.values())
     arguments = {name: np.broadcast_to(value, parameter.shape) for name, value in parameter.arguments.items()}
-    return [(entry(parameter.name, [labels[axis][i] for axis, i in enumerate(place)] if labels else []),
-             f"{parameter.distribution}({', '.join(f'{name} = {near(float(of[place]))}' for name, of in arguments.items())})")
-            for place in np.ndindex(*parameter.shape)]
+    for place in np.ndindex(*parameter.shape):
+        words = ", ".join(f"{name} = {near(float(values[place]))}" for name, values in arguments.items())
+        named = [labels[axis][i] for axis, i in enumerate(place)]
+        yield entry(parameter.name, named), f"{parameter.distribution}({words})"
 
 
 def entry(name: str, labels: list[Any]) -> str:
