@@ -14,7 +14,7 @@ standardised, weights in units of outcome / predictor.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import scipy.sparse as sp
@@ -45,7 +45,13 @@ class Block:
 
     @property
     def stop(self) -> int:
+        """Where the next block starts."""
         return self.start + self.features * self.varying
+
+    @cached_property
+    def rows(self) -> slice:
+        """Its weights among all."""
+        return slice(self.start, self.stop)
 
     def scales(self, bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
         """Standard deviations (..., feature, varying) in natural units, and the root of the correlations."""
@@ -55,6 +61,25 @@ class Block:
         scale, root = self.term.scales(values, np)
         scale = scale / self.term.unit
         return np.broadcast_to(scale, (*scale.shape[:-2], self.features, self.varying)), root
+
+
+class Conditional(NamedTuple):
+    """z | y, phi, s ~ Normal(mean, (L L')^-1), and what it was made of.
+
+    Attributes
+    ----------
+    lower : L, (weight, weight)
+    mean : z_hat, (weight,)
+    scales : each block's standard deviations and root of correlations
+    s : the unknown part of the error
+    product : G T, (weight, weight)
+    """
+
+    lower: np.ndarray
+    mean: np.ndarray
+    scales: Scales
+    s: float
+    product: np.ndarray
 
 
 @final
@@ -147,25 +172,27 @@ class Collapsed:
 
     def root(self, scales: Scales, matrix: np.ndarray) -> np.ndarray:
         """`matrix` T for a matrix (row, weight): T is diagonal, or has a block a feature."""
-        result = np.empty_like(matrix)
-        for block, (scale, root) in zip(self.blocks, scales, strict=True):
-            part = matrix[:, block.start : block.stop].reshape(-1, block.features, block.varying) * scale
-            result[:, block.start : block.stop] = (part if root is None else part @ root).reshape(len(matrix), -1)
+        result = matrix * np.concatenate([scale.ravel() for scale, _ in scales])
+        for block, (_, root) in zip(self.blocks, scales, strict=True):
+            if root is not None:
+                part = result[:, block.rows].reshape(-1, block.varying) @ root
+                result[:, block.rows] = part.reshape(len(matrix), -1)
         return result
 
     def conditional(self, values: Mapping[str, Any], scales: Scales | None = None
-                    ) -> tuple[np.ndarray, np.ndarray, Scales, float]:
-        """L of M = LL', z_hat, the blocks' scales and s, at one value of the hyperparameters."""
+                    ) -> "Conditional":
+        """The weights' conditional at one value of the hyperparameters, whose scales may be known already."""
         gram, moment, *_ = self.statistics
         scales = scales or [block.scales(self.bound, values) for block in self.blocks]
         s = float(self.sigma(values))
-        precision = self.root(scales, self.root(scales, gram).T) / s**2
-        precision[np.diag_indices_from(precision)] += 1.0
+        product = self.root(scales, gram)
+        precision = self.root(scales, product.T) / s**2
+        precision.flat[:: len(precision) + 1] += 1.0
         lower, info = lapack.dpotrf(precision, lower=1, clean=1)
         if info != 0:
             raise FloatingPointError("the precision of the weights is not finite")
         mean, _ = lapack.dpotrs(lower, self.root(scales, moment[None, :])[0] / s**2, lower=1)
-        return lower, mean, scales, s
+        return Conditional(lower, mean, scales, s, product)
 
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """log p(y, phi) on the sampler's scale and its gradient, through Fisher's identity.
@@ -191,30 +218,29 @@ class Collapsed:
         scales = [(scale.real[0] if scale.ndim == 3 else scale, root if root is None else root.real[0])
                   for scale, root in moved]
         gram, moment, square, constant = self.statistics
-        lower, mean, scales, s = self.conditional(values, scales)
-        inverse, _ = lapack.dpotri(lower, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        lower, mean, scales, s, product = self.conditional(values, scales)
+        triangle, _ = lapack.dpotri(lower, lower=1)
+        inverse = triangle + triangle.T
+        inverse.flat[:: len(inverse) + 1] /= 2
         # M - I and T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
         projected = lower.T @ mean
         explained = float(projected @ projected)
-        value = (constant - len(self.bound.y) * np.log(s) - np.log(np.diag(lower)).sum()
+        value = (constant - len(self.bound.y) * np.log(s) - np.log(lower.diagonal()).sum()
                  - 0.5 * (square / s**2 - explained) + float(prior[0].real))
         second = inverse + np.outer(mean, mean)
-        product = self.root(scales, gram) / s**2
+        product = product / s**2
         for block, (scale, root), (moved_scale, moved_root) in zip(self.blocks, scales, moved, strict=True):
             if block.term is None:
                 continue
-            rows, shape = slice(block.start, block.stop), (block.features, block.varying)
+            rows, shape = block.rows, (block.features, block.varying)
             if root is None:
                 by_scale = moment[rows] * mean[rows] / s**2 - (product[rows] * second[rows]).sum(axis=1)
                 slope += (by_scale.reshape(shape) * moved_scale.imag / STEP).sum(axis=(-2, -1))
                 continue
-            z = mean[rows].reshape(shape)
-            own = np.arange(block.start, block.stop).reshape(shape)
             # E over z of Z'(y - Z T z) z' / s^2, the varying x varying block of every feature.
-            columns = second[:, own].transpose(1, 0, 2)
+            z = mean[rows].reshape(shape)
             direction = (moment[rows].reshape(shape)[:, :, None] * z[:, None, :] / s**2
-                         - product[rows].reshape(*shape, -1) @ columns)
+                         - product[rows].reshape(*shape, -1) @ second[rows].reshape(*shape, -1).mT)
             slope += ((direction * root).sum(axis=-1) * moved_scale.imag / STEP).sum(axis=(-2, -1))
             assert moved_root is not None
             slope += ((direction * scale[:, :, None]).sum(axis=0) * moved_root.imag / STEP).sum(axis=(-2, -1))
@@ -236,7 +262,7 @@ class Collapsed:
             z[draw] = mean + lapack.dtrtrs(lower, noise[draw], lower=1, trans=1)[0]
         result = {}
         for block in self.blocks:
-            part = z[:, block.start : block.stop].reshape(count, block.features, block.varying)
+            part = z[:, block.rows].reshape(count, block.features, block.varying)
             if block.term is None:
                 shared = self.bound.mean
                 assert shared is not None
@@ -250,7 +276,7 @@ class Collapsed:
         y, shift = self.outcome, np.log(self.error) + np.log(self.bound.unit)
         rows = []
         for one in self.each(values, count):
-            lower, mean, scales, s = self.conditional(one)
+            lower, mean, scales, s, _ = self.conditional(one)
             z = self.root(scales, self.design)
             leverage = (lapack.dtrtrs(lower, z.T, lower=1)[0] ** 2).sum(axis=0) / s**2
             residual, left = (y - z @ mean) / (1 - leverage), s**2 / (1 - leverage)
