@@ -15,6 +15,21 @@ def positive(owner: str, **values: Any) -> None:
             raise SpecificationError(f"{owner}: {name}={value!r} must be a finite and positive number.")
 
 
+def column_name(owner: str, **values: Any) -> None:
+    """Refuse what is neither the name of a column nor None."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise SpecificationError(f"{owner}: {name}={value!r} must name the column that holds it for each row; put "
+                                     "one number for all rows into a column of the frame.")
+
+
+def flag(owner: str, **values: Any) -> None:
+    """Refuse what is neither True nor False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise SpecificationError(f"{owner}: {name}={value!r} must be True or False.")
+
+
 def whole(owner: str, least: int, **values: Any) -> None:
     """Refuse what is not a whole number of at least `least`."""
     for name, value in values.items():

@@ -70,8 +70,6 @@ class Commands(TyperGroup):
                     otherwise(message, category, *place)
 
             warnings.showwarning = showwarning
-            # The verdict of a comparison and the report say so themselves, and of which assumption.
-            warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
             try:
                 return super().invoke(ctx)
             except (BayesPersonalError, OSError) as error:

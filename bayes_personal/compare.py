@@ -1,5 +1,6 @@
 """Comparison of sharing assumptions on the same data."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from rich.progress import Progress
 
 from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.errors import SpecificationError
+from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.loo import ELPD, Kind, loo
 from bayes_personal.model import Model
@@ -69,7 +70,10 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
                 raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
                                          f"{first.model.family!r}: a density does not compare with a probability of "
                                          "counts. Compare families of counts with each other.")
-            results[name] = loo(posterior, kind=kind, progress=False)
+            with warnings.catch_warnings():
+                # The verdict counts the rows with a high Pareto k.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                results[name] = loo(posterior, kind=kind, progress=False)
             bar.advance(task)
     return table(results)
 
@@ -131,10 +135,10 @@ def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
         "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
         "p_loo": found["p"], "weight": found["weight"], "high_k": [high[name] for name in found.index],
         "conditioning": [results[name].conditioning for name in found.index],
-        "verdict": [verdict(row, name == best, high[name]) for name, row in found.iterrows()]})
+        "verdict": [verdict(row, name == best, high[name]) for name, row in found.to_dict("index").items()]})
 
 
-def verdict(row: pd.Series, best: bool, high: int) -> str:
+def verdict(row: Mapping[str, Any], best: bool, high: int) -> str:
     """What may be said of one row."""
     doubt = f"; {high} Pareto k too high: its elpd may be too good" if high else ""
     if best:

@@ -12,6 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bayes_personal.arguments import flag
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.parameter import Parameter
@@ -46,6 +47,7 @@ class Hyperprior:
     relative: bool
 
     def __init__(self, distribution: str, *, relative: bool = False, **parameters: float) -> None:
+        flag(f"Hyperprior({distribution!r})", relative=relative)
         if distribution not in ROLES:
             raise SpecificationError(f"Hyperprior({distribution!r}): no such distribution. "
                                      f"{did_you_mean(str(distribution), ROLES)}")

@@ -1,5 +1,6 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -8,7 +9,7 @@ import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
-from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError, first
 from bayes_personal.families.base import log_density
 from bayes_personal.inference.collapsed import Collapsed, collapses
 from bayes_personal.inference.draws import flat
@@ -81,6 +82,11 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     SpecificationError
         An unknown kind, or fewer than 25 draws.
 
+    Warns
+    -----
+    ConvergenceWarning
+        Rows whose Pareto k is too high.
+
     References
     ----------
     Vehtari, Gelman and Gabry (2017), doi:10.1007/s11222-016-9696-4. Bürkner, Gabry and Vehtari (2021),
@@ -99,7 +105,15 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
         tree["log_likelihood"] = xr.DataTree(pointwise(posterior, kind, progress))
     values = tree["log_likelihood"].to_dataset()
     kept = tree["posterior"].to_dataset().isel(draw=values["draw"].to_numpy())
-    found = az.loo(xr.DataTree.from_dict({"posterior": kept, "log_likelihood": values}), pointwise=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+        found = az.loo(xr.DataTree.from_dict({"posterior": kept, "log_likelihood": values}), pointwise=True)
+    high = (found.pareto_k > found.good_k).to_numpy()
+    if high.any():
+        warnings.warn(f"loo: Pareto k is above {found.good_k:.2f} in {high.sum()} of {len(high)} rows "
+                      f"({first(posterior.bound.frame.index[high])}): these rows move the posterior so much that their "
+                      "elpd may be too good. A family with heavier tails, such as StudentT, may suit them better.",
+                      ConvergenceWarning, stacklevel=2)
     return ELPD(**vars(found), question=QUESTIONS[kind], conditioning=kind)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data import column, numbers
-from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
+from bayes_personal.errors import InputError, InputWarning, first
 
 
 def counts(values: pd.Series, role: str) -> np.ndarray:
@@ -49,10 +49,3 @@ def exposures(name: str | None, frame: pd.DataFrame, owner: str) -> np.ndarray:
 def log_rate(outcome: np.ndarray, exposure: np.ndarray) -> float:
     """Log of the mean rate; of half an event in all where nothing was counted."""
     return float(np.log(max(outcome.sum(), 0.5)) - np.log(exposure.sum()))
-
-
-def must_name_a_column(exposure: str | None, owner: str) -> None:
-    """Refuse an exposure that is not the name of a column."""
-    if exposure is not None and not isinstance(exposure, str):
-        raise SpecificationError(f"{owner}: exposure={exposure!r} must name the column with the exposure of each row; "
-                                 "put one number into a column of the frame, or leave it out.")

@@ -7,8 +7,9 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import column_name
 from bayes_personal.families.base import Family
-from bayes_personal.families.counts import events, exposures, log_rate, must_name_a_column
+from bayes_personal.families.counts import events, exposures, log_rate
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -59,7 +60,7 @@ class NegativeBinomial(Family):
     dispersion: Hyperprior | None = None
 
     def __post_init__(self) -> None:
-        must_name_a_column(self.exposure, "NegativeBinomial")
+        column_name("NegativeBinomial", exposure=self.exposure)
         must_be_positive("NegativeBinomial", dispersion=self._dispersion)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import column_name
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
@@ -44,6 +45,7 @@ class Normal(Family):
     sigma: Hyperprior | None = None
 
     def __post_init__(self) -> None:
+        column_name("Normal", sd=self.sd)
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
                                      f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")

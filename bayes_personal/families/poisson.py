@@ -7,8 +7,9 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import column_name
 from bayes_personal.families.base import Family
-from bayes_personal.families.counts import events, exposures, log_rate, must_name_a_column
+from bayes_personal.families.counts import events, exposures, log_rate
 from bayes_personal.parameter import Parameter
 
 
@@ -51,7 +52,7 @@ class Poisson(Family):
     exposure: str | None = None
 
     def __post_init__(self) -> None:
-        must_name_a_column(self.exposure, "Poisson")
+        column_name("Poisson", exposure=self.exposure)
 
     @property
     def columns(self) -> tuple[str, ...]:

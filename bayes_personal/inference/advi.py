@@ -12,6 +12,7 @@ from pytensor.compile.sharedvalue import shared
 from rich.progress import Progress
 from scipy.stats import mannwhitneyu, norm
 
+from bayes_personal.arguments import positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
@@ -75,12 +76,10 @@ class ADVI:
     def __post_init__(self) -> None:
         if self.covariance not in GAUSSIANS:
             raise SpecificationError(f"ADVI: covariance={self.covariance!r} must be 'mean-field' or 'full-rank'.")
-        if self.draws < 4 or self.max_iterations < 4:
-            raise SpecificationError(f"{self!r}: need at least 4 draws and 4 iterations.")
-        if not 0 < self.tolerance < 0.5:
+        whole("ADVI", 4, draws=self.draws, max_iterations=self.max_iterations)
+        positive("ADVI", tolerance=self.tolerance, learning_rate=self.learning_rate)
+        if not self.tolerance < 0.5:
             raise SpecificationError(f"ADVI: tolerance={self.tolerance!r} must lie between 0 and 1/2.")
-        if not 0 < self.learning_rate < np.inf:
-            raise SpecificationError(f"ADVI: learning_rate={self.learning_rate!r} must be positive and finite.")
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""

@@ -10,7 +10,7 @@ import xarray as xr
 from nutpie.compiled_pyfunc import from_pyfunc
 from threadpoolctl import threadpool_limits
 
-from bayes_personal.arguments import positive, whole
+from bayes_personal.arguments import flag, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.collapsed import Collapsed, collapses
@@ -67,6 +67,7 @@ class NUTS:
         whole("NUTS", 4, draws=self.draws)
         whole("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
         positive("NUTS", target_accept=self.target_accept)
+        flag("NUTS", collapse=self.collapse)
         if not self.target_accept < 1:
             raise SpecificationError(f"NUTS: target_accept={self.target_accept!r} must lie between 0 and 1.")
         if self.sampler not in ("nutpie", "pymc"):

@@ -5,7 +5,7 @@ hyperparameters phi it has, how they scale and correlate its weights, and which 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -39,7 +39,7 @@ class Coefficients:
     unit: np.ndarray
     center: np.ndarray
 
-    def select(self, on: tuple[str, ...] | None, owner: str) -> np.ndarray:
+    def select(self, on: Any, owner: str) -> np.ndarray:
         """Positions of the coefficients that vary."""
         if on is None:
             return np.arange(len(self.names))
@@ -244,11 +244,15 @@ def dimension(name: str) -> str:
     return f"{variable(name)}_level" if name in RESERVED else variable(name)
 
 
-def restricted(phrase: str, on: tuple[str, ...] | None) -> str:
+def restricted(phrase: str, on: Any) -> str:
     """A deviation with the coefficients that have it, unless all do."""
     return phrase if on is None else f"{phrase}[{', '.join(on)}]"
 
 
 def as_names(on: Any) -> tuple[str, ...] | None:
     """What the user gave as names of coefficients: one, several, or None for all."""
-    return on if on is None else (on,) if isinstance(on, str) else tuple(on)
+    if on is None or isinstance(on, str):
+        return on if on is None else (on,)
+    if not isinstance(on, Iterable) or not all(isinstance(name, str) for name in on):
+        raise SpecificationError(f"on={on!r} must hold the names of coefficients, such as on=['Intercept'].")
+    return tuple(on)

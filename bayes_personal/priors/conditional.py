@@ -46,7 +46,7 @@ class Conditional(Prior):
     """
 
     by: str
-    on: tuple[str, ...] | None = None
+    on: tuple[str, ...] | list[str] | str | None = None
     width: float = 2.5
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class PartialPooling(Prior):
     """
 
     by: str
-    on: tuple[str, ...] | None = None
+    on: tuple[str, ...] | list[str] | str | None = None
     scale: Hyperprior = NATURAL_SCALE
     concentration: float = 2.0
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,7 +17,7 @@ import pandas as pd
 from arviz_stats.base import array_stats
 from matplotlib.figure import Figure
 
-from bayes_personal.errors import FileError
+from bayes_personal.errors import ConvergenceWarning, FileError
 from bayes_personal.loo import ELPD, loo
 from bayes_personal.parameter import Parameter
 from bayes_personal.plots import (
@@ -74,7 +75,10 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         raise FileError(f"report: {what}; need the path of a file in a folder that exists.")
     figure = None if comparison is None else image(plot_comparison(comparison))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    elpd = loo(posterior, progress=False)
+    with warnings.catch_warnings():
+        # The page has a table and a figure of Pareto k.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        elpd = loo(posterior, progress=False)
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.y), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),

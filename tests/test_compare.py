@@ -1,0 +1,146 @@
+"""Comparison of sharing assumptions: the ranking, the words, and what does not compare."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibration import assert_healthy, elpd_error, unsampled
+
+import bayes_personal as bp
+from bayes_personal.compare import table, verdict
+from bayes_personal.errors import SpecificationError
+from bayes_personal.families import NegativeBinomial, Poisson
+from bayes_personal.posterior import Posterior
+
+METHOD = bp.NUTS(draws=250, tune=250, chains=2)
+PRIORS = [bp.Population(), bp.Conditional("subject"), bp.PartialPooling("subject")]
+pytestmark = pytest.mark.filterwarnings("ignore:loo. Pareto k")
+COLUMNS = ["elpd", "se", "difference", "difference_se", "p_loo", "weight", "high_k", "conditioning", "verdict"]
+
+
+@pytest.fixture(scope="module")
+def sleep() -> pd.DataFrame:
+    return bp.load_dataset("sleepstudy")
+
+
+@pytest.fixture(scope="module")
+def found(sleep: pd.DataFrame) -> pd.DataFrame:
+    return bp.compare(PRIORS, "reaction ~ days", sleep, method=METHOD, seed=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def cheap(sleep: pd.DataFrame) -> dict[str, Posterior]:
+    fitted = {name: bp.fit(bp.Model("reaction ~ days", prior), sleep, seed=2, method=METHOD, progress=False)
+              for name, prior in (("one for all", bp.Population()), ("each its own", bp.Conditional("subject")))}
+    for posterior in fitted.values():
+        assert_healthy(posterior, ess=60, r_hat=1.05)
+    return fitted
+
+
+def test_sleepstudy_is_ranked(found: pd.DataFrame) -> None:
+    assert list(found.columns) == COLUMNS
+    assert list(found.index) == ["PartialPooling('subject')", "Conditional('subject')", "Population()"]
+    assert found["verdict"].iloc[0].startswith("best") and found["verdict"].iloc[2].startswith("worse")
+    assert found["elpd"].is_monotonic_decreasing and found["difference"].iloc[0] == 0
+    np.testing.assert_allclose(found["difference"].abs(), found["elpd"].iloc[0] - found["elpd"], atol=1e-8)
+    # Subjects differ beyond doubt; whether they are pooled hardly matters with ten days of each.
+    assert abs(found["difference"].iloc[2]) > 50 and abs(found["difference"].iloc[1]) < 4
+    assert found["verdict"].iloc[1].startswith("no evidence")
+    assert found["weight"].sum() == pytest.approx(1, abs=1e-6) and (found["weight"] >= -1e-9).all()
+    assert (found["conditioning"] == "unit").all()
+
+
+def test_posteriors_models_and_priors_give_the_same(sleep: pd.DataFrame, cheap: dict[str, Posterior]) -> None:
+    fitted = bp.compare(cheap, progress=False)
+    models = {name: each.model for name, each in cheap.items()}
+    priors = {name: each.model.prior for name, each in cheap.items()}
+    for again in (bp.compare(models, data=sleep, method=METHOD, seed=1, progress=False),
+                  bp.compare(priors, "reaction ~ days", sleep, method=METHOD, seed=1, progress=False)):
+        assert list(again.index) == list(fitted.index) == ["each its own", "one for all"]
+        for name, posterior in cheap.items():
+            difference = again.loc[name, "elpd"] - fitted.loc[name, "elpd"]
+            assert abs(difference) < 4 * np.sqrt(2) * elpd_error(posterior), (name, difference)
+    loo = bp.loo(cheap["one for all"], progress=False)
+    assert fitted.loc["one for all", "elpd"] == pytest.approx(loo.elpd, abs=1e-9)
+    assert fitted.loc["one for all", "se"] == pytest.approx(loo.se, abs=1e-9)
+    difference = bp.loo(cheap["each its own"], progress=False).elpd_i.to_numpy() - loo.elpd_i.to_numpy()
+    assert fitted.loc["one for all", "difference_se"] == pytest.approx(
+        np.sqrt(len(difference)) * difference.std(), rel=1e-6)
+
+
+def test_the_question_is_passed_on(cheap: dict[str, Posterior]) -> None:
+    found = bp.compare(cheap, kind="conditional", progress=False)
+    assert (found["conditioning"] == "conditional").all()
+    expected = bp.loo(cheap["each its own"], kind="conditional", progress=False).elpd
+    assert found.loc["each its own", "elpd"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("difference", "error", "high", "words"), [
+    (3.9, 0.1, 0, "no evidence of a difference"),
+    (19.0, 10.0, 0, "no evidence of a difference"),
+    (4.1, 2.0, 0, "worse"),
+    (-4.1, 2.0, 0, "worse"),
+    (21.0, 10.0, 0, "worse"),
+    (21.0, 10.0, 2, "worse; 2 Pareto k too high"),
+    (1.0, 1.0, 3, "no evidence of a difference; 3 Pareto k too high"),
+])
+def test_verdict(difference: float, error: float, high: int, words: str) -> None:
+    said = verdict({"elpd_diff": difference, "dse": error}, False, high)
+    assert said == words if not high else said.startswith(words)
+
+
+def test_high_pareto_k_are_counted(cheap: dict[str, Posterior]) -> None:
+    results = {name: bp.loo(each, progress=False) for name, each in cheap.items()}
+    results["one for all"].pareto_k[[3, 50, 51]] = 0.9
+    results["each its own"].pareto_k[:] = 0.1
+    found = table(results)
+    assert found.loc["one for all", "high_k"] == 3 and found.loc["each its own", "high_k"] == 0
+    assert "3 Pareto k" in found.loc["one for all", "verdict"] and "Pareto" not in found.loc["each its own", "verdict"]
+
+
+def test_other_outcomes_are_refused(sleep: pd.DataFrame, cheap: dict[str, Posterior]) -> None:
+    seconds = sleep.assign(reaction=sleep["reaction"] / 1000)
+    other = bp.fit(cheap["one for all"].model, seconds, seed=1, method=bp.NUTS(draws=20, tune=20, chains=2),
+                   progress=False)
+    with pytest.raises(SpecificationError, match="'seconds' was fitted to another outcome"):
+        bp.compare({"milliseconds": cheap["one for all"], "seconds": other}, progress=False)
+    shorter = bp.fit(cheap["one for all"].model, sleep.iloc[:90], seed=1, method=bp.NUTS(draws=20, tune=20, chains=2),
+                     progress=False)
+    with pytest.raises(SpecificationError, match="'half' was fitted to another outcome"):
+        bp.compare({"all": cheap["one for all"], "half": shorter}, progress=False)
+
+
+def test_a_density_is_not_compared_with_a_probability() -> None:
+    frame = bp.load_dataset("coal")
+    posteriors = {repr(family): unsampled(bp.Model("disasters ~ 1", bp.Population(), family), frame, draws=20)
+                  for family in (bp.Normal(), Poisson())}
+    with pytest.raises(SpecificationError, match=r"'Poisson\(\)' has the family Poisson\(\), the first Normal\(\)"):
+        bp.compare(posteriors, progress=False)
+    both = {name: unsampled(bp.Model("disasters ~ 1", bp.Population(), family), frame, draws=20)
+            for name, family in (("Poisson", Poisson()), ("negative binomial", NegativeBinomial()))}
+    assert set(bp.compare(both, progress=False).index) == set(both)
+
+
+@pytest.mark.parametrize(("assumptions", "words"), [
+    ([bp.Population()], "got 1 assumption"),
+    (bp.Population(), "got 1 assumption"),
+    ([], "got 0 assumptions"),
+    ({"one": bp.Population()}, "got 1 assumption"),
+    ([bp.Population(), bp.Population()], r"Population\(\) stands there twice"),
+    ([bp.Population(), "PartialPooling"], "'PartialPooling' is a str; need a prior, model or posterior"),
+])
+def test_what_does_not_compare_is_refused_before_anything_is_fitted(assumptions: object, words: str,
+                                                                    sleep: pd.DataFrame) -> None:
+    with pytest.raises(SpecificationError, match=words):
+        bp.compare(assumptions, "reaction ~ days", sleep, method=METHOD, progress=False)
+
+
+def test_arguments_without_effect_are_refused(sleep: pd.DataFrame, cheap: dict[str, Posterior]) -> None:
+    with pytest.raises(SpecificationError, match="fitted already"):
+        bp.compare(cheap, "reaction ~ days", sleep, progress=False)
+    models = [each.model for each in cheap.values()]
+    with pytest.raises(SpecificationError, match="its own formula and family"):
+        bp.compare(models, data=sleep, family=bp.Normal(), progress=False)
+    with pytest.raises(SpecificationError, match="data are needed"):
+        bp.compare(models, progress=False)
+    with pytest.raises(SpecificationError, match="a formula is needed"):
+        bp.compare(PRIORS, data=sleep, progress=False)
