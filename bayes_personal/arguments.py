@@ -1,9 +1,8 @@
 """Numbers that a constructor is given: checked when they are written down."""
 
+import math
 from numbers import Integral, Real
 from typing import Any
-
-import numpy as np
 
 from bayes_personal.errors import SpecificationError
 
@@ -11,7 +10,7 @@ from bayes_personal.errors import SpecificationError
 def positive(owner: str, **values: Any) -> None:
     """Refuse what is not a finite number above zero."""
     for name, value in values.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
             raise SpecificationError(f"{owner}: {name}={value!r} must be a finite and positive number.")
 
 

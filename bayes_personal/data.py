@@ -247,7 +247,8 @@ class Design:
                           "posterior is its prior.", InputWarning, stacklevel=4)
             return
         standardised = (x - self.center) / self.spread
-        triangle, order = linalg.qr(standardised, mode="r", pivoting=True)[:2]
+        factors: Any = linalg.qr(standardised, mode="r", pivoting=True)
+        triangle, order = factors
         left = np.abs(np.diag(triangle)) / np.sqrt(rows)
         rank = int((left > COLLINEAR).sum())
         for k in order[rank:]:
@@ -264,7 +265,7 @@ def sides(formula: str) -> tuple[Any, Any]:
         raise InputTypeError(f"A formula is text such as 'outcome ~ predictors'; got {formula!r}.")
     groups = " Groups are the prior's business: prior=PartialPooling(column)." if "|" in formula else ""
     try:
-        spec: Any = formulaic.Formula(formula)
+        spec: Any = formulaic.Formula.from_spec(formula)
     except (FormulaicError, SyntaxError) as error:
         said = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error))
         said = re.split(r"\.\s|\n", said)[0].rstrip(".")

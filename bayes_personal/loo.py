@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import arviz as az
 import numpy as np
@@ -107,7 +107,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     kept = tree["posterior"].to_dataset().isel(draw=values["draw"].to_numpy())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        found = az.loo(xr.DataTree.from_dict({"posterior": kept, "log_likelihood": values}), pointwise=True)
+        found: Any = az.loo(xr.DataTree.from_dict({"posterior": kept, "log_likelihood": values}), pointwise=True)
     high = (found.pareto_k > found.good_k).to_numpy()
     if high.any():
         warnings.warn(f"loo: Pareto k is above {found.good_k:.2f} in {high.sum()} of {len(high)} rows "

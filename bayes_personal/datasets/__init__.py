@@ -40,7 +40,7 @@ def datasets() -> pd.DataFrame:
     ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia']
     """
     table = pd.DataFrame([{"name": name, **facts} for name, facts in _index().items()], columns=_FIELDS)
-    described = table["columns"].map(lambda units: "; ".join(f"{c} [{unit}]" for c, unit in units.items()))
+    described = ["; ".join(f"{c} [{unit}]" for c, unit in facts["columns"].items()) for facts in _index().values()]
     return table.assign(columns=described)
 
 

@@ -18,14 +18,17 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.bound import Bound
 from bayes_personal.priors.base import Features, Term
 
 STEP = 1e-30
 
-Scales = list[tuple[np.ndarray, np.ndarray | None]]
+# Of every block, the standard deviations of its weights and the root of their correlations.
+Scales = list[tuple[Any, Any]]
+
+CHOLESKY, SOLVE, INVERT, SUBSTITUTE = get_lapack_funcs(("potrf", "potrs", "potri", "trtrs"), dtype=float)
 
 
 def collapses(bound: Bound) -> bool:
@@ -53,7 +56,7 @@ class Block:
         """Its weights among all."""
         return slice(self.start, self.stop)
 
-    def scales(self, bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    def scales(self, bound: Bound, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Standard deviations (..., feature, varying) in natural units, and the root of the correlations."""
         if self.term is None:
             assert bound.mean is not None
@@ -188,10 +191,10 @@ class Collapsed:
         product = self.root(scales, gram)
         precision = self.root(scales, product.T) / s**2
         precision.flat[:: len(precision) + 1] += 1.0
-        lower, info = lapack.dpotrf(precision, lower=1, clean=1)
+        lower, info = CHOLESKY(precision, lower=1, clean=1)
         if info != 0:
             raise FloatingPointError("the precision of the weights is not finite")
-        mean, _ = lapack.dpotrs(lower, self.root(scales, moment[None, :])[0] / s**2, lower=1)
+        mean, _ = SOLVE(lower, self.root(scales, moment[None, :])[0] / s**2, lower=1)
         return Conditional(lower, mean, scales, s, product)
 
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -219,7 +222,7 @@ class Collapsed:
                   for scale, root in moved]
         gram, moment, square, constant = self.statistics
         lower, mean, scales, s, product = self.conditional(values, scales)
-        triangle, _ = lapack.dpotri(lower, lower=1)
+        triangle, _ = INVERT(lower, lower=1)
         inverse = triangle + triangle.T
         inverse.flat[:: len(inverse) + 1] /= 2
         # M - I and T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
@@ -259,7 +262,7 @@ class Collapsed:
         z = np.empty_like(noise)
         for draw, one in enumerate(self.each(values, count)):
             lower, mean, *_ = self.conditional(one)
-            z[draw] = mean + lapack.dtrtrs(lower, noise[draw], lower=1, trans=1)[0]
+            z[draw] = mean + SUBSTITUTE(lower, noise[draw], lower=1, trans=1)[0]
         result = {}
         for block in self.blocks:
             part = z[:, block.rows].reshape(count, block.features, block.varying)
@@ -278,7 +281,7 @@ class Collapsed:
         for one in self.each(values, count):
             lower, mean, scales, s, _ = self.conditional(one)
             z = self.root(scales, self.design)
-            leverage = (lapack.dtrtrs(lower, z.T, lower=1)[0] ** 2).sum(axis=0) / s**2
+            leverage = (SUBSTITUTE(lower, z.T, lower=1)[0] ** 2).sum(axis=0) / s**2
             residual, left = (y - z @ mean) / (1 - leverage), s**2 / (1 - leverage)
             rows.append(-0.5 * (residual**2 / left + np.log(2 * np.pi * left)) - shift)
         return np.array(rows)

@@ -1,7 +1,7 @@
 """NUTS: the default way to a posterior."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import nutpie
@@ -61,7 +61,7 @@ class NUTS:
     tune: int | None = None
     target_accept: float = 0.9
     collapse: bool = True
-    sampler: str = "nutpie"
+    sampler: Literal["nutpie", "pymc"] = "nutpie"
 
     def __post_init__(self) -> None:
         whole("NUTS", 4, draws=self.draws)

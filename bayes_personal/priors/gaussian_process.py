@@ -177,7 +177,8 @@ def inverse_gamma(shortest: float, longest: float) -> tuple[float, float]:
     def miss(log_shape: float) -> float:
         low, high = stats.invgamma.ppf([0.01, 0.99], np.exp(log_shape))
         return float(np.log(high / low) - np.log(longest / shortest))
-    shape = float(np.exp(optimize.brentq(miss, -1.5, 12)))
+    log_shape: Any = optimize.brentq(miss, -1.5, 12)
+    shape = float(np.exp(log_shape))
     return shape, float(shortest / stats.invgamma.ppf(0.01, shape))
 
 

@@ -96,7 +96,7 @@ class Levels:
 
 def _index(labels: Iterable[Hashable]) -> pd.Index:
     """Labels of any kind, tuples included, one an entry."""
-    return pd.Index(labels, tupleize_cols=False)
+    return pd.Index(list(labels), tupleize_cols=False)
 
 
 def _must_label(values: pd.Series, owner: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 from matplotlib.figure import Figure
 
 from bayes_personal.errors import ConvergenceWarning, FileError
