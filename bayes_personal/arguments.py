@@ -11,7 +11,7 @@ def positive(owner: str, **values: Any) -> None:
     """Refuse what is not a finite number above zero."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
-            raise SpecificationError(f"{owner}: {name}={value!r} must be a finite and positive number.")
+            raise SpecificationError(f"{owner}: {name}={value!r} must be positive and finite.")
 
 
 def column_name(owner: str, **values: Any) -> None:

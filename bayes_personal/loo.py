@@ -108,6 +108,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
         found: Any = az.loo(xr.DataTree.from_dict({"posterior": kept, "log_likelihood": values}), pointwise=True)
+    # ArviZ fits no tail, and says NaN, where a single draw has all the weight: nothing is worse than that.
+    found.pareto_k = found.pareto_k.fillna(np.inf)
     high = (found.pareto_k > found.good_k).to_numpy()
     if high.any():
         warnings.warn(f"loo: Pareto k is above {found.good_k:.2f} in {high.sum()} of {len(high)} rows "

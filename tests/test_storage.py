@@ -66,6 +66,7 @@ class Fickle(bp.Population):
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 positive_numbers = st.floats(0.01, 100)
+FORMULAS = ["y ~ 1", "y ~ x", "np.log(y) ~ 0 + x * C(z)", "`my y` ~ `ä ö` + x:z"]
 
 
 @st.composite
@@ -127,7 +128,8 @@ def test_models_survive(data: st.DataObject) -> None:
     prior = data.draw(parts(data.draw(st.sampled_from(priors))))
     for _ in range(data.draw(st.integers(0, 2))):
         prior = prior + data.draw(parts(data.draw(st.sampled_from(priors))))
-    model = bp.Model(data.draw(names), prior=prior, family=data.draw(parts(data.draw(st.sampled_from(families)))),
+    family = data.draw(parts(data.draw(st.sampled_from(families))))
+    model = bp.Model(data.draw(st.sampled_from(FORMULAS)), prior=prior, family=family,
                      mean=data.draw(hyperpriors(positive=False)))
     assert again(model) == model and repr(again(model)) == repr(model)
 

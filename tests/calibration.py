@@ -1,0 +1,107 @@
+"""Health of a sampled posterior, Monte Carlo errors, and simulated data sets to fit with the model that made them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import arviz as az
+import numpy as np
+import pandas as pd
+
+import bayes_personal as bp
+from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.draws import tree
+from bayes_personal.posterior import Posterior
+
+UNIT_NORMAL = bp.Hyperprior("Normal", mu=0, sigma=1)
+HALF_NORMAL = bp.Hyperprior("HalfNormal", sigma=1)
+NOISE = bp.Normal(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3))
+
+
+def assert_healthy(posterior: Posterior, ess: float = 400, r_hat: float = 1.01) -> None:
+    """No divergences, and R-hat and bulk effective sample size of hyperparameters and mean as good as asked for."""
+    bound = posterior.bound
+    draws = posterior.tree["posterior"].to_dataset()
+    sampled = draws[[each.name for each in (*bound.parameters, *([bound.mean] if bound.mean else []))]]
+    found = (int(posterior.tree["sample_stats"]["diverging"].sum()),
+             max(float(each.max()) for each in az.rhat(sampled).data_vars.values()),
+             min(float(each.min()) for each in az.ess(sampled).data_vars.values()))
+    assert found[0] == 0 and found[1] < r_hat and found[2] > ess, found
+
+
+def unsampled(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1) -> Posterior:
+    """Draws from the prior in the place of the posterior's, two chains: prediction maps any draws alike."""
+    bound, rng = model.bind(frame), np.random.default_rng(seed)
+    hyper = (*bound.parameters, *([bound.mean] if bound.mean else []))
+    values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in hyper}
+    for term, features in zip(bound.terms, bound.features, strict=True):
+        values[f"{term.name}_z"] = rng.standard_normal((2 * draws, features.matrix.shape[1], len(term.positions)))
+    return Posterior(model, bound, tree(bound, values, 2))
+
+
+def conditioned(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1) -> Posterior:
+    """Hyperparameters from the prior, and the Gaussian weights exactly from their posterior given each; two chains."""
+    bound, rng = model.bind(frame), np.random.default_rng(seed)
+    values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in bound.parameters}
+    values |= Collapsed(bound).draw_weights(values, 2 * draws, rng)
+    return Posterior(model, bound, tree(bound, values, 2))
+
+
+def z_scores(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Difference of the means of two independent sets of independent draws (draw, ...), in standard errors."""
+    error = np.sqrt(one.var(axis=0, ddof=1) / len(one) + other.var(axis=0, ddof=1) / len(other))
+    difference = one.mean(axis=0) - other.mean(axis=0)
+    return np.divide(difference, error, out=np.zeros_like(difference), where=(error > 0) | (difference != 0))
+
+
+def elpd_error(posterior: Posterior) -> float:
+    """Monte Carlo error of an elpd: of the sum over rows of minus the log of the mean of 1 / p(y_i | ...)."""
+    density = posterior.tree["log_likelihood"]["y"].to_numpy()
+    ratio = np.exp(density.min(axis=(0, 1)) - density)
+    moved = (ratio / ratio.mean(axis=(0, 1))).sum(axis=-1)
+    return float(az.mcse(az.convert_to_dataset({"v": moved}))["v"])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model whose hyperpriors do not depend on the outcome, and the predictors and contexts of one data set."""
+
+    model: bp.Model
+    frame: Callable[[np.random.Generator], pd.DataFrame]
+    sets: int
+
+
+def context(rng: np.random.Generator) -> pd.DataFrame:
+    """Eighty rows with two predictors and a context."""
+    return pd.DataFrame({"x": rng.normal(3, 2, 80), "w": rng.normal(-1, 1, 80), "c": rng.uniform(-5, 5, 80)})
+
+
+def groups(rng: np.random.Generator) -> pd.DataFrame:
+    """Twelve groups of 3 to 11 rows."""
+    label = np.repeat(np.arange(12), np.arange(12) % 9 + 3)
+    return pd.DataFrame({"x": rng.normal(3, 2, len(label)), "g": label.astype(str)})
+
+
+# Sets are as many as bring the standard error of the coverage near 1.5 %: few numbers a set ask for more sets.
+SETTINGS = {
+    "Population": Setting(bp.Model("y ~ x + w", bp.Population(), NOISE, UNIT_NORMAL), context, 120),
+    "Conditional": Setting(bp.Model("y ~ x", bp.Conditional("g"), NOISE), groups, 30),
+    "PartialPooling": Setting(bp.Model("y ~ x", bp.PartialPooling("g", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
+                              groups, 30),
+    "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
+                             context, 60),
+    "GaussianProcess": Setting(
+        bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
+        context, 30),
+}
+METHOD = bp.NUTS(draws=250, tune=400, chains=2, target_accept=0.98)
+
+
+def coverage(setting: Setting, seed: int, level: float = 0.9) -> float:
+    """Share of theta, over rows that differ and coefficients, inside its central interval on one simulated set."""
+    frame = setting.frame(np.random.default_rng(seed))
+    truth = bp.simulate(setting.model, frame, seed=seed)
+    posterior = bp.fit(setting.model, truth.frame, seed=seed, method=METHOD, progress=False)
+    assert_healthy(posterior, ess=60, r_hat=1.08)
+    low, high = np.quantile(posterior.theta.to_numpy(), [(1 - level) / 2, (1 + level) / 2], axis=(0, 1))
+    _, different = np.unique(truth.theta.to_numpy(), axis=0, return_index=True)
+    return float(((low <= truth.theta) & (truth.theta <= high)).to_numpy()[different].mean())

@@ -1,0 +1,39 @@
+"""Every prior with every family, fitted: the sampler is healthy and theta_i is found."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_personal as bp
+from bayes_personal.families import Family
+from bayes_personal.priors import Prior
+
+PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"), bp.LinearVarying("age"),
+          bp.GaussianProcess("age")]
+FAMILIES = [bp.Normal(), bp.StudentT(), bp.Bernoulli(), bp.Binomial("trials"), bp.Poisson("exposure"),
+            bp.NegativeBinomial("exposure")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("prior", "family"), list(itertools.product(PRIORS, FAMILIES)), ids=repr)
+def test_a_fit_is_healthy_and_finds_theta(prior: Prior, family: Family) -> None:
+    rng = np.random.default_rng(11)
+    count = 200
+    rows = pd.DataFrame({"x": rng.normal(size=count), "site": [f"s{i % 8}" for i in range(count)],
+                         "age": rng.uniform(20, 70, count), "trials": rng.integers(2, 9, count),
+                         "exposure": rng.uniform(0.5, 2.0, count)})
+    truth = bp.Model("y ~ x", prior=prior, family=family, mean=bp.Hyperprior("Normal", sigma=0.5, relative=True))
+    made = bp.simulate(truth, rows, seed=2)
+    posterior = bp.fit(truth, made.frame, seed=1, progress=False, method=bp.NUTS(draws=500, chains=2,
+                                                                                 target_accept=0.95))
+    found = posterior.diagnostics
+    assert found.divergences == 0 and found.r_hat.value < 1.03 and found.ess_bulk.value > 100, str(found)
+    theta = posterior.theta_frame()
+    away = (theta["mean"].to_numpy() - made.theta.to_numpy().ravel()) / theta["sd"].to_numpy()
+    # 400 parameters of one data set, strongly dependent: their mean square deviation is about 1.
+    assert np.mean(away**2) < 6, np.mean(away**2)
+    assert np.isfinite(bp.loo(posterior, progress=False).elpd)
+    assert np.isfinite(bp.predict(posterior, rows, kind="outcome", seed=1).draws).all()

@@ -1,0 +1,30 @@
+"""Integrated leave-one-out against as many refits as there are rows."""
+
+import numpy as np
+import pytest
+from calibration import assert_healthy
+from leave_one_out import ASSUMPTIONS, curve, refit
+
+import bayes_personal as bp
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:loo. Pareto k")]
+
+
+@pytest.mark.parametrize("name", ASSUMPTIONS)
+def test_integrated_loo_is_refitting(name: str) -> None:
+    prior, personal = ASSUMPTIONS[name]
+    posterior = bp.fit(bp.Model("y ~ x", prior), curve(personal=personal), seed=1, progress=False,
+                       method=bp.NUTS(draws=4000, tune=500, chains=2))
+    assert_healthy(posterior, ess=200, r_hat=1.02)
+    found = bp.loo(posterior, progress=False)
+    conditional = bp.loo(posterior, kind="conditional", progress=False)
+    truth = np.array([refit(posterior, row, bp.NUTS(draws=400, tune=300, chains=2)) for row in range(60)])
+    ours, theirs = (each.elpd_i.to_numpy() - truth[:, 0] for each in (found, conditional))
+    message = (f"{name}: refits {truth[:, 0].sum():.2f}; integrated {ours.sum():+.2f}, largest {np.abs(ours).max():.3f}"
+               f", {(np.abs(ours) > 0.05).sum()} above 0.05; conditional {theirs.sum():+.2f}, largest "
+               f"{np.abs(theirs).max():.3f}, {int((conditional.pareto_k > 0.7).sum())} Pareto k above 0.7")
+    print(message)
+    assert (np.abs(ours) < 0.05 + 4 * truth[:, 1]).all(), message
+    assert np.abs(ours).max() < np.abs(theirs).max(), message
+    # Where theta leans on many rows, conditioning on it costs little; where it is each row's own, it misleads.
+    assert not personal or abs(ours.sum()) < 0.2 * theirs.sum(), message

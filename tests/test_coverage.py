@@ -1,0 +1,12 @@
+"""Coverage on a few simulated sets; `slow/test_calibration.py` has enough of them for every prior."""
+
+import numpy as np
+from calibration import SETTINGS, coverage
+
+
+def test_intervals_of_groups_cover() -> None:
+    shares = np.array([coverage(SETTINGS[name], seed) for name in ("Conditional", "PartialPooling")
+                       for seed in range(100, 104)])
+    # Intervals of one set are right or wrong together: the sets are what is independent.
+    error = shares.std(ddof=1) / np.sqrt(len(shares))
+    assert abs(shares.mean() - 0.9) < 4 * error, (shares, error)

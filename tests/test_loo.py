@@ -1,0 +1,214 @@
+"""Leave-one-out with theta_i integrated out: against refits, exact sums, and itself by other algebra."""
+
+from dataclasses import replace
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pytest
+from calibration import assert_healthy, conditioned, unsampled
+from leave_one_out import ASSUMPTIONS, curve, left_out, on_a_grid, prior_of_eta, refit
+
+import bayes_personal as bp
+from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError
+from bayes_personal.families import Bernoulli, Family, Poisson
+from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.draws import flat
+from bayes_personal.inference.line import LineIntegral
+from bayes_personal.posterior import Posterior
+from bayes_personal.priors.base import Prior
+
+METHOD = bp.NUTS(draws=500, tune=300, chains=2)
+pytestmark = pytest.mark.filterwarnings("ignore:loo. Pareto k", "ignore:Estimated shape parameter")
+
+
+@pytest.fixture(scope="module", params=ASSUMPTIONS)
+def curved(request: pytest.FixtureRequest) -> Posterior:
+    prior, personal = ASSUMPTIONS[request.param]
+    posterior = bp.fit(bp.Model("y ~ x", prior), curve(personal=personal), seed=1, method=METHOD, progress=False)
+    assert_healthy(posterior, ess=150, r_hat=1.03)
+    return posterior
+
+
+@pytest.fixture(scope="module")
+def sleep() -> pd.DataFrame:
+    return bp.load_dataset("sleepstudy")
+
+
+@pytest.fixture(scope="module")
+def pooled(sleep: pd.DataFrame) -> Posterior:
+    model = bp.Model("reaction ~ days", bp.PartialPooling("subject"))
+    return bp.fit(model, sleep, seed=1, method=bp.NUTS(draws=250, tune=250, chains=2), progress=False)
+
+
+def test_integrated_loo_is_refitting(curved: Posterior) -> None:
+    found = bp.loo(curved, progress=False)
+    conditional = bp.loo(curved, kind="conditional", progress=False)
+    # Where the two answers differ most, one of them is wrong.
+    rows = np.argsort(-np.abs(found.elpd_i.to_numpy() - conditional.elpd_i.to_numpy()))[:3]
+    truth = np.array([refit(curved, int(row), bp.NUTS(draws=200, tune=200, chains=2)) for row in rows])
+    ours, theirs = (each.elpd_i.to_numpy()[rows] - truth[:, 0] for each in (found, conditional))
+    message = f"integrated {np.round(ours, 3)}, conditional {np.round(theirs, 3)}, error {np.round(truth[:, 1], 3)}"
+    assert (np.abs(ours) < 0.05 + 4 * truth[:, 1]).all(), message
+    assert np.abs(ours).sum() < np.abs(theirs).sum(), message
+
+
+@pytest.mark.parametrize(("prior", "place"), [
+    (bp.Population(), None), (bp.LinearVarying("age", "sex"), None), (bp.GaussianProcess("age", on="dose"), None),
+    (bp.Conditional("site"), 0), (bp.PartialPooling("site"), 0), (bp.PartialPooling("site", on="dose"), 0),
+    (bp.LinearVarying("age") + bp.PartialPooling("sex") + bp.PartialPooling("site", on="dose"), 2)], ids=str)
+def test_lines_are_exact_for_known_normal_errors(prior: Prior, place: int | None, frame: pd.DataFrame) -> None:
+    # The weights that a line moves: of the term with most groups; all of them where there are no groups.
+    posterior = conditioned(bp.Model("y ~ dose", prior, bp.Normal(sd="se")), frame, draws=2)
+    bound, draws = posterior.bound, flat(posterior.tree)
+    found = LineIntegral(bound).leave_one_out(draws, progress=False)
+    moved = (None, *bound.terms) if place is None else (bound.terms[place],)
+    for draw in range(4):
+        values = {name: value[draw] for name, value in draws.items()}
+        covariance = sum(prior_of_eta(bound, term, values) for term in moved)
+        still = values | {f"{term.name}_z": 0 * values[f"{term.name}_z"] for term in moved if term}
+        if place is None:
+            still[bound.mean.name] = bound.mean.arguments["mu"]
+        exact = [left_out(bound, values, bound.eta(still, np), covariance, row) for row in range(len(frame))]
+        np.testing.assert_allclose(found[draw], exact, rtol=1e-6, atol=1e-6)
+        if place is None or len(bound.shared) == 0:
+            everything = Collapsed(bound).leave_one_out({name: value[[draw]] for name, value in draws.items()}, 1)[0]
+            np.testing.assert_allclose(everything, exact, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("prior", [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site")], ids=repr)
+def test_lines_agree_with_the_exact_formula_for_an_unknown_error(prior: Prior, frame: pd.DataFrame) -> None:
+    model = bp.Model("y ~ dose", prior)
+    posterior = bp.fit(model, frame, seed=1, method=bp.NUTS(draws=400, tune=200, chains=2), progress=False)
+    draws, count = flat(posterior.tree), 800
+    exact = np.exp(-Collapsed(posterior.bound).leave_one_out(draws, count))
+    line = np.exp(-LineIntegral(posterior.bound).leave_one_out(draws, progress=False))
+    # What a line fixes is drawn given the hyperparameters, independently from draw to draw, and 1 / p(y_i | y_-i, phi)
+    # is the mean over it of 1 / p(y_i | y_-i, phi, what is fixed).
+    difference = line - exact
+    z = difference.mean(axis=0) / difference.std(axis=0, ddof=1) * np.sqrt(count)
+    heavy = np.sort(line, axis=0)[-8:].sum(axis=0) / line.sum(axis=0) > 0.1
+    assert heavy.mean() < 0.25, heavy.mean()
+    assert (np.abs(z[~heavy]) < 4).all(), np.abs(z[~heavy]).max()
+
+
+@pytest.mark.parametrize("family", [Poisson(), Poisson(exposure="time"), Bernoulli()], ids=repr)
+def test_counts_with_groups_against_exact_sums(family: Family) -> None:
+    y = [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4] if isinstance(family, Poisson) else [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0]
+    frame = pd.DataFrame({"y": y, "g": np.repeat(list("abcd"), 3), "time": [1.0, 0.5, 2.0] * 4})
+    posterior, exact = on_a_grid(family, frame, draws=2000)
+    found = bp.loo(posterior, progress=False)
+    error = found.elpd_i.to_numpy() - exact
+    assert (found.pareto_k < 0.7).all() and (np.abs(error) < 0.05).all(), np.round(error, 3)
+    conditional = bp.loo(posterior, kind="conditional", progress=False)
+    assert abs(error.sum()) < abs(conditional.elpd - exact.sum()), (error.sum(), conditional.elpd - exact.sum())
+
+
+def test_a_row_alone_in_its_group_against_exact_sums() -> None:
+    frame = pd.DataFrame({"y": [0, 4, 1, 2, 7, 0, 3, 1], "g": list("abcdefgh")})
+    posterior, exact = on_a_grid(Poisson(), frame, draws=2000)
+    error = bp.loo(posterior, progress=False).elpd_i.to_numpy() - exact
+    optimism = bp.loo(posterior, kind="conditional", progress=False).elpd_i.to_numpy() - exact
+    message = f"integrated {np.round(error, 3)}, conditional {np.round(optimism, 3)}"
+    assert (np.abs(error) < 0.05).all() and optimism.sum() > 4 * abs(error.sum()), message
+
+
+def test_a_row_that_no_weight_moves_keeps_its_density() -> None:
+    frame = pd.DataFrame({"y": [0, 2, 1, 3, 0, 5], "x": [0.0, 1, 2, 0, 1, 2], "g": list("aaabbb")})
+    posterior = unsampled(bp.Model("y ~ 0 + x", bp.PartialPooling("g"), Poisson()), frame, draws=30)
+    unit, conditional = (bp.loo(posterior, kind=kind, progress=False) for kind in ("unit", "conditional"))
+    np.testing.assert_allclose(unit.elpd_i[[0, 3]], [-1.0, -1.0 - np.log(6)], atol=1e-10)
+    assert np.isfinite(unit.elpd_i).all() and (unit.elpd_i[1:3] != conditional.elpd_i[1:3]).all()
+
+
+@pytest.mark.parametrize("prior", [bp.Population(), bp.Conditional("site")], ids=repr)
+def test_without_hyperparameters_there_is_nothing_to_reweight(prior: Prior, frame: pd.DataFrame) -> None:
+    model = bp.Model("y ~ dose", prior, bp.Normal(sd="se"))
+    posterior = bp.fit(model, frame, seed=1, method=bp.NUTS(draws=50, chains=2), progress=False)
+    bound, found = posterior.bound, bp.loo(posterior, progress=False)
+    centre = bound.coefficients.predictors(bound.x, bound.everywhere) @ bound.coefficients.location
+    covariance = prior_of_eta(bound, bound.terms[0] if bound.terms else None, {})
+    exact = [left_out(bound, {}, centre, covariance, row) for row in range(len(frame))]
+    np.testing.assert_allclose(found.elpd_i, exact, rtol=1e-9)
+    assert found.elpd == pytest.approx(sum(exact), abs=1e-8) and (found.pareto_k < 0.7).all()
+    assert az.loo(posterior.tree, pointwise=True).elpd == pytest.approx(sum(exact), abs=1e-8)
+
+
+def test_it_says_what_it_conditions_on(pooled: Posterior) -> None:
+    conditional = bp.loo(pooled, kind="conditional", progress=False)
+    assert conditional.conditioning == "conditional" and "CONDITIONAL" in str(conditional)
+    default = bp.loo(pooled, progress=False)
+    assert default.conditioning == "unit" and "integrated out" in str(default) and "CONDITIONAL" not in str(default)
+    assert default.elpd != conditional.elpd and repr(default) == str(default)
+
+
+@pytest.mark.parametrize(("shape", "every"), [(20.0, False), (1.0, True)], ids=["heavy tails", "all on one draw"])
+def test_rows_with_a_high_pareto_k_are_counted(shape: float, every: bool, frame: pd.DataFrame) -> None:
+    rows = frame.set_axis([f"patient {i}" for i in range(len(frame))])
+    sigma = bp.Hyperprior("Gamma", alpha=shape, beta=shape / 4)
+    posterior = conditioned(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Normal(sigma=sigma)), rows, draws=100)
+    with pytest.warns(ConvergenceWarning) as said:
+        found = bp.loo(posterior, progress=False)
+    high = ~(found.pareto_k <= found.good_k).to_numpy()
+    (warning,) = [str(each.message) for each in said if each.category is ConvergenceWarning]
+    assert high.any() and f"in {high.sum()} of 40 rows ('{rows.index[high][0]}'" in warning
+    assert found.pareto_k.notnull().all() and high.all() == every
+
+
+@pytest.mark.parametrize("kind", ["unit", "conditional"])
+def test_arviz_finds_the_same(pooled: Posterior, kind: str) -> None:
+    found = bp.loo(pooled, kind=kind, progress=False)
+    again = az.loo(pooled.tree, pointwise=True)
+    assert again.elpd == pytest.approx(found.elpd, abs=1e-9) and again.se == pytest.approx(found.se, abs=1e-9)
+    np.testing.assert_allclose(again.pareto_k, found.pareto_k, atol=1e-9)
+
+
+def test_conditional_is_the_density_given_theta(pooled: Posterior) -> None:
+    bp.loo(pooled, kind="conditional", progress=False)
+    theta, days = pooled.theta.to_numpy(), pooled.bound.frame["days"].to_numpy()
+    sigma = pooled.tree["posterior"]["sigma"].to_numpy()[..., None]
+    residual = pooled.bound.y - theta[..., 0] - theta[..., 1] * days
+    expected = -0.5 * (residual / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(pooled.tree["log_likelihood"]["y"], expected, rtol=1e-9)
+
+
+def test_log_likelihoods_of_others_are_not_taken_for_ours(pooled: Posterior) -> None:
+    tree = pooled.tree.copy(deep=True)
+    bp.loo(replace(pooled, tree=tree), progress=False)
+    expected = bp.loo(pooled, progress=False).elpd
+    values = tree["log_likelihood"].to_dataset()
+    tree["log_likelihood"] = type(tree)((0 * values).drop_attrs())
+    assert bp.loo(replace(pooled, tree=tree), progress=False).elpd == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["unit", "conditional"])
+@pytest.mark.parametrize("family", [bp.Normal(), bp.Normal(sd="se")], ids=repr)
+def test_another_unit_of_the_outcome(kind: str, family: bp.Normal, frame: pd.DataFrame) -> None:
+    # The same draws in both units, so that nothing but the unit differs.
+    factor, model = 1e-3, bp.Model("y ~ dose", bp.PartialPooling("site"), family)
+    found = [bp.loo(conditioned(model, rows, draws=100), kind=kind, progress=False)
+             for rows in (frame, frame.assign(y=factor * frame["y"], se=factor * frame["se"]))]
+    np.testing.assert_allclose(found[1].elpd_i, found[0].elpd_i - np.log(factor), rtol=1e-8)
+    assert found[1].elpd == pytest.approx(found[0].elpd - len(frame) * np.log(factor), rel=1e-8)
+    np.testing.assert_allclose(found[1].pareto_k, found[0].pareto_k, atol=1e-6)
+
+
+def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"y": [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4], "g": np.repeat(list("abcd"), 3)})
+    posterior, exact = on_a_grid(Poisson(), frame, draws=1000)
+    monkeypatch.setattr("bayes_personal.inference.line.BUDGET", 0.0)
+    found = bp.loo(posterior, progress=False)
+    values = posterior.tree["log_likelihood"]["y"]
+    assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]
+    ratio = np.exp(-values.to_numpy().reshape(-1, len(exact)))
+    error = ratio.std(axis=0) / ratio.mean(axis=0) / np.sqrt(len(ratio))
+    assert (np.abs(found.elpd_i - exact) < 4 * error).all()
+    again = az.loo(posterior.tree, pointwise=True)
+    assert again.elpd == pytest.approx(found.elpd, abs=0.01)
+
+
+def test_what_has_no_answer_is_refused(pooled: Posterior) -> None:
+    with pytest.raises(NotFittedError, match="Model"):
+        bp.loo(pooled.model)
+    with pytest.raises(SpecificationError, match="'group'"):
+        bp.loo(pooled, kind="group")

@@ -1,0 +1,70 @@
+"""The posterior's tree is one that ArviZ and PyMC take as it is, whichever density was sampled."""
+
+import arviz as az
+import matplotlib
+import numpy as np
+import pymc as pm
+import pytest
+
+import bayes_personal as bp
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def posterior() -> bp.Posterior:
+    model = bp.Model("reaction ~ days", prior=bp.PartialPooling("subject"))
+    return bp.fit(model, bp.load_dataset("sleepstudy"), seed=3, progress=False,
+                  method=bp.NUTS(draws=200, tune=200, chains=2))
+
+
+def test_its_variables_are_those_of_the_program(posterior: bp.Posterior) -> None:
+    draws, program = posterior.tree["posterior"], posterior.pymc
+    named = [variable.name for variable in (*program.free_RVs, *program.deterministics)]
+    assert set(named) == set(draws.data_vars)
+    for name in named:
+        assert draws[name].dims[2:] == tuple(program.named_vars_to_dims.get(name, ())), name
+        for dim in draws[name].dims[2:]:
+            assert list(map(str, draws[dim].to_numpy())) == list(map(str, program.coords[dim]))
+
+
+def test_arviz_reads_it(posterior: bp.Posterior) -> None:
+    table = az.summary(posterior.tree, var_names=["mu", "subject_scale", "sigma"], round_to="none")
+    draws = posterior.tree["posterior"]
+    assert table.loc["mu[days]", "mean"] == pytest.approx(float(draws["mu"].sel(coefficient="days").mean()))
+    assert az.extract(posterior.tree).sizes["sample"] == 400
+    for plot in (az.plot_forest, az.plot_trace_dist, az.plot_energy, az.plot_rank):
+        plot(posterior.tree, **({} if plot is az.plot_energy else {"var_names": ["subject_scale"]}))
+    bp.loo(posterior, progress=False)
+    assert np.isfinite(az.loo(posterior.tree, pointwise=True).elpd)
+    az.plot_khat(az.loo(posterior.tree, pointwise=True))
+
+
+def test_pymc_predicts_from_it_as_we_do(posterior: bp.Posterior) -> None:
+    """Nothing that the program draws is missing from the tree: PyMC would quietly draw it from the prior."""
+    with posterior.pymc:
+        theirs = pm.sample_posterior_predictive(posterior.tree, random_seed=1, progressbar=False,
+                                                compile_kwargs={"mode": "FAST_COMPILE"})
+    theirs = theirs["posterior_predictive"]["y"].to_numpy().reshape(400, -1)
+    ours = bp.predict(posterior, kind="outcome", seed=2).draws.to_numpy().reshape(400, -1)
+    error = np.hypot(theirs.std(axis=0), ours.std(axis=0)) / np.sqrt(400)
+    assert np.abs((theirs.mean(axis=0) - ours.mean(axis=0)) / error).max() < 4
+
+
+def test_known_rows_are_the_training_rows(posterior: bp.Posterior) -> None:
+    frame = posterior.theta_frame()
+    assert list(frame.index.unique()) == list(posterior.bound.frame.index)
+    assert list(frame.columns) == ["coefficient", "mean", "sd", "q5", "q50", "q95"]
+    np.testing.assert_allclose(frame["mean"].to_numpy().reshape(-1, 2), posterior.theta.mean(("chain", "draw")))
+
+
+def test_its_words_say_whether_to_trust_it(posterior: bp.Posterior) -> None:
+    short = bp.fit(posterior.model, bp.load_dataset("sleepstudy"), seed=1, progress=False,
+                   method=bp.NUTS(draws=10, tune=10, chains=2))
+    assert short.complaints and "DO NOT TRUST" in repr(short)
+    assert ("DO NOT TRUST" in repr(posterior)) == bool(posterior.complaints)
+
+
+def test_the_graph_is_a_diagram(posterior: bp.Posterior) -> None:
+    graph = posterior.model.graph(bp.load_dataset("sleepstudy"))
+    assert graph.startswith("graph") and "subject_scale" in graph and graph._repr_markdown_().startswith("```mermaid")
