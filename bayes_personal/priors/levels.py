@@ -1,9 +1,9 @@
 """The labels of a context column whose rows fall into groups."""
 
 import warnings
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
@@ -94,9 +94,9 @@ class Levels:
                           "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
 
 
-def _index(labels: Iterable[Hashable]) -> pd.Index:
+def _index(labels: Any) -> pd.Index:
     """Labels of any kind, tuples included, one an entry."""
-    return pd.Index(list(labels), tupleize_cols=False)
+    return pd.Index(labels, tupleize_cols=False)
 
 
 def _must_label(values: pd.Series, owner: str) -> None:
