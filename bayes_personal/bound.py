@@ -48,7 +48,7 @@ class Bound:
     @cached_property
     def shared(self) -> np.ndarray:
         """Positions of the coefficients that have a common mean."""
-        replaced = [k for term in self.terms if term.replaces_mean for k in term.positions]
+        replaced = [k for term in self.terms if term.own_mean is not None for k in term.positions]
         return np.setdiff1d(self.everywhere, replaced)
 
     @cached_property
@@ -79,12 +79,20 @@ class Bound:
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         return result
 
+    @cached_property
+    def fixed_mean(self) -> np.ndarray:
+        """Prior means of the coefficients without a common mean, 0 for the others, (coefficient,)."""
+        result = np.zeros(len(self.everywhere))
+        for term in self.terms:
+            if term.own_mean is not None:
+                result[term.positions] = term.own_mean
+        return result
+
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:
         """What all rows have in common, the intercept at the predictors' means, (..., coefficient)."""
-        fixed = np.where(np.isin(self.everywhere, self.shared), 0.0, self.coefficients.location)
         if self.mean is None:
-            return fixed
-        return fixed + xp.matmul(values[self.mean.name], np.eye(len(fixed))[self.shared])
+            return self.fixed_mean
+        return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
     def eta(self, values: Mapping[str, Any], xp: Any) -> Any:
         """x_i' theta_i of the training rows, (..., unit)."""
@@ -114,7 +122,7 @@ class Bound:
         `values` hold ``mu`` and every ``<term>_effect``, in data units.
         """
         if self.mean is None:
-            mean = self.coefficients.location @ self.coefficients.to_data_units(self.everywhere)
+            mean = self.fixed_mean @ self.coefficients.to_data_units(self.everywhere)
         else:
             mean = values["mu"]
         deviations = [(term.positions, one.times(values[f"{term.name}_effect"], np))

@@ -229,7 +229,10 @@ MISUSED = {
     "scale that can be negative": (lambda: bp.PartialPooling("site", scale=bp.Hyperprior("Normal", sigma=1)),
                                    ["negative", "HalfNormal"]),
     "concentration of zero": (lambda: bp.PartialPooling("site", concentration=0), ["concentration=0", "positive"]),
-    "width of zero": (lambda: bp.Conditional("site", width=0), ["positive"]),
+    "a mean that is not Normal": (
+        lambda: bp.Conditional("site", mean=bp.Hyperprior("Cauchy", beta=1)), ["Cauchy", "Normal"]),
+    "two priors for the whole": (lambda: bp.Model("y ~ x", prior=bp.Conditional("site") + bp.Conditional("arm")).bind(
+        good().assign(arm=list("ab") * 6)), ["two summands", "on="]),
     "knots as text": (lambda: bp.LinearVarying("age", basis="spline", df="a"), ["df='a'", "whole number"]),
     "a number for a hyperprior": (lambda: bp.PartialPooling("site", scale=3), ["scale=3", "Hyperprior"]),
     "text for a number": (lambda: bp.Hyperprior("HalfNormal", sigma="a"), ["sigma='a'", "number"]),

@@ -14,7 +14,7 @@ STEP = 1e-30
 PRIORS = [
     bp.Population(),
     bp.Conditional("site"),
-    bp.Conditional("site", on="dose", width=1.3),
+    bp.Conditional("site", on="dose", mean=bp.Hyperprior("Normal", mu=0.4, sigma=1.3)),
     bp.PartialPooling("site"),
     bp.PartialPooling("site", on=["Intercept", "dose"], concentration=1.0, scale=bp.Hyperprior("HalfNormal", sigma=5)),
     bp.LinearVarying("age", "sex"),

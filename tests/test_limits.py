@@ -58,7 +58,8 @@ def test_partial_pooling_of_equal_groups_is_population(frame: pd.DataFrame) -> N
 
 def test_partial_pooling_of_unlike_groups_is_conditional(frame: pd.DataFrame) -> None:
     """Both are then each group's own least squares."""
-    pooled, apart = bind(frame, bp.PartialPooling("site")), bind(frame, bp.Conditional("site", width=1e4))
+    wide = bp.Hyperprior("Normal", sigma=1e4, relative=True)
+    pooled, apart = bind(frame, bp.PartialPooling("site")), bind(frame, bp.Conditional("site", mean=wide))
     _, theta = given(pooled, {"site_scale": 1e4 * pooled.coefficients.unit, "site_partial": [0.5], "sigma": 4.0})
     _, own = given(apart, {"sigma": 4.0})
     squares = np.empty_like(own)

@@ -80,6 +80,10 @@ def hyperpriors(draw: st.DrawFn, positive: bool = True) -> bp.Hyperprior:
         for argument, role in ROLES[name].items()})
 
 
+normals = st.builds(lambda mu, sigma, relative: bp.Hyperprior("Normal", mu=mu, sigma=sigma, relative=relative),
+                    st.floats(-100, 100), positive_numbers, st.booleans())
+
+
 def argument(annotation: Any) -> st.SearchStrategy:
     """Any value that an annotation allows."""
     if get_origin(annotation) in (Union, UnionType):
@@ -100,7 +104,8 @@ def parts(draw: st.DrawFn, kind: type) -> Any:
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             positional = draw(st.lists(argument(hints[name]), min_size=1, max_size=3, unique=True))
         else:
-            named[name] = draw(argument(hints[name]))
+            # The mean of Gaussian weights is the one hyperprior of a prior that must be Normal.
+            named[name] = draw(normals if name == "mean" else argument(hints[name]))
     try:
         return kind(*positional, **named)
     except SpecificationError:

@@ -113,7 +113,7 @@ class Collapsed:
     def offset(self) -> np.ndarray:
         """Prior mean of eta, (unit,)."""
         bound = self.bound
-        centre = bound.coefficients.location.copy()
+        centre = bound.fixed_mean.copy()
         if bound.mean is not None:
             centre[bound.shared] = np.broadcast_to(bound.mean.arguments["mu"], len(bound.shared))
         return bound.coefficients.predictors(bound.x, bound.everywhere) @ centre

@@ -122,9 +122,9 @@ class Term(ABC):
         """The features seen in training, as labels of a dimension."""
 
     @property
-    def replaces_mean(self) -> bool:
-        """Whether the weights carry the whole coefficient, so that nothing is shared through the mean."""
-        return False
+    def own_mean(self) -> np.ndarray | None:
+        """Prior mean of the coefficients that vary, where the weights carry them whole and there is no common mu."""
+        return None
 
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
@@ -220,6 +220,10 @@ class Sum(Prior):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
+        whole = [coefficients.names[k] for term in bound if term.own_mean is not None for k in term.positions]
+        if len(set(whole)) < len(whole):
+            raise SpecificationError(f"{self!r}: two summands carry the whole of {max(whole, key=whole.count)!r}; say "
+                                     "with on= which of them has it.")
         return bound
 
     @property

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import positive
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, restricted, variable
 from bayes_personal.priors.levels import Levels
@@ -18,8 +20,9 @@ from bayes_personal.priors.levels import Levels
 class Conditional(Prior):
     """Each group has its own parameters; nothing is learned of one group from another.
 
-    Generative story: ``theta_g[k] ~ Normal(location[k], width unit[k])``, independently: the prior that the
-    population mean mu has elsewhere, once a group. Where the intercept varies, it is that at the predictors' means.
+    Generative story: ``theta_g[k] ~ Normal(mean)``, independently: the prior that the population mean mu has elsewhere,
+    once a group. Where the intercept varies, it is that at the predictors' means. ``<by>_effect`` is the deviation of
+    theta_g from its prior mean.
 
     Right when groups are homogeneous and large. Fails when groups are small: their estimates are noise.
 
@@ -29,13 +32,13 @@ class Conditional(Prior):
         Column of group labels.
     on
         Coefficients that differ between groups; all by default.
-    width
-        Standard deviation of the prior of every group's coefficients, in natural units.
+    mean
+        Hyperprior of every group's coefficients, a Normal one, in units of outcome / predictor.
 
     Raises
     ------
     SpecificationError
-        A width that is not positive, an unknown coefficient.
+        A hyperprior that is not Normal, an unknown coefficient.
     InputError
         A missing group label, or a single group.
 
@@ -47,11 +50,13 @@ class Conditional(Prior):
 
     by: str
     on: tuple[str, ...] | list[str] | str | None = None
-    width: float = 2.5
+    mean: Hyperprior = NATURAL_MEAN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))
-        positive(f"Conditional({self.by!r})", width=self.width)
+        if not isinstance(self.mean, Hyperprior) or self.mean.distribution != "Normal":
+            raise SpecificationError(f"Conditional({self.by!r}): mean={self.mean!r} must be a Normal hyperprior, such "
+                                     "as Hyperprior('Normal', mu=0, sigma=5).")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,7 +76,7 @@ class Conditional(Prior):
         return restricted(f"{self.by}_effect({self.by}_i)", self.on)
 
     def story(self) -> tuple[str, ...]:
-        return (f"{self.by}_effect(g)[k] ~ Normal(location[k], {self.width:g} unit[k]), the intercept at the "
+        return (f"{self.by}_effect(g)[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the "
                 "predictors' means", *(() if self.on is None else (f"no mu for {', '.join(self.on)}",)))
 
 
@@ -94,14 +99,19 @@ class SeparateTerm(Term):
         return {dimension(self.prior.by): self.levels.text}
 
     @property
-    def replaces_mean(self) -> bool:
-        return True
+    def own_mean(self) -> np.ndarray | None:
+        return np.broadcast_to(self.arguments["mu"], len(self.positions))
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Mean and standard deviation of the coefficients, in data units."""
+        return self.prior.mean.arguments(self.coefficients.location[self.positions], self.unit)
 
     def parameters(self) -> tuple[Parameter, ...]:
         return ()
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        return self.prior.width * self.unit[None, :], None
+        return np.broadcast_to(self.arguments["sigma"], len(self.positions))[None, :], None
 
     def at(self, frame: pd.DataFrame) -> Features:
         return self.levels.at(frame)
