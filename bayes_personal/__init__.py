@@ -5,6 +5,7 @@ from bayes_personal.datasets import datasets, load_dataset
 from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.inference.advi import ADVI
+from bayes_personal.inference.laplace import Laplace
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.loo import loo
 from bayes_personal.model import Model
@@ -16,8 +17,8 @@ from bayes_personal.report import report
 from bayes_personal.simulate import simulate
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "GaussianProcess", "Hyperprior", "LinearVarying", "Model",
-    "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population", "Posterior", "StudentT", "compare",
-    "datasets", "fit", "load", "load_dataset", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive",
-    "plot_theta", "predict", "report", "simulate",
+    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying",
+    "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population", "Posterior", "StudentT",
+    "compare", "datasets", "fit", "load", "load_dataset", "loo", "plot_comparison", "plot_pareto_k",
+    "plot_predictive", "plot_theta", "predict", "report", "simulate",
 ]

@@ -1,12 +1,14 @@
 """Whether draws can be trusted: what speaks against them, and at which variable."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self, final
 
 import numpy as np
 import xarray as xr
 from arviz_stats.base.array import array_stats
+
+from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
 
@@ -55,6 +57,38 @@ class Variational:
 
 @final
 @dataclass(frozen=True)
+class Importance:
+    """How well importance sampling went.
+
+    Attributes
+    ----------
+    pareto_k : shape of the tail of the importance ratios
+    ess : Kish's effective sample size of their weights
+    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error
+    """
+
+    pareto_k: float
+    ess: float
+    log_evidence: float
+    log_evidence_se: float
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why the draws must not be trusted; empty when nothing speaks against them."""
+        checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; use NUTS"),
+                  (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
+                                              f"{LEAST_ESS:.0f}; use NUTS"))
+        return tuple(words for failed, words in checks if failed)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How it went, a line a statement."""
+        return (f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}",
+                f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}")
+
+
+@final
+@dataclass(frozen=True)
 class Diagnostics:
     """What a sampler's draws say of themselves.
 
@@ -70,6 +104,7 @@ class Diagnostics:
     ess_bulk, ess_tail : least effective sample sizes
     e_bfmi : least energy Bayesian fraction of missing information of a chain; None without energies
     variational : how a variational fit ended; None for samplers
+    importance : how importance sampling went; None for others
 
     References
     ----------
@@ -85,6 +120,7 @@ class Diagnostics:
     ess_tail: Worst | None = None
     e_bfmi: Worst | None = None
     variational: Variational | None = None
+    importance: Importance | None = None
 
     @classmethod
     def of(cls, tree: xr.DataTree) -> Self:
@@ -95,6 +131,10 @@ class Diagnostics:
             found = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(
                 float(found["pareto_k"]), bool(found["converged"]), int(found["iterations"])))
+        if "importance" in tree:
+            names = [one.name for one in fields(Importance)]
+            return cls(chains, draws, importance=Importance(
+                **{name: float(tree["importance"].attrs[name]) for name in names}))
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
         moving = list(_moving(posterior))
         return cls(
@@ -110,6 +150,8 @@ class Diagnostics:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
         if self.variational is not None:
             return self.variational.complaints
+        if self.importance is not None:
+            return self.importance.complaints
         wrong = (
             (self.divergences > 0, f"{self.divergences} divergences; raise target_accept"),
             (self.chains == 1, "one chain has no R-hat; run 4"),
@@ -122,6 +164,8 @@ class Diagnostics:
         """The diagnostics, a line a statement."""
         if self.variational is not None:
             return (f"{self.draws} independent draws", *self.variational.words)
+        if self.importance is not None:
+            return (f"{self.draws} draws resampled by their importance", *self.importance.words)
         return (f"{self.chains} chains of {self.draws} draws, {self.divergences} divergences",
                 *(f"worst {words}" for _, words, *_ in self._found()))
 

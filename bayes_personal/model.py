@@ -9,7 +9,7 @@ import pymc as pm
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import Design, outcome, sides, table
-from bayes_personal.errors import InputTypeError
+from bayes_personal.errors import InputTypeError, SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Prior
@@ -86,6 +86,9 @@ class Model:
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
         terms = self.prior.terms(rows, coefficients)
+        if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
+            raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
+                                     "mean. Give the hyperprior to Conditional(..., mean=...).")
         return Bound(self.family, self.mean, rows, design, x, y, known, unit, coefficients, terms)
 
     def pymc(self, frame: Any) -> pm.Model:

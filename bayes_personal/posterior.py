@@ -15,6 +15,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.advi import ADVI
 from bayes_personal.inference.draws import flat
+from bayes_personal.inference.laplace import Laplace
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.model import Model
 from bayes_personal.program import program
@@ -90,7 +91,7 @@ class Posterior:
         return f"{self.model!r}\n{len(self.bound.y)} rows, {sizes['chain']} chains of {sizes['draw']} draws\n{verdict}"
 
 
-def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | ADVI | None = None,
+def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | Laplace | ADVI | None = None,
         progress: bool = True) -> Posterior:
     """The posterior of every sample's own parameters.
 

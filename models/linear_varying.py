@@ -37,7 +37,7 @@ def model(y, x, c, owner, *, location, unit, sd, splines=()):
     with pm.Model() as linear_varying:
         mu = pm.Normal("mu", location, 2.5 * np.asarray(unit), shape=p)
         scale = pm.HalfNormal("scale", unit, shape=(max(owner) + 1, p))
-        A = pm.Normal("A", 0, scale[owner].T, shape=(p, c.shape[1]))
+        A = scale[owner].T * pm.Normal("z", shape=(p, c.shape[1]))
         theta = mu + c @ A.T
         for s, (column, knots) in enumerate(splines):
             matrix, energy = spline(c[:, column], knots)

@@ -13,7 +13,8 @@ from bayes_personal.families import Family
 from bayes_personal.inference.draws import tree
 from bayes_personal.priors import Prior, Sum
 
-PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site"),
+NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
+PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),
           "PartialPooling": bp.PartialPooling("site"), "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age")}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
@@ -21,13 +22,17 @@ FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Be
             "NegativeBinomial": bp.NegativeBinomial("exposure")}
 PAIRS = [pytest.param(prior, family, id=f"{name}-{other}")
          for (name, prior), (other, family) in itertools.product(PRIORS.items(), FAMILIES.items())]
-NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 DRAWS = 20
 
 
 def test_every_prior_and_family_is_tried() -> None:
     assert set(PRIORS) == set(bayes_personal.priors.__all__) - {Prior.__name__, Sum.__name__}
     assert set(FAMILIES) == set(bayes_personal.families.__all__) - {Family.__name__}
+
+
+def narrow(prior: Prior) -> dict:
+    """The hyperprior of the mean, where there is one."""
+    return {} if prior.replaces_mean else {"mean": NARROW}
 
 
 def rows(count: int = 24) -> pd.DataFrame:
@@ -39,7 +44,7 @@ def rows(count: int = 24) -> pd.DataFrame:
 
 def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     """A posterior whose draws are those of the prior, for data made by one of them."""
-    model = bp.Model("y ~ x", prior=prior, family=family, mean=NARROW)
+    model = bp.Model("y ~ x", prior=prior, family=family, **narrow(prior))
     data = bp.simulate(model, rows(), seed=1).frame
     if isinstance(family, bp.Bernoulli | bp.Binomial):
         data["y"] = data["y"].astype(int)
@@ -53,7 +58,7 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
 @pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
 @pytest.mark.parametrize(("prior", "family"), PAIRS)
 def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
-    data = bp.simulate(bp.Model("y ~ x", prior=prior, family=family, mean=NARROW), rows(), seed=1).frame
+    data = bp.simulate(bp.Model("y ~ x", prior=prior, family=family, **narrow(prior)), rows(), seed=1).frame
     program = bp.Model("y ~ x", prior=prior, family=family).pymc(data)
     assert not program.potentials
     value, slope = (f(program.initial_point()) for f in (program.compile_logp(mode="FAST_COMPILE"),

@@ -80,7 +80,8 @@ def partial_pooling(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     covariance_root = scale[0][:, None] * root
     packed = [np.log(covariance_root[i, i]) if i == j else covariance_root[i, j]
               for i in range(len(root)) for j in range(i + 1)]
-    return population(bound, values) | {"root_cholesky-cov-packed__": np.array(packed), "d": effect(bound, values)}
+    return population(bound, values) | {"root_cholesky-cov-packed__": np.array(packed),
+                                        "z": values[f"{bound.terms[0].name}_z"]}
 
 
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
@@ -96,7 +97,7 @@ def linear_varying(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     (term,) = bound.terms
     start = sum(len(one.labels) for one in term.contexts)
     result = population(bound, values) | {"scale_log__": np.log(values[f"{term.name}_scale"]),
-                                          "A": effect(bound, values)[:start].T}
+                                          "z": values[f"{term.name}_z"][:start].T}
     for s, spline in enumerate(term.splines.values()):
         # The wiggle's second derivatives at the inner knots, for smooth = 1.
         second = CubicSpline(spline.knots, spline.directions, bc_type="natural")(spline.knots, 2)[1:-1]

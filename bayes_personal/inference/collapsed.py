@@ -197,6 +197,25 @@ class Collapsed:
         mean, _ = SOLVE(lower, self.root(scales, moment[None, :])[0] / s**2, lower=1)
         return Conditional(lower, mean, scales, s, product)
 
+    def log_likelihood(self, given: "Conditional") -> float:
+        """log p(y | phi)."""
+        _, _, square, constant = self.statistics
+        # T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
+        projected = given.lower.T @ given.mean
+        residual = square / given.s**2 - float(projected @ projected)
+        return (constant - len(self.bound.y) * float(np.log(given.s)) - float(np.log(given.lower.diagonal()).sum())
+                - 0.5 * residual)
+
+    def value(self, point: np.ndarray) -> float:
+        """log p(y, phi) on the sampler's scale, without its gradient."""
+        with np.errstate(all="ignore"):
+            values = self.values(point)
+            try:
+                found = self.log_likelihood(self.conditional(values)) + float(self.log_prior(point, values))
+            except FloatingPointError:
+                return -np.inf
+        return found if np.isfinite(found) else -np.inf
+
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """log p(y, phi) on the sampler's scale and its gradient, through Fisher's identity.
 
@@ -220,16 +239,15 @@ class Collapsed:
         moved = [block.scales(self.bound, stepped) for block in self.blocks]
         scales = [(scale.real[0] if scale.ndim == 3 else scale, root if root is None else root.real[0])
                   for scale, root in moved]
-        gram, moment, square, constant = self.statistics
-        lower, mean, scales, s, product = self.conditional(values, scales)
+        _, moment, square, _ = self.statistics
+        given = self.conditional(values, scales)
+        lower, mean, scales, s, product = given
+        value = self.log_likelihood(given) + float(prior[0].real)
         triangle, _ = INVERT(lower, lower=1)
         inverse = triangle + triangle.T
         inverse.flat[:: len(inverse) + 1] /= 2
-        # M - I and T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
         projected = lower.T @ mean
         explained = float(projected @ projected)
-        value = (constant - len(self.bound.y) * np.log(s) - np.log(lower.diagonal()).sum()
-                 - 0.5 * (square / s**2 - explained) + float(prior[0].real))
         second = inverse + np.outer(mean, mean)
         product = product / s**2
         for block, (scale, root), (moved_scale, moved_root) in zip(self.blocks, scales, moved, strict=True):

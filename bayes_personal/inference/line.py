@@ -83,8 +83,9 @@ class LineIntegral:
                 yield self.whitened(term, x, values, level), values[f"{term.name}_z"][:, level]
             else:
                 features, z = one.matrix[rows], values[f"{term.name}_z"]
-                scale, _ = term.scales(values, np)
+                scale, root = term.scales(values, np)
                 moved = features[:, :, None] * x[:, None, :] * scale[:, None]
+                moved = moved if root is None else moved @ root[:, None]
                 yield moved.reshape(count, len(rows), -1), z.reshape(count, -1)
 
     @staticmethod

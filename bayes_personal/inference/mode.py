@@ -30,12 +30,13 @@ class Mode:
     root: np.ndarray
 
     @classmethod
-    def find(cls, density: Density, size: int) -> "Mode":
-        """Climb from the middle of the natural units; curvature by differences of the gradient."""
+    def find(cls, density: Density, size: int, start: np.ndarray | None = None) -> "Mode":
+        """Climb from `start`, or from the middle of the natural units; curvature by differences of the gradient."""
         def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
             value, slope = density(point)
             return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros(size))
-        found = optimize.minimize(descend, np.zeros(size), jac=True, method="L-BFGS-B", bounds=[(-BOX, BOX)] * size)
+        found = optimize.minimize(descend, np.zeros(size) if start is None else start, jac=True, method="L-BFGS-B",
+                                  bounds=[(-BOX, BOX)] * size)
         step = 1e-4
         rows = [(density(found.x + step * axis)[1] - density(found.x - step * axis)[1]) / (2 * step)
                 for axis in np.eye(size)]

@@ -10,7 +10,8 @@ import bayes_personal as bp
 from bayes_personal.families import Family
 from bayes_personal.priors import Prior
 
-PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"), bp.LinearVarying("age"),
+MEAN = bp.Hyperprior("Normal", sigma=0.5, relative=True)
+PRIORS = [bp.Population(), bp.Conditional("site", mean=MEAN), bp.PartialPooling("site"), bp.LinearVarying("age"),
           bp.GaussianProcess("age")]
 FAMILIES = [bp.Normal(), bp.StudentT(), bp.Bernoulli(), bp.Binomial("trials"), bp.Poisson("exposure"),
             bp.NegativeBinomial("exposure")]
@@ -25,7 +26,8 @@ def test_a_fit_is_healthy_and_finds_theta(prior: Prior, family: Family) -> None:
     rows = pd.DataFrame({"x": rng.normal(size=count), "site": [f"s{i % 8}" for i in range(count)],
                          "age": rng.uniform(20, 70, count), "trials": rng.integers(2, 9, count),
                          "exposure": rng.uniform(0.5, 2.0, count)})
-    truth = bp.Model("y ~ x", prior=prior, family=family, mean=bp.Hyperprior("Normal", sigma=0.5, relative=True))
+    truth = bp.Model("y ~ x", prior=prior, family=family,
+                     **({} if prior.replaces_mean else {"mean": MEAN}))
     made = bp.simulate(truth, rows, seed=2)
     posterior = bp.fit(truth, made.frame, seed=1, progress=False, method=bp.NUTS(draws=500, chains=2,
                                                                                  target_accept=0.95))
