@@ -29,8 +29,8 @@ def test_a_fit_is_healthy_and_finds_theta(prior: Prior, family: Family) -> None:
     truth = bp.Model("y ~ x", prior=prior, family=family,
                      **({} if prior.replaces_mean else {"mean": MEAN}))
     made = bp.simulate(truth, rows, seed=2)
-    posterior = bp.fit(truth, made.frame, seed=1, progress=False, method=bp.NUTS(draws=500, chains=2,
-                                                                                 target_accept=0.95))
+    posterior = bp.fit(truth, made.frame, seed=1, progress=False, method=bp.NUTS(chains=2,
+                                                                                 target_accept=0.99))
     found = posterior.diagnostics
     assert found.divergences == 0 and found.r_hat.value < 1.03 and found.ess_bulk.value > 100, str(found)
     theta = posterior.theta_frame()

@@ -25,7 +25,9 @@ def test_eta_has_the_posterior_of_the_plain_program(case: Case, frame: pd.DataFr
                                      location=bound.coefficients.location, unit=bound.coefficients.unit, **options)
     with program:
         pm.Deterministic("eta", program["y"].owner.inputs[2])
-        theirs = pm.sample(2000, tune=1500, chains=4, target_accept=0.98, random_seed=2, progressbar=False, quiet=True)
+        # nutpie cannot start on the packed root of a covariance.
+        theirs = pm.sample(2000, tune=1500, chains=4, target_accept=0.98, random_seed=2, progressbar=False, quiet=True,
+                           nuts_sampler="pymc")
     assert int(theirs["sample_stats"]["diverging"].sum()) <= 2
     plain_eta = theirs["posterior"]["eta"].to_numpy()
     assert float(az.rhat(theirs["posterior"].to_dataset()[["eta"]])["eta"].max()) < 1.01
