@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data import Design
-from bayes_personal.families.base import Family
+from bayes_personal.families.base import Family, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Term, weights
+
+# Natural units over the posterior standard deviation of a weight: beyond, its whitened form is hard to move in.
+PINNED = 50.0
 
 
 @final
@@ -68,6 +71,27 @@ class Bound:
                 *self.family.parameters(self.unit))
 
     @cached_property
+    def pinned(self) -> frozenset[str]:
+        """Names of the terms whose weights the rows pin down far below a natural unit of theirs.
+
+        A sampler then moves the weights themselves: whitened, weight / scale and scale lie on a thin curve. The
+        precision is that of the family where eta is expected, at natural values of its own hyperparameters.
+        """
+        own = {each.name: each.value(np.zeros(each.size)) for each in self.family.parameters(self.unit)}
+        centre = self.coefficients.predictors(self.x, self.everywhere) @ self.coefficients.location
+        step = 1e-3 * self.coefficients.unit[0] * self.design.spread[0]
+        below, at, above = (log_density(self.family, self.y, centre + shift, own, self.known)
+                            for shift in (-step, 0.0, step))
+        curvature, found = -(below - 2 * at + above) / step**2, set()
+        for term, features in zip(self.terms, self.features, strict=True):
+            if term.one_weight_a_scale:
+                moved = self.coefficients.predictors(self.x, term.positions) * term.unit
+                precision = (features.matrix**2).T @ (curvature[:, None] * moved**2)
+                if np.median(precision) > PINNED**2:
+                    found.add(term.name)
+        return frozenset(found)
+
+    @cached_property
     def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Labelled dimensions of every variable, by its name."""
         result = {each.name: dict(each.coords) for each in (*([self.mean] if self.mean else []), *self.parameters)}
@@ -75,7 +99,8 @@ class Bound:
             result["mu"] = {"coefficient": self.coefficients.names}
         for term in self.terms:
             ((name, labels),) = term.varying.items()
-            result[f"{term.name}_z"] = result[f"{term.name}_effect"] = term.features | term.varying
+            for kind in ("z", "weight", "effect"):
+                result[f"{term.name}_{kind}"] = term.features | term.varying
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         return result
 
@@ -110,6 +135,8 @@ class Bound:
             result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
         for term in self.terms:
             effect = weights(term, values, values[f"{term.name}_z"], xp)
+            if term.name in self.pinned:
+                result[f"{term.name}_weight"] = effect
             result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
             root = term.scales(values, xp)[1]
             if root is not None:

@@ -60,7 +60,9 @@ def declare(parameter: Parameter) -> Any:
 
 
 def program(bound: Bound) -> pm.Model:
-    """Hyperparameters, population mean, whitened weights, likelihood; no potentials.
+    """Hyperparameters, population mean, weights (whitened, or as they are where data pin them down), likelihood.
+
+    No potentials: PyMC would leave them out when it samples forward.
 
     Its variables and dimensions are those of every posterior of the model.
     """
@@ -71,10 +73,17 @@ def program(bound: Bound) -> pm.Model:
         hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
         values = {parameter.name: declare(parameter) for parameter in hyper}
         for term in bound.terms:
-            name = f"{term.name}_z"
-            values[name] = pm.Normal(name, dims=tuple(bound.dims[name]))
+            name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
+            if term.name in bound.pinned:
+                scale, _ = term.scales(values, pt)
+                weight = pm.Normal(f"{term.name}_weight", np.float64(0.0), scale, dims=dims,
+                                   default_transform=Affine(0.0, term.unit))
+                values[name] = pm.Deterministic(name, weight / scale, dims=dims)
+            else:
+                values[name] = pm.Normal(name, dims=dims)
         for name, value in bound.derived(values, pt).items():
-            pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
+            if name not in model.named_vars:
+                pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
         name, arguments = bound.family.likelihood(bound.eta(values, pt), values, bound.known, pt)
         getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
     return model

@@ -7,6 +7,7 @@ from conftest import explicit, split, width
 
 import bayes_personal as bp
 from bayes_personal.bound import Bound
+from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.collapsed import Collapsed, collapses
 from bayes_personal.priors.base import Prior
 
@@ -107,10 +108,16 @@ def test_it_is_the_explicit_program_with_the_weights_integrated_out(bound: Bound
 
 
 @pytest.mark.parametrize("formula", ["y ~ dose", "y ~ 0 + dose + weight", "log(y) ~ dose", "y ~ C(sex) * dose"])
-@pytest.mark.parametrize("prior", [bp.PartialPooling("site"), bp.Conditional("site"), bp.GaussianProcess("age")],
-                         ids=repr)
+@pytest.mark.parametrize("prior", [bp.PartialPooling("site"), bp.Conditional("site", mean=MEAN),
+                                   bp.GaussianProcess("age")], ids=repr)
 def test_so_it_is_for_other_formulas_and_the_users_own_mean(frame: pd.DataFrame, formula: str, prior: Prior) -> None:
-    assert_equals_explicit(bp.Model(formula, prior=prior, family=FAMILIES[2], mean=MEAN).bind(frame), points=2)
+    own = {} if prior.replaces_mean else {"mean": MEAN}
+    assert_equals_explicit(bp.Model(formula, prior=prior, family=FAMILIES[2], **own).bind(frame), points=2)
+
+
+def test_a_mean_that_nothing_has_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(SpecificationError, match="no coefficient has a common mean"):
+        bp.Model("y ~ dose", prior=bp.Conditional("site"), mean=MEAN).bind(frame)
 
 
 def test_its_value_and_gradient_are_exact(bound: Bound) -> None:

@@ -126,6 +126,11 @@ class Term(ABC):
         """Prior mean of the coefficients that vary, where the weights carry them whole and there is no common mu."""
         return None
 
+    @property
+    def one_weight_a_scale(self) -> bool:
+        """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
+        return False
+
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
         """Its hyperparameters."""
