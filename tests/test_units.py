@@ -64,3 +64,21 @@ def test_theta_turns_back(frame: pd.DataFrame, prior: Prior, scale: float, shift
     unit = after.coefficients.unit
     np.testing.assert_allclose(theta[1][..., 1] / unit[1], slope / unit[1], rtol=0, atol=1e-9)
     np.testing.assert_allclose(theta[1][..., 0] / unit[0], intercept / unit[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1e6), (0.0, 1e-6), (1e6, 1e-6), (1e6, 1e6)])
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: type(prior).__name__)
+def test_posterior_summaries_are_the_same(frame: pd.DataFrame, prior: Prior, scale: float, shift: float) -> None:
+    """Two fits with different seeds, each row's eta and slope back in the first one's units."""
+    model, rescaled = bp.Model("y ~ dose", prior=prior), changed(frame, "all", shift, scale)
+    before, after = (bp.fit(model, data, seed=seed, progress=False, method=bp.Laplace(draws=1000, proposals=1024))
+                     for seed, data in enumerate((frame, rescaled)))
+    assert not before.complaints and not after.complaints
+    one, other = (each.theta.to_numpy().reshape(1000, len(frame), 2) for each in (before, after))
+    # Outcome and predictor share the scale, so that the slope keeps its unit.
+    eta = ((one * before.bound.x).sum(axis=-1), (other * after.bound.x).sum(axis=-1) / scale - shift)
+    ess = min(each.diagnostics.importance.ess for each in (before, after))
+    for left, right in (eta, (one[..., 1], other[..., 1])):
+        error = np.hypot(left.std(axis=0), right.std(axis=0)) * np.sqrt(1 / ess + 1 / 1000)
+        assert (np.abs(left.mean(axis=0) - right.mean(axis=0)) < 4 * error).all()
+        assert (np.abs(np.log(left.std(axis=0) / right.std(axis=0))) < 4 * np.sqrt(1 / ess + 1 / 1000)).all()
