@@ -105,6 +105,7 @@ class Diagnostics:
     e_bfmi : least energy Bayesian fraction of missing information of a chain; None without energies
     variational : how a variational fit ended; None for samplers
     importance : how importance sampling went; None for others
+    exact : whether the draws are independent ones of the posterior itself
 
     References
     ----------
@@ -121,6 +122,7 @@ class Diagnostics:
     e_bfmi: Worst | None = None
     variational: Variational | None = None
     importance: Importance | None = None
+    exact: bool = False
 
     @classmethod
     def of(cls, tree: xr.DataTree) -> Self:
@@ -143,7 +145,8 @@ class Diagnostics:
             _worst(moving, array_stats.rhat, np.inf) if chains > 1 else None,
             _worst(moving, lambda values: array_stats.ess(values, method="bulk"), 0.0),
             _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
-            _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None)
+            _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
+            exact=posterior.attrs.get("inference_library") == "exact")
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ class Diagnostics:
             return self.importance.complaints
         wrong = (
             (self.divergences > 0, f"{self.divergences} divergences; raise target_accept"),
-            (self.chains == 1, "one chain has no R-hat; run 4"),
+            (self.chains == 1 and not self.exact, "one chain has no R-hat; run 4"),
             *((not low <= worst.value <= high, f"{words}, should be at {f'least {low}' if low else f'most {high}'}")
               for worst, words, low, high in self._found()))
         return tuple(words for failed, words in wrong if failed)

@@ -9,6 +9,7 @@ from scipy import integrate, special
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
+from bayes_personal.inference import importance
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.importance import Mixture, Weighted
 from bayes_personal.inference.laplace import modes
@@ -73,10 +74,10 @@ def test_two_modes_are_both_found() -> None:
     assert found.weights[found.points[:, 0] > 0].sum() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(found.ess))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_funnel_is_refused_or_right(seed: int) -> None:
-    found, _ = sampled(funnel(10), seed=seed)
-    assert not found.trusted or abs(found.log_evidence) < 4 * found.log_evidence_se, found
+def test_a_funnel_is_refused() -> None:
+    """A t around its mode misses the mouth, and adapting does not help."""
+    found = [sampled(funnel(10), seed=seed)[0] for seed in range(5)]
+    assert not any(one.trusted for one in found), [(one.pareto_k, one.ess) for one in found]
 
 
 def test_the_mixture_is_the_density_it_draws_from() -> None:
@@ -129,7 +130,11 @@ def test_it_agrees_with_nuts(sleep) -> None:
         mcse = az.mcse(nuts.tree["posterior"].to_dataset()[[name]])[name].to_numpy()
         error = np.hypot(one.std(axis=dims) * np.sqrt(1 / ess + 1 / one.shape[1]), mcse)
         assert (np.abs(one.mean(axis=dims) - other.mean(axis=dims)) < 4 * error).all(), name
-        assert (np.abs(np.log(one.std(axis=dims) / other.std(axis=dims))) < 0.15).all(), name
+        spread = [az.mcse(each.tree["posterior"].to_dataset()[[name]], method="sd")[name].to_numpy()
+                  for each in (posterior, nuts)]
+        # The resampled draws are fewer than they look by the factor that their weights lost.
+        error = np.hypot(spread[0] * np.sqrt(1 + one.shape[1] / ess), spread[1])
+        assert (np.abs(one.std(axis=dims) - other.std(axis=dims)) < 4 * error).all(), name
 
 
 def test_everything_else_works_on_it(sleep, tmp_path) -> None:
@@ -142,21 +147,15 @@ def test_everything_else_works_on_it(sleep, tmp_path) -> None:
     np.testing.assert_array_equal(posterior.theta, again.theta)
 
 
-def refused(frame, **options):
-    """Two groups leave the scales and their correlation to the prior; few proposals cannot cover that."""
-    model = bp.Model("y ~ 0 + a + b + c + d", prior=bp.PartialPooling("g", scale=bp.Hyperprior("HalfCauchy", beta=9)))
-    return bp.fit(model, frame, seed=1, progress=False, method=bp.Laplace(proposals=256, **options))
-
-
-def test_it_hands_over_to_nuts() -> None:
-    rng = np.random.default_rng(1)
-    frame = bp.load_dataset("sleepstudy").head(24)[[]].assign(
-        **{name: rng.normal(size=24) for name in "abcdy"}, g=np.repeat(["u", "v"], 12))
+def test_it_hands_over_to_nuts(sleep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the ratios say, here they are not good enough."""
+    monkeypatch.setattr(importance, "LARGEST_K", -np.inf)
+    model = bp.Model("reaction ~ days")
     with pytest.warns(ConvergenceWarning, match="NUTS takes over"):
-        posterior = refused(frame)
+        posterior = bp.fit(model, sleep, seed=1, progress=False, method=bp.Laplace())
     assert posterior.tree["posterior"].attrs["inference_library"] == "nutpie"
     with pytest.raises(SpecificationError, match="Pareto k is .* Use NUTS"):
-        refused(frame, fallback=False)
+        bp.fit(model, sleep, seed=1, progress=False, method=bp.Laplace(fallback=False))
 
 
 def test_what_it_does_not_take() -> None:
@@ -173,4 +172,4 @@ def test_known_errors_and_nothing_to_learn() -> None:
         warnings.simplefilter("error")
         posterior = bp.fit(bp.Model("effect ~ 1", family=bp.Normal(sd="se")), schools, seed=1, progress=False,
                            method=bp.Laplace())
-    assert posterior.tree["posterior"]["mu"].sizes["draw"] == 2000
+    assert posterior.tree["posterior"]["mu"].sizes["draw"] == 2000 and not posterior.complaints

@@ -44,7 +44,7 @@ def test_simulated_and_fitted_trees_hold_every_variable(events: pd.DataFrame) ->
     model = bp.Model("y ~ x", prior=bp.LinearVarying("age"))
     frame = pd.concat([events] * 60, ignore_index=True).assign(y=lambda d: d["x"] + 0.01 * d["age"] * d["x"])
     frame["y"] += np.random.default_rng(1).normal(0, 1, len(frame))
-    posterior = bp.fit(model, frame, seed=1, progress=False, method=bp.Laplace(proposals=512))
+    posterior = bp.fit(model, frame, seed=1, progress=False, method=bp.Laplace(proposals=1024))
     named = {variable.name for variable in (*posterior.pymc.free_RVs, *posterior.pymc.deterministics)}
     assert posterior.bound.pinned and named == set(posterior.tree["posterior"].data_vars)
     assert "linear_age_weight" in {variable.name for variable in posterior.pymc.free_RVs}

@@ -34,9 +34,11 @@ def test_each_coefficient_has_its_own_smoothness(waves: pd.DataFrame) -> None:
     length = posterior.tree["posterior"]["gp_a_lengthscale"].mean(("chain", "draw")).to_numpy()[:, 0]
     assert length[0] > 2 * length[1], length
     found = slope(posterior)
-    assert np.sqrt(np.mean((found["mean"] - waves["slope"]) ** 2)) < 0.2
+    # One slope for all would miss by the standard deviation of the truth.
+    assert np.sqrt(np.mean((found["mean"] - waves["slope"]) ** 2)) < waves["slope"].std() / 3
     inside = ((found["q5"] < waves["slope"]) & (waves["slope"] < found["q95"])).mean()
-    assert inside > 0.7, inside
+    # A wave of this length has about ten independent stretches: two standard errors below 90 %.
+    assert inside > 0.9 - 2 * np.sqrt(0.9 * 0.1 / 10), inside
 
 
 def test_a_context_that_does_not_matter_is_switched_off(waves: pd.DataFrame) -> None:

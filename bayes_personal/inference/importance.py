@@ -100,7 +100,7 @@ class Weighted:
         evidence = float(np.logaddexp.reduce(ratios) - np.log(count))
         raw = np.exp(ratios - evidence)
         # ArviZ takes log likelihoods, whose weights are their inverse.
-        smoothed, k = array_stats.psislw(np.maximum(-ratios, -1e300))
+        smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))
         weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
         return cls(points, weights, float(k), float(1 / np.sum(weights**2)), evidence,
                    float(raw.std(ddof=1) / np.sqrt(count)))

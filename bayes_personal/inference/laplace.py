@@ -47,7 +47,7 @@ class Laplace:
     Raises
     ------
     SpecificationError
-        Fewer than 4 draws; proposals that are no power of two from 256 on; a model whose weights do not integrate out;
+        Fewer than 4 draws; proposals that are no power of two from 1024 on; a model whose weights do not integrate out;
         with ``fallback=False``, importance ratios that cannot be trusted.
 
     Warns
@@ -67,7 +67,7 @@ class Laplace:
 
     def __post_init__(self) -> None:
         whole("Laplace", 4, draws=self.draws)
-        whole("Laplace", 256, proposals=self.proposals)
+        whole("Laplace", 1024, proposals=self.proposals)
         if self.proposals & (self.proposals - 1):
             raise SpecificationError(f"Laplace: proposals={self.proposals} must be a power of two, such as 4096.")
         flag("Laplace", fallback=self.fallback)
