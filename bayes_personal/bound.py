@@ -13,6 +13,7 @@ from bayes_personal.families.base import Family, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Term, weights
+from bayes_personal.rows import Held
 
 # Natural units over the posterior standard deviation of a weight: beyond, its whitened form is hard to move in.
 PINNED = 50.0
@@ -29,19 +30,40 @@ class Bound:
 
     family: Family
     mean_prior: Hyperprior
-    frame: pd.DataFrame
+    rows: Held
     design: Design
-    x: np.ndarray
-    y: np.ndarray
-    known: np.ndarray
     unit: float
     coefficients: Coefficients
     terms: tuple[Term, ...]
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The training rows."""
+        return self.rows.frame
+
+    @property
+    def x(self) -> np.ndarray:
+        """Predictors of the training rows, (unit, coefficient)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> np.ndarray:
+        """Outcomes of the training rows, (unit,)."""
+        return self.rows.y
+
+    @property
+    def known(self) -> np.ndarray:
+        """Known constants of the training rows' likelihoods, (unit,)."""
+        return self.rows.known
+
+    def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
+        """f(c) of any rows, term by term."""
+        return tuple(term.at(frame) for term in self.terms)
+
     @cached_property
     def features(self) -> tuple[Features, ...]:
         """f(c) of the training rows, term by term."""
-        return tuple(term.at(self.frame) for term in self.terms)
+        return self.features_at(self.frame)
 
     @cached_property
     def everywhere(self) -> np.ndarray:

@@ -113,7 +113,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", progress: bool = True) -> 
     high = (found.pareto_k > found.good_k).to_numpy()
     if high.any():
         warnings.warn(f"loo: Pareto k is above {found.good_k:.2f} in {high.sum()} of {len(high)} rows "
-                      f"({first(posterior.bound.frame.index[high])}): these rows move the posterior so much that their "
+                      f"({first(posterior.bound.rows.index[high])}): these rows move the posterior so much that their "
                       "elpd may be too good. A family with heavier tails, such as StudentT, may suit them better.",
                       ConvergenceWarning, stacklevel=2)
     return ELPD(**vars(found), question=QUESTIONS[kind], conditioning=kind)
@@ -137,6 +137,6 @@ def pointwise(posterior: Posterior, kind: Kind, progress: bool) -> xr.Dataset:
     # Where nothing that varies from draw to draw bears on a row there is nothing to smooth, which ArviZ refuses.
     same = np.ptp(result, axis=0) <= EQUAL * (1 + np.abs(result).max(axis=0))
     result[:, same] = result[:, same].mean(axis=0) + EQUAL * np.linspace(-1, 1, len(result))[:, None]
-    coords = {"chain": np.arange(sizes["chain"]), "draw": draws, "unit": np.arange(len(bound.y))}
+    coords = {"chain": np.arange(sizes["chain"]), "draw": draws, "unit": np.arange(len(bound.rows))}
     array = xr.DataArray(result.reshape(sizes["chain"], len(draws), -1), dims=("chain", "draw", "unit"), coords=coords)
     return xr.Dataset({"y": array}, attrs={"conditioning": kind})

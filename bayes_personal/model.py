@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import pandas as pd
 import pymc as pm
 
 from bayes_personal.bound import Bound
@@ -15,6 +14,7 @@ from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Prior
 from bayes_personal.priors.population import Population
 from bayes_personal.program import program
+from bayes_personal.rows import Held
 
 
 @final
@@ -72,24 +72,23 @@ class Model:
         design, x = Design.learn(self.formula, rows)
         y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
         self.family.examine(y, known, x, design.coefficients)
-        return self._bound(rows, design, x, y, known, *self.family.location_scale(y, known))
+        return self._bound(Held(rows, x, y, known), design, *self.family.location_scale(y, known))
 
     def unobserved(self, frame: Any) -> Bound:
         """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
         rows = table(frame)
         design, x = Design.learn(self.formula, rows)
-        return self._bound(rows, design, x, np.full(len(rows), np.nan), self.family.known(rows), 0.0, 1.0)
+        return self._bound(Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows)), design, 0.0, 1.0)
 
-    def _bound(self, rows: pd.DataFrame, design: Design, x: np.ndarray, y: np.ndarray, known: np.ndarray,
-               location: float, unit: float) -> Bound:
+    def _bound(self, rows: Held, design: Design, location: float, unit: float) -> Bound:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
-        terms = self.prior.terms(rows, coefficients)
+        terms = self.prior.terms(rows.frame, coefficients)
         if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Give the hyperprior to Conditional(..., mean=...).")
-        return Bound(self.family, self.mean, rows, design, x, y, known, unit, coefficients, terms)
+        return Bound(self.family, self.mean, rows, design, unit, coefficients, terms)
 
     def pymc(self, frame: Any) -> pm.Model:
         """The generative `pm.Model` of these data, in their own units."""

@@ -47,16 +47,16 @@ class Posterior:
     def theta(self) -> xr.DataArray:
         """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient)."""
         draws = self.tree["posterior"].to_dataset()
-        theta = self.bound.theta(flat(self.tree), self.bound.features, len(self.bound.y))
+        theta = self.bound.theta(flat(self.tree), self.bound.features, len(self.bound.rows))
         return xr.DataArray(
             theta.reshape(draws.sizes["chain"], -1, *theta.shape[1:]), name="theta",
             dims=("chain", "draw", "unit", "coefficient"),
-            coords={"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(self.bound.frame)),
+            coords={"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(self.bound.rows)),
                     "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:
         """Mean, sd and 5, 50, 95 % quantiles of theta: a row per row of the frame and coefficient, its index kept."""
-        return summarise(self.theta, self.bound.frame.index)
+        return summarise(self.theta, self.bound.rows.index)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -88,7 +88,7 @@ class Posterior:
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
         verdict = "DO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else "diagnostics: no complaint"
-        return f"{self.model!r}\n{len(self.bound.y)} rows, {sizes['chain']} chains of {sizes['draw']} draws\n{verdict}"
+        return f"{self.model!r}\n{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws\n{verdict}"
 
 
 def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | Laplace | ADVI | None = None,

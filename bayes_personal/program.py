@@ -66,7 +66,7 @@ def program(bound: Bound) -> pm.Model:
 
     Its variables and dimensions are those of every posterior of the model.
     """
-    coords = {"unit": np.arange(len(bound.y)), "coefficient": bound.coefficients.names}
+    coords = {"unit": np.arange(len(bound.rows)), "coefficient": bound.coefficients.names}
     for labelled in bound.dims.values():
         coords |= labelled
     with pm.Model(coords=coords) as model:

@@ -14,6 +14,7 @@ from bayes_personal.families.base import log_density
 from bayes_personal.inference.draws import flat, tree
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Term
+from bayes_personal.rows import Held
 
 
 def curve(rows: int = 60, personal: float = 0.0) -> pd.DataFrame:
@@ -31,7 +32,7 @@ ASSUMPTIONS = {"smooth": (SMOOTH, 0.0), "smooth and personal": (SMOOTH + bp.Part
 def without(bound: Bound, row: int) -> Bound:
     """The model of the other rows, with scalings, bases and hyperpriors as all rows made them."""
     kept = np.arange(len(bound.y)) != row
-    return replace(bound, frame=bound.frame[kept], x=bound.x[kept], y=bound.y[kept], known=bound.known[kept])
+    return replace(bound, rows=Held(bound.frame[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
 
 
 def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float]:

@@ -15,7 +15,7 @@ LAYERS = [
     ("arguments", "distributions", "datasets", "separation", "statement"),
     ("parameter",),
     ("hyperprior",),
-    ("data",),
+    ("data", "rows"),
     ("context",),
     ("priors.base", "families.base"),
     ("priors.levels", "priors.spline", "families.counts", "families.measurements"),

@@ -203,7 +203,7 @@ class Collapsed:
         # T'b / s^2 = M z_hat, so that the fit z_hat' M z_hat needs no product with G.
         projected = given.lower.T @ given.mean
         residual = square / given.s**2 - float(projected @ projected)
-        return (constant - len(self.bound.y) * float(np.log(given.s)) - float(np.log(given.lower.diagonal()).sum())
+        return (constant - len(self.bound.rows) * float(np.log(given.s)) - float(np.log(given.lower.diagonal()).sum())
                 - 0.5 * residual)
 
     def value(self, point: np.ndarray) -> float:
@@ -265,7 +265,7 @@ class Collapsed:
             slope += ((direction * root).sum(axis=-1) * moved_scale.imag / STEP).sum(axis=(-2, -1))
             assert moved_root is not None
             slope += ((direction * scale[:, :, None]).sum(axis=0) * moved_root.imag / STEP).sum(axis=(-2, -1))
-        by_log_s = (square / s**2 - explained - mean @ mean + len(mean) - np.trace(inverse) - len(self.bound.y))
+        by_log_s = (square / s**2 - explained - mean @ mean + len(mean) - np.trace(inverse) - len(self.bound.rows))
         return value, (slope + by_log_s * np.asarray(self.sigma(stepped)).imag / STEP / s)[:-1]
 
     def each(self, values: Mapping[str, np.ndarray], count: int) -> Iterator[dict[str, np.ndarray]]:

@@ -32,7 +32,7 @@ def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics
     groups = {"posterior": xr.Dataset(variables, coords=coords, attrs=attributes)}
     if statistics is not None:
         groups["sample_stats"] = statistics
-    unit = {"unit": np.arange(len(bound.y))}
+    unit = {"unit": np.arange(len(bound.rows))}
     groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords=unit)
     return xr.DataTree.from_dict(groups)
 

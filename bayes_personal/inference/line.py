@@ -49,7 +49,7 @@ class LineIntegral:
     def groups(self) -> list[np.ndarray]:
         """Rows that the same weights move together."""
         if self.grouped is None:
-            return [np.arange(len(self.bound.y))]
+            return [np.arange(len(self.bound.rows))]
         codes = self.bound.features[self.grouped].matrix.indices
         order = np.argsort(codes, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
@@ -104,9 +104,9 @@ class LineIntegral:
         eta = bound.eta(values, np)
         own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
         curvature = self.curvature(eta, own)
-        result = np.empty((count, len(bound.y)))
+        result = np.empty((count, len(bound.rows)))
         with Progress(disable=not progress, transient=True) as bar:
-            task = bar.add_task("leave-one-out by quadrature", total=len(bound.y))
+            task = bar.add_task("leave-one-out by quadrature", total=len(bound.rows))
             for rows in self.groups:
                 batch = max(1, int(2e7 // (len(rows) ** 2 + len(rows) * NODES)))
                 for start in range(0, count, batch):

@@ -80,7 +80,7 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         warnings.simplefilter("ignore", ConvergenceWarning)
         elpd = loo(posterior, progress=False)
     page = environment().get_template("report.html").render(
-        posterior=posterior, rows=len(posterior.bound.y), story=repr(posterior.model).splitlines()[1:],
+        posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
         estimates=estimates(posterior), theta=image(plot_theta(posterior)), extremes=extremes(posterior),
         predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd, pareto=pareto(elpd),

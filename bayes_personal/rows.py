@@ -1,0 +1,69 @@
+"""The training rows, a batch at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import pandas as pd
+
+# Rows a batch: its arrays stay in the processor's cache, and Python's share of the work is small.
+BATCH = 8192
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some consecutive rows.
+
+    Attributes
+    ----------
+    start : place of the first among all
+    frame : their columns
+    x, y, known : their predictors, outcome and known constant of the likelihood
+    """
+
+    start: int
+    frame: pd.DataFrame
+    x: np.ndarray
+    y: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def places(self) -> slice:
+        """Theirs among all rows."""
+        return slice(self.start, self.start + len(self))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows that are in memory.
+
+    Attributes
+    ----------
+    frame : their columns, with the index that the user gave
+    x, y, known : their predictors, outcome and known constant of the likelihood
+    """
+
+    frame: pd.DataFrame
+    x: np.ndarray
+    y: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def index(self) -> pd.Index:
+        """Labels of the rows."""
+        return self.frame.index
+
+    def batches(self, size: int = BATCH) -> Iterator[Batch]:
+        """All rows in their order."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield Batch(start, self.frame.iloc[part], self.x[part], self.y[part], self.known[part])
