@@ -11,9 +11,10 @@ from arviz_stats.utils import ELPDDataLOO
 
 from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError, first
 from bayes_personal.families.base import log_density
-from bayes_personal.inference.collapsed import Collapsed, collapses
+from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.line import LineIntegral
+from bayes_personal.inference.statistics import collapses
 from bayes_personal.posterior import Posterior
 
 Kind = Literal["unit", "conditional"]
@@ -125,7 +126,8 @@ def pointwise(posterior: Posterior, kind: Kind, progress: bool) -> xr.Dataset:
     sizes = posterior.tree["posterior"].sizes
     draws = np.arange(sizes["draw"])
     if kind == "unit" and collapses(bound):
-        result = Collapsed(bound).leave_one_out(values, sizes["chain"] * sizes["draw"])
+        density, count = Collapsed(bound), sizes["chain"] * sizes["draw"]
+        result = np.concatenate([density.leave_one_out(values, count, batch) for batch in bound.rows.batches()], axis=1)
     elif kind == "unit":
         integral = LineIntegral(bound)
         draws = draws[:: integral.stride(sizes["chain"], sizes["draw"])]

@@ -58,3 +58,35 @@ def explicit(bound: Bound) -> Callable[[np.ndarray], float]:
     # Compiling for speed costs seconds a program; these are evaluated a few times.
     log_density = program(bound).compile_logp(mode="FAST_COMPILE")
     return lambda point: float(log_density(split(bound, point)[1]))
+
+
+def affine(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """eta = offset + A z for whitened weights z, the mean's first: read off the model's own eta, a weight at a time."""
+    mean, shapes = bound.mean, [(term.name, one.matrix.shape[1], len(term.positions))
+                                for term, one in zip(bound.terms, bound.features, strict=True)]
+    shared = mean.size if mean else 0
+    size = shared + sum(features * varying for _, features, varying in shapes)
+    z = np.vstack([np.zeros(size), np.eye(size)])
+    moved, start = dict(values), shared
+    if mean:
+        moved[mean.name] = mean.arguments["mu"] + mean.arguments["sigma"] * z[:, :shared]
+    for name, features, varying in shapes:
+        moved[f"{name}_z"] = z[:, start : start + features * varying].reshape(-1, features, varying)
+        start += features * varying
+    eta = bound.eta(moved, np)
+    return eta[0], (eta[1:] - eta[0]).T
+
+
+def weights_given(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and precision of the whitened weights, the mean's first, given a Normal outcome and the hyperparameters."""
+    offset, loading = affine(bound, values)
+    scaled = loading / (bound.known * values.get("sigma", 1.0))[:, None] ** 2
+    precision = np.eye(loading.shape[1]) + scaled.T @ loading
+    return np.linalg.solve(precision, scaled.T @ (bound.y - offset)), precision
+
+
+class Silent:
+    """A generator of no noise: what is drawn from a Normal is its mean."""
+
+    def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape)

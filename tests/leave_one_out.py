@@ -14,7 +14,7 @@ from bayes_personal.families.base import log_density
 from bayes_personal.inference.draws import flat, tree
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Term
-from bayes_personal.rows import Held
+from bayes_personal.rows import Batch, Held
 
 
 def curve(rows: int = 60, personal: float = 0.0) -> pd.DataFrame:
@@ -27,6 +27,12 @@ def curve(rows: int = 60, personal: float = 0.0) -> pd.DataFrame:
 
 SMOOTH = bp.GaussianProcess("c", kernel="squared_exponential")
 ASSUMPTIONS = {"smooth": (SMOOTH, 0.0), "smooth and personal": (SMOOTH + bp.PartialPooling("person", on=["x"]), 0.6)}
+
+
+def whole(bound: Bound) -> Batch:
+    """All training rows as one batch."""
+    (batch,) = bound.rows.batches(len(bound.rows))
+    return batch
 
 
 def without(bound: Bound, row: int) -> Bound:

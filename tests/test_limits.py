@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import explicit, split, width
+from conftest import Silent, explicit, split, width
 from scipy import special, stats
 
 import bayes_personal as bp
@@ -26,14 +26,8 @@ def given(bound: Bound, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     values = {name: np.asarray(value, float) for name, value in values.items()}
     point = np.concatenate([one.point(values[one.name]) for one in bound.parameters])
     value, _ = density.log_density(point)
-    _, z, *_ = density.conditional(values)
-    weights = {}
-    for block in density.blocks:
-        part = z[block.start : block.stop].reshape(block.features, block.varying)
-        if block.term is None:
-            weights[bound.mean.name] = bound.mean.arguments["mu"] + bound.mean.arguments["sigma"] * part[0]
-        else:
-            weights[f"{block.term.name}_z"] = part
+    once = density.draw_weights({name: value[None] for name, value in values.items()}, 1, Silent())
+    weights = {name: value[0] for name, value in once.items()}
     complete = values | weights
     theta = bound.theta(complete | bound.derived(complete, np), bound.features, len(bound.y))
     return value - float(density.log_prior(point, values)), theta

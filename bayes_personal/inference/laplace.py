@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from bayes_personal.arguments import flag, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed, collapses
+from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS, Mixture, Weighted
 from bayes_personal.inference.mode import Mode
 from bayes_personal.inference.nuts import NUTS
+from bayes_personal.inference.statistics import collapses
 
 STARTS, ROUNDS = 8, 3
 # Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count.

@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 from bayes_personal.arguments import flag, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.collapsed import Collapsed, collapses
+from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.statistics import collapses
 from bayes_personal.program import program
 
 TUNE_HYPER, TUNE_ALL = 300, 1000

@@ -122,6 +122,17 @@ class Term(ABC):
         """The features seen in training, as labels of a dimension."""
 
     @property
+    def size(self) -> int:
+        """How many features training saw."""
+        (labels,) = self.features.values()
+        return len(labels)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a row has a single feature, 1, which says what group it is of."""
+        return False
+
+    @property
     def own_mean(self) -> np.ndarray | None:
         """Prior mean of the coefficients that vary, where the weights carry them whole and there is no common mu."""
         return None

@@ -99,6 +99,14 @@ class SeparateTerm(Term):
         return {dimension(self.prior.by): self.levels.text}
 
     @property
+    def size(self) -> int:
+        return len(self.levels.labels)
+
+    @property
+    def grouped(self) -> bool:
+        return True
+
+    @property
     def own_mean(self) -> np.ndarray | None:
         return np.broadcast_to(self.arguments["mu"], len(self.positions))
 

@@ -100,6 +100,14 @@ class ExchangeableTerm(Term):
     def features(self) -> dict[str, tuple[str, ...]]:
         return {dimension(self.prior.by): self.levels.text}
 
+    @property
+    def size(self) -> int:
+        return len(self.levels.labels)
+
+    @property
+    def grouped(self) -> bool:
+        return True
+
     def parameters(self) -> tuple[Parameter, ...]:
         scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
         size = len(self.positions)

@@ -1,0 +1,339 @@
+"""The algebra of Gaussian weights, compiled once for all models and kept on disk.
+
+With weights w = T z, z ~ Normal(0, 1), errors s, and the eliminated groups' blocks as the last of
+
+    M = I + T'Z'Z T / s^2,    z | y ~ Normal(M^-1 T'Z'y / s^2, M^-1),
+
+each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2, and what is left for the other weights
+is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is diagonal,
+or has a triangular block a feature where a term's coefficients correlate.
+
+`scaling` is T of the weights that are not eliminated: standard deviations (weight,) and roots of correlations (term,
+largest varying, largest varying); then that of the eliminated ones, (1 or group, varying) and (varying, varying).
+`rooted` says of each root the first weight, how many features and how many coefficients it is for.
+"""
+
+import numpy as np
+from numba import njit
+
+from bayes_personal.inference.lapack import cholesky, invert
+from bayes_personal.inference.tape import backward, forward
+
+
+@njit(cache=True, nogil=True)
+def apply_roots(matrix, roots, rooted):
+    """`matrix` (row, weight) times the block-diagonal matrix of roots, in place."""
+    for t in range(len(rooted)):
+        start, features, p = rooted[t]
+        for i in range(len(matrix)):
+            for f in range(features):
+                first = start + f * p
+                # A lower triangle: a column needs only itself and later ones.
+                for b in range(p):
+                    total = 0.0
+                    for a in range(b, p):
+                        total += matrix[i, first + a] * roots[t, a, b]
+                    matrix[i, first + b] = total
+
+
+@njit(cache=True, nogil=True)
+def small_cholesky(matrix):
+    """L of a small symmetric matrix in its lower triangle, in place; False where it is not positive definite."""
+    for j in range(len(matrix)):
+        total = matrix[j, j]
+        for k in range(j):
+            total -= matrix[j, k] ** 2
+        if not total > 0.0:
+            return False
+        matrix[j, j] = np.sqrt(total)
+        for i in range(j + 1, len(matrix)):
+            rest = matrix[i, j]
+            for k in range(j):
+                rest -= matrix[i, k] * matrix[j, k]
+            matrix[i, j] = rest / matrix[j, j]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def solve_lower(lower, rows):
+    """L^-1 of every column of `rows`, in place."""
+    for i in range(len(lower)):
+        for k in range(i):
+            for j in range(rows.shape[1]):
+                rows[i, j] -= lower[i, k] * rows[k, j]
+        for j in range(rows.shape[1]):
+            rows[i, j] /= lower[i, i]
+
+
+@njit(cache=True, nogil=True)
+def solve_upper(lower, vector):
+    """L'^-1 of a vector, in place."""
+    for i in range(len(vector) - 1, -1, -1):
+        vector[i] /= lower[i, i]
+        for j in range(i):
+            vector[j] -= lower[i, j] * vector[i]
+
+
+@njit(cache=True, nogil=True)
+def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s):
+    """L, the weights' conditional mean, and of each group C, F and e; sum of log diagonals; the fit z_hat'M z_hat."""
+    size, (groups, p) = len(moment), own_moment.shape
+    precision = 1 / (s * s)
+    lower, mean = np.empty((size, size)), np.empty((1, size))
+    for i in range(size):
+        mean[0, i] = moment[i] * sd[i] * precision
+        for j in range(size):
+            lower[i, j] = gram[i, j] * sd[i] * sd[j] * precision
+    fine = True
+    if len(rooted):
+        apply_roots(lower, roots, rooted)
+        lower = lower.T.copy()
+        apply_roots(lower, roots, rooted)
+        apply_roots(mean, roots, rooted)
+    for i in range(size):
+        lower[i, i] += 1.0
+    c, f, e = np.empty((groups, p, p)), np.empty((groups, p, size)), np.empty((groups, p, 1))
+    half, fit = 0.0, 0.0
+    t = np.empty((p, p))
+    for g in range(groups):
+        if g == 0 or len(own_sd) > 1:
+            for a in range(p):
+                for b in range(p):
+                    t[a, b] = own_sd[g, a] * own_root[a, b] if b <= a else 0.0
+        for a in range(p):
+            e[g, a, 0] = 0.0
+            for j in range(size):
+                f[g, a, j] = 0.0
+            for k in range(a, p):
+                weight = t[k, a] * precision
+                e[g, a, 0] += weight * own_moment[g, k]
+                for j in range(size):
+                    f[g, a, j] += weight * cross[g, k, j] * sd[j]
+            for b in range(p):
+                total = 0.0
+                for k in range(a, p):
+                    for m in range(b, p):
+                        total += t[k, a] * own[g, k, m] * t[m, b]
+                c[g, a, b] = total * precision + (1.0 if a == b else 0.0)
+        if len(rooted):
+            apply_roots(f[g], roots, rooted)
+        fine = fine and small_cholesky(c[g])
+        solve_lower(c[g], f[g])
+        solve_lower(c[g], e[g])
+        for a in range(p):
+            half += np.log(c[g, a, a])
+            fit += e[g, a, 0] ** 2
+            for i in range(size):
+                scale = f[g, a, i]
+                mean[0, i] -= scale * e[g, a, 0]
+                for j in range(i + 1):
+                    lower[i, j] -= scale * f[g, a, j]
+    if size:
+        fine = fine and cholesky(lower)
+        for i in range(size):
+            for k in range(i):
+                mean[0, i] -= lower[i, k] * mean[0, k]
+            mean[0, i] /= lower[i, i]
+            fit += mean[0, i] ** 2
+            half += np.log(lower[i, i])
+        solve_upper(lower, mean[0])
+    return fine, lower, mean[0], c, f, e, half, fit
+
+
+@njit(cache=True, nogil=True)
+def own_mean(c, f, e, mean):
+    """Conditional mean of one group's weights, where those of the others are `mean`."""
+    result = e[:, 0].copy()
+    for a in range(len(result)):
+        for j in range(len(mean)):
+            result[a] -= f[a, j] * mean[j]
+    solve_upper(c, result)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def excess(second, root):
+    """R'^-1 (E[z z'] - 1), the derivative of the log density with respect to R where w = diag(sd) R z."""
+    result = second.copy()
+    for a in range(len(root)):
+        result[a, a] -= 1.0
+        solve_column = result[:, a].copy()
+        solve_upper(root, solve_column)
+        result[:, a] = solve_column
+    return result
+
+
+@njit(cache=True, nogil=True)
+def log_marginal(square, count, constant, s, half, fit):
+    """log p(y | phi)."""
+    return constant - count * np.log(s) - half - 0.5 * (square / (s * s) - fit)
+
+
+@njit(cache=True, nogil=True)
+def scaling(out, size, roots, widest, own_rows, p):
+    """The outputs of a model's tape: log prior, s, and T."""
+    first = 2 + size
+    second = first + roots * widest * widest
+    third = second + own_rows * p
+    return (out[2:first], out[first:second].reshape(roots, widest, widest), out[second:third].reshape(own_rows, p),
+            out[third:].reshape(p, p))
+
+
+@njit(cache=True, nogil=True)
+def value(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
+    """log p(y, phi), up to what is not finite."""
+    out = forward(point, start, given, code)[outputs]
+    square, count, constant = numbers
+    sd, roots, own_sd, own_root = scaling(out, *shape)
+    fine, _, _, _, _, _, half, fit = factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root,
+                                            out[1])
+    result = out[0] + log_marginal(square, count, constant, out[1], half, fit)
+    return result if fine and np.isfinite(result) else -np.inf
+
+
+@njit(cache=True, nogil=True)
+def values(points, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
+    """log p(y, phi) at many points."""
+    result = np.empty(len(points))
+    for i in range(len(points)):
+        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted,
+                          numbers)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted,
+                       numbers):
+    """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
+    work = forward(point, start, given, code)
+    out = work[outputs]
+    square, count, constant = numbers
+    sd, roots, own_sd, own_root = scaling(out, *shape)
+    s = out[1]
+    fine, lower, mean, c, f, e, half, fit = factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd,
+                                                   own_root, s)
+    found = out[0] + log_marginal(square, count, constant, s, half, fit)
+    if not (fine and np.isfinite(found)):
+        return -np.inf, np.zeros(len(point))
+    size, (groups, p) = len(moment), own_moment.shape
+    slope = np.zeros(len(out))
+    slope[0] = 1.0
+    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, *shape)
+    if size:
+        invert(lower)
+    second = np.zeros(size)
+    for i in range(size):
+        for k in range(i + 1):
+            second[k] += lower[i, k] ** 2
+    # E|z|^2 less the number of weights, from which the derivative by log s follows.
+    left = 0.0
+    for k in range(size):
+        second[k] += mean[k] ** 2
+        left += second[k] - 1.0
+        by_sd[k] = (second[k] - 1.0) / sd[k] if sd[k] > 0 else 0.0
+    for t in range(len(rooted)):
+        first, features, width = rooted[t]
+        root, block = roots[t, :width, :width], np.empty((width, width))
+        for j in range(features):
+            at = first + j * width
+            for a in range(width):
+                for b in range(width):
+                    total = mean[at + a] * mean[at + b]
+                    for i in range(at + max(a, b), size):
+                        total += lower[i, at + a] * lower[i, at + b]
+                    block[a, b] = total
+            moved = excess(block, root)
+            for a in range(width):
+                total = 0.0
+                for b in range(a + 1):
+                    by_roots[t, a, b] += moved[a, b]
+                    total += moved[a, b] * root[a, b]
+                by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
+    block, spread, loads = np.empty((p, p)), np.empty((p, size)), np.empty((p, size))
+    unit = np.empty((p, p))
+    for g in range(groups):
+        own_z = own_mean(c[g], f[g], e[g], mean)
+        # C'^-1 and H = C'^-1 F; then the columns of H L'^-1.
+        for a in range(p):
+            for b in range(p):
+                unit[a, b] = 1.0 if a == b else 0.0
+        solve_lower(c[g], unit)
+        for a in range(p):
+            for j in range(size):
+                loads[a, j] = 0.0
+            for k in range(a, p):
+                for j in range(size):
+                    loads[a, j] += unit[k, a] * f[g, k, j]
+            for i in range(size):
+                total = 0.0
+                for k in range(i + 1):
+                    total += loads[a, k] * lower[i, k]
+                spread[a, i] = total
+        for a in range(p):
+            for b in range(p):
+                total = own_z[a] * own_z[b]
+                for k in range(max(a, b), p):
+                    total += unit[k, a] * unit[k, b]
+                for i in range(size):
+                    total += spread[a, i] * spread[b, i]
+                block[a, b] = total
+            left += block[a, a] - 1.0
+        moved = excess(block, own_root)
+        row = g if len(own_sd) > 1 else 0
+        for a in range(p):
+            total = 0.0
+            for b in range(a + 1):
+                by_own_root[a, b] += moved[a, b]
+                total += moved[a, b] * own_root[a, b]
+            by_own_sd[row, a] += total / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
+    slope[1] = (square / (s * s) - fit - left - count) / s
+    everywhere = np.zeros(len(work))
+    for k in range(len(outputs)):
+        everywhere[outputs[k]] += slope[k]
+    return found, backward(work, everywhere, given, code)
+
+
+@njit(cache=True, nogil=True)
+def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s, z, own_z):
+    """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
+    for i in range(len(s)):
+        fine, lower, mean, c, f, e, _, _ = factor(gram, moment, own, cross, own_moment, sd[i], roots[i], rooted,
+                                                  own_sd[i], own_root[i], s[i])
+        if not fine:
+            return False
+        solve_upper(lower, z[i])
+        z[i] += mean
+        for g in range(len(own)):
+            e[g, :, 0] += own_z[i, g]
+            own_z[i, g] = own_mean(c[g], f[g], e[g], z[i])
+    return True
+
+
+@njit(cache=True, nogil=True)
+def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
+    """Of rows whose T'Z of the weights that are not eliminated is `dense`: fit, and their part of the leverage.
+
+    `dense` becomes what L^-1 is to be applied to for the rest of the leverage.
+    """
+    rows, p = own.shape
+    fit, part = np.zeros(rows), np.zeros(rows)
+    unit, means = np.empty((p, 1)), np.empty((len(c), p))
+    for g in range(len(c)):
+        means[g] = own_mean(c[g], f[g], e[g], mean)
+    for i in range(rows):
+        for j in range(len(mean)):
+            fit[i] += dense[i, j] * mean[j]
+        if len(c):
+            g = groups[i]
+            row = g if len(own_sd) > 1 else 0
+            for a in range(p):
+                unit[a, 0] = 0.0
+                for k in range(a, p):
+                    unit[a, 0] += own[i, k] * own_sd[row, k] * own_root[k, a]
+                fit[i] += unit[a, 0] * means[g, a]
+            solve_lower(c[g], unit)
+            for a in range(p):
+                part[i] += unit[a, 0] ** 2
+                for j in range(len(mean)):
+                    dense[i, j] -= unit[a, 0] * f[g, a, j]
+    return fit, part
