@@ -26,7 +26,7 @@ PRIORS = [
                        lengthscale=bp.Hyperprior("LogNormal", mu=3, sigma=0.5)),
     bp.PartialPooling("site", on=["Intercept"]) + bp.GaussianProcess("age", kernel="matern32", on=["dose"]),
     bp.Conditional("sex", on=["Intercept"]) + bp.PartialPooling("site", on=["dose"]) + bp.LinearVarying("age"),
-    bp.PartialPooling("site") + bp.PartialPooling("sex", on=["Intercept", "weight"]) + bp.GaussianProcess("age", on="dose"),
+    bp.PartialPooling("site") + bp.PartialPooling("sex", on=["Intercept", "weight"]) + bp.LinearVarying("age"),
     bp.PartialPooling("site", on="dose") + bp.PartialPooling("sex"),
 ]
 FAMILIES = [bp.Normal(), bp.Normal(sd="se"), bp.Normal(sigma=bp.Hyperprior("Gamma", alpha=2, beta=0.5))]

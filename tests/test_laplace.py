@@ -24,6 +24,9 @@ class Target:
     def value(self, point):
         return self.log_density(point)[0]
 
+    def each_value(self, points):
+        return np.array([self.value(point) for point in points])
+
 
 def normals(size, centres, sd=1.0):
     """Equal mixture of spherical normals, of which the integral is 1."""
@@ -52,7 +55,7 @@ def sampled(target, rounds=3, seed=1):
     rng = np.random.default_rng(seed)
     mixture = modes(target, rng)
     for _ in range(rounds):
-        found = Weighted.sample(target.value, mixture, 4096, rng)
+        found = Weighted.sample(target.each_value, mixture, 4096, rng)
         if found.trusted:
             break
         mixture = mixture.adapted(found.points, found.weights)

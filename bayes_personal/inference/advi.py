@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import pymc as pm
 import xarray as xr
-from arviz_stats.base.array import array_stats
-from pytensor.compile.sharedvalue import shared
 from rich.progress import Progress
-from scipy.stats import mannwhitneyu, norm
+from scipy.special import ndtri
 
 from bayes_personal.arguments import positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
-from bayes_personal.program import program
 
-GAUSSIANS = {"mean-field": pm.ADVI, "full-rank": pm.FullRankADVI}
-ONE_SIDED = float(norm.ppf(0.95))
+if TYPE_CHECKING:
+    import pymc as pm
+
+# PyMC's names of the Gaussians.
+GAUSSIANS = {"mean-field": "ADVI", "full-rank": "FullRankADVI"}
+ONE_SIDED = float(ndtri(0.95))
 SLOWER = 4
 # How far, in natural units, a parameter can go in a stage's first block, and how short that block may be.
 TRAVEL, SHORTEST = 40, 1000
@@ -83,10 +83,15 @@ class ADVI:
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""
+        import pymc as pm
+        from pytensor.compile.sharedvalue import shared
+
+        from bayes_personal.program import program
+
         descent, kept = np.random.SeedSequence(seed).spawn(2)
         rate: Any = shared(self.learning_rate)
         with program(bound) as model:
-            inference = GAUSSIANS[self.covariance](random_seed=int(descent.generate_state(1)[0]))
+            inference = getattr(pm, GAUSSIANS[self.covariance])(random_seed=int(descent.generate_state(1)[0]))
             step = inference.objective.step_function(score=True, obj_optimizer=pm.adam(learning_rate=rate))
         losses, ratios, converged = self._optimise(step, rate, inference.approx.params, progress)
         (group,) = inference.approx.groups
@@ -148,6 +153,8 @@ class ADVI:
 
 def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
     """Whether P(earlier > later) may exceed 1/2 by `tolerance`, at 95 % confidence."""
+    from scipy.stats import mannwhitneyu
+
     pairs = len(earlier) * len(later)
     if not pairs:
         return True
@@ -158,10 +165,12 @@ def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
 
 def _pareto_k(ratios: np.ndarray) -> float:
     """Pareto k of the importance ratios p / q, given log q - log p."""
+    from arviz_stats.base.array import array_stats
+
     return float(array_stats.psislw(ratios)[1])
 
 
-def _values(bound: Bound, model: pm.Model, ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
+def _values(bound: Bound, model: "pm.Model", ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
     """The model's variables, (draw, ...), at points (draw, size) of the sampler's scale."""
     hyper = {parameter.name: parameter for parameter in (*([bound.mean] if bound.mean else []), *bound.parameters)}
     names: Iterable[tuple[str, str]] = ((model.rvs_to_values[rv].name, rv.name) for rv in model.free_RVs)

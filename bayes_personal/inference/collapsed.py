@@ -179,8 +179,8 @@ class Collapsed:
     def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:
         """T and s at draws of the hyperparameters, as the kernel takes them."""
         of_bound = {each.name: np.asarray(values[each.name], float) for each in self.bound.parameters}
-        scaling = Scaling(*map(np.ascontiguousarray, self.scaling(of_bound, (count,), np)))
-        return scaling, np.ascontiguousarray(np.broadcast_to(self.sigma(of_bound), (count,)), float)
+        scaling = Scaling(*(np.array(each, float, order="C") for each in self.scaling(of_bound, (count,), np)))
+        return scaling, np.full(count, self.sigma(of_bound), float)
 
     def factor(self, scaling: Scaling, s: np.ndarray, draw: int) -> Factor:
         """The weights' conditional at one of the draws."""

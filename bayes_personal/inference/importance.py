@@ -92,11 +92,11 @@ class Weighted:
     log_evidence_se: float
 
     @classmethod
-    def sample(cls, log_density: Callable[[np.ndarray], float], mixture: Mixture, count: int,
+    def sample(cls, log_densities: Callable[[np.ndarray], np.ndarray], mixture: Mixture, count: int,
                rng: np.random.Generator) -> "Weighted":
-        """One round."""
+        """One round; `log_densities` are those at many points (..., size)."""
         points = mixture.draw(count, rng)
-        ratios = np.array([log_density(point) for point in points]) - mixture.log_density(points)
+        ratios = log_densities(points) - mixture.log_density(points)
         evidence = float(np.logaddexp.reduce(ratios) - np.log(count))
         raw = np.exp(ratios - evidence)
         # ArviZ takes log likelihoods, whose weights are their inverse.

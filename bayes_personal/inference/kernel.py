@@ -5,22 +5,22 @@ With weights w = T z, z ~ Normal(0, 1), errors s, and the eliminated groups' blo
     M = I + T'Z'Z T / s^2,    z | y ~ Normal(M^-1 T'Z'y / s^2, M^-1),
 
 each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2, and what is left for the other weights
-is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is diagonal,
-or has a triangular block a feature where a term's coefficients correlate.
+is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is
+diagonal, or has a triangular block a feature where a term's coefficients correlate.
 
-`scaling` is T of the weights that are not eliminated: standard deviations (weight,) and roots of correlations (term,
-largest varying, largest varying); then that of the eliminated ones, (1 or group, varying) and (varying, varying).
-`rooted` says of each root the first weight, how many features and how many coefficients it is for.
+T of the weights that are not eliminated is given by `sd` (weight,) and `roots` of correlations (term, widest, widest),
+of which `rooted` says the first weight, how many features and how many coefficients they are for; that of the
+eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varying).
 """
 
 import numpy as np
-from numba import njit
 
 from bayes_personal.inference.lapack import cholesky, invert
+from bayes_personal.inference.machine import compiled, inlined
 from bayes_personal.inference.tape import backward, forward
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def apply_roots(matrix, roots, rooted):
     """`matrix` (row, weight) times the block-diagonal matrix of roots, in place."""
     for t in range(len(rooted)):
@@ -36,7 +36,7 @@ def apply_roots(matrix, roots, rooted):
                     matrix[i, first + b] = total
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def small_cholesky(matrix):
     """L of a small symmetric matrix in its lower triangle, in place; False where it is not positive definite."""
     for j in range(len(matrix)):
@@ -54,7 +54,7 @@ def small_cholesky(matrix):
     return True
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def solve_lower(lower, rows):
     """L^-1 of every column of `rows`, in place."""
     for i in range(len(lower)):
@@ -65,7 +65,7 @@ def solve_lower(lower, rows):
             rows[i, j] /= lower[i, i]
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def solve_upper(lower, vector):
     """L'^-1 of a vector, in place."""
     for i in range(len(vector) - 1, -1, -1):
@@ -74,16 +74,17 @@ def solve_upper(lower, vector):
             vector[j] -= lower[i, j] * vector[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s):
     """L, the weights' conditional mean, and of each group C, F and e; sum of log diagonals; the fit z_hat'M z_hat."""
     size, (groups, p) = len(moment), own_moment.shape
     precision = 1 / (s * s)
     lower, mean = np.empty((size, size)), np.empty((1, size))
     for i in range(size):
-        mean[0, i] = moment[i] * sd[i] * precision
-        for j in range(size):
-            lower[i, j] = gram[i, j] * sd[i] * sd[j] * precision
+        scale = sd[i] * precision
+        mean[0, i] = moment[i] * scale
+        for j in range(size if len(rooted) else i + 1):
+            lower[i, j] = gram[i, j] * scale * sd[j]
     fine = True
     if len(rooted):
         apply_roots(lower, roots, rooted)
@@ -140,36 +141,45 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
     return fine, lower, mean[0], c, f, e, half, fit
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def own_mean(c, f, e, mean):
     """Conditional mean of one group's weights, where those of the others are `mean`."""
-    result = e[:, 0].copy()
-    for a in range(len(result)):
+    result = np.empty(len(c))
+    for a in range(len(c)):
+        result[a] = e[a, 0]
         for j in range(len(mean)):
             result[a] -= f[a, j] * mean[j]
     solve_upper(c, result)
     return result
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def excess(second, root):
-    """R'^-1 (E[z z'] - 1), the derivative of the log density with respect to R where w = diag(sd) R z."""
-    result = second.copy()
+    """R'^-1 (E[z z'] - 1), the derivative of the log density with respect to R where w = diag(sd) R z; in place.
+
+    Of the symmetric `second`, rows are taken for columns, and the result is transposed.
+    """
     for a in range(len(root)):
-        result[a, a] -= 1.0
-        solve_column = result[:, a].copy()
-        solve_upper(root, solve_column)
-        result[:, a] = solve_column
-    return result
+        second[a, a] -= 1.0
+        solve_upper(root, second[a])
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def log_marginal(square, count, constant, s, half, fit):
     """log p(y | phi)."""
     return constant - count * np.log(s) - half - 0.5 * (square / (s * s) - fit)
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def outputs_of(work, outputs):
+    """What a tape leaves in the places of its outputs."""
+    result = np.empty(len(outputs))
+    for k in range(len(outputs)):
+        result[k] = work[outputs[k]]
+    return result
+
+
+@inlined
 def scaling(out, size, roots, widest, own_rows, p):
     """The outputs of a model's tape: log prior, s, and T."""
     first = 2 + size
@@ -179,10 +189,10 @@ def scaling(out, size, roots, widest, own_rows, p):
             out[third:].reshape(p, p))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def value(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
     """log p(y, phi), up to what is not finite."""
-    out = forward(point, start, given, code)[outputs]
+    out = outputs_of(forward(point, start, given, code), outputs)
     square, count, constant = numbers
     sd, roots, own_sd, own_root = scaling(out, *shape)
     fine, _, _, _, _, _, half, fit = factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root,
@@ -191,7 +201,7 @@ def value(point, start, given, code, outputs, shape, gram, moment, own, cross, o
     return result if fine and np.isfinite(result) else -np.inf
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def values(points, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
     """log p(y, phi) at many points."""
     result = np.empty(len(points))
@@ -201,12 +211,12 @@ def values(points, start, given, code, outputs, shape, gram, moment, own, cross,
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted,
                        numbers):
     """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
     work = forward(point, start, given, code)
-    out = work[outputs]
+    out = outputs_of(work, outputs)
     square, count, constant = numbers
     sd, roots, own_sd, own_root = scaling(out, *shape)
     s = out[1]
@@ -233,7 +243,10 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
         by_sd[k] = (second[k] - 1.0) / sd[k] if sd[k] > 0 else 0.0
     for t in range(len(rooted)):
         first, features, width = rooted[t]
-        root, block = roots[t, :width, :width], np.empty((width, width))
+        root, block = np.empty((width, width)), np.empty((width, width))
+        for a in range(width):
+            for b in range(width):
+                root[a, b] = roots[t, a, b]
         for j in range(features):
             at = first + j * width
             for a in range(width):
@@ -242,12 +255,12 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     for i in range(at + max(a, b), size):
                         total += lower[i, at + a] * lower[i, at + b]
                     block[a, b] = total
-            moved = excess(block, root)
+            excess(block, root)
             for a in range(width):
                 total = 0.0
                 for b in range(a + 1):
-                    by_roots[t, a, b] += moved[a, b]
-                    total += moved[a, b] * root[a, b]
+                    by_roots[t, a, b] += block[b, a]
+                    total += block[b, a] * root[a, b]
                 by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
     block, spread, loads = np.empty((p, p)), np.empty((p, size)), np.empty((p, size))
     unit = np.empty((p, p))
@@ -278,13 +291,13 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     total += spread[a, i] * spread[b, i]
                 block[a, b] = total
             left += block[a, a] - 1.0
-        moved = excess(block, own_root)
+        excess(block, own_root)
         row = g if len(own_sd) > 1 else 0
         for a in range(p):
             total = 0.0
             for b in range(a + 1):
-                by_own_root[a, b] += moved[a, b]
-                total += moved[a, b] * own_root[a, b]
+                by_own_root[a, b] += block[b, a]
+                total += block[b, a] * own_root[a, b]
             by_own_sd[row, a] += total / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
     slope[1] = (square / (s * s) - fit - left - count) / s
     everywhere = np.zeros(len(work))
@@ -293,7 +306,7 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     return found, backward(work, everywhere, given, code)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s, z, own_z):
     """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
     for i in range(len(s)):
@@ -302,14 +315,18 @@ def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_ro
         if not fine:
             return False
         solve_upper(lower, z[i])
-        z[i] += mean
+        for k in range(len(mean)):
+            z[i, k] += mean[k]
         for g in range(len(own)):
-            e[g, :, 0] += own_z[i, g]
-            own_z[i, g] = own_mean(c[g], f[g], e[g], z[i])
+            for a in range(own.shape[1]):
+                e[g, a, 0] += own_z[i, g, a]
+            drawn = own_mean(c[g], f[g], e[g], z[i])
+            for a in range(own.shape[1]):
+                own_z[i, g, a] = drawn[a]
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
     """Of rows whose T'Z of the weights that are not eliminated is `dense`: fit, and their part of the leverage.
 
@@ -319,7 +336,9 @@ def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
     fit, part = np.zeros(rows), np.zeros(rows)
     unit, means = np.empty((p, 1)), np.empty((len(c), p))
     for g in range(len(c)):
-        means[g] = own_mean(c[g], f[g], e[g], mean)
+        one = own_mean(c[g], f[g], e[g], mean)
+        for a in range(p):
+            means[g, a] = one[a]
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]

@@ -5,8 +5,10 @@ Bound by name, not by address: a compiled function that is kept on disk must not
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import get_cython_function_address
+
+from bayes_personal.inference.machine import compiled
 
 
 def _routine(module: str, name: str, arguments: int) -> types.ExternalFunction:
@@ -19,33 +21,27 @@ def _routine(module: str, name: str, arguments: int) -> types.ExternalFunction:
 _dpotrf = _routine("cython_lapack", "dpotrf", 5)
 _dtrtri = _routine("cython_lapack", "dtrtri", 6)
 
+# As numbers: little-endian memory begins with the letter that Fortran reads.
 UPPER, PLAIN = ord("U"), ord("N")
 
 
-@njit(cache=True, nogil=True)
-def _letter(code):
-    result = np.empty(1, np.uint8)
-    result[0] = code
-    return result
-
-
-@njit(cache=True, nogil=True)
+@compiled
 def cholesky(matrix):
     """L of a C-ordered symmetric matrix in its lower triangle, in place; False where it is not positive definite."""
     # Fortran sees the transpose: the lower triangle is its upper one.
-    numbers = np.array([len(matrix), 0], np.int32)
-    upper = _letter(UPPER)
-    _dpotrf(upper.ctypes.data, numbers[0:].ctypes.data, matrix.ctypes.data, numbers[0:].ctypes.data,
-            numbers[1:].ctypes.data)
-    # Used after the call, or it may be freed before.
-    return numbers[1] == 0 and upper[0] == UPPER
+    call = np.empty(4, np.int32)
+    call[0], call[1], call[2], call[3] = UPPER, PLAIN, len(matrix), 0
+    at = call.ctypes.data
+    _dpotrf(at, at + 8, matrix.ctypes.data, at + 8, at + 12)
+    # Read after the call, for memory that nothing needs any more may be freed before.
+    return call[3] == 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def invert(lower):
     """L^-1 of a C-ordered lower triangle, in place, what lies above the diagonal left alone; False where singular."""
-    numbers = np.array([len(lower), 0], np.int32)
-    upper, plain = _letter(UPPER), _letter(PLAIN)
-    _dtrtri(upper.ctypes.data, plain.ctypes.data, numbers[0:].ctypes.data, lower.ctypes.data, numbers[0:].ctypes.data,
-            numbers[1:].ctypes.data)
-    return numbers[1] == 0 and upper[0] == UPPER and plain[0] == PLAIN
+    call = np.empty(4, np.int32)
+    call[0], call[1], call[2], call[3] = UPPER, PLAIN, len(lower), 0
+    at = call.ctypes.data
+    _dtrtri(at, at + 4, at + 8, lower.ctypes.data, at + 8, at + 12)
+    return call[3] == 0

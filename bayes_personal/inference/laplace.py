@@ -98,7 +98,7 @@ class Laplace:
         """Importance sampling, adapted until it can be trusted or the rounds are over."""
         mixture = modes(density, rng)
         for last in range(ROUNDS):
-            found = Weighted.sample(density.value, mixture, self.proposals, rng)
+            found = Weighted.sample(density.each_value, mixture, self.proposals, rng)
             # Adapting to a handful of draws ends in weights that look fine around the wrong place.
             if found.trusted or (last == 0 and found.pareto_k > 1):
                 break

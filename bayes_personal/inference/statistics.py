@@ -8,7 +8,7 @@ only each group's own block of Z'Z and its products with the other weights are k
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 import scipy.sparse as sp

@@ -1,4 +1,4 @@
-"""A function of a few numbers as a list of elementary operations, which a small compiled machine runs and differentiates.
+"""A function of a few numbers as a list of operations, which a small compiled machine runs and differentiates.
 
 Hyperpriors and scales are written once, as NumPy expressions. Called on arrays of `Symbol`s these leave a record of
 every operation on every number. The machine that reads such records is compiled once for all models and kept on disk:
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
-from numba import njit
+
+from bayes_personal.inference.machine import inlined
 
 ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, SMALLER, EXP, LOG, LOG1P, SQRT = range(10)
 PLAIN: tuple[Callable[[float, float], Any], ...] = (
@@ -165,7 +166,7 @@ class Tape:
         return self.start, self.given, self.code, self.outputs
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def forward(point, start, given, code):
     """The number in every place."""
     work = start.copy()
@@ -180,24 +181,24 @@ def forward(point, start, given, code):
         elif operation == SUBTRACT:
             result = a - b
         elif operation == DIVIDE:
-            result = a / b if b != 0 else np.inf * a
+            result = a / b
         elif operation == EXP:
             result = np.exp(a)
         elif operation == LOG:
-            result = np.log(a) if a > 0 else -np.inf
+            result = np.log(a)
         elif operation == SQRT:
             result = np.sqrt(a)
         elif operation == POWER:
             result = a**b
         elif operation == LOG1P:
-            result = np.log1p(a) if a > -1 else -np.inf
+            result = np.log1p(a)
         else:
             result = min(a, b)
         work[code[k, 3]] = result
     return work
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def backward(work, slope, given, code):
     """d / d point of what has the derivative `slope` with respect to every place; `slope` is used up."""
     for k in range(len(code) - 1, -1, -1):
