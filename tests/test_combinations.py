@@ -85,6 +85,6 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
         assert (outcome == np.round(outcome)).all() and (outcome >= 0).all()
     # Draws of the prior are no posterior, so that only what importance sampling starts from can be judged.
     with np.errstate(all="ignore"):
-        assert bp.loo(posterior, progress=False).conditioning == "unit"
-    pointwise = posterior.tree["log_likelihood"]["y"].to_numpy()
+        assert bp.loo(posterior, refit=False, progress=False).conditioning == "unit"
+    pointwise = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
     assert pointwise.shape == (2, DRAWS, 24) and np.isfinite(pointwise).all()

@@ -10,7 +10,7 @@ natural units: y and the predictors standardised, weights in units of outcome / 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -77,7 +77,7 @@ class Collapsed:
     @cached_property
     def statistics(self) -> Statistics:
         """The sums over the rows."""
-        return self.of_rows or Statistics.of(self.arrangement, self.bound.rows.batches())
+        return self.of_rows or self.bound.rows.total(partial(Statistics.of, self.arrangement))
 
     @cached_property
     def size(self) -> int:
@@ -92,6 +92,11 @@ class Collapsed:
             start += parameter.size
         return result
 
+    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
+        parts = [each.point(values[each.name]) for each in self.bound.parameters]
+        return np.concatenate(parts, axis=-1)
+
     def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
         """Log density of the hyperpriors on the sampler's scale, (...)."""
         total, start = np.zeros(point.shape[:-1]), 0
@@ -105,10 +110,10 @@ class Collapsed:
         return values["sigma"] / self.bound.unit if "sigma" in values else 1.0
 
     @cached_property
-    def rooted(self) -> tuple[tuple[Block, int], ...]:
-        """Those of the blocks that are not eliminated whose coefficients correlate, and how many coefficients."""
+    def rooted(self) -> tuple[Block, ...]:
+        """Those of the blocks that are not eliminated whose coefficients correlate."""
         values = self.values(np.zeros(self.size))
-        return tuple((block, block.varying) for block in self.arrangement.blocks
+        return tuple(block for block in self.arrangement.blocks
                      if block.term is not None and block.term.scales(values, np)[1] is not None)
 
     def scaling(self, values: Mapping[str, Any], shape: tuple[int, ...], xp: Any) -> Scaling:
@@ -124,10 +129,10 @@ class Collapsed:
                 scale = scale / block.term.unit
             sd.append(np.broadcast_to(scale, (*shape, block.features, block.varying)).reshape((*shape, -1)))
         sd = np.concatenate([np.zeros((*shape, 0)), *sd], axis=-1)
-        widest = max((width for _, width in self.rooted), default=1)
+        widest = max((block.varying for block in self.rooted), default=1)
         padded = np.zeros((*shape, len(self.rooted), widest, widest), sd.dtype)
-        for place, (block, width) in enumerate(self.rooted):
-            padded[..., place, :width, :width] = roots[block.start]
+        for place, block in enumerate(self.rooted):
+            padded[..., place, : block.varying, : block.varying] = roots[block.start]
         own_sd, own_root = np.ones((*shape, 1, 1)), None
         if arrangement.eliminated is not None:
             term: Any = arrangement.eliminated.term
@@ -145,32 +150,35 @@ class Collapsed:
         return [entry for part in parts for entry in np.ravel(np.asarray(part, object))]
 
     @cached_property
+    def tape(self) -> Tape:
+        """What the hyperparameters make of log prior, s and T."""
+        return Tape.of(self._outputs, self.size)
+
+    @cached_property
     def arguments(self) -> tuple[Any, ...]:
         """All that the kernel's functions of a point take beside it."""
-        tape, sums = Tape.of(self._outputs, self.size), self.statistics
+        return self._arguments(self.statistics)
+
+    def _arguments(self, sums: Statistics) -> tuple[Any, ...]:
         shapes = self.scaling(self.values(np.zeros((1, self.size))), (1,), np)
         shape = (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
-        constant = (-0.5 * sums.count * np.log(2 * np.pi) - sums.log_error - sums.count * np.log(self.bound.unit))
-        return (*tape.arrays, shape, *self._matrices, self._rooted_places,
+        constant = -0.5 * sums.count * np.log(2 * np.pi) - sums.log_error - sums.count * np.log(self.bound.unit)
+        return (*self.tape.arrays, shape, *sums.matrices, self._places,
                 (float(sums.square), float(sums.count), float(constant)))
 
-    @property
-    def _matrices(self) -> tuple[np.ndarray, ...]:
-        sums = self.statistics
-        return sums.gram, sums.moment, sums.own, sums.cross, sums.own_moment
-
-    @property
-    def _rooted_places(self) -> np.ndarray:
-        places = [(block.start, block.features, block.varying) for block, _ in self.rooted]
+    @cached_property
+    def _places(self) -> np.ndarray:
+        places = [(block.start, block.features, block.varying) for block in self.rooted]
         return np.array(places, np.int64).reshape(-1, 3)
 
     def value(self, point: np.ndarray) -> float:
         """log p(y, phi) on the sampler's scale, without its gradient."""
         return kernel.value(point, *self.arguments)
 
-    def each_value(self, points: np.ndarray) -> np.ndarray:
-        """The same at many points (..., size)."""
-        return kernel.values(np.ascontiguousarray(points), *self.arguments)
+    def each_value(self, points: np.ndarray, of_rows: Statistics | None = None) -> np.ndarray:
+        """The same at many points (draw, size); for other rows, if their sums are given."""
+        arguments = self.arguments if of_rows is None else self._arguments(of_rows)
+        return kernel.values(np.ascontiguousarray(points), *arguments)
 
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """log p(y, phi) on the sampler's scale and its gradient; minus infinity, and zeros, where it is not finite."""
@@ -185,7 +193,7 @@ class Collapsed:
     def factor(self, scaling: Scaling, s: np.ndarray, draw: int) -> Factor:
         """The weights' conditional at one of the draws."""
         sd, roots, own_sd, own_root = (each[draw] for each in scaling)
-        found = Factor(*kernel.factor(*self._matrices, sd, roots, self._rooted_places, own_sd, own_root, s[draw]))
+        found = Factor(*kernel.factor(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s[draw]))
         if not found.fine:
             raise FloatingPointError("the precision of the weights is not finite")
         return found
@@ -197,7 +205,7 @@ class Collapsed:
         z = rng.standard_normal((count, here.size))
         own = rng.standard_normal((count, here.groups, here.varying))
         (sd, roots, own_sd, own_root), s = self.draws(values, count)
-        if not kernel.draw(*self._matrices, sd, roots, self._rooted_places, own_sd, own_root, s, z, own):
+        if not kernel.draw(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s, z, own):
             raise FloatingPointError("the precision of the weights is not finite")
         result = {}
         for block in here.blocks:
@@ -224,7 +232,7 @@ class Collapsed:
         for draw in range(count):
             found = self.factor(scaling, s, draw)
             dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
-            kernel.apply_roots(dense, scaling.roots[draw], self._rooted_places)
+            kernel.apply_roots(dense, scaling.roots[draw], self._places)
             fit, leverage = kernel.project(dense, z.groups, z.own, found.c, found.f, found.e, found.mean,
                                            scaling.own_root[draw], scaling.own_sd[draw])
             if here.size:

@@ -7,11 +7,14 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.bound import Bound
+from bayes_personal.rows import Held
 
 
 def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics: xr.Dataset | None = None,
          **attributes: Any) -> xr.DataTree:
     """Draws (chain * draw, ...) of the model's variables, completed by what follows from them.
+
+    Outcomes that are in files stay there.
 
     Parameters
     ----------
@@ -32,8 +35,9 @@ def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics
     groups = {"posterior": xr.Dataset(variables, coords=coords, attrs=attributes)}
     if statistics is not None:
         groups["sample_stats"] = statistics
-    unit = {"unit": np.arange(len(bound.rows))}
-    groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords=unit)
+    if isinstance(bound.rows, Held):
+        unit = {"unit": np.arange(len(bound.rows))}
+        groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords=unit)
     return xr.DataTree.from_dict(groups)
 
 

@@ -97,25 +97,26 @@ class LineIntegral:
         count = len(values[f"{term.name}_z"])
         return np.broadcast_to(moved if root is None else moved @ root, (count, *x.shape))
 
-    def leave_one_out(self, values: Mapping[str, np.ndarray], progress: bool) -> np.ndarray:
-        """log p(y_i | y_-i, what the line leaves fixed), (draw, unit)."""
+    def leave_one_out(self, values: Mapping[str, np.ndarray],
+                      progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Group by group, its rows and log p(y_i | y_-i, what the line leaves fixed) of them, (draw, row)."""
         bound = self.bound
         count = len(next(iter(values.values())))
         eta = bound.eta(values, np)
         own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
         curvature = self.curvature(eta, own)
-        result = np.empty((count, len(bound.rows)))
         with Progress(disable=not progress, transient=True) as bar:
             task = bar.add_task("leave-one-out by quadrature", total=len(bound.rows))
             for rows in self.groups:
+                result = np.empty((count, len(rows)))
                 batch = max(1, int(2e7 // (len(rows) ** 2 + len(rows) * NODES)))
                 for start in range(0, count, batch):
                     part = slice(start, start + batch)
                     chosen = {name: value[part] for name, value in values.items()}
                     dispersion = {name: value[part, None, None] for name, value in own.items()}
-                    result[part, rows] = self.lines(chosen, dispersion, rows, eta[part][:, rows], curvature[rows])
+                    result[part] = self.lines(chosen, dispersion, rows, eta[part][:, rows], curvature[rows])
                     bar.advance(task, len(rows) * len(result[part]) / count)
-        return result
+                yield rows, result
 
     def curvature(self, eta: np.ndarray, own: Mapping[str, np.ndarray]) -> np.ndarray:
         """-d^2 log p(y_i) / d eta_i^2 at the posterior mean: it only shapes the lines, and must not move with t."""

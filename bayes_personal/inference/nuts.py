@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-import nutpie
-import pymc as pm
 import xarray as xr
-from nutpie.compiled_pyfunc import from_pyfunc
 from threadpoolctl import threadpool_limits
 
 from bayes_personal.arguments import flag, positive, whole
@@ -17,7 +14,6 @@ from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.mode import Mode
 from bayes_personal.inference.statistics import collapses
-from bayes_personal.program import program
 
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
@@ -78,6 +74,10 @@ class NUTS:
         """Draw from the posterior."""
         if self.collapse and self.sampler == "nutpie" and collapses(bound):
             return self._collapsed(bound, seed, progress)
+        import pymc as pm
+
+        from bayes_personal.program import program
+
         with program(bound):
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
                              target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
@@ -90,8 +90,18 @@ class NUTS:
         if density.size == 0:
             values = density.draw_weights({}, count, rng)
             return tree(bound, values, self.chains, inference_library="exact")
+        points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
+        values = density.values(points)
+        values |= density.draw_weights(values, count, rng)
+        return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)
+
+    def walk(self, density: Collapsed, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
+        """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""
+        import nutpie
+        from nutpie.compiled_pyfunc import from_pyfunc
+
         with threadpool_limits(1):
-            # Chains take turns: the density is a Python function, and threads would only contend for the interpreter.
+            # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
             # So would BLAS for the cores, on matrices this small.
             mode = Mode.find(density.log_density, density.size)
             model = from_pyfunc(
@@ -99,10 +109,7 @@ class NUTS:
                 [np.dtype("float64")], [(density.size,)], ["v"],
                 make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
             found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
-                                  save_warmup=False, seed=int(hyper.generate_state(1)[0]), progress_bar=progress,
+                                  save_warmup=False, seed=seed, progress_bar=progress,
                                   target_accept=self.target_accept)
-            whitened = found["posterior"]["v"].to_numpy().reshape(count, density.size)
-            values = density.values(mode.point + whitened @ mode.root.T)
-            values |= density.draw_weights(values, count, rng)
-        statistics = found["sample_stats"].to_dataset()
-        return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)
+        whitened = found["posterior"]["v"].to_numpy().reshape(-1, density.size)
+        return mode.point + whitened @ mode.root.T, found["sample_stats"].to_dataset()

@@ -212,6 +212,11 @@ class Statistics:
             log_error += float(np.log(arrangement.error(batch.known)).sum())
         return cls(np.triu(gram) + np.triu(gram, 1).T, moment, own, cross, own_moment, square, count, log_error)
 
+    @property
+    def matrices(self) -> tuple[np.ndarray, ...]:
+        """All but the sums of the outcomes alone."""
+        return self.gram, self.moment, self.own, self.cross, self.own_moment
+
     def combined(self, other: "Statistics", sign: float) -> Self:
         """This plus or minus that."""
         return type(self)(*(getattr(self, each.name) + sign * getattr(other, each.name) for each in fields(self)))

@@ -1,0 +1,134 @@
+"""Rows and groups left out in earnest: against integrals over a grid, joint densities and fits without them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from test_collapsed import marginal
+
+import bayes_personal as bp
+from bayes_personal.bound import Bound
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
+from bayes_personal.inference import left_out
+from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.laplace import Laplace
+from bayes_personal.inference.refit import Refitter
+from bayes_personal.inference.statistics import Statistics
+
+
+def taken(density: Collapsed, rows: list[int]) -> Statistics:
+    (batch,) = density.bound.rows.batches(len(density.bound.rows))
+    return Statistics.of(density.arrangement, [batch.take(np.array(rows))])
+
+
+@pytest.fixture(scope="module")
+def outlying() -> pd.DataFrame:
+    """Twenty rows of a straight line, the last of them twelve standard deviations off."""
+    rng = np.random.default_rng(3)
+    x = np.linspace(-1, 1, 20)
+    return pd.DataFrame({"x": x, "y": 1 + 2 * x + rng.normal(0, 0.5, 20) + np.r_[np.zeros(19), 6.0]},
+                        index=[f"row {i}" for i in range(20)])
+
+
+@pytest.fixture(scope="module")
+def line(outlying: pd.DataFrame) -> Bound:
+    return bp.Model("y ~ x").bind(outlying)
+
+
+@pytest.mark.parametrize("rows", [[3], [19], [0, 5, 7]], ids=["typical", "an outlier", "several"])
+def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list[int]) -> None:
+    density = Collapsed(line)
+    rest = Collapsed(line, density.statistics - taken(density, rows))
+    grid = np.linspace(-4, 3, 4001)[:, None]
+    exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
+    found = Refitter(density, np.random.default_rng(1)).without(taken(density, rows))
+    assert found.se < 0.03 and abs(found.elpd - exact) < 4 * found.se + 1e-3
+    # The average over what the other rows say is in its tail for the outlier, and says so.
+    assert (found.ess < 1000) == (rows == [19])
+
+
+def test_the_sums_without_some_rows_are_those_of_the_others(frame: pd.DataFrame) -> None:
+    bound = bp.Model("y ~ dose", bp.PartialPooling("site") + bp.LinearVarying("age")).bind(frame)
+    density, some = Collapsed(bound), [1, 4, 30]
+    found = density.statistics - taken(density, some)
+    wanted = taken(density, [row for row in range(len(frame)) if row not in some])
+    for one, other in zip(found.matrices, wanted.matrices, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+    np.testing.assert_allclose([found.square, found.count, found.log_error],
+                               [wanted.square, wanted.count, wanted.log_error], atol=1e-10)
+    parts = [Statistics.of(density.arrangement, bound.rows.batches(size)) for size in (7, 40)]
+    np.testing.assert_allclose(parts[0].gram, parts[1].gram, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prior", [bp.PartialPooling("site"), bp.Conditional("site"), bp.GaussianProcess("age"),
+                                   bp.PartialPooling("sex") + bp.PartialPooling("site", on="dose")], ids=repr)
+@pytest.mark.parametrize("by", ["site", "sex"])
+def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame, prior: bp.priors.base.Prior,
+                                                            by: str) -> None:
+    bound = bp.Model("y ~ dose", prior).bind(frame)
+    density = Collapsed(bound)
+    points = np.random.default_rng(2).normal(0, 0.5, (2, density.size))
+    parts = list(left_out.groups(density, points, left_out.sums_by(density, by)))
+    labels = frame[by].unique()
+    assert [int(part.places[0]) for part in parts] == list(range(len(labels)))
+    for draw, point in enumerate(points):
+        mean, covariance, *_ = marginal(bound, density.values(point))
+        for part, label in zip(parts, labels, strict=True):
+            own = (frame[by] == label).to_numpy()
+            gain = np.linalg.solve(covariance[np.ix_(~own, ~own)], covariance[np.ix_(~own, own)]).T
+            exact = multivariate_normal.logpdf(
+                bound.y[own], mean[own] + gain @ (bound.y - mean)[~own],
+                covariance[np.ix_(own, own)] - gain @ covariance[np.ix_(~own, own)])
+            np.testing.assert_allclose(part.densities[draw, 0], exact, rtol=1e-8, atol=1e-8)
+
+
+def test_leaving_out_groups_of_one_row_is_leaving_out_rows(frame: pd.DataFrame) -> None:
+    rows = frame.assign(patient=[f"p{i}" for i in range(len(frame))])
+    posterior = bp.fit(bp.Model("y ~ dose", bp.PartialPooling("site")), rows, seed=1, method=Laplace(), progress=False)
+    unit = bp.loo(posterior, refit=False, progress=False)
+    group = bp.loo(posterior, kind="group", by="patient", refit=False, progress=False)
+    np.testing.assert_allclose(group.elpd_i, unit.elpd_i, atol=1e-8)
+    np.testing.assert_allclose(group.pareto_k, unit.pareto_k, atol=1e-5)
+    assert group.conditioning == "group" and list(group.elpd_i["left_out"][:2]) == ["p0", "p1"]
+
+
+def test_new_groups_are_harder_than_new_rows_of_known_groups() -> None:
+    sleep = bp.load_dataset("sleepstudy")
+    posterior = bp.fit(bp.Model("reaction ~ days", bp.PartialPooling("subject")), sleep, seed=1, method=Laplace(),
+                       progress=False)
+    group = bp.loo(posterior, kind="group", by="subject", seed=1, progress=False)
+    assert group.n_data_points == 18 and group.elpd < bp.loo(posterior, progress=False).elpd - 20
+    pooled = bp.fit(bp.Model("reaction ~ days"), sleep, seed=1, method=Laplace(), progress=False)
+    # Without a model of groups their rows are taken for independent, which they are not.
+    assert bp.loo(pooled, kind="group", by="subject", seed=1, progress=False).elpd < group.elpd
+
+
+def test_rows_with_a_high_pareto_k_are_refitted(outlying: pd.DataFrame, line: Bound) -> None:
+    posterior = bp.fit(bp.Model("y ~ x"), outlying, seed=1, method=Laplace(), progress=False)
+    with pytest.warns(ConvergenceWarning, match="in 1 of 20 rows \\('row 19'\\)"):
+        before = bp.loo(posterior, refit=False, progress=False)
+    assert before.pareto_k[19] > before.good_k and len(before.refits) == 0
+    found = bp.loo(posterior, seed=1, progress=False)
+    density = Collapsed(line)
+    grid = np.linspace(-4, 3, 4001)[:, None]
+    rest = Collapsed(line, density.statistics - taken(density, [19]))
+    exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
+    (row,) = found.refits.itertuples()
+    assert row.Index == "row 19" and row.pareto_k == float(before.pareto_k[19])
+    assert abs(row.elpd - exact) < 4 * row.se < 0.15 and abs(row.elpd_before - exact) > 2 * abs(row.elpd - exact)
+    assert found.elpd_i[19] == row.elpd and found.pareto_k[19] == 0 and "1 refitted exactly" in str(found)
+    np.testing.assert_allclose(found.elpd_i[:19], before.elpd_i[:19])
+    assert found.elpd == pytest.approx(float(found.elpd_i.sum()))
+
+
+def test_what_cannot_be_left_out(outlying: pd.DataFrame) -> None:
+    rows = outlying.assign(g=["a", None, *"b" * 18])
+    posterior = bp.fit(bp.Model("y ~ x"), rows, seed=1, method=Laplace(), progress=False)
+    for options in ({"kind": "group"}, {"by": "g"}, {"refit": 1}):
+        with pytest.raises(SpecificationError):
+            bp.loo(posterior, progress=False, **options)
+    with pytest.raises(InputError, match="1 labels are missing \\(rows 'row 1'\\)"):
+        bp.loo(posterior, kind="group", by="g", progress=False)
+    with pytest.raises(InputError, match="no such column"):
+        bp.loo(posterior, kind="group", by="h", progress=False)
