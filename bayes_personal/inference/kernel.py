@@ -95,7 +95,7 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
         lower[i, i] += 1.0
     c, f, e = np.empty((groups, p, p)), np.empty((groups, p, size)), np.empty((groups, p, 1))
     half, fit = 0.0, 0.0
-    t = np.empty((p, p))
+    t, product = np.empty((p, p)), np.empty((p, p))
     for g in range(groups):
         if g == 0 or len(own_sd) > 1:
             for a in range(p):
@@ -110,25 +110,33 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
                 e[g, a, 0] += weight * own_moment[g, k]
                 for j in range(size):
                     f[g, a, j] += weight * cross[g, k, j] * sd[j]
+        for a in range(p):
             for b in range(p):
                 total = 0.0
+                for m in range(b, p):
+                    total += own[g, a, m] * t[m, b]
+                product[a, b] = total * precision
+        for a in range(p):
+            for b in range(a + 1):
+                total = 1.0 if a == b else 0.0
                 for k in range(a, p):
-                    for m in range(b, p):
-                        total += t[k, a] * own[g, k, m] * t[m, b]
-                c[g, a, b] = total * precision + (1.0 if a == b else 0.0)
+                    total += t[k, a] * product[k, b]
+                c[g, a, b] = total
         if len(rooted):
             apply_roots(f[g], roots, rooted)
         fine = fine and small_cholesky(c[g])
         solve_lower(c[g], f[g])
         solve_lower(c[g], e[g])
+        volume = 1.0
         for a in range(p):
-            half += np.log(c[g, a, a])
+            volume *= c[g, a, a]
             fit += e[g, a, 0] ** 2
             for i in range(size):
                 scale = f[g, a, i]
                 mean[0, i] -= scale * e[g, a, 0]
                 for j in range(i + 1):
                     lower[i, j] -= scale * f[g, a, j]
+        half += np.log(volume)
     if size:
         fine = fine and cholesky(lower)
         for i in range(size):
@@ -142,15 +150,14 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
 
 
 @inlined
-def own_mean(c, f, e, mean):
+def own_mean(c, f, e, mean, result):
     """Conditional mean of one group's weights, where those of the others are `mean`."""
-    result = np.empty(len(c))
     for a in range(len(c)):
-        result[a] = e[a, 0]
+        total = e[a, 0]
         for j in range(len(mean)):
-            result[a] -= f[a, j] * mean[j]
+            total -= f[a, j] * mean[j]
+        result[a] = total
     solve_upper(c, result)
-    return result
 
 
 @inlined
@@ -263,9 +270,9 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     total += block[b, a] * root[a, b]
                 by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
     block, spread, loads = np.empty((p, p)), np.empty((p, size)), np.empty((p, size))
-    unit = np.empty((p, p))
+    unit, own_z = np.empty((p, p)), np.empty(p)
     for g in range(groups):
-        own_z = own_mean(c[g], f[g], e[g], mean)
+        own_mean(c[g], f[g], e[g], mean, own_z)
         # C'^-1 and H = C'^-1 F; then the columns of H L'^-1.
         for a in range(p):
             for b in range(p):
@@ -320,9 +327,7 @@ def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_ro
         for g in range(len(own)):
             for a in range(own.shape[1]):
                 e[g, a, 0] += own_z[i, g, a]
-            drawn = own_mean(c[g], f[g], e[g], z[i])
-            for a in range(own.shape[1]):
-                own_z[i, g, a] = drawn[a]
+            own_mean(c[g], f[g], e[g], z[i], own_z[i, g])
     return True
 
 
@@ -336,9 +341,7 @@ def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
     fit, part = np.zeros(rows), np.zeros(rows)
     unit, means = np.empty((p, 1)), np.empty((len(c), p))
     for g in range(len(c)):
-        one = own_mean(c[g], f[g], e[g], mean)
-        for a in range(p):
-            means[g, a] = one[a]
+        own_mean(c[g], f[g], e[g], mean, means[g])
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]

@@ -2,6 +2,9 @@
 
 from numba import njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+# Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+
+compiled = njit(**OPTIONS)
 # For those that only compiled functions call: nothing is made for Python to call them by.
-inlined = njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
