@@ -27,8 +27,10 @@ class NUTS:
 
     Where the family is Normal and the mean's hyperprior is too, the weights are integrated out exactly: NUTS moves
     over the hyperparameters alone, in the directions and units that the curvature at their mode suggests, and the
-    weights are drawn from their exact conditional afterwards. Otherwise, or
-    with ``collapse=False``, it moves over everything.
+    weights are drawn from their exact conditional afterwards. A gradient then costs the same whatever the number of
+    rows. Of several terms with groups, the one with most weights is integrated out group by group; all other weights
+    together, with a Cholesky factor of their number, up to 1000 of them. For more, for other families, or with
+    ``collapse=False``, NUTS moves over everything.
 
     Parameters
     ----------
