@@ -8,12 +8,13 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.data import Design
+from bayes_personal.design import Design
 from bayes_personal.families.base import Family, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Term, weights
 from bayes_personal.rows import Held
+from bayes_personal.stored import Stored
 
 # Natural units over the posterior standard deviation of a weight: beyond, its whitened form is hard to move in.
 PINNED = 50.0
@@ -30,7 +31,7 @@ class Bound:
 
     family: Family
     mean_prior: Hyperprior
-    rows: Held
+    rows: Held | Stored
     design: Design
     unit: float
     coefficients: Coefficients
@@ -97,8 +98,11 @@ class Bound:
         """Names of the terms whose weights the rows pin down far below a natural unit of theirs.
 
         A sampler then moves the weights themselves: whitened, weight / scale and scale lie on a thin curve. The
-        precision is that of the family where eta is expected, at natural values of its own hyperparameters.
+        precision is that of the family where eta is expected, at natural values of its own hyperparameters. Where the
+        rows are in files all weights are integrated out, and no sampler moves any.
         """
+        if isinstance(self.rows, Stored):
+            return frozenset()
         own = {each.name: each.value(np.zeros(each.size)) for each in self.family.parameters(self.unit)}
         centre = self.coefficients.predictors(self.x, self.everywhere) @ self.coefficients.location
         step = 1e-3 * self.coefficients.unit[0] * self.design.spread[0]
@@ -141,13 +145,14 @@ class Bound:
             return self.fixed_mean
         return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
-    def eta(self, values: Mapping[str, Any], xp: Any) -> Any:
-        """x_i' theta_i of the training rows, (..., unit)."""
-        centred = self.coefficients.predictors(self.x, self.everywhere)
-        eta = xp.matmul(self.centred_mean(values, xp), centred.T)
+    def eta(self, values: Mapping[str, Any], xp: Any, rows: np.ndarray | None = None) -> Any:
+        """x_i' theta_i of the training rows, or of some of them, (..., unit)."""
+        x = self.x if rows is None else self.x[rows]
+        eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
         for term, features in zip(self.terms, self.features, strict=True):
-            deviation = features.times(weights(term, values, values[f"{term.name}_z"], xp), xp)
-            eta = eta + (deviation * self.coefficients.predictors(self.x, term.positions)).sum(axis=-1)
+            some = features if rows is None else Features(features.matrix[rows])
+            deviation = some.times(weights(term, values, values[f"{term.name}_z"], xp), xp)
+            eta = eta + (deviation * self.coefficients.predictors(x, term.positions)).sum(axis=-1)
         return eta
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
@@ -177,7 +182,9 @@ class Bound:
         deviations = [(term.positions, one.times(values[f"{term.name}_effect"], np))
                       for term, one in zip(self.terms, features, strict=True)]
         shape = deviations[0][1].shape[:-1] if deviations else (*mean.shape[:-1], rows)
-        theta = np.broadcast_to(mean[..., None, :], (*shape, mean.shape[-1])).copy()
+        theta = np.empty((*shape, mean.shape[-1]))
+        theta[...] = mean[..., None, :]
         for positions, deviation in deviations:
-            theta[..., positions] += deviation
+            for place, k in enumerate(positions):
+                theta[..., k] += deviation[..., place]
         return theta

@@ -36,7 +36,7 @@ from bayes_personal.predict import Kind
 from bayes_personal.priors import Prior
 from bayes_personal.summary import summarise
 
-CLASSES = {name: value for name, value in vars(bp).items() if name in bp.__all__ and isinstance(value, type)}
+CLASSES = {name: value for name in sorted(bp.__all__) if isinstance(value := getattr(bp, name), type)}
 WORDS = {
     "prior": {name: each for name, each in CLASSES.items() if issubclass(each, Prior)},
     "family": {name: each for name, each in CLASSES.items() if issubclass(each, Family)},

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import arviz as az
+import arviz_stats
 import numpy as np
 import pandas as pd
 from rich.progress import Progress
@@ -128,7 +128,7 @@ def counts(posterior: Posterior) -> bool:
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
     """ArviZ's comparison under plain names, with a verdict in words."""
-    found = az.compare(dict(results), method="stacking", round_to="none")
+    found = arviz_stats.compare(dict(results), method="stacking", round_to="none")
     best = found.index[0]
     high = {name: int((each.pareto_k > each.good_k).sum()) for name, each in results.items()}
     return pd.DataFrame({

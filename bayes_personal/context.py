@@ -15,12 +15,13 @@ from bayes_personal.data import (
     is_number,
     is_text,
     must_not_read_as_numbers,
+    must_resolve,
     numbers,
     spelled,
-    spread_about,
     without_unused,
 )
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first
+from bayes_personal.moments import Moments
 
 
 @final
@@ -52,10 +53,6 @@ class Context:
         Categories that no row has are left out, with a warning.
         """
         values = _read(column(frame, name, owner), owner)
-        if values.nunique() < 2:
-            raise InputError(f"{owner}: context {name!r} is {first(values.unique())} in all {len(values)} rows, so "
-                             "that nothing can vary with it. Leave it out; without any context the model is "
-                             "Population().")
         levels: tuple[Hashable, ...] = ()
         zoned = None
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -65,37 +62,52 @@ class Context:
             levels = tuple(sorted(values.unique()))
         elif _holds_dates(values):
             zoned = values.dt.tz is not None
+        plain = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)
+        if levels:
+            share = np.bincount(plain._codes(values), minlength=len(levels)) / len(values)
+            center, spread, low, high = share, np.sqrt(share * (1 - share)), 0.0, float(len(levels) > 1)
+        else:
+            moments = Moments.of(plain._numbers(values)[:, 0])
+            center, low, high = moments.mean, float(moments.low[0]), float(moments.high[0])
+            spread = moments.spread_about(center)
+        if low == high:
+            raise InputError(f"{owner}: context {name!r} is {first(values.iloc[:1])} in all {len(values)} rows, so "
+                             "that nothing can vary with it. Leave it out; without any context the model is "
+                             "Population().")
         if len(levels) == len(values) > 2:
             warnings.warn(f"{owner}: every row has its own level of {name!r}, so that the data say nothing of how much "
                           "it matters. If it is an identifier, leave it out.", InputWarning, stacklevel=2)
-        raw = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)._numbers(values)
-        center = raw.mean(axis=0)
-        spread = np.array([spread_about(mean, each, f"{owner}: context {name!r}")
-                           for mean, each in zip(center, raw.T, strict=True)])
-        return cls(name, levels, zoned, center, spread, float(raw.min()), float(raw.max()))
+        for each in spread:
+            must_resolve(each, low, high, f"{owner}: context {name!r}")
+        return cls(name, levels, zoned, center, spread, low, high)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What its readings are called: one for a numeric column, one a level for a categorical one."""
         return tuple(f"{self.name}[{level}]" for level in spelled(self.levels)) or (self.name,)
 
+    def _codes(self, values: pd.Series) -> np.ndarray:
+        """Places of the rows' levels among all."""
+        # As objects: pandas is going to refuse to recode categories that it does not know.
+        codes = pd.Index(self.levels, dtype=object).get_indexer(pd.Index(values.astype(object)))
+        unseen = codes < 0
+        if unseen.any():
+            raise InputError(f"context {self.name!r} has the level {first(values[unseen].unique())} in "
+                             f"{unseen.sum()} rows ({first(values.index[unseen])}), not seen in training. "
+                             f"Allowed: {first(self.levels, 20)}.")
+        return codes
+
     def _numbers(self, column: pd.Series) -> np.ndarray:
+        """The readings of a column, (row, reading)."""
         who = f"context {self.name!r}"
+        if self.zoned is None and not self.levels and is_number(column):
+            return numbers(column, who)[:, None]
         values = _read(column, who)
         if self.levels:
-            # As objects: pandas is going to refuse to recode categories that it does not know.
-            codes = pd.Index(self.levels, dtype=object).get_indexer(pd.Index(values.astype(object)))
-            unseen = codes < 0
-            if unseen.any():
-                raise InputError(f"{who} has the level {first(values[unseen].unique())} in "
-                                 f"{unseen.sum()} rows ({first(values.index[unseen])}), not seen in training. "
-                                 f"Allowed: {first(self.levels, 20)}.")
-            return np.eye(len(self.levels))[codes]
+            return np.eye(len(self.levels))[self._codes(values)]
         if self.zoned is None:
-            if not is_number(values):
-                raise InputTypeError(f"{who} holds {values.dtype} values; the training rows "
-                                     "held numbers. Convert it first.")
-            return numbers(values, who)[:, None]
+            raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held numbers. Convert it "
+                                 "first.")
         if not _holds_dates(values):
             raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held "
                                  "dates. Convert it with pandas.to_datetime.")

@@ -6,7 +6,6 @@ from typing import Any, Self, final
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base.array import array_stats
 
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS
 
@@ -127,6 +126,8 @@ class Diagnostics:
     @classmethod
     def of(cls, tree: xr.DataTree) -> Self:
         """Diagnostics of a tree with ArviZ's groups."""
+        from arviz_stats.base.array import array_stats
+
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
         if "variational" in tree:
@@ -190,8 +191,10 @@ Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 
 def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
     """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
+    # Weights that were integrated out are drawn afterwards, from their exact conditional: no chain moved them.
+    passive = ("_z", "_partial", *(("_effect", "_weight") if posterior.attrs.get("collapsed") else ()))
     for name, variable in posterior.data_vars.items():
-        if str(name).endswith(("_z", "_partial")):
+        if str(name).endswith(passive):
             continue
         values = variable.transpose("chain", "draw", ...).to_numpy()
         values = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
@@ -231,6 +234,8 @@ def _label(variable: xr.DataArray, position: int) -> str:
 
 def _least_e_bfmi(energy: xr.DataArray) -> Worst:
     """The least E-BFMI of a chain."""
+    from arviz_stats.base.array import array_stats
+
     each: Any = array_stats.bfmi(energy.transpose("chain", "draw").to_numpy())
     k = int(np.argmin(each))
     return Worst(float(each[k]), f"chain {energy['chain'].to_numpy()[k]}")

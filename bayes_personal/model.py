@@ -1,20 +1,23 @@
 """Model: a formula, a prior and a family make one generative model."""
 
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import pymc as pm
 
 from bayes_personal.bound import Bound
-from bayes_personal.data import Design, outcome, sides, table
+from bayes_personal.data import table
+from bayes_personal.design import Design, outcome, sides
 from bayes_personal.errors import InputTypeError, SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Prior
 from bayes_personal.priors.population import Population
-from bayes_personal.program import program
 from bayes_personal.rows import Held
+from bayes_personal.stored import Stored, are_stored
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 
 @final
@@ -66,37 +69,70 @@ class Model:
         """Name of the outcome: a column, or an expression of columns."""
         return self.formula.partition("~")[0].strip()
 
-    def bind(self, frame: Any) -> Bound:
-        """Check the data and learn from the rows what the model must remember of them."""
-        rows = table(frame)
+    def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> Bound:
+        """Check the data and learn from the rows what the model must remember of them.
+
+        Parameters
+        ----------
+        data, client
+            As in `fit`.
+        progress
+            Whether reading files shows a progress bar.
+        """
+        if are_stored(data):
+            return self._bind_files(data, client, progress)
+        if client is not None:
+            raise SpecificationError("client= is for rows in files, which a cluster reads by itself; these are in "
+                                     "memory. Leave it out, or write them to Parquet and give the path.")
+        rows = table(data)
         design, x = Design.learn(self.formula, rows)
         y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
         self.family.examine(y, known, x, design.coefficients)
-        return self._bound(Held(rows, x, y, known), design, *self.family.location_scale(y, known))
+        return self._bound(Held(rows, x, y, known), rows, design, *self.family.location_scale(y, known))
+
+    def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
+        if not self.family.gaussian or self.mean.distribution != "Normal":
+            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family "
+                                     f"and a Normal hyperprior of the mean; got {self.family!r} and {self.mean!r}. "
+                                     "Read the table first, for example with pandas.read_parquet.")
+        from bayes_personal import learning
+        from bayes_personal.files import opened
+
+        files = opened(data)
+        watched = replace(files, progress=progress)
+        learned = learning.learn(self.formula, self.family, watched)
+        columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
+        rows = Stored(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
+        return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
 
     def unobserved(self, frame: Any) -> Bound:
         """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
         rows = table(frame)
         design, x = Design.learn(self.formula, rows)
-        return self._bound(Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows)), design, 0.0, 1.0)
+        held = Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
+        return self._bound(held, rows, design, 0.0, 1.0)
 
-    def _bound(self, rows: Held, design: Design, location: float, unit: float) -> Bound:
+    def _bound(self, rows: Held | Stored, frame: Any, design: Design, location: float, unit: float) -> Bound:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
-        terms = self.prior.terms(rows.frame, coefficients)
+        terms = self.prior.terms(frame, coefficients)
         if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Give the hyperprior to Conditional(..., mean=...).")
         return Bound(self.family, self.mean, rows, design, unit, coefficients, terms)
 
-    def pymc(self, frame: Any) -> pm.Model:
+    def pymc(self, frame: Any) -> "pm.Model":
         """The generative `pm.Model` of these data, in their own units."""
+        from bayes_personal.program import program
+
         return program(self.bind(frame))
 
     def graph(self, frame: Any) -> "Graph":
         """The generative model of these data as a Mermaid diagram, drawn by notebooks."""
-        return Graph(pm.model_to_mermaid(self.pymc(frame)))
+        from pymc import model_to_mermaid
+
+        return Graph(model_to_mermaid(self.pymc(frame)))
 
 
 class Graph(str):

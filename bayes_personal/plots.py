@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base.array import array_stats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -26,7 +25,8 @@ from bayes_personal.profile import Profile, profiles, support
 # Okabe and Ito's colours, which the colour-blind tell apart.
 BLUE, ORANGE, VERMILION, GREY, INK = "#0072B2", "#E69F00", "#D55E00", "#8C8C8C", "#222222"
 PANEL, ROW, HEIGHT = 4.2, 0.17, 3.1
-
+# Rows whose outcomes are compared with replicates: more would not change a density or distribution that eyes can see.
+MOST_ROWS = 20_000
 
 
 class Plot(Figure):
@@ -186,7 +186,8 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None =
 
     Each draw of the posterior makes one new outcome for every training row. A continuous outcome is compared by its
     density and its empirical distribution function, one thin line a replicate; counts and binary outcomes by how many
-    rows have each value, with 50 % and 90 % intervals of the replicates.
+    rows have each value, with 50 % and 90 % intervals of the replicates. Of more than 20,000 rows as many are shown,
+    evenly spread, and the figure says so.
 
     Parameters
     ----------
@@ -204,11 +205,17 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None =
     SpecificationError
         Fewer than 1 replicate.
     """
+    from arviz_stats.base.array import array_stats
+
     fitted(posterior, "plot_predictive")
     if draws < 1:
         raise SpecificationError(f"plot_predictive: draws={draws!r} must be 1 or more.")
-    y, made = posterior.bound.y, replicates(posterior, draws, seed)
-    name = posterior.model.outcome
+    rows = posterior.bound.rows
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int))
+    y = np.concatenate([batch.y for batch in rows.batches()])[places]
+    made = replicates(posterior, draws, seed, places)
+    some = f" ({len(places):,} of {len(rows):,} rows shown)" if len(places) < len(rows) else ""
+    name = posterior.model.outcome + some
     if support(posterior.bound) == "count":
         figure, (ax,) = canvas([HEIGHT], 1)
         bars(ax, y, made)
@@ -236,13 +243,13 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None =
     return figure
 
 
-def replicates(posterior: Posterior, draws: int, seed: int | None) -> np.ndarray:
-    """New outcomes of the training rows, (draw, unit), from draws spread evenly over the chains."""
+def replicates(posterior: Posterior, draws: int, seed: int | None, places: np.ndarray) -> np.ndarray:
+    """New outcomes of the training rows at `places`, (draw, unit), from draws spread evenly over the chains."""
     kept = posterior.tree["posterior"].to_dataset()
     each = min(-(-draws // kept.sizes["chain"]), kept.sizes["draw"])
-    places = np.linspace(0, kept.sizes["draw"] - 1, each).round().astype(int)
-    few = replace(posterior, tree=xr.DataTree.from_dict({"posterior": kept.isel(draw=places)}))
-    made = predict(few, kind="outcome", seed=seed).draws.transpose("draw", "chain", "unit").to_numpy()
+    chosen = np.linspace(0, kept.sizes["draw"] - 1, each).round().astype(int)
+    few = replace(posterior, tree=xr.DataTree.from_dict({"posterior": kept.isel(draw=chosen)}))
+    made = predict(few, kind="outcome", seed=seed).draws.isel(unit=places).transpose("draw", "chain", "unit").to_numpy()
     return made.reshape(-1, made.shape[-1])[:draws]
 
 

@@ -3,23 +3,26 @@
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 
 from bayes_personal import storage
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
-from bayes_personal.inference.advi import ADVI
 from bayes_personal.inference.draws import flat
-from bayes_personal.inference.laplace import Laplace
-from bayes_personal.inference.nuts import NUTS
 from bayes_personal.model import Model
-from bayes_personal.program import program
-from bayes_personal.summary import summarise
+from bayes_personal.summary import tabulate
+from bayes_personal.theta import Theta, Training
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+    from bayes_personal.inference.advi import ADVI
+    from bayes_personal.inference.laplace import Laplace
+    from bayes_personal.inference.nuts import NUTS
 
 
 @final
@@ -39,24 +42,32 @@ class Posterior:
     tree: xr.DataTree
 
     @cached_property
-    def pymc(self) -> pm.Model:
+    def pymc(self) -> "pm.Model":
         """The generative `pm.Model`, with the variables that the tree holds draws of."""
+        from bayes_personal.program import program
+
         return program(self.bound)
 
     @cached_property
     def theta(self) -> xr.DataArray:
-        """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient)."""
-        draws = self.tree["posterior"].to_dataset()
-        theta = self.bound.theta(flat(self.tree), self.bound.features, len(self.bound.rows))
-        return xr.DataArray(
-            theta.reshape(draws.sizes["chain"], -1, *theta.shape[1:]), name="theta",
-            dims=("chain", "draw", "unit", "coefficient"),
-            coords={"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(self.bound.rows)),
-                    "coefficient": list(self.bound.coefficients.names)})
+        """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient).
+
+        Only what is asked for is computed, whenever it is: ``theta.isel(unit=[3, 5])`` computes two rows. All of it is
+        as large as draws times rows; `theta_frame` summarises it without making it.
+        """
+        draws, theta = self.tree["posterior"].to_dataset(), self._theta
+        return theta.array("theta", {"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(theta.rows)),
+                                     "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:
         """Mean, sd and 5, 50, 95 % quantiles of theta: a row per row of the frame and coefficient, its index kept."""
-        return summarise(self.theta, self.bound.rows.index)
+        numbers = self._theta.statistics(np.arange(len(self._theta.rows)))
+        return tabulate(numbers, self.bound.rows.index, self.bound.coefficients.names)
+
+    @cached_property
+    def _theta(self) -> Theta:
+        sizes = self.tree["posterior"].sizes
+        return Theta(self.bound, flat(self.tree), (sizes["chain"], sizes["draw"]), Training(self.bound))
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -88,11 +99,12 @@ class Posterior:
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
         verdict = "DO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else "diagnostics: no complaint"
-        return f"{self.model!r}\n{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws\n{verdict}"
+        size = f"{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws"
+        return f"{self.model!r}\n{size}\n{verdict}"
 
 
-def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | Laplace | ADVI | None = None,
-        progress: bool = True) -> Posterior:
+def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Laplace | ADVI | None" = None,
+        progress: bool = True, client: Any = None) -> Posterior:
     """The posterior of every sample's own parameters.
 
     Parameters
@@ -100,20 +112,28 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: NUTS | Lapl
     model
         What is assumed.
     data
-        Pandas, polars or Arrow frame, a row a unit.
+        Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them or of an Arrow
+        file, or a `pyarrow.dataset.Dataset` of such files, whose rows are read a batch at a time. Memory then holds one
+        context column at a time, and does not grow with the number of rows otherwise. Rows in files need a Normal
+        family, with `NUTS()` or `Laplace()`, and a formula none of whose terms needs other rows.
     seed
         Of the sampler.
     method
         How to sample; `NUTS()` by default.
     progress
         Whether to show a progress bar.
+    client
+        A `dask.distributed.Client`, for rows in files: its workers, which must find the files at the same paths, sum
+        over parts of the rows.
 
     Raises
     ------
     InputError, InputTypeError, SpecificationError
         Before anything compiles: a column, a row or an assumption that does not fit.
     """
-    bound = model.bind(data)
+    from bayes_personal.inference.nuts import NUTS
+
+    bound = model.bind(data, client=client, progress=progress)
     return Posterior(model, bound, (method or NUTS()).sample(bound, seed, progress))
 
 

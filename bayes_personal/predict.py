@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, final
 
 import numpy as np
@@ -16,9 +17,15 @@ from bayes_personal.families.base import draw, mean
 from bayes_personal.inference.draws import flat
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Features, weights
-from bayes_personal.summary import summarise
+from bayes_personal.summary import tabulate
+from bayes_personal.theta import Computed, Given, Part, Theta, Training
 
 Kind = Literal["theta", "mean", "outcome"]
+
+# Draws and rows whose outcomes are made together, from random numbers of their own.
+DRAWS, ROWS = 1024, 64
+# Rows of a summary that are shown.
+HEAD = 10
 
 
 @final
@@ -29,23 +36,90 @@ class Prediction:
     Attributes
     ----------
     kind : "theta", "mean" or "outcome"
-    draws : (chain, draw, unit) or, for theta, (chain, draw, unit, coefficient); in data units
+    computed : what computes the draws
     index : of the frame
     status : column by column of group labels, "known", "new", "empty" or "unknown" of each row
     """
 
     kind: Kind
-    draws: xr.DataArray
+    computed: Computed
     index: pd.Index
     status: Mapping[str, np.ndarray]
 
+    @cached_property
+    def draws(self) -> xr.DataArray:
+        """(chain, draw, unit) or, for theta, (chain, draw, unit, coefficient); in data units.
+
+        Only what is asked for is computed, whenever it is, and always the same: ``draws.isel(unit=3)`` is one row.
+        All of it is as large as draws times rows; `frame` summarises it without making it.
+        """
+        chains, draws = self.computed.sizes
+        coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws),
+                                  "unit": np.arange(len(self.index))}
+        coords |= {f"{name}_status": ("unit", each) for name, each in self.status.items()}
+        if self.kind == "theta":
+            coords["coefficient"] = list(self.computed.bound.coefficients.names)
+        return self.computed.array(self.kind, coords)
+
     def frame(self) -> pd.DataFrame:
         """Mean, sd and 5, 50, 95 % quantiles, the frame's index kept; the group status of each row where it has one."""
-        return summarise(self.draws, self.index, **{f"{name}_status": each for name, each in self.status.items()})
+        return self._summary(len(self.index))
+
+    def _summary(self, rows: int) -> pd.DataFrame:
+        """Of the first so many rows."""
+        status = {f"{name}_status": each[:rows] for name, each in self.status.items()}
+        names = self.computed.bound.coefficients.names if self.kind == "theta" else ()
+        return tabulate(self.computed.statistics(np.arange(rows)), self.index[:rows], names, **status)
 
     def __repr__(self) -> str:
         sizes = " x ".join(f"{size} {dim}" for dim, size in self.draws.sizes.items())
-        return f"Prediction of {self.kind}: {sizes}\n{self.frame().head(10)}"
+        return f"Prediction of {self.kind}: {sizes}\n{self._summary(min(len(self.index), HEAD)).head(HEAD)}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mean(Computed):
+    """Expected outcomes, (chain, draw, unit)."""
+
+    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+        values = self.at(draws)
+        return mean(self.bound.family, self.eta(values, part), self.own(values), part.known)
+
+    def eta(self, values: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
+        """x_i' theta_i, (draw, unit)."""
+        return np.einsum("snk,nk->sn", self.bound.theta(values, part.features, len(part)), part.x)
+
+    def own(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The family's own parameters, (draw, 1)."""
+        return {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Outcome(Mean):
+    """New outcomes, (chain, draw, unit), the same whichever of them are asked for.
+
+    Attributes
+    ----------
+    entropy : that the random numbers of every block of draws and rows follow from, with the block's number
+    """
+
+    entropy: int
+
+    together = ROWS
+
+    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+        result, numbers = np.empty((len(draws), len(part))), draws // DRAWS
+        for number in np.unique(numbers):
+            all_of = np.arange(number * DRAWS, min((number + 1) * DRAWS, np.prod(self.sizes)))
+            values, asked = self.at(all_of), np.flatnonzero(numbers == number)
+            own = self.own(values)
+            for start in range(0, len(part), ROWS):
+                rows = slice(start, start + ROWS)
+                seed = np.random.SeedSequence(self.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
+                made = draw(self.bound.family, self.eta(values, part[rows]), own, part.known[rows],
+                            np.random.default_rng(seed))
+                result[asked, rows] = made[draws[asked] - all_of[0]]
+        return result
 
 
 def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", seed: int | None = None) -> Prediction:
@@ -68,7 +142,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
     Returns
     -------
     Prediction
-        With `draws` as an `xarray.DataArray` and `frame()` as a summary.
+        With `draws` as an `xarray.DataArray`, computed where they are asked for, and `frame()` as a summary.
 
     Raises
     ------
@@ -86,31 +160,27 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
         raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     if kind not in ("theta", "mean", "outcome"):
         raise SpecificationError(f"predict(kind={kind!r}): must be 'theta', 'mean' or 'outcome'.")
-    bound, rng = posterior.bound, np.random.default_rng(seed)
-    rows = bound.frame if frame is None else table(frame)
-    x = bound.x if frame is None else bound.design.at(rows)
-    features = bound.features if frame is None else tuple(term.at(rows) for term in bound.terms)
-    if frame is not None:
-        warn_outside(bound, rows)
-    values = flat(posterior.tree)
-    theta = bound.theta(with_new_features(bound, values, features, rng), features, len(rows))
-    sizes = posterior.tree["posterior"].sizes
-    status = {name: each for one in features for name, each in one.status.items()}
-    coords: dict[str, Any] = {"chain": np.arange(sizes["chain"]), "draw": np.arange(sizes["draw"]),
-                              "unit": np.arange(len(rows))}
-    coords |= {f"{name}_status": ("unit", each) for name, each in status.items()}
-    if kind == "theta":
-        result, dims = theta, ("chain", "draw", "unit", "coefficient")
-        coords["coefficient"] = list(bound.coefficients.names)
+    bound, values, chains = posterior.bound, flat(posterior.tree), posterior.tree["posterior"].sizes
+    seeds, sizes = np.random.SeedSequence(seed), (chains["chain"], chains["draw"])
+    if frame is None:
+        rows, index = Training(bound), bound.rows.index
+        one = bound.features_at(next(bound.rows.batches()).frame.iloc[:1])
+        status = {name: np.broadcast_to("known", len(rows)) for each in one for name in each.status}
     else:
-        eta, dims = np.einsum("snk,nk->sn", theta, x), ("chain", "draw", "unit")
-        own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
+        new = table(frame)
+        x, features = bound.design.at(new), tuple(term.at(new) for term in bound.terms)
+        warn_outside(bound, new)
         # The error of a Gaussian outcome does not move its mean: rows without a standard error have one.
-        known = np.ones(len(rows)) if kind == "mean" and bound.family.gaussian else bound.family.known(rows)
-        result = mean(bound.family, eta, own, known) if kind == "mean" else draw(bound.family, eta, own, known, rng)
-    array = xr.DataArray(result.reshape(sizes["chain"], sizes["draw"], *result.shape[1:]), dims=dims, coords=coords,
-                         name=kind)
-    return Prediction(kind, array, rows.index, status)
+        errorless = kind == "theta" or kind == "mean" and bound.family.gaussian
+        known = np.ones(len(new)) if errorless else bound.family.known(new)
+        values = with_new_features(bound, values, features, np.random.default_rng(seeds))
+        rows, index = Given(Part(features, x, known)), new.index
+        status = {name: each for one in features for name, each in one.status.items()}
+    if kind == "outcome":
+        computed = Outcome(bound, values, sizes, rows, seeds.entropy)
+    else:
+        computed = {"theta": Theta, "mean": Mean}[kind](bound, values, sizes, rows)
+    return Prediction(kind, computed, index, status)
 
 
 def warn_outside(bound: Bound, rows: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """Who differs, in numbers: coefficients of theta summarised along the columns that they vary with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.bound import Bound
-from bayes_personal.data import absent, column
+from bayes_personal.data import absent, must_have
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior import Posterior
 from bayes_personal.predict import predict
 from bayes_personal.priors.base import as_names
+from bayes_personal.summary import statistics
 
-# Rows at which theta is evaluated at a time, and how many places a curve, points or a map show.
-BLOCK, MOST = 256, 500
+# Numbers that are averaged at a time, and how many places a curve, points or a map show.
+SIZE, MOST = 2**22, 500
 # With so many rows at each place on average, a coefficient that varies with more is averaged over them.
 REPEATED = 3
 QUANTILES = {"q5": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
@@ -50,31 +51,42 @@ class Profile:
 
 def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[str] | None) -> list[Profile]:
     """A profile of each coefficient that varies along what it varies with, or as asked for."""
-    bound, frame = posterior.bound, posterior.bound.frame
+    bound = posterior.bound
     chosen = bound.coefficients.select(as_names(coefficient), "plot_theta")
     reads = {k: [term.prior.columns for term in bound.terms if k in term.positions] for k in chosen}
     if coefficient is None and any(reads.values()):
         chosen = [k for k in chosen if reads[k]]
     asked = as_names(by)
     for name in asked or ():
-        absent(column(frame, name, "plot_theta(by=...)"), "plot_theta(by=...)")
-    if asked is not None and not (len(asked) == 1 or len(asked) == 2 and numeric(bound, asked)):
+        must_have(pd.Index(bound.rows.columns), name, "plot_theta(by=...)")
+    frame = columns_of(bound, dict.fromkeys([*(asked or ()), *(name for k in chosen for names in reads[k]
+                                                              for name in names)]))
+    for name in asked or ():
+        absent(frame[name], "plot_theta(by=...)")
+    if asked is not None and not (len(asked) == 1 or len(asked) == 2 and numeric(bound, frame, asked)):
         raise SpecificationError(f"plot_theta: by={by!r} must be one column, or two columns of numbers.")
     result = []
     for k in chosen:
         if asked is not None or not reads[k]:
             shown = [asked or ()]
         else:
-            joint = [names for names in reads[k] if len(names) == 2 and numeric(bound, names)]
+            joint = [names for names in reads[k] if len(names) == 2 and numeric(bound, frame, names)]
             shown = [one for names in reads[k] for one in ([names] if names in joint else [(name,) for name in names])]
-        result += [profile(posterior, k, columns, reads[k]) for columns in shown]
+        result += [profile(posterior, frame, k, columns, reads[k]) for columns in shown]
     return result
 
 
-def profile(posterior: Posterior, k: int, columns: tuple[str, ...], reads: list[tuple[str, ...]]) -> Profile:
-    """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` have."""
-    bound, frame = posterior.bound, posterior.bound.frame
-    numbers, alone = numeric(bound, columns), {name for names in reads for name in names} <= set(columns)
+def columns_of(bound: Bound, names: Iterable[str]) -> pd.DataFrame:
+    """Some columns of the training rows."""
+    chosen = list(names)
+    return pd.concat([batch.frame[chosen] for batch in bound.rows.batches()])
+
+
+def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[str, ...],
+            reads: list[tuple[str, ...]]) -> Profile:
+    """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` of `frame` have."""
+    bound = posterior.bound
+    numbers, alone = numeric(bound, frame, columns), {name for names in reads for name in names} <= set(columns)
     if not reads:
         kind, codes = "constant", np.zeros(len(frame), int)
     else:
@@ -108,32 +120,31 @@ def profile(posterior: Posterior, k: int, columns: tuple[str, ...], reads: list[
 
 def averages(posterior: Posterior, k: int, groups: list[np.ndarray]) -> pd.DataFrame:
     """Coefficient k averaged over the rows of every group, draw by draw, and summarised; never all rows at a time."""
-    found = []
-    for start in range(0, len(groups), BLOCK):
-        block = groups[start : start + BLOCK]
+    theta, found = predict(posterior, kind="theta").computed, []
+    draws = np.arange(np.prod(theta.sizes))
+    size = max(SIZE // len(draws), 1)
+    for start in range(0, len(groups), size):
+        block = groups[start : start + size]
         rows, sizes = np.concatenate(block), np.array([len(each) for each in block])
-        codes, total = np.repeat(np.arange(len(block)), sizes), np.zeros(())
-        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BLOCK)):
-            theta = predict(posterior, posterior.bound.frame.iloc[rows[part]], kind="theta").draws
-            theta = theta.isel(coefficient=k).to_numpy().reshape(-1, len(part))
-            total = total + theta @ (codes[part, None] == np.arange(len(block)))
-        draws = total / sizes
-        found.append(pd.DataFrame({"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1)}
-                                  | dict(zip(QUANTILES, np.quantile(draws, list(QUANTILES.values()), axis=0),
-                                             strict=True))))
-    return pd.concat(found, ignore_index=True)
+        order, total = np.argsort(rows), np.zeros((len(draws), len(block)))
+        wanted, codes = rows[order], np.repeat(np.arange(len(block)), sizes)[order]
+        for places, own in theta.blocks(draws, wanted):
+            which, code = np.unique(codes[np.searchsorted(wanted, places)], return_inverse=True)
+            total[:, which] += own[..., k] @ (code[:, None] == np.arange(len(which)))
+        found.append(statistics(total / sizes, QUANTILES))
+    return pd.DataFrame(np.concatenate(found), columns=["mean", "sd", *QUANTILES])
 
 
 def is_grouped(bound: Bound, name: str) -> bool:
     """Whether a prior reads the column as labels of groups."""
-    return any(name in one.status for one in bound.features)
+    return any(term.grouped and name in term.prior.columns for term in bound.terms)
 
 
-def numeric(bound: Bound, columns: Sequence[str]) -> bool:
+def numeric(bound: Bound, frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Whether all columns are axes: numbers or dates, not labels."""
     kinds = pd.api.types
     return all((kinds.is_numeric_dtype(each) and not kinds.is_bool_dtype(each) or kinds.is_datetime64_any_dtype(each))
-               and not is_grouped(bound, str(each.name)) for each in (bound.frame[name] for name in columns))
+               and not is_grouped(bound, str(each.name)) for each in (frame[name] for name in columns))
 
 
 def support(bound: Bound) -> str:

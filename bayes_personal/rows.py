@@ -1,14 +1,26 @@
 """The training rows, a batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import pandas as pd
 
 # Rows a batch: its arrays stay in the processor's cache, and Python's share of the work is small.
 BATCH = 8192
+
+Sum = TypeVar("Sum")
+
+
+def pieces(frame: Any, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Columns of a frame, or of a table on disk, a batch at a time."""
+    if not isinstance(frame, pd.DataFrame):
+        yield from frame.pieces(names, BATCH)
+        return
+    chosen = frame[list(names)]
+    for start in range(0, len(chosen), BATCH):
+        yield chosen.iloc[start : start + BATCH]
 
 
 @final
@@ -37,6 +49,10 @@ class Batch:
         """Theirs among all rows."""
         return slice(self.start, self.start + len(self))
 
+    def take(self, rows: np.ndarray) -> "Batch":
+        """Some of them, in this order; where they stand among all is not kept."""
+        return Batch(-1, self.frame.iloc[rows], self.x[rows], self.y[rows], self.known[rows])
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -62,8 +78,17 @@ class Held:
         """Labels of the rows."""
         return self.frame.index
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of what every batch has."""
+        return list(self.frame.columns)
+
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
         """All rows in their order."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield Batch(start, self.frame.iloc[part], self.x[part], self.y[part], self.known[part])
+
+    def total(self, of: Callable[[Iterable[Batch]], Sum]) -> Sum:
+        """What `of` makes of all rows."""
+        return of(self.batches())

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linprog
 
 from bayes_personal.errors import InputWarning
 
@@ -63,6 +62,8 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
 
 def _separates(y: np.ndarray, x: np.ndarray) -> bool:
     """Whether a direction within the unit cube separates: maximise the sum of the margins, none of them negative."""
+    from scipy.optimize import linprog
+
     signed = np.where(y == 1, 1.0, -1.0)[:, None] * x
     found = linprog(-signed.mean(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
     # The program lets margins of -1e-7 pass, so that a margin must stand out from those to count.

@@ -1,7 +1,7 @@
 """Posteriors in files: one NetCDF file, whose groups ArviZ and xarray open as they open any other.
 
 Its root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
-training rows, one Arrow stream an array.
+training rows, one Arrow stream an array. Of rows in files it holds where they are.
 """
 
 import json
@@ -19,7 +19,7 @@ import xarray as xr
 
 from bayes_personal import arrow
 from bayes_personal.bound import Bound
-from bayes_personal.data import needed, sides
+from bayes_personal.design import outcome_columns
 from bayes_personal.errors import (
     BayesPersonalError,
     FileError,
@@ -31,11 +31,15 @@ from bayes_personal.errors import (
 )
 from bayes_personal.model import Model
 from bayes_personal.specification import decode, encode
+from bayes_personal.stored import Stored
 
 FORMAT = 1
 PACKAGE = "bayes-personal"
 PREFIX = "bayes_personal_"
 FRAME = f"{PREFIX}frame"
+FILES = "files"
+# Relative difference of sums over the same rows on another machine.
+SAME = 1e-9
 
 # What reading a file raises where its bytes are not what `write` wrote.
 DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, OSError, RuntimeError, TypeError,
@@ -46,7 +50,8 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
     """Write a model, its training rows and its draws to one NetCDF file, whole or not at all.
 
     The file contains the training rows: their index and every column that the model reads (outcome, predictors,
-    contexts, known constants). Share it only where you may share those data. No other column is written.
+    contexts, known constants). Share it only where you may share those data. No other column is written. Of rows in
+    files it contains where the files are, how many rows each has and of which types, and no row.
 
     Parameters
     ----------
@@ -62,7 +67,8 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
     InputTypeError
         A column, label, name or attribute that the file cannot hold.
     SpecificationError
-        A prior or family of your own that does not say which columns it reads, or hides an argument.
+        A prior or family of your own that does not say which columns it reads, or hides an argument; rows in files
+        that are not on this machine's file system.
     """
     document = _document(model, bound, tree)
     try:
@@ -101,7 +107,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
     Raises
     ------
     FileError
-        A file that does not exist, is damaged or was not written by `write`; a model whose class is not imported.
+        A file that does not exist, is damaged or was not written by `write`; a model whose class is not imported; files
+        with the training rows that are gone or have changed.
     VersionError
         A file of another format.
     """
@@ -117,7 +124,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
     damaged = f"{str(path)!r} is damaged, or was changed since it was saved. Take another copy of it, or fit again."
     try:
         document, layout = json.loads(own[f"{PREFIX}model"]), json.loads(own[f"{PREFIX}layout"])
-        frame = arrow.unpack(tree[FRAME].to_dataset(), layout)
+        frame = None if FILES in layout else arrow.unpack(tree[FRAME].to_dataset(), layout)
         tree = _restored(tree, layout)
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
@@ -125,10 +132,33 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
         model = decode(document)
     except SpecificationError as error:
         raise FileError(f"{str(path)!r}: {error}") from error
+    if frame is None:
+        return model, _bound_again(model, layout[FILES], str(path)), tree
     try:
         return model, model.bind(frame), tree
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
+
+
+def _bound_again(model: Model, described: dict[str, Any], path: str) -> Bound:
+    """The model with its rows in files, which must be what they were."""
+    from bayes_personal.files import found
+
+    try:
+        bound = model.bind(found(described))
+    except DAMAGE as error:
+        raise FileError(f"The training rows of {path!r} cannot be read as they were. {error}") from error
+    for name, value in _fingerprint(bound).items():
+        if not np.allclose(value, described["learned"][name], rtol=SAME, atol=0):
+            raise FileError(f"The training rows of {path!r} have changed: {name} is {value}, and was "
+                            f"{described['learned'][name]}. Bring the files back as they were, or fit again.")
+    return bound
+
+
+def _fingerprint(bound: Bound) -> dict[str, list[float]]:
+    """Numbers that change where the rows do."""
+    return {"the predictors' spread": bound.design.spread.tolist(), "the outcome's standard deviation": [bound.unit],
+            "where the coefficients are expected": bound.coefficients.location.tolist()}
 
 
 def _read(path: Path) -> xr.DataTree:
@@ -146,13 +176,20 @@ def _read(path: Path) -> xr.DataTree:
 
 def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
     """All that goes to the file."""
-    frame, layout = arrow.pack(_columns(model, bound))
+    rows, frame, layout = bound.rows, None, {}
+    if not isinstance(rows, Stored):
+        frame, layout = arrow.pack(_columns(model, bound))
     layout |= {"texts": [], "attributes": []}
     groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
     document = encode(model)
     # Found out now, while there still is a posterior in memory.
-    _rebind(decode(document), arrow.unpack(frame, layout))
-    result = xr.DataTree.from_dict({**groups, FRAME: frame})
+    again = decode(document)
+    if isinstance(rows, Stored):
+        layout[FILES] = rows.files.described(rows.columns) | {"learned": _fingerprint(bound)}
+    elif frame is not None:
+        _rebind(again, arrow.unpack(frame, layout))
+        groups[FRAME] = frame
+    result = xr.DataTree.from_dict(groups)
     result.attrs |= {f"{PREFIX}format": FORMAT, f"{PREFIX}version": version(PACKAGE),
                    f"{PREFIX}model": json.dumps(document), f"{PREFIX}layout": json.dumps(layout)}
     return result
@@ -172,9 +209,8 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
 
 def _columns(model: Model, bound: Bound) -> pd.DataFrame:
     """The columns of the training rows that the model reads."""
-    (term,) = left = sides(model.formula)[0]
-    outcome = {str(term)} if str(term) in bound.frame else needed(left, "outcome", bound.frame)
-    names = {*outcome, *bound.design.columns, *model.prior.columns, *model.family.columns}
+    names = {*outcome_columns(model.formula, bound.frame), *bound.design.columns, *model.prior.columns,
+             *model.family.columns}
     return bound.frame.loc[:, [name in names for name in bound.frame]]
 
 

@@ -1,11 +1,13 @@
-"""Leave-one-out by brute force: refits without a row, and sums over grids that hold all of a small posterior."""
+"""Leave-one-out by brute force: refits without rows, and sums over grids that hold all of a small posterior."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 import bayes_personal as bp
 from bayes_personal.bound import Bound
@@ -35,9 +37,10 @@ def whole(bound: Bound) -> Batch:
     return batch
 
 
-def without(bound: Bound, row: int) -> Bound:
+def without(bound: Bound, rows: int | np.ndarray) -> Bound:
     """The model of the other rows, with scalings, bases and hyperpriors as all rows made them."""
-    kept = np.arange(len(bound.y)) != row
+    kept = np.ones(len(bound.y), bool)
+    kept[rows] = False
     return replace(bound, rows=Held(bound.frame[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
 
 
@@ -60,14 +63,15 @@ def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float
     return float(np.log(np.mean(densities))), float(error)
 
 
-def left_out(bound: Bound, values: dict, offset: np.ndarray, covariance: np.ndarray, row: int) -> float:
-    """log p(y_i | y_-i) where eta ~ MvNormal(offset, covariance) and errors are Normal."""
-    kept, error = np.arange(len(bound.y)) != row, (bound.known * values.get("sigma", 1.0)) ** 2
-    total = covariance[np.ix_(kept, kept)] + np.diag(error[kept])
-    gain = np.linalg.solve(total, covariance[kept, row])
-    mean = offset[row] + gain @ (bound.y - offset)[kept]
-    variance = covariance[row, row] - gain @ covariance[kept, row] + error[row]
-    return float(norm.logpdf(bound.y[row], mean, np.sqrt(variance)))
+def left_out(bound: Bound, values: dict, offset: np.ndarray, covariance: np.ndarray, rows: int | np.ndarray) -> float:
+    """log p(y_out | y_rest) where eta ~ MvNormal(offset, covariance) and errors are Normal."""
+    rows = np.atleast_1d(rows)
+    kept, error = np.setdiff1d(np.arange(len(bound.y)), rows), (bound.known * values.get("sigma", 1.0)) ** 2
+    total = covariance + np.diag(error)
+    gain = np.linalg.solve(total[np.ix_(kept, kept)], covariance[np.ix_(kept, rows)]).T
+    mean = offset[rows] + gain @ (bound.y - offset)[kept]
+    return float(multivariate_normal.logpdf(bound.y[rows], mean,
+                                            total[np.ix_(rows, rows)] - gain @ covariance[np.ix_(kept, rows)]))
 
 
 def prior_of_eta(bound: Bound, term: Term | None, values: dict) -> np.ndarray:
@@ -86,34 +90,56 @@ def prior_of_eta(bound: Bound, term: Term | None, values: dict) -> np.ndarray:
                for j, k in np.ndindex(varying, varying))
 
 
-def on_a_grid(family: Family, frame: pd.DataFrame, draws: int) -> tuple[Posterior, np.ndarray]:
-    """Independent draws of a model with an intercept that groups share partly, and its exact leave-one-out densities.
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All of the posterior of a model with an intercept that groups share partly.
 
     Given mu and the scale, groups are independent of one another and each effect is one number, so that grids over mu,
-    the scale and the whitened effect hold the whole posterior.
+    the scale and the whitened effect hold it.
     """
+
+    bound: Bound
+    mu = np.linspace(-2.7, 3.7, 65)
+    log_scale = np.linspace(-2.5, 1.5, 49)
+    z = np.linspace(-6, 6, 97)
+
+    @cached_property
+    def joint(self) -> np.ndarray:
+        """log p(y_g, z_g | mu, scale) of every group, (group, mu, scale, z)."""
+        bound = self.bound
+        eta = self.mu[:, None, None] + np.exp(self.log_scale)[:, None] * self.z
+        result = np.tile(norm.logpdf(self.z), (bound.terms[0].size, len(self.mu), len(self.log_scale), 1))
+        for group, y, known in zip(bound.features[0].matrix.indices, bound.y, bound.known, strict=True):
+            result[group] += log_density(bound.family, y, eta, {}, known)
+        return result
+
+    @cached_property
+    def posterior(self) -> np.ndarray:
+        """log p(mu, scale, y), (mu, scale)."""
+        prior = norm.logpdf(self.mu, 0.5, 0.8)[:, None] + norm.logpdf(self.log_scale, -0.5, 0.4)
+        return prior + logsumexp(self.joint, axis=-1).sum(axis=0)
+
+    def left_out(self, rows: int | np.ndarray) -> float:
+        """log p(y_out | y_rest)."""
+        # Every group has the constant of the grid over its effect, whether it has rows or not.
+        return float(logsumexp(self.posterior) - logsumexp(Grid(without(self.bound, rows)).posterior))
+
+    def sample(self, chains: int, draws: int, rng: np.random.Generator) -> xr.DataTree:
+        """Independent draws."""
+        weight, count = np.exp(self.posterior - logsumexp(self.posterior)), chains * draws
+        a, b = np.unravel_index(rng.choice(weight.size, count, p=weight.ravel()), weight.shape)
+        effects = np.empty((count, len(self.joint), 1))
+        for g, joint in enumerate(self.joint):
+            below = np.cumsum(np.exp(joint[a, b] - joint[a, b].max(axis=1, keepdims=True)), axis=1)
+            chosen = (below < rng.uniform(size=(count, 1)) * below[:, -1:]).sum(axis=1)
+            effects[:, g, 0] = self.z[chosen]
+        values = {"mu": self.mu[a][:, None], "g_scale": np.exp(self.log_scale)[b][:, None], "g_z": effects}
+        return tree(self.bound, values, chains)
+
+
+def on_a_grid(family: Family, frame: pd.DataFrame, draws: int) -> tuple[Posterior, Grid]:
+    """Two chains of independent draws of such a model, and the grid that they are from."""
     model = bp.Model("y ~ 1", bp.PartialPooling("g", scale=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.4)), family,
                      mean=bp.Hyperprior("Normal", mu=0.5, sigma=0.8))
-    bound = model.bind(frame)
-    mu, log_scale, z = np.linspace(-2.7, 3.7, 65), np.linspace(-2.5, 1.5, 49), np.linspace(-6, 6, 97)
-    eta = mu[:, None, None] + np.exp(log_scale)[:, None] * z
-    density = np.array([log_density(family, y, eta, {}, known) for y, known in zip(bound.y, bound.known, strict=True)])
-    prior = norm.logpdf(mu, 0.5, 0.8)[:, None] + norm.logpdf(log_scale, -0.5, 0.4)
-    groups = bound.features[0].matrix.indices
-    members = [np.flatnonzero(groups == g) for g in range(groups.max() + 1)]
-    joint = np.array([density[rows].sum(axis=0) + norm.logpdf(z) for rows in members])
-    evidence = logsumexp(joint, axis=-1)
-    everything = logsumexp(prior + evidence.sum(axis=0))
-    exact = np.array([everything - logsumexp(prior + evidence.sum(axis=0) - evidence[groups[i]]
-                                             + logsumexp(joint[groups[i]] - density[i], axis=-1))
-                      for i in range(len(bound.y))])
-
-    rng = np.random.default_rng(3)
-    weight = np.exp(prior + evidence.sum(axis=0) - everything).ravel()
-    a, b = np.unravel_index(rng.choice(weight.size, 2 * draws, p=weight / weight.sum()), prior.shape)
-    effects = np.empty((2 * draws, len(members), 1))
-    for g in range(len(members)):
-        below = np.cumsum(np.exp(joint[g, a, b] - evidence[g, a, b][:, None]), axis=1)
-        effects[:, g, 0] = z[(below < rng.uniform(size=(2 * draws, 1)) * below[:, -1:]).sum(axis=1)]
-    values = {"mu": mu[a][:, None], "g_scale": np.exp(log_scale)[b][:, None], "g_z": effects}
-    return Posterior(model, bound, tree(bound, values, 2)), exact
+    grid = Grid(model.bind(frame))
+    return Posterior(model, grid.bound, grid.sample(2, draws, np.random.default_rng(3))), grid

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.data import Design, outcome, spelled, table
+from bayes_personal.data import spelled, table
+from bayes_personal.design import Design, outcome
 from bayes_personal.errors import InputError, InputTypeError, SpecificationError
 
 

@@ -13,7 +13,7 @@ from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationE
 from bayes_personal.inference import left_out
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace
-from bayes_personal.inference.refit import Refitter
+from bayes_personal.inference.refit import CollapsedRefits
 from bayes_personal.inference.statistics import Statistics
 
 
@@ -42,7 +42,7 @@ def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list
     rest = Collapsed(line, density.statistics - taken(density, rows))
     grid = np.linspace(-4, 3, 4001)[:, None]
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
-    found = Refitter(density, np.random.default_rng(1)).without(taken(density, rows))
+    found = CollapsedRefits(density, np.random.default_rng(1)).without(taken(density, rows))
     assert found.se < 0.03 and abs(found.elpd - exact) < 4 * found.se + 1e-3
     # The average over what the other rows say is in its tail for the outlier, and says so.
     assert (found.ess < 1000) == (rows == [19])
@@ -69,7 +69,7 @@ def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame,
     bound = bp.Model("y ~ dose", prior).bind(frame)
     density = Collapsed(bound)
     points = np.random.default_rng(2).normal(0, 0.5, (2, density.size))
-    parts = list(left_out.groups(density, points, left_out.sums_by(density, by)))
+    parts = list(left_out.groups(density, points, left_out.sums_by(density, by), lambda done: None))
     labels = frame[by].unique()
     assert [int(part.places[0]) for part in parts] == list(range(len(labels)))
     for draw, point in enumerate(points):

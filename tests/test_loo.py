@@ -22,7 +22,7 @@ from bayes_personal.priors.base import Prior
 def by_lines(bound: Bound, draws: dict) -> np.ndarray:
     """log p(y_i | y_-i, all but one direction of the weights) of all rows, (draw, unit)."""
     result = np.empty((len(next(iter(draws.values()))), len(bound.rows)))
-    for rows, densities in LineIntegral(bound).leave_one_out(draws, progress=False):
+    for rows, densities in LineIntegral(bound).leave_one_out(draws):
         result[:, rows] = densities
     return result
 
@@ -74,7 +74,9 @@ def test_integrated_loo_is_refitting(curved: Posterior) -> None:
     ours, theirs = (each.elpd_i.to_numpy()[rows] - truth[:, 0] for each in (found, conditional))
     message = f"integrated {np.round(ours, 3)}, conditional {np.round(theirs, 3)}, error {np.round(truth[:, 1], 3)}"
     assert (np.abs(ours) < 0.05 + 4 * truth[:, 1]).all(), message
-    assert np.abs(ours).sum() < np.abs(theirs).sum(), message
+    # Where theta leans on many rows, conditioning on it costs less than these few draws can tell.
+    personal = len(curved.bound.terms) > 1
+    assert not personal or np.abs(ours).sum() < 0.5 * np.abs(theirs).sum(), message
 
 
 @pytest.mark.parametrize(("prior", "place"), [
@@ -121,7 +123,8 @@ def test_lines_agree_with_the_exact_formula_for_an_unknown_error(prior: Prior, f
 def test_counts_with_groups_against_exact_sums(family: Family) -> None:
     y = [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4] if isinstance(family, Poisson) else [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0]
     frame = pd.DataFrame({"y": y, "g": np.repeat(list("abcd"), 3), "time": [1.0, 0.5, 2.0] * 4})
-    posterior, exact = on_a_grid(family, frame, draws=2000)
+    posterior, grid = on_a_grid(family, frame, draws=2000)
+    exact = np.array([grid.left_out(row) for row in range(len(frame))])
     found = bp.loo(posterior, progress=False)
     error = found.elpd_i.to_numpy() - exact
     assert (found.pareto_k < 0.7).all() and (np.abs(error) < 0.05).all(), np.round(error, 3)
@@ -131,7 +134,8 @@ def test_counts_with_groups_against_exact_sums(family: Family) -> None:
 
 def test_a_row_alone_in_its_group_against_exact_sums() -> None:
     frame = pd.DataFrame({"y": [0, 4, 1, 2, 7, 0, 3, 1], "g": list("abcdefgh")})
-    posterior, exact = on_a_grid(Poisson(), frame, draws=2000)
+    posterior, grid = on_a_grid(Poisson(), frame, draws=2000)
+    exact = np.array([grid.left_out(row) for row in range(len(frame))])
     error = bp.loo(posterior, progress=False).elpd_i.to_numpy() - exact
     optimism = bp.loo(posterior, kind="conditional", progress=False).elpd_i.to_numpy() - exact
     message = f"integrated {np.round(error, 3)}, conditional {np.round(optimism, 3)}"
@@ -211,8 +215,9 @@ def test_another_unit_of_the_outcome(kind: str, family: bp.Normal, frame: pd.Dat
 
 def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"y": [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4], "g": np.repeat(list("abcd"), 3)})
-    posterior, exact = on_a_grid(Poisson(), frame, draws=1000)
-    monkeypatch.setattr("bayes_personal.inference.line.BUDGET", 0.0)
+    posterior, grid = on_a_grid(Poisson(), frame, draws=1000)
+    exact = np.array([grid.left_out(row) for row in range(len(frame))])
+    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 0.0)
     found = bp.loo(posterior, progress=False)
     values = bp.log_likelihood(posterior, progress=False)["y"]
     assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bayes_personal as bp
+from bayes_personal import plots
 from bayes_personal.errors import InputError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
 from bayes_personal.inference.draws import tree
@@ -247,7 +248,7 @@ def test_replicates_of_counts(frame: pd.DataFrame, family: Family, top: int) -> 
     np.testing.assert_array_equal(heights, found)
     wide, narrow = segments(ax, "replicated, 90 %")[:, :, 1], segments(ax, "replicated, 50 %")[:, :, 1]
     assert (wide[:, 0] <= narrow[:, 0]).all() and (narrow[:, 1] <= wide[:, 1]).all()
-    made = replicates(posterior, 90, 3)
+    made = replicates(posterior, 90, 3, np.arange(40))
     assert made.shape == (90, 40)
     for value in range(len(heights)):
         rows = (made == value).sum(axis=1)
@@ -257,6 +258,17 @@ def test_replicates_of_counts(frame: pd.DataFrame, family: Family, top: int) -> 
     z = ((made == 0).sum(axis=1).mean() - zero.mean()) / ((made == 0).sum(axis=1).std() / np.sqrt(90))
     assert abs(z) < 4
     assert (ax.get_yscale() == "function") == (top > 1)
+
+
+def test_of_many_rows_some_are_compared(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = drawn(frame, bp.Population())
+    whole = replicates(posterior, 7, 3, np.arange(40))
+    monkeypatch.setattr(plots, "MOST_ROWS", 14)
+    _, distribution = plot_predictive(posterior, draws=7, seed=3).axes
+    assert distribution.get_xlabel() == "y (14 of 40 rows shown)"
+    chosen = np.arange(0, 40, 3)
+    np.testing.assert_allclose(line(distribution, "observed")[1:, 0], np.sort(frame["y"].to_numpy()[chosen]))
+    np.testing.assert_allclose(distribution.lines[0].get_xdata()[1:], np.sort(whole[0, chosen]))
 
 
 def comparison() -> pd.DataFrame:

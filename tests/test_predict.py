@@ -53,7 +53,8 @@ def test_new_frames_are_read_with_the_training_scaling(prior: Prior, shift: floa
     known = posterior.theta.to_numpy()
     chosen = [35, 2, 20, 21]
     for kind, truth in (("theta", known), ("mean", (known * posterior.bound.x).sum(axis=-1))):
-        np.testing.assert_array_equal(bp.predict(posterior, kind=kind).draws, truth)
+        np.testing.assert_allclose(bp.predict(posterior, kind=kind).draws, truth, rtol=1e-12,
+                                   atol=1e-12 * np.abs(truth).max())
         again = bp.predict(posterior, frame.iloc[chosen].drop(columns="y"), kind=kind).draws.to_numpy()
         np.testing.assert_allclose(again, truth[:, :, chosen], rtol=1e-10, atol=1e-10 * np.abs(truth).max())
 

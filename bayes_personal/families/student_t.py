@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy.special import ndtri
 
 from bayes_personal.families.base import Family
 from bayes_personal.families.measurements import measurements
@@ -73,8 +73,9 @@ class StudentT(Family):
         return np.ones(len(frame))
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
-        scale = stats.median_abs_deviation(outcome, scale=float(special.ndtri(0.75)))
-        return float(np.median(outcome)), float(scale) or float(outcome.std()) or 1.0
+        location = np.median(outcome)
+        scale = np.median(np.abs(outcome - location)) / ndtri(0.75)
+        return float(location), float(scale) or float(outcome.std()) or 1.0
 
     @property
     def natural(self) -> tuple[str, str]:

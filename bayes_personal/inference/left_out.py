@@ -1,8 +1,9 @@
 """log p(what is left out | the rest, phi), draw by draw and a part of the rows at a time."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from functools import partial
+from typing import Any, final
 
 import numpy as np
 
@@ -10,14 +11,11 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, first
 from bayes_personal.families.base import log_density
 from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.group_integral import GroupIntegral
+from bayes_personal.inference.groups import NUMBERS, Advance, Values
 from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.statistics import Statistics
 from bayes_personal.rows import Batch
-
-# Draws times rows in memory at once.
-NUMBERS = 2**22
-
-Values = Mapping[str, np.ndarray]
 
 
 @final
@@ -29,21 +27,13 @@ class Part:
     ----------
     places : theirs among all
     densities : (draw, place)
-    rows : of the units, where their sums can be taken from those of all rows
-    sums : of the groups, likewise
+    without : what a refit without one of them, the first being 0, must know of it: the sums over its rows where the
+        weights integrate out, the places of its rows where they do not
     """
 
     places: np.ndarray
     densities: np.ndarray
-    rows: Batch | None = None
-    sums: tuple[Statistics, ...] = ()
-
-    def left_out(self, density: Collapsed, entry: int) -> Statistics:
-        """The sums over the rows that are left out."""
-        if self.sums:
-            return self.sums[entry]
-        assert self.rows is not None
-        return Statistics.of(density.arrangement, [self.rows.take(np.array([entry]))])
+    without: Callable[[int], Any]
 
 
 def batch_size(count: int) -> int:
@@ -51,46 +41,79 @@ def batch_size(count: int) -> int:
     return max(1, NUMBERS // count)
 
 
-def units(density: Collapsed, values: Values, count: int) -> Iterator[Part]:
+def units(density: Collapsed, values: Values, count: int, advance: Advance) -> Iterator[Part]:
     """log p(y_i | y_-i, phi), all weights integrated out."""
     for batch in density.bound.rows.batches(batch_size(count)):
-        yield Part(np.arange(batch.start, batch.start + len(batch)), density.leave_one_out(values, count, batch), batch)
+        places = np.arange(batch.start, batch.start + len(batch))
+        found = density.leave_one_out(values, count, batch)
+        advance(len(batch))
+        yield Part(places, found, partial(sums_of, density, batch))
 
 
-def groups(density: Collapsed, points: np.ndarray, sums: Mapping[Hashable, Statistics]) -> Iterator[Part]:
+def sums_of(density: Collapsed, batch: Batch, row: int) -> Statistics:
+    """The sums over one row."""
+    return Statistics.of(density.arrangement, [batch.take(np.array([row]))])
+
+
+def groups(density: Collapsed, points: np.ndarray, sums: Mapping[Hashable, Statistics],
+           advance: Advance) -> Iterator[Part]:
     """log p(y_g | y_-g, phi) = log p(y | phi) - log p(y_-g | phi), all weights integrated out."""
     everything = density.each_value(points)
     for place, each in enumerate(sums.values()):
         rest = density.each_value(points, density.statistics - each)
-        yield Part(np.array([place]), (everything - rest)[:, None], sums=(each,))
+        advance(1)
+        yield Part(np.array([place]), (everything - rest)[:, None], [each].__getitem__)
 
 
-def sums_by(density: Collapsed, by: str) -> dict[Hashable, Statistics]:
-    """The sums over the rows of each group, in the order of their first rows."""
-    result: dict[Hashable, Statistics] = {}
-    for batch in density.bound.rows.batches():
+def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
+    """Batch by batch, the labels that rows of it have in a column, and which of its rows those are."""
+    for batch in bound.rows.batches():
         labels = batch.frame[by]
         missing = labels.isna().to_numpy()
         if missing.any():
             raise InputError(f"loo(by={by!r}): {missing.sum()} labels are missing (rows "
                              f"{first(batch.frame.index[missing])}). Label or drop these rows.")
         for label, rows in labels.reset_index(drop=True).groupby(labels.to_numpy(), sort=False).indices.items():
-            found = Statistics.of(density.arrangement, [batch.take(rows)])
-            result[label] = result[label] + found if label in result else found
+            yield batch, label, rows
+
+
+def sums_by(density: Collapsed, by: str) -> dict[Hashable, Statistics]:
+    """The sums over the rows of each group, in the order of their first rows."""
+    result: dict[Hashable, Statistics] = {}
+    for batch, label, rows in labelled(density.bound, by):
+        found = Statistics.of(density.arrangement, [batch.take(rows)])
+        result[label] = result[label] + found if label in result else found
     return result
 
 
-def lines(bound: Bound, values: Values, progress: bool) -> Iterator[Part]:
+def rows_by(bound: Bound, by: str) -> dict[Hashable, np.ndarray]:
+    """The places of the rows of each group, in the order of their first rows."""
+    result: dict[Hashable, list[np.ndarray]] = {}
+    for batch, label, rows in labelled(bound, by):
+        result.setdefault(label, []).append(batch.start + rows)
+    return {label: np.concatenate(parts) for label, parts in result.items()}
+
+
+def lines(bound: Bound, values: Values, advance: Advance) -> Iterator[Part]:
     """log p(y_i | y_-i, all but one direction of the weights), by quadrature."""
-    for rows, densities in LineIntegral(bound).leave_one_out(values, progress):
-        yield Part(rows, densities)
+    for rows, densities in LineIntegral(bound).leave_one_out(values, advance):
+        yield Part(rows, densities, rows[:, None].__getitem__)
 
 
-def conditional(bound: Bound, values: Values, count: int) -> Iterator[Part]:
+def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray], advance: Advance) -> Iterator[Part]:
+    """log p(y_g | y_-g, all but the weights that groups have of their own), by quadrature."""
+    for place, densities in enumerate(integral.left_out(values, sets)):
+        advance(1)
+        yield Part(np.array([place]), densities[:, None], [sets[place]].__getitem__)
+
+
+def conditional(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
     """log p(y_i | theta_i)."""
     own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
     for batch in bound.rows.batches(batch_size(count)):
         theta = bound.theta(values, bound.features_at(batch.frame), len(batch))
         eta = np.einsum("...nk,nk->...n", theta, batch.x)
         densities = log_density(bound.family, batch.y, eta, own, batch.known)
-        yield Part(np.arange(batch.start, batch.start + len(batch)), np.broadcast_to(densities, (count, len(batch))))
+        places = np.arange(batch.start, batch.start + len(batch))
+        advance(len(batch))
+        yield Part(places, np.broadcast_to(densities, (count, len(batch))), places[:, None].__getitem__)

@@ -17,16 +17,12 @@ from functools import cached_property
 from typing import Any, final
 
 import numpy as np
-import scipy.sparse as sp
-from rich.progress import Progress
 from scipy.special import logsumexp
 
 from bayes_personal.bound import Bound
 from bayes_personal.families.base import log_density
-from bayes_personal.priors.base import Term
+from bayes_personal.inference.groups import Advance, Sharpness, Values, etas, finest, levels, members, whitened
 
-# How many densities are worth evaluating before draws are thinned, and the fewest draws that are left.
-BUDGET, FEWEST = 2e9, 250
 REACH, NODES = 8.0, 33
 TINY = 1e-300
 
@@ -41,30 +37,21 @@ class LineIntegral:
     @cached_property
     def grouped(self) -> int | None:
         """Place of the term with groups of fewest rows; None where no term has groups."""
-        sizes = {place: one.matrix.shape[1] for place, one in enumerate(self.bound.features)
-                 if sp.issparse(one.matrix)}
-        return max(sizes, key=lambda place: sizes[place]) if sizes else None
+        return finest(self.bound)
 
     @cached_property
     def groups(self) -> list[np.ndarray]:
         """Rows that the same weights move together."""
         if self.grouped is None:
             return [np.arange(len(self.bound.rows))]
-        codes = self.bound.features[self.grouped].matrix.indices
-        order = np.argsort(codes, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        return members(levels(self.bound, self.grouped))
 
     @property
     def work(self) -> float:
         """Densities to evaluate for one draw."""
         return float(2 * NODES * sum(len(rows) ** 2 for rows in self.groups))
 
-    def stride(self, chains: int, draws: int) -> int:
-        """How the draws are thinned."""
-        wanted = max(BUDGET / self.work, FEWEST) / chains
-        return max(1, int(draws // max(wanted, 1)))
-
-    def loadings(self, values: Mapping[str, np.ndarray], rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    def loadings(self, values: Values, rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
         """How whitened weights move eta at `rows`, (draw, row, weight), and where they stand, (draw, weight).
 
         A mean that is not Normal has no quadratic log prior and stays where it is.
@@ -72,65 +59,48 @@ class LineIntegral:
         bound, count = self.bound, len(next(iter(values.values())))
         if self.grouped is None and bound.mean is not None and bound.mean.distribution == "Normal":
             sd, centre = bound.mean.arguments["sigma"], bound.mean.arguments["mu"]
-            x = bound.coefficients.predictors(bound.x, bound.everywhere)[rows][:, bound.shared]
+            x = bound.coefficients.predictors(bound.x[rows], bound.everywhere)[:, bound.shared]
             yield np.broadcast_to(x * sd, (count, *x.shape)), (values[bound.mean.name] - centre) / sd
         for place, (term, one) in enumerate(zip(bound.terms, bound.features, strict=True)):
             if self.grouped not in (None, place):
                 continue
-            x = bound.coefficients.predictors(bound.x, term.positions)[rows]
-            if sp.issparse(one.matrix):
+            x, z = bound.coefficients.predictors(bound.x[rows], term.positions), values[f"{term.name}_z"]
+            if term.grouped:
                 level = one.matrix.indices[rows[0]]
-                yield self.whitened(term, x, values, level), values[f"{term.name}_z"][:, level]
+                yield whitened(term, x, values, level), z[:, level]
             else:
-                features, z = one.matrix[rows], values[f"{term.name}_z"]
                 scale, root = term.scales(values, np)
-                moved = features[:, :, None] * x[:, None, :] * scale[:, None]
+                moved = one.matrix[rows][:, :, None] * x[:, None, :] * scale[:, None]
                 moved = moved if root is None else moved @ root[:, None]
                 yield moved.reshape(count, len(rows), -1), z.reshape(count, -1)
 
-    @staticmethod
-    def whitened(term: Term, x: np.ndarray, values: Mapping[str, np.ndarray], level: int) -> np.ndarray:
-        """Loadings of one group's whitened weights, (draw, row, varying)."""
-        scale, root = term.scales(values, np)
-        scale = scale[..., min(level, scale.shape[-2] - 1), :]
-        moved = x * scale.reshape(-1, 1, scale.shape[-1])
-        count = len(values[f"{term.name}_z"])
-        return np.broadcast_to(moved if root is None else moved @ root, (count, *x.shape))
-
-    def leave_one_out(self, values: Mapping[str, np.ndarray],
-                      progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def leave_one_out(self, values: Values,
+                      advance: Advance = lambda done: None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Group by group, its rows and log p(y_i | y_-i, what the line leaves fixed) of them, (draw, row)."""
-        bound = self.bound
-        count = len(next(iter(values.values())))
-        eta = bound.eta(values, np)
+        bound, count = self.bound, len(next(iter(values.values())))
         own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
-        curvature = self.curvature(eta, own)
-        with Progress(disable=not progress, transient=True) as bar:
-            task = bar.add_task("leave-one-out by quadrature", total=len(bound.rows))
-            for rows in self.groups:
+        sharpness = Sharpness.of(bound, values)
+        result = np.empty((0, 0))
+        for place, among, eta in etas(bound, values, self.groups):
+            rows = self.groups[place]
+            if among.start == 0:
                 result = np.empty((count, len(rows)))
-                batch = max(1, int(2e7 // (len(rows) ** 2 + len(rows) * NODES)))
-                for start in range(0, count, batch):
-                    part = slice(start, start + batch)
-                    chosen = {name: value[part] for name, value in values.items()}
-                    dispersion = {name: value[part, None, None] for name, value in own.items()}
-                    result[part] = self.lines(chosen, dispersion, rows, eta[part][:, rows], curvature[rows])
-                    bar.advance(task, len(rows) * len(result[part]) / count)
+            batch = max(1, int(2e7 // (len(rows) ** 2 + len(rows) * NODES)))
+            for start in range(among.start, among.stop, batch):
+                part = slice(start, min(start + batch, among.stop))
+                chosen = {name: value[part] for name, value in values.items()}
+                dispersion = {name: value[part, None, None] for name, value in own.items()}
+                here = eta[start - among.start : part.stop - among.start]
+                result[part] = self.lines(chosen, dispersion, rows, here, sharpness)
+                advance(len(rows) * (part.stop - start) / count)
+            if among.stop == count:
                 yield rows, result
 
-    def curvature(self, eta: np.ndarray, own: Mapping[str, np.ndarray]) -> np.ndarray:
-        """-d^2 log p(y_i) / d eta_i^2 at the posterior mean: it only shapes the lines, and must not move with t."""
-        centre, step = eta.mean(axis=0), 1e-3 * max(1.0, float(np.ptp(eta.mean(axis=0))))
-        dispersion = {name: value.mean() for name, value in own.items()}
-        below, at, above = (log_density(self.bound.family, self.bound.y, centre + shift, dispersion, self.bound.known)
-                            for shift in (-step, 0.0, step))
-        found = -(below - 2 * at + above) / step**2
-        return np.maximum(found, 1e-3 * np.median(np.abs(found)) + 1e-300)
-
-    def lines(self, values: Mapping[str, np.ndarray], dispersion: Mapping[str, np.ndarray], rows: np.ndarray,
-              eta: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    def lines(self, values: Values, dispersion: Mapping[str, np.ndarray], rows: np.ndarray,
+              eta: np.ndarray, sharpness: Sharpness) -> np.ndarray:
         """The integrals of the rows of one group, (draw, row)."""
         y, known = self.bound.y[rows, None], self.bound.known[rows, None]
+        curvature, step = sharpness.curvature[rows], sharpness.step
 
         def density(where: np.ndarray) -> np.ndarray:
             return log_density(self.bound.family, y, where, dispersion, known)
@@ -147,7 +117,6 @@ class LineIntegral:
         square = (direction**2).sum(axis=-1)
         reach = np.diagonal(moved, axis1=1, axis2=2)
         leverage = np.minimum(curvature * reach, 1 - 1e-6)
-        step = 1e-4 * max(1.0, float(np.abs(eta).max()))
         gradient = ((density(eta[..., None] + step) - density(eta[..., None] - step)) / (2 * step))[..., 0]
 
         def mass(i: int, precision: np.ndarray, pull: np.ndarray, own: bool) -> np.ndarray:

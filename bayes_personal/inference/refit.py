@@ -1,16 +1,22 @@
-"""Exact leave-out: the posterior without some rows, by taking their sums away, and what it predicts for them."""
+"""Exact leave-out: the posterior without some rows, sampled anew, and what it predicts for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
 import numpy as np
+import xarray as xr
+from arviz_stats.base.array import array_stats
 
+from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.draws import flat
+from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.importance import Weighted
 from bayes_personal.inference.laplace import Laplace
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.statistics import Statistics
+from bayes_personal.rows import Held
 
 
 @final
@@ -23,62 +29,117 @@ class Refit:
     elpd : its estimate
     se : Monte Carlo error
     ess : effective sample size of the average over the posterior without the rows; small where they are in its tail
+    complaints : why the draws that it rests on must not be trusted
     """
 
     elpd: float
     se: float
     ess: float
+    complaints: tuple[str, ...] = ()
+
+    @classmethod
+    def averaged(cls, logs: np.ndarray, tree: xr.DataTree) -> "Refit":
+        """From log p(what is left out | draw) at all draws of a tree, chains one after the other."""
+        highest = logs.max()
+        each = np.exp(logs - highest).reshape(tree["posterior"].sizes["chain"], -1)
+        mean, complaints = each.mean(), Diagnostics.of(tree).complaints
+        if np.ptp(each) <= 1e-12:
+            return cls(float(highest + np.log(mean)), 0.0, float(each.size), complaints)
+        efficiency = min(float(array_stats.ess(each, method="mean")) / each.size, 1.0)
+        return cls(float(highest + np.log(mean)), float(array_stats.mcse(each, method="mean")) / mean,
+                   efficiency * float(each.sum() ** 2 / (each**2).sum()), complaints)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Refitter:
-    """Refits of a model whose weights integrate out.
+class CollapsedRefits:
+    """Refits of a model whose weights integrate out: without rows whose sums are taken away.
 
     Attributes
     ----------
     density : the model with all rows
-    rng : for the importance samples
+    rng : for what is sampled
+    method : how; by default by importance, and by NUTS() where the importance ratios cannot be trusted
     """
 
     density: Collapsed
     rng: np.random.Generator
+    method: NUTS | None = None
 
     @cached_property
     def everything(self) -> Weighted:
-        """The evidence of all rows."""
-        return self.sampled(self.density)
-
-    def sampled(self, density: Collapsed) -> Weighted:
-        """The hyperparameters' posterior: by importance, or else by NUTS, as the log evidence then says with NaN."""
-        found = Laplace().weighted(density, self.rng)
-        if found.trusted:
-            return found
-        points, _ = NUTS().walk(density, int(self.rng.integers(2**31)), progress=False)
-        return Weighted(points, np.full(len(points), 1 / len(points)), found.pareto_k, len(points), np.nan, np.inf)
+        """The hyperparameters' posterior given all rows, by importance."""
+        return Laplace().weighted(self.density, self.rng)
 
     def without(self, sums: Statistics) -> Refit:
-        """Leave out the rows that have these sums.
+        """Leave out the rows that have these sums."""
+        rest = Collapsed(self.density.bound, self.density.statistics - sums)
+        if rest.size == 0:
+            none = np.zeros(0)
+            return Refit(self.density.value(none) - rest.value(none), 0.0, np.inf)
+        if self.method is None:
+            found = Laplace().weighted(rest, self.rng)
+            if found.trusted:
+                return self.weighted(rest, found)
+        method = self.method or NUTS()
+        points, statistics = method.walk(rest, int(self.rng.integers(2**31)), progress=False)
+        return Refit.averaged(self.predicted(rest, points), as_tree(rest, points, method.chains, statistics))
+
+    def predicted(self, rest: Collapsed, points: np.ndarray) -> np.ndarray:
+        """log p(y_out | rest, phi), (draw,)."""
+        return self.density.each_value(points) - rest.each_value(points)
+
+    def weighted(self, rest: Collapsed, found: Weighted) -> Refit:
+        """From an importance sample of the hyperparameters given the rest.
 
         Two estimates: the average of p(y_out | rest, phi) over the posterior given the rest, and the ratio of the
         evidences with and without, which holds where what is left out is in the tail of what the rest predict. That
         with the smaller error is taken.
         """
-        rest = Collapsed(self.density.bound, self.density.statistics - sums)
-        if rest.size == 0:
-            none = np.zeros(0)
-            return Refit(self.density.value(none) - rest.value(none), 0.0, np.inf)
-        found = self.sampled(rest)
-        logs = self.density.each_value(found.points) - rest.each_value(found.points)
+        logs = self.predicted(rest, found.points)
         highest = logs.max()
         parts = found.weights * np.exp(logs - highest)
         mean = parts.sum()
         ess = float(mean**2 / (parts**2).sum())
         se = float(np.sqrt(((parts - found.weights * mean) ** 2).sum()) / mean)
-        average = Refit(float(highest + np.log(mean)), se, ess)
-        if not np.isfinite(found.log_evidence_se) or not np.isfinite(self.everything.log_evidence_se):
-            return average
-        ratio_se = float(np.hypot(found.log_evidence_se, self.everything.log_evidence_se))
-        if se <= ratio_se:
-            return average
-        return Refit(self.everything.log_evidence - found.log_evidence, ratio_se, ess)
+        if self.everything.trusted:
+            ratio_se = float(np.hypot(found.log_evidence_se, self.everything.log_evidence_se))
+            if ratio_se < se:
+                return Refit(self.everything.log_evidence - found.log_evidence, ratio_se, ess)
+        return Refit(float(highest + np.log(mean)), se, ess)
+
+
+def as_tree(density: Collapsed, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
+    """Draws of the hyperparameters with the sampler's statistics, to be diagnosed."""
+    draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
+             for name, value in density.values(points).items()}
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(draws), "sample_stats": statistics})
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ExplicitRefits:
+    """Refits of any model that is in memory: the other rows are sampled with all weights.
+
+    What terms learned of the training rows stays as it is: levels, scalings, bases. A draw predicts what is left out
+    with the weights of its groups integrated out, where there are groups.
+
+    Attributes
+    ----------
+    integral : of the model with all rows, over weights of what is left out
+    rng : for what is sampled
+    method : how
+    """
+
+    integral: GroupIntegral
+    rng: np.random.Generator
+    method: NUTS
+
+    def without(self, rows: np.ndarray) -> Refit:
+        """Leave out the rows at these places."""
+        bound = self.integral.bound
+        kept = np.setdiff1d(np.arange(len(bound.rows)), rows)
+        rest = replace(bound, rows=Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
+        tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
+        (logs,) = self.integral.left_out(flat(tree), [rows])
+        return Refit.averaged(logs, tree)

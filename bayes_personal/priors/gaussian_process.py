@@ -1,12 +1,13 @@
 """GaussianProcess: coefficients are smooth functions of context."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy.special import gammainccinv
 
 from bayes_personal import context
 from bayes_personal.context import Context
@@ -14,6 +15,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.rows import pieces
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
 
@@ -115,8 +117,10 @@ class GaussianProcess(Prior):
             if one.levels:
                 raise SpecificationError(f"{owner}: context {one.name!r} is categorical, and a smooth function needs "
                                          f"numbers. Use PartialPooling({one.name!r}), alone or added with +.")
-        boxes = tuple(Box.learn(one.at(frame)[:, 0], self.kernel, len(contexts)) for one in contexts)
-        power = (cosines(boxes, contexts, frame) ** 2).mean(axis=0)
+        boxes = tuple(Box.learn(one, frame, self.kernel, len(contexts)) for one in contexts)
+        squares = (np.linalg.vecdot(matrix.T, matrix.T)
+                   for matrix in (cosines(boxes, contexts, piece) for piece in pieces(frame, self.contexts)))
+        power = functools.reduce(np.add, squares) / len(frame)
         return (SmoothTerm(self, contexts, boxes, coefficients.select(self.on, owner), coefficients, power),)
 
     @property
@@ -151,15 +155,23 @@ class Box:
     longest: float
 
     @classmethod
-    def learn(cls, values: np.ndarray, kernel: str, contexts: int) -> "Box":
+    def learn(cls, one: Context, frame: pd.DataFrame, kernel: str, contexts: int) -> "Box":
         """The published rules, from the range of the training contexts and the gaps between them."""
         wide, fine = RULES[kernel]
-        distinct = np.unique(values)
-        half = (distinct[-1] - distinct[0]) / 2
-        gap = float(np.median(np.diff(distinct))) / half
+        low, high = (np.array([one.low, one.high]) - one.center) / one.spread
+        half = (high - low) / 2
+        distinct = np.zeros(0)
+        for piece in pieces(frame, [one.name]):
+            distinct = np.union1d(distinct, one.at(piece)[:, 0])
+            # Half of the gaps are as large as their median, and all together are the range: it is shorter than that.
+            if len(distinct) - 1 > 4 / SHORTEST:
+                gap = SHORTEST
+                break
+        else:
+            gap = float(np.median(np.diff(distinct))) / half
         factor = min(max(wide * UNFELT, 1.2), BOX[contexts])
         size = min(int(np.ceil(fine * factor / max(SHORTEST, gap))), BASIS_SIZE[contexts])
-        return cls((distinct[0] + distinct[-1]) / 2, factor * half, size, fine * factor / size * half, LONGEST * half)
+        return cls((low + high) / 2, factor * half, size, fine * factor / size * half, LONGEST * half)
 
     @property
     def frequencies(self) -> np.ndarray:
@@ -168,18 +180,30 @@ class Box:
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """The cosines at any values, the constant first, (value, size + 1)."""
-        height = np.where(self.frequencies == 0, np.sqrt(0.5), 1.0) / np.sqrt(self.length)
-        return height * np.cos(self.frequencies * (values[:, None] - self.center + self.length))
+        result = np.empty((len(values), self.size + 1), order="F")
+        result[:, 0] = np.sqrt(0.5 / self.length)
+        # cos(j + 1)t = 2 cos t cos jt - cos(j - 1)t, the recurrence of Chebyshev's polynomials.
+        twice = 2 * np.cos((values - (self.center - self.length)) * self.frequencies[1])
+        before, last = np.full(len(values), 1 / np.sqrt(self.length)), result[:, 1]
+        np.multiply(twice, 0.5 / np.sqrt(self.length), out=last)
+        for j in range(2, self.size + 1):
+            np.multiply(twice, last, out=result[:, j])
+            result[:, j] -= before
+            before, last = last, result[:, j]
+        return result
 
 
 def inverse_gamma(shortest: float, longest: float) -> tuple[float, float]:
     """Shape and scale with 1 % of the mass below `shortest` and 1 % above `longest`."""
+    from scipy.optimize import brentq
+
+    # A quantile of the inverse gamma is 1 over that of the gamma from the other end.
     def miss(log_shape: float) -> float:
-        low, high = stats.invgamma.ppf([0.01, 0.99], np.exp(log_shape))
+        high, low = gammainccinv(np.exp(log_shape), [0.01, 0.99])
         return float(np.log(high / low) - np.log(longest / shortest))
-    log_shape: Any = optimize.brentq(miss, -1.5, 12)
+    log_shape: Any = brentq(miss, -1.5, 12)
     shape = float(np.exp(log_shape))
-    return shape, float(shortest / stats.invgamma.ppf(0.01, shape))
+    return shape, float(shortest * gammainccinv(shape, 0.01))
 
 
 @final
@@ -227,7 +251,10 @@ class SmoothTerm(Term):
                               zip(self.boxes, orders(self.boxes).T, strict=True)], axis=-1)
         squared = ((lengthscale[..., None, :, :] * frequency[:, None, :]) ** 2).sum(axis=-1)
         if self.prior.kernel == "squared_exponential":
-            density = xp.exp(-0.5 * (squared - squared.min(axis=-2)[..., None, :]))
+            # Relative to the largest: the smallest frequency is that of one of the contexts' first cosines.
+            first = np.flatnonzero(orders(self.boxes).sum(axis=1) == 1)
+            least = functools.reduce(xp.minimum, [squared[..., k, :] for k in first])
+            density = xp.exp(-0.5 * (squared - least[..., None, :]))
         else:
             nu = SMOOTHNESS[self.prior.kernel]
             density = (2 * nu + squared) ** (-nu - len(self.boxes) / 2)
@@ -243,10 +270,15 @@ class SmoothTerm(Term):
 
 def cosines(boxes: tuple[Box, ...], contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
     """Products of the contexts' cosines at any rows, (unit, feature)."""
+    each = [box.at(one.at(frame)[:, 0]) for box, one in zip(boxes, contexts, strict=True)]
+    if len(each) == 1:
+        return each[0][:, 1:]
     chosen = orders(boxes)
-    matrix = np.ones((len(frame), len(chosen)))
-    for box, one, order in zip(boxes, contexts, chosen.T, strict=True):
-        matrix = matrix * box.at(one.at(frame)[:, 0])[:, order]
+    matrix = np.empty((len(frame), len(chosen)), order="F")
+    for place, order in enumerate(chosen):
+        np.multiply(each[0][:, order[0]], each[1][:, order[1]], out=matrix[:, place])
+        for one, k in zip(each[2:], order[2:], strict=True):
+            matrix[:, place] *= one[:, k]
     return matrix
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -65,14 +66,16 @@ class Levels:
         Warns of new labels that read like a training label of another type, 1 and "1".
         """
         values = column(frame, self.name, f"context {self.name!r}")
+        codes = self._alike(values)
+        if codes is not None and (codes >= 0).all():
+            return Features(_indicators(codes, len(self.labels)), {self.name: np.full(len(codes), "known")})
         missing = values.isna().to_numpy()
         _must_label(values[~missing], f"context {self.name!r}")
         if isinstance(self.labels, pd.DatetimeIndex) and pd.api.types.is_datetime64_any_dtype(values):
             if (self.labels.tz is None) != (values.dt.tz is None):
                 raise InputTypeError(f"context {self.name!r} holds dates of time zone {values.dt.tz}; the training "
                                      f"rows' had {self.labels.tz}. Use dt.tz_localize.")
-        # As objects, for booleans that stand beside missing values may have turned 1.0 and 0.0.
-        codes = self.labels.astype(object).get_indexer(_index(values.astype(object)))
+        codes = self._objects.get_indexer(_index(values.astype(object)))
         codes[missing] = -1
         status = np.where(codes >= 0, "known", np.where(missing, "unknown",
                                                         np.where(values.isin(self.empty), "empty", "new")))
@@ -81,9 +84,22 @@ class Levels:
         labels = [("unknown", row) if missing[row] else ("label", values.iloc[row]) for row in unseen]
         order = {label: place for place, label in enumerate(dict.fromkeys(labels))}
         codes[unseen] = [len(self.labels) + order[label] for label in labels]
-        shape = (len(values), len(self.labels) + len(order))
-        matrix = sp.csr_array((np.ones(len(values)), codes, np.arange(len(values) + 1)), shape=shape)
-        return Features(matrix, {self.name: status})
+        return Features(_indicators(codes, len(self.labels) + len(order)), {self.name: status})
+
+    @cached_property
+    def _objects(self) -> pd.Index:
+        """The labels as objects, for booleans that stand beside missing values may have turned 1.0 and 0.0."""
+        return self.labels.astype(object)
+
+    def _alike(self, values: pd.Series) -> np.ndarray | None:
+        """Codes of labels that are of the training labels' type, -1 where training had none; None for other types."""
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            of_categories = self._alike(pd.Series(values.cat.categories))
+            return None if of_categories is None else np.append(of_categories, -1)[values.cat.codes]
+        whole = all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in (values.dtype, self.labels.dtype))
+        if whole or (values.dtype == self.labels.dtype and values.dtype != object):
+            return self.labels.get_indexer(_index(values))
+        return None
 
     def _warn_of_types(self, values: pd.Series) -> None:
         """Warn of new labels that read like a training label of another type."""
@@ -92,6 +108,11 @@ class Levels:
             warnings.warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
                           f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
                           "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
+
+
+def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:
+    """Rows with a single 1, at the place that their code says, (unit, size)."""
+    return sp.csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(len(codes), size))
 
 
 def _index(labels: Any) -> pd.Index:

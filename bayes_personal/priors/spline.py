@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+
+from bayes_personal.rows import BATCH
 
 
 @final
@@ -46,8 +47,10 @@ class Spline:
                 gram[j, j - 1] = gram[j - 1, j] = left / 6
         height = 1 / np.abs(difference).max(axis=1)
         directions = np.linalg.pinv(height[:, None] * difference) @ (height[:, None] * np.linalg.cholesky(gram))
-        at = cls(knots, directions).at(values)
-        return cls(knots, directions / np.sqrt((at**2).sum(axis=1).mean()))
+        plain = cls(knots, directions)
+        squares = sum(float((plain.at(values[start : start + BATCH]) ** 2).sum())
+                      for start in range(0, len(values), BATCH))
+        return cls(knots, directions / np.sqrt(squares / len(values)))
 
     @property
     def size(self) -> int:
@@ -56,6 +59,8 @@ class Spline:
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """Features of any values, (value, feature); beyond the outer knots they go on along a straight line."""
+        from scipy.interpolate import CubicSpline
+
         if not self.size:
             return np.zeros((len(values), 0))
         curve = CubicSpline(self.knots, self.directions, bc_type="natural")

@@ -1,0 +1,34 @@
+"""Sums over parts of the rows on a Dask cluster, added in an order that does not depend on who is done first."""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from bayes_personal.errors import InputTypeError
+
+
+def total(client: Any, of: Callable[[Iterable[Any]], Any], parts: Sequence[Any]) -> Any:
+    """The sum of `of(part.batches())` over parts, one task a part, by pairs of neighbours."""
+    if not (hasattr(client, "submit") and hasattr(client, "gather")):
+        raise InputTypeError(f"client={client!r} must be a dask.distributed.Client.")
+    # Sent once: it holds the model.
+    shared = client.submit(itself, of, pure=False)
+    sums = [client.submit(of_part, shared, part, pure=False) for part in parts]
+    while len(sums) > 1:
+        pairs = [client.submit(operator.add, *sums[place : place + 2], pure=False)
+                 for place in range(0, len(sums) - 1, 2)]
+        sums = pairs + sums[2 * len(pairs) :]
+    return client.gather(sums[0])
+
+
+def itself(of: Any) -> Any:
+    """What is kept on the cluster for many tasks."""
+    return of
+
+
+def of_part(of: Callable[[Iterable[Any]], Any], part: Any) -> Any:
+    """One task: tasks, not BLAS, contend for the cores."""
+    with threadpool_limits(1):
+        return of(part.batches())

@@ -1,0 +1,148 @@
+"""What a model learns of rows in files before it is fitted: how they are coded, their means and spreads.
+
+The formula's terms must not depend on which other rows there are: each batch is coded by itself.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from bayes_personal.data import absent, must_have
+from bayes_personal.design import (
+    Design,
+    categories,
+    evaluate,
+    is_computed,
+    must_not_depend,
+    names_in,
+    needed,
+    outcome,
+    outcome_columns,
+    sides,
+)
+from bayes_personal.errors import SpecificationError, first
+from bayes_personal.families.base import Family
+from bayes_personal.families.measurements import measured, must_vary
+from bayes_personal.files import Files
+from bayes_personal.moments import Moments
+from bayes_personal.stored import coded_together
+
+ROLE = "outcome of a Normal family"
+# Rows from which it is seen what kind of values the columns hold.
+HEAD = 100
+
+
+@final
+@dataclass(frozen=True)
+class Coding:
+    """How rows become predictors, outcome and known constants."""
+
+    design: Design
+    family: Family
+
+    def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y = measured(outcome(self.design.formula, frame), ROLE)
+        return self.design.at(frame), y, self.family.known(frame)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What is remembered of the rows.
+
+    Attributes
+    ----------
+    coding : of their formula
+    columns : that it reads
+    location, unit : mean and standard deviation of the outcome
+    """
+
+    coding: Coding
+    columns: tuple[str, ...]
+    location: float
+    unit: float
+
+
+# Threads of BLAS would contend for matrices this small.
+@threadpool_limits.wrap(limits=1)
+def learn(formula: str, family: Family, files: Files) -> Learned:
+    """One pass over the columns of the formula and of a family with Normal errors."""
+    names = _names(formula, family, files)
+    head = next(replace(files, progress=False).pieces(names, HEAD))
+    with files.locating(head):
+        design = Design.coded(formula, _with_all_levels(formula, files, head))[0]
+    _must_have_no_state(formula, design, head)
+    coding = Coding(design, family)
+    name = str(next(iter(sides(formula)[0])))
+    computed = is_computed(sides(formula)[1]) or name not in files.columns
+    predictors, outcomes, kept = None, None, []
+    for frame in files.pieces(names, coded_together(len(design.coefficients))):
+        with files.locating(frame):
+            x, y, _ = coding(frame)
+        if predictors is None or outcomes is None:
+            predictors, outcomes = Moments.of(x), Moments.of(y)
+            chosen = np.arange(len(frame))[::-2][:1000]
+        else:
+            predictors += Moments.of(x, predictors.origin)
+            outcomes += Moments.of(y, outcomes.origin)
+            chosen = [0, -1]
+        if computed:
+            kept.append((frame.iloc[chosen], x[chosen], y[chosen]))
+    assert predictors is not None and outcomes is not None
+    coding = replace(coding, design=design.scaled(predictors))
+    must_vary(outcomes, f"{ROLE}: column {name!r}")
+    unit = float(outcomes.spread_about(outcomes.mean)[0]) or 1.0
+    if kept:
+        frames, x, y = zip(*kept, strict=True)
+        again, outcome_again, _ = coding(pd.concat(frames))
+        must_not_depend(formula, coding.design.coefficients, again, np.concatenate(x), coding.design.spread)
+        must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
+    coding.design.warn_of_identification(predictors)
+    return Learned(coding, names, float(outcomes.mean[0]), unit)
+
+
+def _names(formula: str, family: Family, files: Files) -> tuple[str, ...]:
+    """The columns of the formula and the family, all of which there must be."""
+    right, owner = sides(formula)[1], f"formula {formula!r}"
+    names = {name: owner for term in right for factor in term.factors for name in sorted(names_in(factor, owner))}
+    names = dict.fromkeys(outcome_columns(formula, files.columns), f"outcome of {formula!r}") | names
+    names |= dict.fromkeys(family.columns, repr(family))
+    for name, role in names.items():
+        must_have(files.columns, name, role)
+    return tuple(names)
+
+
+def _with_all_levels(formula: str, files: Files, head: pd.DataFrame) -> pd.DataFrame:
+    """The first rows, and behind them as many more as show every level of the categorical terms."""
+    right, owner = sides(formula)[1], f"formula {formula!r}"
+    columns = pd.DataFrame(needed(right, owner, head, whole=False), index=head.index)
+    spec = evaluate(right, columns, owner).model_spec
+    found = set(categories(spec))
+    result = [head]
+    for factor in dict.fromkeys(factor for term in right for factor in term.factors if str(factor) in found):
+        whole = {name: files[name] for name in sorted(names_in(factor, owner))}
+        for name, values in whole.items():
+            absent(values, owner)
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                # Files and row groups have categories of their own.
+                result = [each.assign(**{name: pd.Categorical(each[name], dtype=values.dtype)}) for each in result]
+        distinct = pd.DataFrame(whole).drop_duplicates()
+        more = result[0].iloc[np.zeros(len(distinct), int)].set_axis(distinct.index)
+        result.append(more.assign(**{name: distinct[name] for name in whole}))
+    return pd.concat(result)
+
+
+def _must_have_no_state(formula: str, design: Design, head: pd.DataFrame) -> None:
+    """Refuse terms that are learned from all rows at once."""
+    left, owner = sides(formula)[0], f"outcome of {formula!r}"
+    state: dict[str, Any] = dict(design.spec.transform_state)
+    if str(next(iter(left))) not in head.columns:
+        columns = pd.DataFrame(needed(left, owner, head, whole=False), index=head.index)
+        state |= evaluate(left, columns, owner).model_spec.transform_state
+    if state:
+        raise SpecificationError(f"formula {formula!r}: {first(state)} must see all rows at once, and rows in files "
+                                 "are read a batch at a time. Make it a column of the files first, or read the table, "
+                                 "for example with pandas.read_parquet.")
