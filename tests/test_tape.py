@@ -1,12 +1,14 @@
 """Recorded functions give what NumPy gives, and its derivatives; models share the machine that runs them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_personal as bp
 from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.inference import kernel, tape
+from bayes_personal.inference import kernel, machine, tape
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.machine import compiled
 from bayes_personal.inference.tape import Symbolic, Tape
@@ -119,3 +121,16 @@ def test_where_nothing_is_finite_the_density_is_zero(frame: pd.DataFrame) -> Non
         value, slope = density.log_density(np.full(density.size, far))
         assert value == -np.inf and not slope.any()
         assert density.value(np.full(density.size, far)) == -np.inf
+
+
+def test_what_is_kept_on_disk_belongs_to_one_state_of_the_files(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba would run the old code of a function that another file's function calls."""
+    for file in machine.HERE.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(machine, "HERE", tmp_path)
+    before = machine._kept()
+    assert before == machine._kept()
+    (tmp_path / "tape.py").write_text((tmp_path / "tape.py").read_text() + "\n# changed\n")
+    assert machine._kept() != before
+    assert Path(kernel.value_and_gradient.stats.cache_path).parent.name == Path(machine.KEPT).name
