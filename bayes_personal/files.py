@@ -158,14 +158,17 @@ class Files:
                 yield pa.Table.from_batches(held)
 
     def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        options: dict[str, Any] = {"columns": {name: ds.field(name) for name in names}, "batch_size": SLICE}
-        if isinstance(self.dataset.format, ds.ParquetFileFormat):
-            options["fragment_scan_options"] = ds.ParquetFragmentScanOptions(pre_buffer=False)
+        # Arrow's scanner reads ahead, the whole of a file where batches are used more slowly than they are read: of
+        # Parquet it is given a few row groups at a time, and Arrow files are read without it.
+        options = {"columns": {name: ds.field(name) for name in names}, "batch_size": SLICE,
+                   "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
         try:
-            # Of a whole file Arrow would read ahead, faster than batches are used.
             for unit in self._units(SLICE):
                 for fragment, _ in unit:
-                    yield from fragment.to_batches(schema=self.dataset.schema, **options)
+                    if isinstance(fragment, ds.ParquetFileFragment):
+                        yield from fragment.to_batches(schema=self.dataset.schema, **options)
+                    else:
+                        yield from _record_batches(fragment, pa.schema(map(self.dataset.schema.field, names)))
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self.what} cannot be read: {error}. Its files must be whole, stay where they are, and "
                              "have the columns and types of the first of them.") from error
@@ -267,3 +270,18 @@ def _restored(sources: Sequence[tuple[str, ds.Expression]], schema: pa.Schema, k
         chosen = {"row_groups": [number for number, _ in each]} if isinstance(kind, ds.ParquetFileFormat) else {}
         fragments.append(kind.make_fragment(path, filesystem, condition, **chosen))
     return Files(ds.FileSystemDataset(fragments, schema, kind, filesystem), groups, start, what)
+
+
+def _record_batches(fragment: ds.FileFragment, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The columns of an Arrow file one record batch at a time; what it lacks its folder says, or is missing."""
+    local = isinstance(fragment.filesystem, LocalFileSystem)
+    said = ds.get_partition_keys(fragment.partition_expression)
+    with pa.memory_map(fragment.path) if local else fragment.open() as source:
+        own = pa.ipc.open_file(source).schema
+        places = [own.get_field_index(name) for name in schema.names if name in own.names]
+        reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=places))
+        for place in range(reader.num_record_batches):
+            batch = reader.get_batch(place)
+            columns = [batch[field.name].cast(field.type) if field.name in own.names else
+                       pa.repeat(pa.scalar(said.get(field.name), field.type), len(batch)) for field in schema]
+            yield pa.record_batch(columns, schema=schema)

@@ -131,13 +131,28 @@ def test_files_and_frames_of_every_make_are_the_same_data(frame: pd.DataFrame, f
         assert_alike(held, model.bind(source), type(source).__name__)
 
 
-def test_folders_that_say_what_their_rows_have_in_common(frame: pd.DataFrame, tmp_path: Path) -> None:
-    pq.write_to_dataset(pa.Table.from_pandas(frame[["y", "x", "label"]]), tmp_path / "hive", partition_cols=["label"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_folders_that_say_what_their_rows_have_in_common(kind: str, frame: pd.DataFrame, tmp_path: Path) -> None:
+    ds.write_dataset(pa.Table.from_pandas(frame[["y", "x", "label"]]), tmp_path / "hive", format=kind,
+                     partitioning=["label"], partitioning_flavor="hive")
     sorted_rows = frame.sort_values("label", kind="stable", ignore_index=True)
     model = bp.Model("y ~ x * label", prior=bp.PartialPooling("label", on="Intercept"))
     held, stored = model.bind(sorted_rows), model.bind(tmp_path / "hive")
     assert_alike(held, stored, "bound")
     assert_same_rows(held, stored)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_files_take_the_columns_and_types_of_the_first(kind: str, frame: pd.DataFrame, tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(frame[["y", "x", "count"]])
+    narrow = table.set_column(2, "count", table["count"].cast(pa.int8()))
+    for place, part in enumerate((table[:500], narrow[500:900].select(["count", "x", "y"]))):
+        ds.write_dataset(part, tmp_path / f"{place}", format=kind, basename_template=f"{place}_{{i}}.{kind}")
+    model = bp.Model("y ~ x + count")
+    assert_alike(model.bind(frame[:900]), model.bind(tmp_path), "bound")
+    ds.write_dataset(table[900:950].drop_columns("x"), tmp_path / "2", format=kind)
+    with pytest.raises(InputError, match=r"'x' is missing in 50 of 950 rows \(900, 901"):
+        model.bind(tmp_path)
 
 
 @pytest.mark.parametrize("size", [1000, BATCH, SLICE, 10 * ROWS])

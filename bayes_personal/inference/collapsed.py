@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
+from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
@@ -77,7 +78,11 @@ class Collapsed:
     @cached_property
     def statistics(self) -> Statistics:
         """The sums over the rows."""
-        return self.of_rows or self.bound.rows.total(partial(Statistics.of, self.arrangement))
+        if self.of_rows is not None:
+            return self.of_rows
+        with threadpool_limits(1):
+            # Batches are small: threads of BLAS would wait for each other.
+            return self.bound.rows.total(partial(Statistics.of, self.arrangement))
 
     @cached_property
     def size(self) -> int:
