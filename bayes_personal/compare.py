@@ -4,9 +4,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import arviz_stats
 import numpy as np
 import pandas as pd
+from arviz_stats.loo import compare as compare_elpd
 from rich.progress import Progress
 
 from bayes_personal.distributions import DISTRIBUTIONS
@@ -128,7 +128,7 @@ def counts(posterior: Posterior) -> bool:
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
     """ArviZ's comparison under plain names, with a verdict in words."""
-    found = arviz_stats.compare(dict(results), method="stacking", round_to="none")
+    found = compare_elpd(dict(results), method="stacking", round_to="none")
     best = found.index[0]
     high = {name: int((each.pareto_k > each.good_k).sum()) for name, each in results.items()}
     return pd.DataFrame({

@@ -100,10 +100,10 @@ class Outcome(Mean):
 
     Attributes
     ----------
-    entropy : that the random numbers of every block of draws and rows follow from, with the block's number
+    seeds : what the random numbers of every block of draws and rows follow from, with the block's number
     """
 
-    entropy: int
+    seeds: np.random.SeedSequence
 
     together = ROWS
 
@@ -115,7 +115,7 @@ class Outcome(Mean):
             own = self.own(values)
             for start in range(0, len(part), ROWS):
                 rows = slice(start, start + ROWS)
-                seed = np.random.SeedSequence(self.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
+                seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
                 made = draw(self.bound.family, self.eta(values, part[rows]), own, part.known[rows],
                             np.random.default_rng(seed))
                 result[asked, rows] = made[draws[asked] - all_of[0]]
@@ -177,7 +177,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
         rows, index = Given(Part(features, x, known)), new.index
         status = {name: each for one in features for name, each in one.status.items()}
     if kind == "outcome":
-        computed = Outcome(bound, values, sizes, rows, seeds.entropy)
+        computed = Outcome(bound, values, sizes, rows, seeds)
     else:
         computed = {"theta": Theta, "mean": Mean}[kind](bound, values, sizes, rows)
     return Prediction(kind, computed, index, status)
