@@ -1,0 +1,1 @@
+"""What the package measures itself against; `README.md` says what each benchmark asks and how to run it."""
