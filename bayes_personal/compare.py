@@ -20,7 +20,7 @@ from bayes_personal.priors import Prior
 
 def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
-            method: Any = None, seed: int | None = None, progress: bool = True) -> pd.DataFrame:
+            by: str | None = None, method: Any = None, seed: int | None = None, progress: bool = True) -> pd.DataFrame:
     """Which assumption about similarity between rows the data support.
 
     Parameters
@@ -30,7 +30,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
         names them; a sequence is named by what the priors say of themselves.
     formula, data, family
         As in `Model` and `fit`.
-    kind
+    kind, by
         As in `loo`.
     method, seed, progress
         As in `fit`.
@@ -63,7 +63,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
             posterior = (assumption if isinstance(assumption, Posterior)
                          else fit(assumption, data, seed=seed, method=method, progress=False))
             first = first or posterior
-            if not np.array_equal(first.bound.y, posterior.bound.y):
+            if not same_outcome(first, posterior):
                 raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first; "
                                          "predictive densities of different data do not compare.")
             if counts(posterior) != counts(first):
@@ -73,7 +73,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
             with warnings.catch_warnings():
                 # The verdict counts the rows with a high Pareto k.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                results[name] = loo(posterior, kind=kind, progress=False)
+                results[name] = loo(posterior, kind=kind, by=by, progress=False)
             bar.advance(task)
     return table(results)
 
@@ -118,11 +118,18 @@ def stated(name: str, assumption: Any, formula: str | None, data: Any, family: F
     return Model(formula, assumption, family or Normal())
 
 
+def same_outcome(one: Posterior, other: Posterior) -> bool:
+    """Whether two posteriors are given the same outcomes, row by row."""
+    rows = one.bound.rows, other.bound.rows
+    return one is other or len(rows[0]) == len(rows[1]) and all(
+        np.array_equal(batch.y, same.y) for batch, same in zip(*(each.batches() for each in rows), strict=True))
+
+
 def counts(posterior: Posterior) -> bool:
     """Whether the outcome has probabilities rather than densities."""
     bound = posterior.bound
     values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
-    name, _ = bound.family.likelihood(0 * bound.y, values, bound.known, np)
+    name, _ = bound.family.likelihood(np.zeros(1), values, np.ones(1), np)
     return DISTRIBUTIONS[name].support == "count"
 
 

@@ -190,7 +190,7 @@ def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, que
     wrong = (refits["complaints"] != "").to_numpy()
     if wrong.any():
         warnings.warn(f"loo: the draws of {wrong.sum()} of {len(refits)} refits are not to be trusted, the first that "
-                      f"without {first(refits.index[wrong], 1)}: {refits['complaints'][wrong].iloc[0]}. See refits.",
+                      f"without {first(refits.index[wrong][:1])}: {refits['complaints'][wrong].iloc[0]}. See refits.",
                       ConvergenceWarning, stacklevel=3)
 
 

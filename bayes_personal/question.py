@@ -83,9 +83,9 @@ class Question:
         rows: Mapping[Hashable, np.ndarray] = {}
         integral, every = GroupIntegral(bound, None), False
         if by is not None:
-            if by not in bound.rows.columns:
+            if by not in bound.rows.available:
                 raise InputError(f"loo(by={by!r}): the training rows have no such column. "
-                                 f"{did_you_mean(by, bound.rows.columns)}")
+                                 f"{did_you_mean(by, bound.rows.available)}")
             if exact:
                 sums = left_out.sums_by(density, by)
             else:
@@ -156,11 +156,14 @@ class Question:
         method = refit if isinstance(refit, NUTS) else None
         if refit is False or self.kind == "conditional":
             return None
+        # A variational fit is not the posterior.
+        values = {} if "variational" in self.posterior.tree else self.values
         if self.exact:
-            return CollapsedRefits(self.density, rng, method)
+            return CollapsedRefits(self.density, rng, method, values, self.chains)
         if method is None:
             return None
-        return ExplicitRefits(self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound), rng, method)
+        integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
+        return ExplicitRefits(integral, rng, method, values, self.chains)
 
 
 def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:

@@ -79,9 +79,13 @@ class Held:
         return self.frame.index
 
     @property
-    def columns(self) -> list[str]:
-        """Names of what every batch has."""
+    def available(self) -> list[str]:
+        """Names of all columns that there are."""
         return list(self.frame.columns)
+
+    def also(self, name: str) -> "Held":
+        """The rows with one more column in every batch: they have all already."""
+        return self
 
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
         """All rows in their order."""

@@ -64,6 +64,15 @@ class Stored:
         """Numbers of the rows, counted over all files."""
         return self.files.index
 
+    @property
+    def available(self) -> list[str]:
+        """Names of all columns that there are."""
+        return list(self.files.columns)
+
+    def also(self, name: str) -> "Stored":
+        """The rows with one more column in every batch."""
+        return self if name in self.columns else replace(self, columns=(*self.columns, name))
+
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
         """All rows in their order."""
         for frame in self.files.pieces(self.columns, coded_together(self.width, size)):

@@ -1,5 +1,7 @@
 """Comparison of sharing assumptions: the ranking, the words, and what does not compare."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,16 @@ def test_the_question_is_passed_on(cheap: dict[str, Posterior]) -> None:
     assert (found["conditioning"] == "conditional").all()
     expected = bp.loo(cheap["each its own"], kind="conditional", progress=False).elpd
     assert found.loc["each its own", "elpd"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_new_groups_and_rows_in_files(sleep: pd.DataFrame, tmp_path: Path) -> None:
+    sleep.to_parquet(tmp_path / "sleep.parquet", index=False)
+    priors, options = [bp.Population(), bp.PartialPooling("subject")], {
+        "method": bp.Laplace(), "seed": 1, "progress": False, "kind": "group", "by": "subject"}
+    found = bp.compare(priors, "reaction ~ days", tmp_path / "sleep.parquet", **options)
+    again = bp.compare(priors, "reaction ~ days", sleep, **options)
+    assert found.index[0] == "PartialPooling('subject')" and set(found["conditioning"]) == {"group"}
+    np.testing.assert_allclose(found[["elpd", "se", "p_loo"]], again[["elpd", "se", "p_loo"]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("difference", "error", "high", "words"), [

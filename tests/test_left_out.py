@@ -42,7 +42,7 @@ def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list
     rest = Collapsed(line, density.statistics - taken(density, rows))
     grid = np.linspace(-4, 3, 4001)[:, None]
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
-    found = CollapsedRefits(density, np.random.default_rng(1)).without(taken(density, rows))
+    found = CollapsedRefits(density, np.random.default_rng(1), None, {}, 0).without(taken(density, rows))
     assert found.se < 0.03 and abs(found.elpd - exact) < 4 * found.se + 1e-3
     # The average over what the other rows say is in its tail for the outlier, and says so.
     assert (found.ess < 1000) == (rows == [19])
@@ -120,6 +120,19 @@ def test_rows_with_a_high_pareto_k_are_refitted(outlying: pd.DataFrame, line: Bo
     assert found.elpd_i[19] == row.elpd and found.pareto_k[19] == 0 and "1 refitted exactly" in str(found)
     np.testing.assert_allclose(found.elpd_i[:19], before.elpd_i[:19])
     assert found.elpd == pytest.approx(float(found.elpd_i.sum()))
+
+
+def test_such_refits_can_be_sampled_by_nuts(outlying: pd.DataFrame, line: Bound) -> None:
+    posterior = bp.fit(bp.Model("y ~ x"), outlying, seed=1, method=Laplace(), progress=False)
+    with pytest.warns(ConvergenceWarning, match="1 of 1 refits \\('row 19'\\) rest on few effective draws"):
+        found = bp.loo(posterior, refit=bp.NUTS(), progress=False)
+    density = Collapsed(line)
+    grid = np.linspace(-4, 3, 4001)[:, None]
+    rest = Collapsed(line, density.statistics - taken(density, [19]))
+    exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
+    (row,) = found.refits.itertuples()
+    assert row.Index == "row 19" and row.complaints == "" and abs(row.elpd - exact) < 4 * row.se < 1
+    assert abs(row.elpd_before - exact) > 2 * abs(row.elpd - exact)
 
 
 def test_what_cannot_be_left_out(outlying: pd.DataFrame) -> None:

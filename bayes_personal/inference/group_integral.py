@@ -170,7 +170,7 @@ class Integrand:
 
     def over(self, mode: np.ndarray, root: np.ndarray, count: int) -> np.ndarray:
         """Log of the integral by a rule around the mode, (draw,)."""
-        return np.concatenate([logsumexp(logs, axis=1) for _, _, logs in self.along(mode, root, count)])
+        return np.concatenate([np.asarray(logsumexp(logs, axis=1)) for _, _, logs in self.along(mode, root, count)])
 
     def moments(self, mode: np.ndarray, root: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean of z where its density is the integrand, and a root of its covariance, by a rule around the mode."""
@@ -300,7 +300,7 @@ class GroupIntegral:
             return float(sum(map(len, sets)))
         size = len(self.bound.terms[self.place].positions)
         nodes = GRIDS[size][1] ** size if size in GRIDS else POINTS[1]
-        return float(2 * nodes * sum(len(self.concerned(rows)) for rows in sets))
+        return float(nodes * sum(2 * len(self.concerned(rows)) - len(rows) for rows in sets))
 
     def left_out(self, values: Values, sets: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         """Set by set, log p(y_out | y_rest, everything but what is integrated), (draw,).
@@ -328,9 +328,10 @@ class GroupIntegral:
             if part.stop == count:
                 yield result.copy()
         if unsettled:
-            warnings.warn(f"loo: the integral over a group's own weights is exact to {worst:.2g} only, for the rows "
-                          f"{first(bound.frame.index[sets[unsettled[0]]])} among others. Their elpd is as uncertain.",
-                          ConvergenceWarning, stacklevel=2)
+            rows = first(bound.frame.index[sets[unsettled[0]]])
+            warnings.warn(f"loo: integrals over a group's own weights have not settled, in {len(set(unsettled))} of "
+                          f"{len(sets)} cases, the first that of the rows {rows}: the log density of some draws is "
+                          f"uncertain by {worst:.2g} at most.", ConvergenceWarning, stacklevel=2)
 
     def of_some(self, whole: Integrand, values: Values, rows: np.ndarray,
                 out: np.ndarray) -> tuple[np.ndarray, float]:

@@ -67,7 +67,7 @@ def groups(density: Collapsed, points: np.ndarray, sums: Mapping[Hashable, Stati
 
 def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
     """Batch by batch, the labels that rows of it have in a column, and which of its rows those are."""
-    for batch in bound.rows.batches():
+    for batch in bound.rows.also(by).batches():
         labels = batch.frame[by]
         missing = labels.isna().to_numpy()
         if missing.any():

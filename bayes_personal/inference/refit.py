@@ -1,8 +1,11 @@
-"""Exact leave-out: the posterior without some rows, sampled anew, and what it predicts for them."""
+"""Exact leave-out: the posterior without some rows, sampled anew, and what it predicts for them.
+
+References: Meng and Wong (1996), Statistica Sinica 6:831. Gronau et al. (2017), doi:10.1016/j.jmp.2017.09.005.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import xarray as xr
@@ -12,11 +15,15 @@ from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.group_integral import GroupIntegral
+from bayes_personal.inference.groups import Values
 from bayes_personal.inference.importance import Weighted
 from bayes_personal.inference.laplace import Laplace
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.statistics import Statistics
 from bayes_personal.rows import Held
+
+# Of the iteration that finds the bridge: it takes a handful.
+ROUNDS = 100
 
 
 @final
@@ -28,7 +35,8 @@ class Refit:
     ----------
     elpd : its estimate
     se : Monte Carlo error
-    ess : effective sample size of the average over the posterior without the rows; small where they are in its tail
+    ess : effective sample size of the average over the posterior without the rows, small where they are in its tail; of
+        two averages that are bridged, the smaller one
     complaints : why the draws that it rests on must not be trusted
     """
 
@@ -40,14 +48,57 @@ class Refit:
     @classmethod
     def averaged(cls, logs: np.ndarray, tree: xr.DataTree) -> "Refit":
         """From log p(what is left out | draw) at all draws of a tree, chains one after the other."""
+        average = Average.of(logs, tree["posterior"].sizes["chain"])
+        return cls(average.log, average.error, average.ess, Diagnostics.of(tree).complaints)
+
+    @classmethod
+    def bridged(cls, logs: np.ndarray, tree: xr.DataTree, others: np.ndarray, chains: int) -> "Refit":
+        """From the same, and from `others`, log p(what is left out | draw) at draws given all rows.
+
+        Where what is left out is in the tail of what the rest predict, the average over draws given the rest hangs on
+        few of them, and where it moves the posterior, the harmonic mean over draws given all rows does. The bridge
+        between the two posteriors (Meng and Wong 1996) rests on the draws that they have in common.
+        """
+        count = tree["posterior"].sizes["chain"]
+        ours, theirs = np.log(len(logs) / (len(logs) + len(others))), np.log(len(others) / (len(logs) + len(others)))
+        elpd, before = Average.of(logs, count).log, np.inf
+        for _ in range(ROUNDS):
+            rest = Average.of(logs - np.logaddexp(theirs + logs, ours + elpd), count)
+            everything = Average.of(-np.logaddexp(theirs + others, ours + elpd), chains)
+            before, elpd = elpd, rest.log - everything.log
+            if abs(elpd - before) < 1e-9:
+                break
+        return cls(elpd, float(np.hypot(rest.error, everything.error)), min(rest.ess, everything.ess),
+                   Diagnostics.of(tree).complaints)
+
+
+class Average(NamedTuple):
+    """The log of an average over draws.
+
+    Attributes
+    ----------
+    log : of the average
+    error : Monte Carlo error of that
+    ess : effective sample size: of the chains, and of the shares that draws have in the sum
+    """
+
+    log: float
+    error: float
+    ess: float
+
+    @classmethod
+    def of(cls, logs: np.ndarray, chains: int) -> "Average":
+        """From the logs, chains one after the other."""
         highest = logs.max()
-        each = np.exp(logs - highest).reshape(tree["posterior"].sizes["chain"], -1)
-        mean, complaints = each.mean(), Diagnostics.of(tree).complaints
+        each = np.exp(logs - highest).reshape(chains, -1)
+        mean = each.mean()
         if np.ptp(each) <= 1e-12:
-            return cls(float(highest + np.log(mean)), 0.0, float(each.size), complaints)
-        efficiency = min(float(array_stats.ess(each, method="mean")) / each.size, 1.0)
-        return cls(float(highest + np.log(mean)), float(array_stats.mcse(each, method="mean")) / mean,
-                   efficiency * float(each.sum() ** 2 / (each**2).sum()), complaints)
+            return cls(float(highest + np.log(mean)), 0.0, float(each.size))
+        ess: Any = array_stats.ess(each, method="mean")
+        error: Any = array_stats.mcse(each, method="mean")
+        efficiency = min(float(ess) / each.size, 1.0)
+        return cls(float(highest + np.log(mean)), float(error) / mean,
+                   efficiency * float(each.sum() ** 2 / (each**2).sum()))
 
 
 @final
@@ -60,11 +111,14 @@ class CollapsedRefits:
     density : the model with all rows
     rng : for what is sampled
     method : how; by default by importance, and by NUTS() where the importance ratios cannot be trusted
+    values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
     """
 
     density: Collapsed
     rng: np.random.Generator
-    method: NUTS | None = None
+    method: NUTS | None
+    values: Values
+    chains: int
 
     @cached_property
     def everything(self) -> Weighted:
@@ -83,7 +137,11 @@ class CollapsedRefits:
                 return self.weighted(rest, found)
         method = self.method or NUTS()
         points, statistics = method.walk(rest, int(self.rng.integers(2**31)), progress=False)
-        return Refit.averaged(self.predicted(rest, points), as_tree(rest, points, method.chains, statistics))
+        tree = as_tree(rest, points, method.chains, statistics)
+        if not self.values:
+            return Refit.averaged(self.predicted(rest, points), tree)
+        others = self.predicted(rest, self.density.points(self.values))
+        return Refit.bridged(self.predicted(rest, points), tree, others, self.chains)
 
     def predicted(self, rest: Collapsed, points: np.ndarray) -> np.ndarray:
         """log p(y_out | rest, phi), (draw,)."""
@@ -129,11 +187,14 @@ class ExplicitRefits:
     integral : of the model with all rows, over weights of what is left out
     rng : for what is sampled
     method : how
+    values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
     """
 
     integral: GroupIntegral
     rng: np.random.Generator
     method: NUTS
+    values: Values
+    chains: int
 
     def without(self, rows: np.ndarray) -> Refit:
         """Leave out the rows at these places."""
@@ -142,4 +203,7 @@ class ExplicitRefits:
         rest = replace(bound, rows=Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
         tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
         (logs,) = self.integral.left_out(flat(tree), [rows])
-        return Refit.averaged(logs, tree)
+        if not self.values:
+            return Refit.averaged(logs, tree)
+        (others,) = self.integral.left_out(self.values, [rows])
+        return Refit.bridged(logs, tree, others, self.chains)

@@ -1,9 +1,10 @@
-"""Integrated leave-one-out against as many refits as there are rows."""
+"""Integrated leave-one-out against as many refits as there are rows; groups refitted by NUTS against exact sums."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from calibration import assert_healthy
-from leave_one_out import ASSUMPTIONS, curve, refit
+from leave_one_out import ASSUMPTIONS, curve, on_a_grid, refit
 
 import bayes_personal as bp
 
@@ -28,3 +29,14 @@ def test_integrated_loo_is_refitting(name: str) -> None:
     assert np.abs(ours).max() < np.abs(theirs).max(), message
     # Where theta leans on many rows, conditioning on it costs little; where it is each row's own, it misleads.
     assert not personal or abs(ours.sum()) < 0.2 * theirs.sum(), message
+
+
+@pytest.mark.parametrize("family", [bp.Poisson(), bp.Bernoulli()], ids=repr)
+def test_every_group_is_refitted_by_nuts(family: bp.families.Family) -> None:
+    y = [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4] if isinstance(family, bp.Poisson) else [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0]
+    frame = pd.DataFrame({"y": y, "g": np.repeat(list("abcd"), 3), "week": [1, 2, 3] * 4})
+    posterior, grid = on_a_grid(family, frame, draws=2000)
+    found = bp.loo(posterior, kind="group", by="week", refit=bp.NUTS(draws=1000, target_accept=0.95), progress=False)
+    exact = np.array([grid.left_out(np.flatnonzero(frame["week"] == week)) for week in (1, 2, 3)])
+    error = found.refits["se"].to_numpy()
+    assert (np.abs(found.elpd_i - exact) < 4 * error).all() and (error < 0.05).all(), (found.elpd_i - exact, error)
