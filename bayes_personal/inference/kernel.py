@@ -37,32 +37,47 @@ def apply_roots(matrix, roots, rooted):
 
 
 @inlined
-def small_cholesky(matrix):
-    """L of a small symmetric matrix in its lower triangle, in place; False where it is not positive definite."""
-    for j in range(len(matrix)):
-        total = matrix[j, j]
+def small_cholesky(c, g):
+    """L of the small symmetric matrix c[g] in its lower triangle, in place; False where not positive definite."""
+    # With the number of the group as an argument: a view of each of thousands would cost more than the algebra.
+    for j in range(c.shape[1]):
+        total = c[g, j, j]
         for k in range(j):
-            total -= matrix[j, k] ** 2
+            total -= c[g, j, k] ** 2
         if not total > 0.0:
             return False
-        matrix[j, j] = np.sqrt(total)
-        for i in range(j + 1, len(matrix)):
-            rest = matrix[i, j]
+        c[g, j, j] = np.sqrt(total)
+        scale = 1 / c[g, j, j]
+        for i in range(j + 1, c.shape[1]):
+            rest = c[g, i, j]
             for k in range(j):
-                rest -= matrix[i, k] * matrix[j, k]
-            matrix[i, j] = rest / matrix[j, j]
+                rest -= c[g, i, k] * c[g, j, k]
+            c[g, i, j] = rest * scale
     return True
 
 
 @inlined
-def solve_lower(lower, rows):
-    """L^-1 of every column of `rows`, in place."""
-    for i in range(len(lower)):
+def solve_lower(c, g, rows):
+    """c[g]^-1 of every column of rows[g], in place."""
+    for i in range(c.shape[1]):
         for k in range(i):
-            for j in range(rows.shape[1]):
-                rows[i, j] -= lower[i, k] * rows[k, j]
-        for j in range(rows.shape[1]):
-            rows[i, j] /= lower[i, i]
+            scale = c[g, i, k]
+            for j in range(rows.shape[2]):
+                rows[g, i, j] -= scale * rows[g, k, j]
+        scale = 1 / c[g, i, i]
+        for j in range(rows.shape[2]):
+            rows[g, i, j] *= scale
+
+
+@inlined
+def small_inverse(c, g, result):
+    """c[g]^-1, a lower triangle."""
+    for b in range(len(result)):
+        for a in range(len(result)):
+            total = 1.0 if a == b else 0.0
+            for k in range(b, a):
+                total -= c[g, a, k] * result[k, b]
+            result[a, b] = total / c[g, a, a] if a >= b else 0.0
 
 
 @inlined
@@ -124,9 +139,9 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
                 c[g, a, b] = total
         if len(rooted):
             apply_roots(f[g], roots, rooted)
-        fine = fine and small_cholesky(c[g])
-        solve_lower(c[g], f[g])
-        solve_lower(c[g], e[g])
+        fine = fine and small_cholesky(c, g)
+        solve_lower(c, g, f)
+        solve_lower(c, g, e)
         volume = 1.0
         for a in range(p):
             volume *= c[g, a, a]
@@ -150,14 +165,15 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
 
 
 @inlined
-def own_mean(c, f, e, mean, result):
+def own_mean(c, f, e, g, mean, result):
     """Conditional mean of one group's weights, where those of the others are `mean`."""
-    for a in range(len(c)):
-        total = e[a, 0]
+    for a in range(len(result) - 1, -1, -1):
+        total = e[g, a, 0]
         for j in range(len(mean)):
-            total -= f[a, j] * mean[j]
-        result[a] = total
-    solve_upper(c, result)
+            total -= f[g, a, j] * mean[j]
+        for b in range(a + 1, len(result)):
+            total -= c[g, b, a] * result[b]
+        result[a] = total / c[g, a, a]
 
 
 @inlined
@@ -168,7 +184,10 @@ def excess(second, root):
     """
     for a in range(len(root)):
         second[a, a] -= 1.0
-        solve_upper(root, second[a])
+        for i in range(len(root) - 1, -1, -1):
+            second[a, i] /= root[i, i]
+            for j in range(i):
+                second[a, j] -= root[i, j] * second[a, i]
 
 
 @inlined
@@ -272,12 +291,9 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     block, spread, loads = np.empty((p, p)), np.empty((p, size)), np.empty((p, size))
     unit, own_z = np.empty((p, p)), np.empty(p)
     for g in range(groups):
-        own_mean(c[g], f[g], e[g], mean, own_z)
+        own_mean(c, f, e, g, mean, own_z)
         # C'^-1 and H = C'^-1 F; then the columns of H L'^-1.
-        for a in range(p):
-            for b in range(p):
-                unit[a, b] = 1.0 if a == b else 0.0
-        solve_lower(c[g], unit)
+        small_inverse(c, g, unit)
         for a in range(p):
             for j in range(size):
                 loads[a, j] = 0.0
@@ -327,7 +343,7 @@ def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_ro
         for g in range(len(own)):
             for a in range(own.shape[1]):
                 e[g, a, 0] += own_z[i, g, a]
-            own_mean(c[g], f[g], e[g], z[i], own_z[i, g])
+            own_mean(c, f, e, g, z[i], own_z[i, g])
     return True
 
 
@@ -339,9 +355,9 @@ def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
     """
     rows, p = own.shape
     fit, part = np.zeros(rows), np.zeros(rows)
-    unit, means = np.empty((p, 1)), np.empty((len(c), p))
+    unit, means = np.empty(p), np.empty((len(c), p))
     for g in range(len(c)):
-        own_mean(c[g], f[g], e[g], mean, means[g])
+        own_mean(c, f, e, g, mean, means[g])
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]
@@ -349,13 +365,14 @@ def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
             g = groups[i]
             row = g if len(own_sd) > 1 else 0
             for a in range(p):
-                unit[a, 0] = 0.0
+                total = 0.0
                 for k in range(a, p):
-                    unit[a, 0] += own[i, k] * own_sd[row, k] * own_root[k, a]
-                fit[i] += unit[a, 0] * means[g, a]
-            solve_lower(c[g], unit)
-            for a in range(p):
-                part[i] += unit[a, 0] ** 2
+                    total += own[i, k] * own_sd[row, k] * own_root[k, a]
+                fit[i] += total * means[g, a]
+                for k in range(a):
+                    total -= c[g, a, k] * unit[k]
+                unit[a] = total / c[g, a, a]
+                part[i] += unit[a] ** 2
                 for j in range(len(mean)):
-                    dense[i, j] -= unit[a, 0] * f[g, a, j]
+                    dense[i, j] -= unit[a] * f[g, a, j]
     return fit, part
