@@ -91,7 +91,7 @@ class Average(NamedTuple):
         """From the logs, chains one after the other."""
         highest = logs.max()
         each = np.exp(logs - highest).reshape(chains, -1)
-        mean = each.mean()
+        mean = float(each.mean())
         if np.ptp(each) <= 1e-12:
             return cls(float(highest + np.log(mean)), 0.0, float(each.size))
         ess: Any = array_stats.ess(each, method="mean")

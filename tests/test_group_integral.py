@@ -1,0 +1,239 @@
+"""The weights that groups have of their own, integrated out: against dense grids, closed forms and other algebra."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibration import conditioned, unsampled
+from leave_one_out import left_out as joint_density
+from leave_one_out import on_a_grid, prior_of_eta
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+import bayes_personal as bp
+from bayes_personal.errors import ConvergenceWarning
+from bayes_personal.families import Family
+from bayes_personal.families.base import log_density
+from bayes_personal.inference import left_out
+from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.draws import flat
+from bayes_personal.inference.group_integral import SETTLED, SETTLED_POINTS, GroupIntegral, Integrand
+from bayes_personal.priors.base import Prior
+
+pytestmark = pytest.mark.filterwarnings("ignore:loo. Pareto k")
+
+# Outcomes, known constants and hyperparameters of four rows; that of the t has two camps, and so two modes.
+CASES: dict[str, tuple[Family, list[float], dict[str, float]]] = {
+    "Bernoulli": (bp.Bernoulli(), [0, 1, 0, 0], {}),
+    "all failures": (bp.Bernoulli(), [0, 0, 0, 0], {}),
+    "Binomial": (bp.Binomial("n"), [1, 3, 0, 3], {}),
+    "Poisson": (bp.Poisson(), [2, 0, 9, 3], {}),
+    "no events": (bp.Poisson(), [0, 0, 0, 0], {}),
+    "NegativeBinomial": (bp.NegativeBinomial(), [4, 0, 11, 2], {"dispersion": 0.7}),
+    "StudentT": (bp.StudentT(), [0.3, -0.2, 0.1, 0.6], {"sigma": 0.2, "nu": 3.0}),
+    "two camps": (bp.StudentT(), [1.6, 1.4, -1.2, -1.0], {"sigma": 0.25, "nu": 2.5}),
+}
+LOADINGS = np.array([[[0.7, -0.5], [0.7, 0.1], [0.7, 0.8], [0.7, 0.3]],
+                     [[1.4, 0.4], [1.4, -0.9], [1.4, 0.6], [1.4, 0.0]]])
+ETA = np.array([[0.2, 0.2, 0.2, 0.2], [-0.4, 0.3, 0.1, 0.0]])
+
+
+def integrand(case: str, loading: np.ndarray) -> Integrand:
+    family, y, own = CASES[case]
+    return Integrand(family, np.array(y, float), np.full(4, 3.0 if case == "Binomial" else 1.0),
+                     {name: np.full(2, value) for name, value in own.items()}, ETA, loading, 1e-4)
+
+
+def dense(case: str, loading: np.ndarray) -> np.ndarray:
+    """The same integral by the trapezoidal rule on a grid that covers the prior and resolves every density."""
+    family, y, own = CASES[case]
+    known, size = 3.0 if case == "Binomial" else 1.0, loading.shape[-1]
+    axis = np.linspace(-9, 9, 3601 if size == 1 else 901)
+    z = np.stack(np.meshgrid(*[axis] * size, indexing="ij"), axis=-1).reshape(-1, size)
+    result = []
+    for eta, each in zip(ETA, loading, strict=True):
+        logs = norm.logpdf(z).sum(axis=1)
+        for here, row, outcome in zip(eta, each, y, strict=True):
+            logs += log_density(family, outcome, here + z @ row, own, known)
+        result.append(logsumexp(logs) + size * np.log(axis[1] - axis[0]))
+    return np.array(result)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_an_integral_is_that_over_a_dense_grid(case: str, size: int) -> None:
+    found, error = integrand(case, LOADINGS[..., :size]).log_integral(np.full((2, size), 0.3))
+    away = np.abs(found - dense(case, LOADINGS[..., :size])).max()
+    # Two modes in two dimensions take more nodes than there are, and the error says so.
+    assert away < (1e-5 if (case, size) == ("two camps", 2) else 1e-6) and away < error + 1e-7
+    assert error < 1e-4
+
+
+def spun(loading: np.ndarray, size: int) -> np.ndarray:
+    """The same rows moved by more weights: those of a rotation, which leaves standard Normal weights what they are."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(size, size)))
+    return np.concatenate([loading, np.zeros((*loading.shape[:2], size - 2))], axis=-1) @ rotation
+
+
+@pytest.mark.parametrize("case", ["Bernoulli", "Poisson", "StudentT"])
+@pytest.mark.parametrize(("size", "tolerance"), [(3, SETTLED), (4, SETTLED_POINTS), (7, SETTLED_POINTS)])
+def test_more_weights_than_two(case: str, size: int, tolerance: float) -> None:
+    # Four rows are moved in four directions at most: of seven weights the four that matter are integrated.
+    exact = dense(case, LOADINGS)
+    found, error = integrand(case, spun(LOADINGS, size)).log_integral(np.zeros((2, size)))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance)
+    assert error < 3 * tolerance
+
+
+def test_fewer_rows_than_weights_leave_as_many_directions() -> None:
+    few = integrand("Poisson", spun(LOADINGS, 7)).of_rows(np.array([0, 2]))
+    reduced, start = few.reduced(np.zeros((2, 7)))
+    assert reduced.size == 2 and start.shape == (2, 2)
+    found, error = few.log_integral(np.ones((2, 7)))
+    exact, _ = integrand("Poisson", LOADINGS).of_rows(np.array([0, 2])).log_integral(np.zeros((2, 2)))
+    np.testing.assert_allclose(found, exact, atol=1e-7)
+    assert error < 1e-5
+
+
+def rows_of(labels: pd.Series) -> list[np.ndarray]:
+    return [np.flatnonzero(labels == label) for label in labels.unique()]
+
+
+REGION = {"Bergen": "north", "Aarhus": "north", "Delft": "west", "Cork": "west", "Espoo": "north"}
+
+
+@pytest.mark.parametrize("by", ["site", "region", "pair"])
+@pytest.mark.parametrize("prior", [
+    bp.Conditional("site"), bp.PartialPooling("site"), bp.PartialPooling("site", on="dose"),
+    bp.LinearVarying("age") + bp.PartialPooling("sex") + bp.PartialPooling("site", on="dose")], ids=repr)
+def test_known_normal_errors_have_a_closed_form(prior: Prior, by: str, frame: pd.DataFrame) -> None:
+    # Whole groups of the prior, groups that consist of several of them, and pairs of rows within them.
+    rows = frame.assign(region=frame["site"].map(REGION), pair=[f"{site} {i // 2}" for i, site in
+                                                                enumerate(frame["site"])])
+    posterior = conditioned(bp.Model("y ~ dose", prior, bp.Normal(sd="se")), rows, draws=2)
+    bound, draws, sets = posterior.bound, flat(posterior.tree), rows_of(rows[by])
+    integral = GroupIntegral.of_sets(bound, sets)
+    assert integral is not None
+    term = bound.terms[integral.place]
+    assert term.name == "site"
+    found = list(integral.left_out(draws, sets))
+    for draw in range(4):
+        values = {name: value[draw] for name, value in draws.items()}
+        covariance = prior_of_eta(bound, term, values)
+        still = bound.eta(values | {"site_z": 0 * values["site_z"]}, np)
+        exact = [joint_density(bound, values, still, covariance, out) for out in sets]
+        np.testing.assert_allclose([each[draw] for each in found], exact, rtol=1e-9, atol=1e-8)
+
+
+def test_without_other_weights_it_is_the_collapsed_density(frame: pd.DataFrame) -> None:
+    posterior = conditioned(bp.Model("y ~ dose", bp.Conditional("site")), frame, draws=3)
+    bound, draws = posterior.bound, flat(posterior.tree)
+    density, sets = Collapsed(bound), rows_of(frame["site"])
+    exact = left_out.groups(density, density.points(draws), left_out.sums_by(density, "site"), lambda done: None)
+    for part, found in zip(exact, GroupIntegral.of_rows(bound).left_out(draws, sets), strict=True):
+        np.testing.assert_allclose(found, part.densities[:, 0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("family", [bp.Poisson(), bp.Bernoulli()], ids=repr)
+def test_groups_of_counts_against_exact_sums(family: Family) -> None:
+    y = [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4] if isinstance(family, bp.Poisson) else [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0]
+    frame = pd.DataFrame({"y": y, "g": np.repeat(list("dbca"), 3)})
+    posterior, grid = on_a_grid(family, frame, draws=2000)
+    sets = rows_of(frame["g"])
+    exact = np.array([grid.left_out(rows) for rows in sets])
+    found = bp.loo(posterior, kind="group", by="g", progress=False)
+    assert list(found.elpd_i["left_out"].to_numpy()) == list("dbca") and found.conditioning == "group"
+    # 1 / p(y_g | y_-g, phi) has the mean 1 / p(y_g | y_-g) over independent draws of phi.
+    ratio = np.exp(-np.array(list(GroupIntegral.of_rows(grid.bound).left_out(flat(posterior.tree), sets))))
+    error = ratio.std(axis=1) / ratio.mean(axis=1) / np.sqrt(4000)
+    assert (np.abs(found.elpd_i - exact) < 4 * error).all() and (error < 0.05).all()
+    assert (found.pareto_k < 0.7).all()
+
+
+def test_two_weights_a_group_against_a_dense_grid(frame: pd.DataFrame) -> None:
+    # Counts with an intercept and a slope of each site that correlate; eta is the model's own, weight by weight.
+    rows = frame.assign(y=np.random.default_rng(2).poisson(3, len(frame)))
+    scale = bp.Hyperprior("LogNormal", mu=-1, sigma=0.5, relative=True)
+    model = bp.Model("y ~ dose", bp.PartialPooling("site", scale=scale), bp.Poisson(),
+                     mean=bp.Hyperprior("Normal", sigma=0.3, relative=True))
+    posterior = unsampled(model, rows, draws=2)
+    bound, draws = posterior.bound, flat(posterior.tree)
+    axis = np.linspace(-7, 7, 281)
+    z = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    sets = rows_of(rows["site"])
+    found = np.array(list(GroupIntegral.of_rows(bound).left_out(draws, sets)))
+    for draw, (place, site) in zip(range(4), enumerate(rows["site"].unique()), strict=False):
+        values = {name: value[draw] for name, value in draws.items()}
+        values["site_z"] = np.tile(values["site_z"], (len(z), 1, 1))
+        values["site_z"][:, list(bound.terms[0].levels.labels).index(site)] = z
+        eta = bound.eta(values, np, sets[place])
+        density = log_density(bound.family, bound.y[sets[place]], eta, {}, 1.0).sum(axis=1)
+        exact = logsumexp(density + norm.logpdf(z).sum(axis=1)) + 2 * np.log(axis[1] - axis[0])
+        assert abs(found[place, draw] - exact) < 1e-6
+
+
+def test_eta_of_some_rows(frame: pd.DataFrame) -> None:
+    prior = bp.LinearVarying("age") + bp.PartialPooling("site") + bp.Conditional("sex", on="dose")
+    posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=3)
+    draws, rows = flat(posterior.tree), np.array([30, 2, 17])
+    np.testing.assert_allclose(posterior.bound.eta(draws, np, rows), posterior.bound.eta(draws, np)[:, rows])
+
+
+@pytest.mark.parametrize(("by", "prior", "name"), [
+    ("site", bp.PartialPooling("site") + bp.PartialPooling("sex"), "site"),
+    ("sex", bp.PartialPooling("site") + bp.PartialPooling("sex"), "sex"),
+    ("region", bp.PartialPooling("site") + bp.PartialPooling("sex"), "site"),
+    ("region", bp.PartialPooling("patient") + bp.PartialPooling("site", on="dose"), "site"),
+    ("site", bp.Conditional("region") + bp.PartialPooling("patient", on="dose"), "patient"),
+    ("patient", bp.Conditional("region") + bp.PartialPooling("site", on="dose"), "site"),
+    ("sex", bp.PartialPooling("site"), None), ("site", bp.LinearVarying("age"), None), ("site", bp.Population(), None)],
+    ids=str)
+def test_the_weights_that_matter_most_are_integrated(by: str, prior: Prior, name: str | None,
+                                                     frame: pd.DataFrame) -> None:
+    rows = frame.assign(region=frame["site"].map(REGION), patient=[f"p{i}" for i in range(len(frame))])
+    bound = bp.Model("y ~ dose", prior, bp.StudentT()).bind(rows)
+    found = GroupIntegral.of_sets(bound, rows_of(rows[by]))
+    assert (found and bound.terms[found.place].name) == name
+
+
+@pytest.mark.filterwarnings("ignore:loo. integrals over")
+def test_another_unit_of_the_outcome(frame: pd.DataFrame) -> None:
+    # The same draws in both units, so that nothing but the unit differs: lines and groups, errors of any size.
+    factor, sigma = 1e-6, bp.Hyperprior("HalfNormal", sigma=0.01, relative=True)
+    for family in (bp.StudentT(), bp.StudentT(sigma=sigma)):
+        model = bp.Model("y ~ dose", bp.PartialPooling("site"), family)
+        found = [unsampled(model, rows, draws=40) for rows in (frame, frame.assign(y=factor * frame["y"]))]
+        for options, count in (({}, np.ones(40)), ({"kind": "group", "by": "site"},
+                                                   frame["site"].value_counts(sort=False).to_numpy())):
+            one, other = (bp.loo(each, progress=False, **options).elpd_i.to_numpy() for each in found)
+            np.testing.assert_allclose(other, one - count * np.log(factor), rtol=1e-6, atol=1e-6)
+
+
+def test_integrals_that_have_not_settled_are_said(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = unsampled(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.StudentT()), frame, draws=20)
+    monkeypatch.setattr("bayes_personal.inference.group_integral.GRIDS", {2: (2, 3)})
+    with pytest.warns(ConvergenceWarning, match="not settled, in 5 of 5 cases, the first that of the rows 0, 1, 2"):
+        list(GroupIntegral.of_rows(posterior.bound).left_out(flat(posterior.tree), rows_of(frame["site"])))
+
+
+def test_draws_are_thinned_where_integrals_are_dear(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = frame.assign(y=1)
+    posterior = unsampled(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Poisson()), rows, draws=1000)
+    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 0.0)
+    found = bp.loo(posterior, kind="group", by="site", progress=False)
+    assert found.n_samples == 250 and found.n_data_points == 5
+
+
+def test_however_few_numbers_are_in_memory(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One group at a time, and parts of its draws, or all groups at once.
+    rows = frame.assign(y=np.arange(len(frame)) % 5)
+    scale = bp.Hyperprior("LogNormal", mu=-1, sigma=0.3, relative=True)
+    model = bp.Model("y ~ dose", bp.PartialPooling("site", on="dose", scale=scale), bp.Poisson(),
+                     mean=bp.Hyperprior("Normal", sigma=0.1, relative=True))
+    posterior = unsampled(model, rows, draws=30)
+    questions = ({}, {"kind": "group", "by": "site"}, {"kind": "group", "by": "dose"})
+    before = [bp.loo(posterior, progress=False, **options) for options in questions]
+    for numbers in (100, 700):
+        monkeypatch.setattr("bayes_personal.inference.groups.NUMBERS", numbers)
+        for options, wanted in zip(questions, before, strict=True):
+            found = bp.loo(posterior, progress=False, **options)
+            np.testing.assert_allclose(found.elpd_i, wanted.elpd_i, rtol=1e-6)
