@@ -15,14 +15,16 @@ from scipy.special import logsumexp
 
 from bayes_personal.errors import ConvergenceWarning, first
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.inference.refit import Refit
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import QUESTIONS, Kind, Question
+from bayes_personal.refit import Refit
 
 # Log densities that differ by less are the same.
 EQUAL = 1e-10
 # Of a refit: Monte Carlo error, and effective draws, from which on its result is to be trusted.
 LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
+# Where more rows than these ask for a refit, it is the draws of the posterior that are poor.
+MOST_REFITS = 200
 
 
 @final
@@ -85,7 +87,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     refit
         Which rows or groups to leave out in earnest: with True, those whose Pareto k is too high, where the weights
         integrate out, for such refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, those of any
-        model, sampled by it, and every group that has no weights of its own to integrate out; with False, none.
+        model, sampled by it, and every group that has no weights of its own to integrate out; with False, none. At most
+        200 for their Pareto k: where it is high in more, the draws of the posterior are poor.
     seed
         Of the refits; by default the same in every call, so that results compare.
     progress
@@ -130,7 +133,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
             at = part.places
             elpd[at], k[at], p[at] = smoothed(part.densities, efficiency)
             for entry, place in enumerate(at):
-                if refits is not None and (question.every or not k[place] <= good):
+                wanted = question.every or (not k[place] <= good and len(done) < MOST_REFITS)
+                if refits is not None and wanted:
                     bar.update(again, visible=True)
                     found = refits.without(part.without(entry))
                     done[int(place)] = float(k[place]), float(elpd[place]), found
@@ -176,7 +180,9 @@ def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, que
     """Say which results are not to be trusted."""
     high, noun = ~(k <= good), question.noun
     if high.any():
-        remedy = ("A family with heavier tails, such as StudentT, may suit them better."
+        remedy = (f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
+                  if len(refits) >= MOST_REFITS and not question.every else
+                  "A family with heavier tails, such as StudentT, may suit them better."
                   if question.exact or question.kind == "conditional" else
                   "refit=bp.NUTS() leaves them out in earnest, a fit for each.")
         warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "

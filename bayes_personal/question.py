@@ -18,9 +18,9 @@ from bayes_personal.inference.groups import Advance, stride
 from bayes_personal.inference.left_out import Part
 from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.inference.refit import CollapsedRefits, ExplicitRefits
 from bayes_personal.inference.statistics import Statistics, collapses
 from bayes_personal.posterior import Posterior
+from bayes_personal.refit import CollapsedRefits, ExplicitRefits
 
 Kind = Literal["unit", "group", "conditional"]
 QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrated out?",

@@ -13,8 +13,8 @@ from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationE
 from bayes_personal.inference import left_out
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace
-from bayes_personal.inference.refit import CollapsedRefits
 from bayes_personal.inference.statistics import Statistics
+from bayes_personal.refit import CollapsedRefits
 
 
 def taken(density: Collapsed, rows: list[int]) -> Statistics:

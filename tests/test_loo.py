@@ -1,5 +1,7 @@
 """Leave-one-out with theta_i integrated out: against refits, exact sums, and itself by other algebra."""
 
+from importlib import import_module
+
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -182,6 +184,16 @@ def test_rows_with_a_high_pareto_k_are_counted(shape: float, every: bool, frame:
     (warning,) = [str(each.message) for each in said if each.category is ConvergenceWarning]
     assert high.any() and f"in {high.sum()} of 40 rows ('{rows.index[high][0]}'" in warning
     assert found.pareto_k.notnull().all() and high.all() == every
+
+
+def test_there_is_an_end_to_refitting(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws of the prior are poor ones of the posterior: every row would be refitted."""
+    monkeypatch.setattr(import_module("bayes_personal.loo"), "MOST_REFITS", 2)
+    sigma = bp.Hyperprior("Gamma", alpha=1.0, beta=0.25)
+    posterior = conditioned(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Normal(sigma=sigma)), frame, draws=100)
+    with pytest.warns(ConvergenceWarning, match="in 38 of 40 rows .* 2 others were refitted: the posterior itself"):
+        found = bp.loo(posterior, progress=False)
+    assert list(found.refits.index) == [0, 1] and (found.pareto_k == 0).sum() == 2
 
 
 @pytest.mark.parametrize("kind", ["unit", "conditional"])

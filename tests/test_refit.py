@@ -11,9 +11,9 @@ from scipy.stats import norm
 import bayes_personal as bp
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
-from bayes_personal.inference.refit import Refit
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import Question
+from bayes_personal.refit import Refit
 
 # The last row but one is far off what its group and the others say; two columns cut across the groups.
 FRAME = pd.DataFrame({"y": [0, 1, 2, 1, 2, 1, 1, 0, 2, 1, 40, 2], "g": np.repeat(list("abcd"), 3),
