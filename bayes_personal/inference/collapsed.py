@@ -208,7 +208,7 @@ class Collapsed:
         """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
         here = self.arrangement
         z = rng.standard_normal((count, here.size))
-        own = rng.standard_normal((count, here.groups, here.varying))
+        own = rng.standard_normal((count, here.varying, here.groups))
         (sd, roots, own_sd, own_root), s = self.draws(values, count)
         if not kernel.draw(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s, z, own):
             raise FloatingPointError("the precision of the weights is not finite")
@@ -223,7 +223,7 @@ class Collapsed:
                 result[f"{block.term.name}_z"] = part
         if here.eliminated is not None:
             term: Any = here.eliminated.term
-            result[f"{term.name}_z"] = own
+            result[f"{term.name}_z"] = own.mT
         return result
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:

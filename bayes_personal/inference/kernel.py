@@ -15,9 +15,13 @@ eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varyi
 
 import numpy as np
 
-from bayes_personal.inference.lapack import cholesky, invert
+from bayes_personal.inference.elimination import blocks_of_groups, excess, loadings, own_means, second_moments
+from bayes_personal.inference.lapack import cholesky, invert, subtract_gram
 from bayes_personal.inference.machine import compiled, inlined
 from bayes_personal.inference.tape import backward, forward
+
+# Groups that are worked on together: the innermost loops run over them, so that they use the processor's vectors.
+TOGETHER = 64
 
 
 @compiled
@@ -37,50 +41,6 @@ def apply_roots(matrix, roots, rooted):
 
 
 @inlined
-def small_cholesky(c, g):
-    """L of the small symmetric matrix c[g] in its lower triangle, in place; False where not positive definite."""
-    # With the number of the group as an argument: a view of each of thousands would cost more than the algebra.
-    for j in range(c.shape[1]):
-        total = c[g, j, j]
-        for k in range(j):
-            total -= c[g, j, k] ** 2
-        if not total > 0.0:
-            return False
-        c[g, j, j] = np.sqrt(total)
-        scale = 1 / c[g, j, j]
-        for i in range(j + 1, c.shape[1]):
-            rest = c[g, i, j]
-            for k in range(j):
-                rest -= c[g, i, k] * c[g, j, k]
-            c[g, i, j] = rest * scale
-    return True
-
-
-@inlined
-def solve_lower(c, g, rows):
-    """c[g]^-1 of every column of rows[g], in place."""
-    for i in range(c.shape[1]):
-        for k in range(i):
-            scale = c[g, i, k]
-            for j in range(rows.shape[2]):
-                rows[g, i, j] -= scale * rows[g, k, j]
-        scale = 1 / c[g, i, i]
-        for j in range(rows.shape[2]):
-            rows[g, i, j] *= scale
-
-
-@inlined
-def small_inverse(c, g, result):
-    """c[g]^-1, a lower triangle."""
-    for b in range(len(result)):
-        for a in range(len(result)):
-            total = 1.0 if a == b else 0.0
-            for k in range(b, a):
-                total -= c[g, a, k] * result[k, b]
-            result[a, b] = total / c[g, a, a] if a >= b else 0.0
-
-
-@inlined
 def solve_upper(lower, vector):
     """L'^-1 of a vector, in place."""
     for i in range(len(vector) - 1, -1, -1):
@@ -92,7 +52,7 @@ def solve_upper(lower, vector):
 @compiled
 def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s):
     """L, the weights' conditional mean, and of each group C, F and e; sum of log diagonals; the fit z_hat'M z_hat."""
-    size, (groups, p) = len(moment), own_moment.shape
+    size, (p, groups) = len(moment), own_moment.shape
     precision = 1 / (s * s)
     lower, mean = np.empty((size, size)), np.empty((1, size))
     for i in range(size):
@@ -100,7 +60,6 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
         mean[0, i] = moment[i] * scale
         for j in range(size if len(rooted) else i + 1):
             lower[i, j] = gram[i, j] * scale * sd[j]
-    fine = True
     if len(rooted):
         apply_roots(lower, roots, rooted)
         lower = lower.T.copy()
@@ -108,52 +67,30 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
         apply_roots(mean, roots, rooted)
     for i in range(size):
         lower[i, i] += 1.0
-    c, f, e = np.empty((groups, p, p)), np.empty((groups, p, size)), np.empty((groups, p, 1))
+    c, f, e = np.empty((p, p, groups)), np.empty((p, size, groups)), np.empty((p, groups))
     half, fit = 0.0, 0.0
-    t, product = np.empty((p, p)), np.empty((p, p))
-    for g in range(groups):
-        if g == 0 or len(own_sd) > 1:
+    for low in range(0, groups, TOGETHER):
+        high = min(low + TOGETHER, groups)
+        blocks_of_groups(own, cross, own_moment, sd, roots, rooted, own_sd, own_root, precision, c, f, e, low, high)
+        for g in range(low, high):
+            volume = 1.0
             for a in range(p):
-                for b in range(p):
-                    t[a, b] = own_sd[g, a] * own_root[a, b] if b <= a else 0.0
+                volume *= c[a, a, g]
+            half += np.log(volume)
         for a in range(p):
-            e[g, a, 0] = 0.0
-            for j in range(size):
-                f[g, a, j] = 0.0
-            for k in range(a, p):
-                weight = t[k, a] * precision
-                e[g, a, 0] += weight * own_moment[g, k]
-                for j in range(size):
-                    f[g, a, j] += weight * cross[g, k, j] * sd[j]
-        for a in range(p):
-            for b in range(p):
-                total = 0.0
-                for m in range(b, p):
-                    total += own[g, a, m] * t[m, b]
-                product[a, b] = total * precision
-        for a in range(p):
-            for b in range(a + 1):
-                total = 1.0 if a == b else 0.0
-                for k in range(a, p):
-                    total += t[k, a] * product[k, b]
-                c[g, a, b] = total
-        if len(rooted):
-            apply_roots(f[g], roots, rooted)
-        fine = fine and small_cholesky(c, g)
-        solve_lower(c, g, f)
-        solve_lower(c, g, e)
-        volume = 1.0
-        for a in range(p):
-            volume *= c[g, a, a]
-            fit += e[g, a, 0] ** 2
+            for g in range(low, high):
+                fit += e[a, g] ** 2
             for i in range(size):
-                scale = f[g, a, i]
-                mean[0, i] -= scale * e[g, a, 0]
-                for j in range(i + 1):
-                    lower[i, j] -= scale * f[g, a, j]
-        half += np.log(volume)
+                total = 0.0
+                for g in range(low, high):
+                    total += f[a, i, g] * e[a, g]
+                mean[0, i] -= total
+    fine = True
+    if size and groups:
+        for a in range(p):
+            subtract_gram(f[a], lower)
     if size:
-        fine = fine and cholesky(lower)
+        fine = cholesky(lower)
         for i in range(size):
             for k in range(i):
                 mean[0, i] -= lower[i, k] * mean[0, k]
@@ -161,33 +98,7 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
             fit += mean[0, i] ** 2
             half += np.log(lower[i, i])
         solve_upper(lower, mean[0])
-    return fine, lower, mean[0], c, f, e, half, fit
-
-
-@inlined
-def own_mean(c, f, e, g, mean, result):
-    """Conditional mean of one group's weights, where those of the others are `mean`."""
-    for a in range(len(result) - 1, -1, -1):
-        total = e[g, a, 0]
-        for j in range(len(mean)):
-            total -= f[g, a, j] * mean[j]
-        for b in range(a + 1, len(result)):
-            total -= c[g, b, a] * result[b]
-        result[a] = total / c[g, a, a]
-
-
-@inlined
-def excess(second, root):
-    """R'^-1 (E[z z'] - 1), the derivative of the log density with respect to R where w = diag(sd) R z; in place.
-
-    Of the symmetric `second`, rows are taken for columns, and the result is transposed.
-    """
-    for a in range(len(root)):
-        second[a, a] -= 1.0
-        for i in range(len(root) - 1, -1, -1):
-            second[a, i] /= root[i, i]
-            for j in range(i):
-                second[a, j] -= root[i, j] * second[a, i]
+    return fine and np.isfinite(half + fit), lower, mean[0], c, f, e, half, fit
 
 
 @inlined
@@ -251,7 +162,7 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     found = out[0] + log_marginal(square, count, constant, s, half, fit)
     if not (fine and np.isfinite(found)):
         return -np.inf, np.zeros(len(point))
-    size, (groups, p) = len(moment), own_moment.shape
+    size, (p, groups) = len(moment), own_moment.shape
     slope = np.zeros(len(out))
     slope[0] = 1.0
     by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, *shape)
@@ -269,7 +180,7 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
         by_sd[k] = (second[k] - 1.0) / sd[k] if sd[k] > 0 else 0.0
     for t in range(len(rooted)):
         first, features, width = rooted[t]
-        root, block = np.empty((width, width)), np.empty((width, width))
+        root, block = np.empty((width, width)), np.empty((width, width, 1))
         for a in range(width):
             for b in range(width):
                 root[a, b] = roots[t, a, b]
@@ -280,48 +191,33 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     total = mean[at + a] * mean[at + b]
                     for i in range(at + max(a, b), size):
                         total += lower[i, at + a] * lower[i, at + b]
-                    block[a, b] = total
+                    block[a, b, 0] = total
             excess(block, root)
             for a in range(width):
                 total = 0.0
                 for b in range(a + 1):
-                    by_roots[t, a, b] += block[b, a]
-                    total += block[b, a] * root[a, b]
+                    by_roots[t, a, b] += block[b, a, 0]
+                    total += block[b, a, 0] * root[a, b]
                 by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
-    block, spread, loads = np.empty((p, p)), np.empty((p, size)), np.empty((p, size))
-    unit, own_z = np.empty((p, p)), np.empty(p)
-    for g in range(groups):
-        own_mean(c, f, e, g, mean, own_z)
-        # C'^-1 and H = C'^-1 F; then the columns of H L'^-1.
-        small_inverse(c, g, unit)
+    own_z = np.empty((p, groups))
+    own_means(c, f, e, mean, own_z)
+    spread = loadings(c, f, lower)
+    for low in range(0, groups, TOGETHER):
+        high = min(low + TOGETHER, groups)
+        block = second_moments(c, spread, own_z, low, high)
         for a in range(p):
-            for j in range(size):
-                loads[a, j] = 0.0
-            for k in range(a, p):
-                for j in range(size):
-                    loads[a, j] += unit[k, a] * f[g, k, j]
-            for i in range(size):
-                total = 0.0
-                for k in range(i + 1):
-                    total += loads[a, k] * lower[i, k]
-                spread[a, i] = total
-        for a in range(p):
-            for b in range(p):
-                total = own_z[a] * own_z[b]
-                for k in range(max(a, b), p):
-                    total += unit[k, a] * unit[k, b]
-                for i in range(size):
-                    total += spread[a, i] * spread[b, i]
-                block[a, b] = total
-            left += block[a, a] - 1.0
+            for g in range(high - low):
+                left += block[a, a, g] - 1.0
         excess(block, own_root)
-        row = g if len(own_sd) > 1 else 0
         for a in range(p):
-            total = 0.0
             for b in range(a + 1):
-                by_own_root[a, b] += block[b, a]
-                total += block[b, a] * own_root[a, b]
-            by_own_sd[row, a] += total / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
+                for g in range(high - low):
+                    by_own_root[a, b] += block[b, a, g]
+                    row = low + g if len(own_sd) > 1 else 0
+                    by_own_sd[row, a] += block[b, a, g] * own_root[a, b]
+    for row in range(len(own_sd)):
+        for a in range(p):
+            by_own_sd[row, a] = by_own_sd[row, a] / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
     slope[1] = (square / (s * s) - fit - left - count) / s
     everywhere = np.zeros(len(work))
     for k in range(len(outputs)):
@@ -340,10 +236,10 @@ def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_ro
         solve_upper(lower, z[i])
         for k in range(len(mean)):
             z[i, k] += mean[k]
-        for g in range(len(own)):
-            for a in range(own.shape[1]):
-                e[g, a, 0] += own_z[i, g, a]
-            own_mean(c, f, e, g, z[i], own_z[i, g])
+        for a in range(len(e)):
+            for g in range(e.shape[1]):
+                e[a, g] += own_z[i, a, g]
+        own_means(c, f, e, z[i], own_z[i])
     return True
 
 
@@ -355,24 +251,23 @@ def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
     """
     rows, p = own.shape
     fit, part = np.zeros(rows), np.zeros(rows)
-    unit, means = np.empty(p), np.empty((len(c), p))
-    for g in range(len(c)):
-        own_mean(c, f, e, g, mean, means[g])
+    unit, means = np.empty(p), np.empty(e.shape)
+    own_means(c, f, e, mean, means)
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]
-        if len(c):
+        if e.shape[1]:
             g = groups[i]
             row = g if len(own_sd) > 1 else 0
             for a in range(p):
                 total = 0.0
                 for k in range(a, p):
                     total += own[i, k] * own_sd[row, k] * own_root[k, a]
-                fit[i] += total * means[g, a]
+                fit[i] += total * means[a, g]
                 for k in range(a):
-                    total -= c[g, a, k] * unit[k]
-                unit[a] = total / c[g, a, a]
+                    total -= c[a, k, g] * unit[k]
+                unit[a] = total / c[a, a, g]
                 part[i] += unit[a] ** 2
                 for j in range(len(mean)):
-                    dense[i, j] -= unit[a] * f[g, a, j]
+                    dense[i, j] -= unit[a] * f[a, j, g]
     return fit, part

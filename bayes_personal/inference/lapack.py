@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 from numba.extending import get_cython_function_address
 
-from bayes_personal.inference.machine import compiled
+from bayes_personal.inference.machine import compiled, inlined
 
 
 def _routine(module: str, name: str, arguments: int) -> types.ExternalFunction:
@@ -20,9 +20,11 @@ def _routine(module: str, name: str, arguments: int) -> types.ExternalFunction:
 
 _dpotrf = _routine("cython_lapack", "dpotrf", 5)
 _dtrtri = _routine("cython_lapack", "dtrtri", 6)
+_dsyrk = _routine("cython_blas", "dsyrk", 10)
+_dtrmm = _routine("cython_blas", "dtrmm", 11)
 
 # As numbers: little-endian memory begins with the letter that Fortran reads.
-UPPER, PLAIN = ord("U"), ord("N")
+UPPER, PLAIN, TRANSPOSED, RIGHT = map(ord, "UNTR")
 
 
 @compiled
@@ -45,3 +47,25 @@ def invert(lower):
     at = call.ctypes.data
     _dtrtri(at, at + 4, at + 8, lower.ctypes.data, at + 8, at + 12)
     return call[3] == 0
+
+
+@inlined
+def subtract_gram(rows, lower):
+    """The lower triangle less that of R R', in place; both C-ordered."""
+    call, factors = np.empty(4, np.int32), np.empty(2)
+    call[0], call[1], call[2], call[3] = UPPER, TRANSPOSED, rows.shape[0], rows.shape[1]
+    factors[0], factors[1] = -1.0, 1.0
+    at, by = call.ctypes.data, factors.ctypes.data
+    _dsyrk(at, at + 4, at + 8, at + 12, by, rows.ctypes.data, at + 12, by + 8, lower.ctypes.data, at + 8)
+    return call[0] + factors[0]
+
+
+@inlined
+def multiply_lower(lower, rows):
+    """L R in place of R, for a lower triangle L; both C-ordered."""
+    call, factors = np.empty(5, np.int32), np.ones(1)
+    call[0], call[1], call[2], call[3], call[4] = RIGHT, UPPER, PLAIN, rows.shape[1], rows.shape[0]
+    at = call.ctypes.data
+    _dtrmm(at, at + 4, at + 8, at + 8, at + 12, at + 16, factors.ctypes.data, lower.ctypes.data, at + 16,
+           rows.ctypes.data, at + 12)
+    return call[0] + factors[0]

@@ -10,6 +10,7 @@ from numba import config, njit
 # Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 HERE = Path(__file__).parent
+FILES = ("machine", "lapack", "tape", "elimination", "kernel")
 
 
 def _kept() -> str:
@@ -17,7 +18,7 @@ def _kept() -> str:
 
     Numba notices that the file of a function has changed, but not those of the functions that it calls.
     """
-    state = sha256(b"".join((HERE / f"{name}.py").read_bytes() for name in ("machine", "lapack", "tape", "kernel")))
+    state = sha256(b"".join((HERE / f"{name}.py").read_bytes() for name in FILES))
     return str(Path(config.CACHE_DIR or HERE / "__pycache__") / f"compiled-{state.hexdigest()[:16]}")
 
 

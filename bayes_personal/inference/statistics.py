@@ -212,10 +212,12 @@ class Statistics:
             log_error += float(np.log(arrangement.error(batch.known)).sum())
         return cls(np.triu(gram) + np.triu(gram, 1).T, moment, own, cross, own_moment, square, count, log_error)
 
-    @property
+    @cached_property
     def matrices(self) -> tuple[np.ndarray, ...]:
-        """All but the sums of the outcomes alone."""
-        return self.gram, self.moment, self.own, self.cross, self.own_moment
+        """All but the sums of the outcomes alone, as the kernel takes them: groups last."""
+        own, cross, own_moment = (np.ascontiguousarray(np.moveaxis(each, 0, -1))
+                                  for each in (self.own, self.cross, self.own_moment))
+        return self.gram, self.moment, own, cross, own_moment
 
     def combined(self, other: "Statistics", sign: float) -> Self:
         """This plus or minus that."""
