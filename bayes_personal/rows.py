@@ -79,9 +79,14 @@ class Held:
         return self.frame.index
 
     @property
+    def columns(self) -> list[str]:
+        """Names of the columns that every batch has."""
+        return list(self.frame.columns)
+
+    @property
     def available(self) -> list[str]:
         """Names of all columns that there are."""
-        return list(self.frame.columns)
+        return self.columns
 
     def also(self, name: str) -> "Held":
         """The rows with one more column in every batch: they have all already."""
