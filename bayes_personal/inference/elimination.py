@@ -121,7 +121,7 @@ def loadings(c, f, lower):
                     result[a, j, g] -= c[b, a, g] * result[b, j, g]
             for g in range(groups):
                 result[a, j, g] /= c[a, a, g]
-    if size:
+    if size and groups:
         for a in range(p):
             multiply_lower(lower, result[a])
     return result
