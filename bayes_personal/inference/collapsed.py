@@ -49,9 +49,7 @@ class Factor(NamedTuple):
     fine: bool
     lower: np.ndarray
     mean: np.ndarray
-    c: np.ndarray
-    f: np.ndarray
-    e: np.ndarray
+    blocks: np.ndarray
     half: float
     fit: float
 
@@ -208,7 +206,7 @@ class Collapsed:
         """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
         here = self.arrangement
         z = rng.standard_normal((count, here.size))
-        own = rng.standard_normal((count, here.varying, here.groups))
+        own = rng.standard_normal((count, here.varying, 1, here.groups))
         (sd, roots, own_sd, own_root), s = self.draws(values, count)
         if not kernel.draw(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s, z, own):
             raise FloatingPointError("the precision of the weights is not finite")
@@ -223,7 +221,7 @@ class Collapsed:
                 result[f"{block.term.name}_z"] = part
         if here.eliminated is not None:
             term: Any = here.eliminated.term
-            result[f"{term.name}_z"] = own.mT
+            result[f"{term.name}_z"] = own[:, :, 0].mT
         return result
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
@@ -238,7 +236,7 @@ class Collapsed:
             found = self.factor(scaling, s, draw)
             dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
             kernel.apply_roots(dense, scaling.roots[draw], self._places)
-            fit, leverage = kernel.project(dense, z.groups, z.own, found.c, found.f, found.e, found.mean,
+            fit, leverage = kernel.project(dense, z.groups, z.own, found.blocks, found.mean,
                                            scaling.own_root[draw], scaling.own_sd[draw])
             if here.size:
                 # Transposed, the lower triangle of C is an upper one for Fortran.

@@ -1,6 +1,8 @@
 """Groups that are eliminated: the algebra of thousands of small blocks, compiled. `kernel` says what they are of.
 
-Arrays have the groups last, and the innermost loops run over them, so that they use the processor's vectors.
+Arrays have the groups last, and the innermost loops run over them, so that they use the processor's vectors. What a
+row of a block meets, its other columns meet as well, so all columns of a group stand in one array (varying, column,
+group): those of its own weights, those of the weights that are not eliminated, and that of the outcome.
 """
 
 import numpy as np
@@ -10,148 +12,106 @@ from bayes_personal.inference.machine import inlined
 
 
 @inlined
-def apply_roots_to_groups(f, roots, rooted, low, high):
-    """The same for the groups' f (varying, weight, group), from group `low` up to `high`."""
+def multiply_columns(blocks, root, first, width, low, high):
+    """Columns from `first` on times a root, in place, for the groups from `low` up to `high`."""
+    for a in range(len(blocks)):
+        # A lower triangle: a column needs only itself and later ones.
+        for b in range(width):
+            for g in range(low, high):
+                blocks[a, first + b, g] *= root[b, b]
+            for k in range(b + 1, width):
+                for g in range(low, high):
+                    blocks[a, first + b, g] += blocks[a, first + k, g] * root[k, b]
+
+
+@inlined
+def eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low, high):
+    """C_g', F_g and e_g of the groups from `low` up to `high`; the diagonal of C_g' has its reciprocals."""
+    p, columns = sums.shape[0], sums.shape[1]
+    scales = np.empty((p, high - low))
+    for a in range(p):
+        for i in range(high - low):
+            scales[a, i] = own_sd[low + i if len(own_sd) > 1 else 0, a]
+    for a in range(p):
+        for j in range(columns):
+            scale = precision * sd[j - p] if p <= j < columns - 1 else precision
+            for i in range(high - low):
+                blocks[a, j, low + i] = sums[a, j, low + i] * scales[a, i] * scale
+            if j < p:
+                for i in range(high - low):
+                    blocks[a, j, low + i] *= scales[j, i]
+    multiply_columns(blocks, own_root, 0, p, low, high)
     for t in range(len(rooted)):
-        start, features, p = rooted[t]
-        for a in range(len(f)):
-            for first in range(start, start + features * p, p):
-                for b in range(p):
-                    for g in range(low, high):
-                        f[a, first + b, g] *= roots[t, b, b]
-                    for k in range(b + 1, p):
-                        for g in range(low, high):
-                            f[a, first + b, g] += f[a, first + k, g] * roots[t, k, b]
-
-
-@inlined
-def blocks_of_groups(own, cross, own_moment, sd, roots, rooted, own_sd, own_root, precision, c, f, e, low, high):
-    """C, F and e of the groups from `low` up to `high`."""
-    size, p, n = len(sd), len(own_moment), high - low
-    t, product, total = np.empty((p, p, n)), np.empty((p, p, n)), np.empty(n)
+        for k in range(rooted[t, 1]):
+            width = rooted[t, 2]
+            multiply_columns(blocks, roots[t], p + rooted[t, 0] + k * width, width, low, high)
+    # The same from the left. Nothing below the diagonal is needed any more.
     for a in range(p):
-        for b in range(a + 1):
-            for i in range(n):
-                t[a, b, i] = own_sd[low + i if len(own_sd) > 1 else 0, a] * own_root[a, b]
-    for a in range(p):
-        for b in range(p):
-            total[:] = 0.0
-            for m in range(b, p):
-                for i in range(n):
-                    total[i] += own[a, m, low + i] * t[m, b, i]
-            for i in range(n):
-                product[a, b, i] = total[i] * precision
-    for a in range(p):
-        total[:] = 0.0
-        for k in range(a, p):
-            for i in range(n):
-                total[i] += t[k, a, i] * own_moment[k, low + i]
-        for i in range(n):
-            e[a, low + i] = total[i] * precision
-        for j in range(size):
-            total[:] = 0.0
-            for k in range(a, p):
-                for i in range(n):
-                    total[i] += t[k, a, i] * cross[k, j, low + i]
-            scale = sd[j] * precision
-            for i in range(n):
-                f[a, j, low + i] = total[i] * scale
-        for b in range(a + 1):
-            total[:] = 1.0 if a == b else 0.0
-            for k in range(a, p):
-                for i in range(n):
-                    total[i] += t[k, a, i] * product[k, b, i]
-            for i in range(n):
-                c[a, b, low + i] = total[i]
-    if len(rooted):
-        apply_roots_to_groups(f, roots, rooted, low, high)
-    for j in range(p):
-        for k in range(j):
+        for j in range(a, columns):
             for g in range(low, high):
-                c[j, j, g] -= c[j, k, g] ** 2
-        for g in range(low, high):
-            c[j, j, g] = np.sqrt(c[j, j, g])
-        for i in range(j + 1, p):
-            for k in range(j):
+                blocks[a, j, g] *= own_root[a, a]
+            for k in range(a + 1, p):
                 for g in range(low, high):
-                    c[i, j, g] -= c[i, k, g] * c[j, k, g]
-            for g in range(low, high):
-                c[i, j, g] /= c[j, j, g]
-    for a in range(p):
-        for k in range(a):
-            for g in range(low, high):
-                e[a, g] -= c[a, k, g] * e[k, g]
-            for j in range(size):
-                for g in range(low, high):
-                    f[a, j, g] -= c[a, k, g] * f[k, j, g]
+                    blocks[a, j, g] += own_root[k, a] * blocks[k, j, g]
+    for k in range(p):
         for g in range(low, high):
-            e[a, g] /= c[a, a, g]
-        for j in range(size):
+            blocks[k, k, g] = 1 / np.sqrt(1 + blocks[k, k, g])
+        for j in range(k + 1, columns):
             for g in range(low, high):
-                f[a, j, g] /= c[a, a, g]
+                blocks[k, j, g] *= blocks[k, k, g]
+        for a in range(k + 1, p):
+            for j in range(a, columns):
+                for g in range(low, high):
+                    blocks[a, j, g] -= blocks[k, a, g] * blocks[k, j, g]
 
 
 @inlined
-def own_means(c, f, e, mean, result):
-    """Conditional means of the groups' weights (varying, group), where those of the others are `mean`."""
-    for a in range(len(e) - 1, -1, -1):
-        for g in range(e.shape[1]):
-            result[a, g] = e[a, g]
-        for j in range(len(mean)):
-            for g in range(e.shape[1]):
-                result[a, g] -= f[a, j, g] * mean[j]
-        for b in range(a + 1, len(e)):
-            for g in range(e.shape[1]):
-                result[a, g] -= c[b, a, g] * result[b, g]
-        for g in range(e.shape[1]):
-            result[a, g] /= c[a, a, g]
-
-
-@inlined
-def loadings(c, f, lower):
-    """C'^-1 F L'^-1 of all groups, (varying, weight, group); `lower` is L^-1."""
-    p, size, groups = f.shape
-    result = np.empty((p, size, groups))
+def own_weights(blocks, others, x):
+    """C'^-1 (x + e - F w) in place of x, where w are the `others`; columns of x before its last have no e - F w."""
+    p, last = len(blocks), x.shape[1] - 1
     for a in range(p - 1, -1, -1):
-        for j in range(size):
-            for g in range(groups):
-                result[a, j, g] = f[a, j, g]
+        for g in range(x.shape[2]):
+            x[a, last, g] += blocks[a, p + len(others), g]
+        for j in range(len(others)):
+            for g in range(x.shape[2]):
+                x[a, last, g] -= blocks[a, p + j, g] * others[j]
+        for j in range(last + 1):
             for b in range(a + 1, p):
-                for g in range(groups):
-                    result[a, j, g] -= c[b, a, g] * result[b, j, g]
-            for g in range(groups):
-                result[a, j, g] /= c[a, a, g]
-    if size and groups:
-        for a in range(p):
-            multiply_lower(lower, result[a])
+                for g in range(x.shape[2]):
+                    x[a, j, g] -= blocks[a, b, g] * x[b, j, g]
+            for g in range(x.shape[2]):
+                x[a, j, g] *= blocks[a, a, g]
+
+
+@inlined
+def moment_root(blocks, lower, mean):
+    """X = C'^-1 [1, F L'^-1, e - F mean], of which XX' = E[z z'] of all groups; `lower` is L^-1."""
+    p, columns = blocks.shape[0], blocks.shape[1]
+    result = np.zeros(blocks.shape)
+    for a in range(p):
+        for g in range(blocks.shape[2]):
+            result[a, a, g] = 1.0
+        for j in range(p, columns - 1):
+            for g in range(blocks.shape[2]):
+                result[a, j, g] = blocks[a, j, g]
+        if len(mean) and blocks.shape[2]:
+            multiply_lower(lower, result[a, p : columns - 1])
+    own_weights(blocks, mean, result)
     return result
 
 
 @inlined
-def second_moments(c, spread, own_z, low, high):
-    """E[z z'] of each of the groups from `low` up to `high`, (varying, varying, group); `spread` is their loadings."""
-    p, size, n = spread.shape[0], spread.shape[1], high - low
-    result, unit = np.empty((p, p, n)), np.zeros((p, p, n))
-    for b in range(p):
-        for a in range(b, p):
-            if a == b:
-                unit[a, b, :] = 1.0
-            for k in range(b, a):
-                for i in range(n):
-                    unit[a, b, i] -= c[a, k, low + i] * unit[k, b, i]
-            for i in range(n):
-                unit[a, b, i] /= c[a, a, low + i]
+def second_moments(root, low, high):
+    """XX' of the groups from `low` up to `high`, (varying, varying, group)."""
+    p = len(root)
+    result = np.zeros((p, p, high - low))
     for a in range(p):
         for b in range(a + 1):
-            for i in range(n):
-                result[a, b, i] = own_z[a, low + i] * own_z[b, low + i]
-            for k in range(a, p):
-                for i in range(n):
-                    result[a, b, i] += unit[k, a, i] * unit[k, b, i]
-            for r in range(size):
-                for i in range(n):
-                    result[a, b, i] += spread[a, r, low + i] * spread[b, r, low + i]
-            for i in range(n):
+            # The first columns are an upper triangle.
+            for r in range(a, root.shape[1]):
+                for i in range(high - low):
+                    result[a, b, i] += root[a, r, low + i] * root[b, r, low + i]
+            for i in range(high - low):
                 result[b, a, i] = result[a, b, i]
     return result
 

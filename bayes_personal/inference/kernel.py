@@ -15,7 +15,7 @@ eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varyi
 
 import numpy as np
 
-from bayes_personal.inference.elimination import blocks_of_groups, excess, loadings, own_means, second_moments
+from bayes_personal.inference.elimination import eliminate, excess, moment_root, own_weights, second_moments
 from bayes_personal.inference.lapack import cholesky, invert, subtract_gram
 from bayes_personal.inference.machine import compiled, inlined
 from bayes_personal.inference.tape import backward, forward
@@ -50,9 +50,9 @@ def solve_upper(lower, vector):
 
 
 @compiled
-def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s):
-    """L, the weights' conditional mean, and of each group C, F and e; sum of log diagonals; the fit z_hat'M z_hat."""
-    size, (p, groups) = len(moment), own_moment.shape
+def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
+    """L, the weights' conditional mean, each group's [C', F, e]; sum of log diagonals; the fit z_hat'M z_hat."""
+    size, p, groups = len(moment), sums.shape[0], sums.shape[2]
     precision = 1 / (s * s)
     lower, mean = np.empty((size, size)), np.empty((1, size))
     for i in range(size):
@@ -67,28 +67,28 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
         apply_roots(mean, roots, rooted)
     for i in range(size):
         lower[i, i] += 1.0
-    c, f, e = np.empty((p, p, groups)), np.empty((p, size, groups)), np.empty((p, groups))
+    blocks, last = np.empty(sums.shape), sums.shape[1] - 1
     half, fit = 0.0, 0.0
     for low in range(0, groups, TOGETHER):
         high = min(low + TOGETHER, groups)
-        blocks_of_groups(own, cross, own_moment, sd, roots, rooted, own_sd, own_root, precision, c, f, e, low, high)
+        eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low, high)
         for g in range(low, high):
             volume = 1.0
             for a in range(p):
-                volume *= c[a, a, g]
-            half += np.log(volume)
+                volume *= blocks[a, a, g]
+            half -= np.log(volume)
         for a in range(p):
             for g in range(low, high):
-                fit += e[a, g] ** 2
+                fit += blocks[a, last, g] ** 2
             for i in range(size):
                 total = 0.0
                 for g in range(low, high):
-                    total += f[a, i, g] * e[a, g]
+                    total += blocks[a, p + i, g] * blocks[a, last, g]
                 mean[0, i] -= total
     fine = True
     if size and groups:
         for a in range(p):
-            subtract_gram(f[a], lower)
+            subtract_gram(blocks[a, p:last], lower)
     if size:
         fine = cholesky(lower)
         for i in range(size):
@@ -98,7 +98,7 @@ def factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_
             fit += mean[0, i] ** 2
             half += np.log(lower[i, i])
         solve_upper(lower, mean[0])
-    return fine and np.isfinite(half + fit), lower, mean[0], c, f, e, half, fit
+    return fine and np.isfinite(half + fit), lower, mean[0], blocks, half, fit
 
 
 @inlined
@@ -117,8 +117,9 @@ def outputs_of(work, outputs):
 
 
 @inlined
-def scaling(out, size, roots, widest, own_rows, p):
+def scaling(out, shape):
     """The outputs of a model's tape: log prior, s, and T."""
+    size, roots, widest, own_rows, p = shape
     first = 2 + size
     second = first + roots * widest * widest
     third = second + own_rows * p
@@ -127,45 +128,45 @@ def scaling(out, size, roots, widest, own_rows, p):
 
 
 @compiled
-def value(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
+def value(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
     """log p(y, phi), up to what is not finite."""
     out = outputs_of(forward(point, start, given, code), outputs)
     square, count, constant = numbers
-    sd, roots, own_sd, own_root = scaling(out, *shape)
-    fine, _, _, _, _, _, half, fit = factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root,
+    sd, roots, own_sd, own_root = scaling(out, shape)
+    fine, _, _, _, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root,
                                             out[1])
     result = out[0] + log_marginal(square, count, constant, out[1], half, fit)
     return result if fine and np.isfinite(result) else -np.inf
 
 
 @compiled
-def values(points, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted, numbers):
+def values(points, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
     """log p(y, phi) at many points."""
     result = np.empty(len(points))
     for i in range(len(points)):
-        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted,
+        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, sums, rooted,
                           numbers)
     return result
 
 
 @compiled
-def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, own, cross, own_moment, rooted,
+def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted,
                        numbers):
     """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
     work = forward(point, start, given, code)
     out = outputs_of(work, outputs)
     square, count, constant = numbers
-    sd, roots, own_sd, own_root = scaling(out, *shape)
+    sd, roots, own_sd, own_root = scaling(out, shape)
     s = out[1]
-    fine, lower, mean, c, f, e, half, fit = factor(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd,
+    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd,
                                                    own_root, s)
     found = out[0] + log_marginal(square, count, constant, s, half, fit)
     if not (fine and np.isfinite(found)):
         return -np.inf, np.zeros(len(point))
-    size, (p, groups) = len(moment), own_moment.shape
+    size, p, groups = len(moment), sums.shape[0], sums.shape[2]
     slope = np.zeros(len(out))
     slope[0] = 1.0
-    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, *shape)
+    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, shape)
     if size:
         invert(lower)
     second = np.zeros(size)
@@ -199,12 +200,10 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     by_roots[t, a, b] += block[b, a, 0]
                     total += block[b, a, 0] * root[a, b]
                 by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
-    own_z = np.empty((p, groups))
-    own_means(c, f, e, mean, own_z)
-    spread = loadings(c, f, lower)
+    root_of_groups = moment_root(blocks, lower, mean)
     for low in range(0, groups, TOGETHER):
         high = min(low + TOGETHER, groups)
-        block = second_moments(c, spread, own_z, low, high)
+        block = second_moments(root_of_groups, low, high)
         for a in range(p):
             for g in range(high - low):
                 left += block[a, a, g] - 1.0
@@ -226,48 +225,45 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
 
 
 @compiled
-def draw(gram, moment, own, cross, own_moment, sd, roots, rooted, own_sd, own_root, s, z, own_z):
+def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
     """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
     for i in range(len(s)):
-        fine, lower, mean, c, f, e, _, _ = factor(gram, moment, own, cross, own_moment, sd[i], roots[i], rooted,
+        fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted,
                                                   own_sd[i], own_root[i], s[i])
         if not fine:
             return False
         solve_upper(lower, z[i])
         for k in range(len(mean)):
             z[i, k] += mean[k]
-        for a in range(len(e)):
-            for g in range(e.shape[1]):
-                e[a, g] += own_z[i, a, g]
-        own_means(c, f, e, z[i], own_z[i])
+        own_weights(blocks, z[i], own_z[i])
     return True
 
 
 @compiled
-def project(dense, groups, own, c, f, e, mean, own_root, own_sd):
+def project(dense, groups, own, blocks, mean, own_root, own_sd):
     """Of rows whose T'Z of the weights that are not eliminated is `dense`: fit, and their part of the leverage.
 
     `dense` becomes what L^-1 is to be applied to for the rest of the leverage.
     """
     rows, p = own.shape
     fit, part = np.zeros(rows), np.zeros(rows)
-    unit, means = np.empty(p), np.empty(e.shape)
-    own_means(c, f, e, mean, means)
+    unit, means = np.empty(p), np.zeros((p, 1, blocks.shape[2]))
+    own_weights(blocks, mean, means)
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]
-        if e.shape[1]:
+        if blocks.shape[2]:
             g = groups[i]
             row = g if len(own_sd) > 1 else 0
             for a in range(p):
                 total = 0.0
                 for k in range(a, p):
                     total += own[i, k] * own_sd[row, k] * own_root[k, a]
-                fit[i] += total * means[a, g]
+                fit[i] += total * means[a, 0, g]
                 for k in range(a):
-                    total -= c[a, k, g] * unit[k]
-                unit[a] = total / c[a, a, g]
+                    total -= blocks[k, a, g] * unit[k]
+                unit[a] = total * blocks[a, a, g]
                 part[i] += unit[a] ** 2
                 for j in range(len(mean)):
-                    dense[i, j] -= unit[a] * f[a, j, g]
+                    dense[i, j] -= unit[a] * blocks[a, p + j, g]
     return fit, part

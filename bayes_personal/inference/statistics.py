@@ -214,10 +214,9 @@ class Statistics:
 
     @cached_property
     def matrices(self) -> tuple[np.ndarray, ...]:
-        """All but the sums of the outcomes alone, as the kernel takes them: groups last."""
-        own, cross, own_moment = (np.ascontiguousarray(np.moveaxis(each, 0, -1))
-                                  for each in (self.own, self.cross, self.own_moment))
-        return self.gram, self.moment, own, cross, own_moment
+        """All but the sums of the outcomes alone, as the kernel takes them: those of groups in one, groups last."""
+        of_groups = np.concatenate([self.own, self.cross, self.own_moment[:, :, None]], axis=2)
+        return self.gram, self.moment, np.ascontiguousarray(np.moveaxis(of_groups, 0, -1))
 
     def combined(self, other: "Statistics", sign: float) -> Self:
         """This plus or minus that."""
