@@ -10,7 +10,8 @@ diagonal, or has a triangular block a feature where a term's coefficients correl
 
 T of the weights that are not eliminated is given by `sd` (weight,) and `roots` of correlations (term, widest, widest),
 of which `rooted` says the first weight, how many features and how many coefficients they are for; that of the
-eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varying).
+eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varying). Of the groups, the `sums`
+[Z_g'Z_g, Z_g'Z, Z_g'y] become the `blocks` [C_g', F_g, e_g], both (varying, column, group).
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ from bayes_personal.inference.machine import compiled, inlined
 from bayes_personal.inference.tape import backward, forward
 
 # Groups that are worked on together: the innermost loops run over them, so that they use the processor's vectors.
-TOGETHER = 64
+TOGETHER = 128
 
 
 @compiled
@@ -51,7 +52,7 @@ def solve_upper(lower, vector):
 
 @compiled
 def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
-    """L, the weights' conditional mean, each group's [C', F, e]; sum of log diagonals; the fit z_hat'M z_hat."""
+    """L, the weights' conditional mean, and the groups' [C', F, e]; sum of log diagonals; the fit z_hat'M z_hat."""
     size, p, groups = len(moment), sums.shape[0], sums.shape[2]
     precision = 1 / (s * s)
     lower, mean = np.empty((size, size)), np.empty((1, size))
@@ -133,8 +134,7 @@ def value(point, start, given, code, outputs, shape, gram, moment, sums, rooted,
     out = outputs_of(forward(point, start, given, code), outputs)
     square, count, constant = numbers
     sd, roots, own_sd, own_root = scaling(out, shape)
-    fine, _, _, _, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root,
-                                            out[1])
+    fine, _, _, _, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, out[1])
     result = out[0] + log_marginal(square, count, constant, out[1], half, fit)
     return result if fine and np.isfinite(result) else -np.inf
 
@@ -144,22 +144,19 @@ def values(points, start, given, code, outputs, shape, gram, moment, sums, roote
     """log p(y, phi) at many points."""
     result = np.empty(len(points))
     for i in range(len(points)):
-        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, sums, rooted,
-                          numbers)
+        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, sums, rooted, numbers)
     return result
 
 
 @compiled
-def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted,
-                       numbers):
+def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
     """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
     work = forward(point, start, given, code)
     out = outputs_of(work, outputs)
     square, count, constant = numbers
     sd, roots, own_sd, own_root = scaling(out, shape)
     s = out[1]
-    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd,
-                                                   own_root, s)
+    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s)
     found = out[0] + log_marginal(square, count, constant, s, half, fit)
     if not (fine and np.isfinite(found)):
         return -np.inf, np.zeros(len(point))
@@ -228,8 +225,8 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
 def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
     """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
     for i in range(len(s)):
-        fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted,
-                                                  own_sd[i], own_root[i], s[i])
+        fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i],
+                                                 own_root[i], s[i])
         if not fine:
             return False
         solve_upper(lower, z[i])
