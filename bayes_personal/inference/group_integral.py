@@ -10,7 +10,7 @@ whatever the family; I of no rows is 1, as where a group is left out whole. Up t
 Gauss-Hermite quadrature on the product grid around the integrand's mode, scaled by the curvature there (Naylor and
 Smith 1982, doi:10.2307/2347995; Pinheiro and Bates 1995, doi:10.1080/10618600.1995.10474663), with as many nodes as
 some draws need for the result to settle. More weights are integrated by importance sampling with Sobol points through
-a multivariate t around the mode. Fewer rows than weights move eta in as few directions as there are rows: those are
+t's around the mode. Fewer rows than weights move eta in as few directions as there are rows: those are
 integrated, and the others integrate to 1.
 """
 
@@ -28,8 +28,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, first
 from bayes_personal.families.base import Family, log_density
 from bayes_personal.inference.groups import Sharpness, Values, etas, finest, levels, members, whitened
-from bayes_personal.inference.importance import Mixture
-from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.proposal import Mixture, Skewed
 
 # Nodes a dimension of the product grids, or points in all, until the result settles: until two rules differ by less.
 # Errors of product grids fall so fast that the finer rule is then nearer to the truth by orders of magnitude.
@@ -230,7 +229,7 @@ def rule(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         nodes = np.stack(np.meshgrid(*[at] * size, indexing="ij"), axis=-1).reshape(-1, size)
         weights = np.sum(np.meshgrid(*[log_mass] * size, indexing="ij"), axis=0).ravel()
         return nodes, weights + 0.5 * (nodes**2).sum(axis=1)
-    proposal = Mixture((Mode(np.zeros(size), np.eye(size)),), np.ones(1))
+    proposal = Mixture((Skewed.standard(size),), np.ones(1))
     # The same points in every draw: densities that differ between draws then do so for the draws' sake.
     nodes = proposal.draw(count, np.random.default_rng(count))
     return nodes, -proposal.log_density(nodes) - np.log(count) - size / 2 * np.log(2 * np.pi)

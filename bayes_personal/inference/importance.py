@@ -1,73 +1,14 @@
-"""Importance sampling from a mixture of Student t's around the modes of a density, adapted until it fits."""
+"""Importance sampling: draws of a proposal, weighted by their ratios to a density, and whether to trust these."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import numpy as np
-from arviz_stats.base.array import array_stats
-from scipy import special
-from scipy.stats import qmc
 
-from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.proposal import Mixture
 
-# Heavier tails than any posterior of scales that data bear on, light enough to waste few draws.
-DEGREES = 7.0
 # Above that k the ratios have no variance; below that many effective draws nothing is estimated well.
 LARGEST_K, LEAST_ESS = 0.5, 400.0
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """q(u) = sum over components of share_m t(u | point_m, root_m root_m', DEGREES)."""
-
-    components: tuple[Mode, ...]
-    shares: np.ndarray
-
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Scrambled Sobol points through the components, (count, size); a power of two."""
-        size = len(self.components[0].point)
-        uniform = qmc.Sobol(size + 2, scramble=True, rng=rng).random(count)
-        uniform = np.clip(uniform, 1e-12, 1 - 1e-12)
-        normal = special.ndtri(uniform[:, :size])
-        stretch = np.sqrt(DEGREES / special.chdtri(DEGREES, 1 - uniform[:, size]))
-        which = np.searchsorted(np.cumsum(self.shares)[:-1], uniform[:, size + 1])
-        points = np.array([one.point for one in self.components])[which]
-        roots = np.array([one.root for one in self.components])[which]
-        return points + np.einsum("nij,nj->ni", roots, normal * stretch[:, None])
-
-    def log_density(self, points: np.ndarray) -> np.ndarray:
-        """log q, (count,)."""
-        size = points.shape[1]
-        constant = (special.gammaln((DEGREES + size) / 2) - special.gammaln(DEGREES / 2)
-                    - size / 2 * np.log(DEGREES * np.pi))
-        each = []
-        for share, one in zip(self.shares, self.components, strict=True):
-            away = np.linalg.solve(one.root, (points - one.point).T)
-            each.append(np.log(share) + constant - np.linalg.slogdet(one.root)[1]
-                        - (DEGREES + size) / 2 * np.log1p((away**2).sum(axis=0) / DEGREES))
-        return np.logaddexp.reduce(each, axis=0)
-
-    def adapted(self, points: np.ndarray, weights: np.ndarray) -> "Mixture":
-        """Each component moved to the weighted mean and covariance of the draws that are its own."""
-        size = points.shape[1]
-        logs = np.array([np.log(share) + Mixture((one,), np.ones(1)).log_density(points)
-                         for share, one in zip(self.shares, self.components, strict=True)])
-        owned = np.exp(logs - np.logaddexp.reduce(logs, axis=0)) * weights
-        components, shares = [], []
-        for one, own in zip(self.components, owned, strict=True):
-            share = own.sum()
-            if share * len(points) < 10 * size:
-                components.append(one)
-            else:
-                centre = own @ points / share
-                away = points - centre
-                spread = (own[:, None] * away).T @ away / share * (DEGREES - 2) / DEGREES
-                values, vectors = np.linalg.eigh(spread)
-                components.append(Mode(centre, vectors * np.sqrt(np.maximum(values, 1e-12))))
-            shares.append(max(share, 0.02))
-        return Mixture(tuple(components), np.array(shares) / np.sum(shares))
 
 
 @final
@@ -80,8 +21,11 @@ class Weighted:
     points : (draw, size)
     weights : Pareto smoothed, sum 1, (draw,)
     pareto_k : shape of the tail of the weights; above 0.5 their variance does not exist
-    ess : Kish's effective sample size of the weights
-    log_evidence, log_evidence_se : log of the integral of the density, and its standard error
+    ess : Kish's effective sample size of the weights or of the raw ratios, whichever is smaller: smoothing would hide
+        the ratio of the one draw that hits what the others miss
+    log_evidence : log of the integral of the density
+    log_evidence_se : its standard error, that of independent draws: Sobol points do better in few dimensions. Infinite
+        where the ratios have no variance.
     """
 
     points: np.ndarray
@@ -92,26 +36,69 @@ class Weighted:
     log_evidence_se: float
 
     @classmethod
-    def sample(cls, log_densities: Callable[[np.ndarray], np.ndarray], mixture: Mixture, count: int,
-               rng: np.random.Generator) -> "Weighted":
-        """One round; `log_densities` are those at many points (..., size)."""
-        points = mixture.draw(count, rng)
-        ratios = log_densities(points) - mixture.log_density(points)
-        evidence = float(np.logaddexp.reduce(ratios) - np.log(count))
-        raw = np.exp(ratios - evidence)
+    def of(cls, points: np.ndarray, log_densities: np.ndarray, log_proposals: np.ndarray) -> Self:
+        """Draws of a proposal, with the density and the proposal's own there, (draw,)."""
+        # Here, for this module is imported wherever a Posterior is.
+        from arviz_stats.base.array import array_stats
+
+        # Where a hyperprior has thrown a point beyond what numbers hold, neither is a number.
+        ratios = np.where(np.isfinite(log_densities), log_densities - log_proposals, -np.inf)
+        evidence = float(np.logaddexp.reduce(ratios) - np.log(len(points)))
         # ArviZ takes log likelihoods, whose weights are their inverse.
         smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))
         weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
-        return cls(points, weights, float(k), float(1 / np.sum(weights**2)), evidence,
-                   float(raw.std(ddof=1) / np.sqrt(count)))
+        raw = np.exp(ratios - evidence)
+        ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
+        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= LARGEST_K else np.inf
+        return cls(points, weights, float(k), float(ess), evidence, float(error))
 
     @property
     def trusted(self) -> bool:
         """Whether the importance ratios have a variance, and enough draws count."""
         return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
 
+    @property
+    def heaviest(self) -> np.ndarray:
+        """The draw that its proposal accounts for least, (size,)."""
+        return self.points[np.argmax(self.weights)]
+
     def resample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Equally weighted draws by systematic resampling, in random order, (count, size)."""
         places = (rng.random() + np.arange(count)) / count
         chosen = np.minimum(np.searchsorted(np.cumsum(self.weights), places), len(self.weights) - 1)
         return self.points[rng.permutation(chosen)]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rounds of draws, each weighted as a draw of all rounds' proposals together (Cornuet et al. 2012).
+
+    Attributes
+    ----------
+    proposals : one a round
+    points, log_densities : of all rounds, (draw, size) and (draw,)
+    log_sum : log of the sum of all proposals there, (draw,)
+    """
+
+    proposals: tuple[Mixture, ...]
+    points: np.ndarray
+    log_densities: np.ndarray
+    log_sum: np.ndarray
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """Before the first round."""
+        return cls((), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+
+    def with_round(self, proposal: Mixture, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
+        """One more round, of as many draws as the others."""
+        before = np.logaddexp(self.log_sum, proposal.log_density(self.points))
+        fresh = np.logaddexp.reduce([one.log_density(points) for one in (*self.proposals, proposal)], axis=0)
+        return Pool((*self.proposals, proposal), np.concatenate([self.points, points]),
+                    np.concatenate([self.log_densities, log_densities]), np.concatenate([before, fresh]))
+
+    @property
+    def weighted(self) -> Weighted:
+        """All draws, weighted."""
+        return Weighted.of(self.points, self.log_densities, self.log_sum - np.log(len(self.proposals)))

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import numpy as np
 import xarray as xr
@@ -13,14 +13,21 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
-from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS, Mixture, Weighted
-from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
+from bayes_personal.inference.mode import Mode, climbed
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.inference.statistics import collapses
+from bayes_personal.inference.proposal import Mixture, Prior, Skewed
+from bayes_personal.inference.statistics import LARGEST, collapses
 
-STARTS, ROUNDS = 8, 3
-# Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count.
-APART, NEGLIGIBLE = 1.0, 1e-4
+# Climbs in search of modes, fresh points before each, and over how many standard deviations of the hyperpriors.
+CLIMBS, FRESH, SPREAD = 15, 256, 1.5
+# Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count;
+# where the slope is steeper than this, in standard deviations, is none.
+APART, NEGLIGIBLE, LEVEL = 1.0, 1e-4, 0.3
+# Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
+ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
+# Times as many draws where the first ones cannot be trusted.
+AGAIN = 4
 
 
 @final
@@ -28,20 +35,23 @@ APART, NEGLIGIBLE = 1.0, 1e-4
 class Laplace:
     """Importance sampling of the hyperparameters, the weights integrated out exactly.
 
-    A multivariate t around every mode that is found from dispersed starts, weighted by Pareto-smoothed importance
-    ratios and adapted to them for up to three rounds; the weights of the model are then drawn from their exact
+    Proposals are a mixture: around every mode that is found, a t that is skewed along each of its axes, and a tenth of
+    the draws from the hyperpriors. They are adapted to up to ten rounds of draws, and then judged by fresh ones: those
+    are what is kept, weighted by Pareto-smoothed importance ratios. The weights of the model are drawn from their exact
     conditional. Nothing compiles, and the draws are nearly independent. The log evidence is a by-product.
 
-    Right for a Normal family with up to about twenty hyperparameters. Refused where the ratios say that the t's do not
-    cover the posterior: Pareto k above 0.5 or an effective sample size below 400 after adaptation, or k above 1 in the
-    first round. It then says so and hands over to NUTS.
+    Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included.
+    Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an effective
+    sample size below 400, twice, the second time with four times as many draws. It then says so and hands over to NUTS.
+    Fails where a mode is so narrow, or so far from what the hyperpriors expect, that neither the search for modes nor
+    the draws come near it: no ratio tells of that.
 
     Parameters
     ----------
     draws
         Kept draws, as one chain, resampled in proportion to their weights.
     proposals
-        Points at which the density is evaluated in each round, a power of two.
+        Draws that are weighted, a power of two; half as many in each round of adaptation.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -58,8 +68,10 @@ class Laplace:
 
     References
     ----------
-    Vehtari, Simpson, Gelman, Yao and Gabry (2024), JMLR 25(72):1, doi:10.48550/arXiv.1507.02646. Rue, Martino and
-    Chopin (2009), doi:10.1111/j.1467-9868.2008.00700.x.
+    Geweke (1989), doi:10.2307/1913710. Hesterberg (1995), doi:10.1080/00401706.1995.10484303. Raftery and Bao (2010),
+    doi:10.1111/j.1541-0420.2010.01399.x. Cornuet, Marin, Mira and Robert (2012),
+    doi:10.1111/j.1467-9469.2011.00756.x. Vehtari, Simpson, Gelman, Yao and Gabry (2024), JMLR 25(72):1,
+    doi:10.48550/arXiv.1507.02646. Rue, Martino and Chopin (2009), doi:10.1111/j.1467-9868.2008.00700.x.
     """
 
     draws: int = 2000
@@ -76,8 +88,9 @@ class Laplace:
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         if not collapses(bound):
-            raise SpecificationError("Laplace needs a Normal family and a Normal hyperprior of the mean, for it "
-                                     "integrates the weights out; use NUTS() or ADVI().")
+            raise SpecificationError(
+                "Laplace integrates the weights out: it needs a Normal family, a Normal hyperprior of the mean and at "
+                f"most {LARGEST} weights beside those of one set of groups. Use NUTS() or ADVI().")
         density = Collapsed(bound)
         if density.size == 0:
             return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
@@ -90,42 +103,99 @@ class Laplace:
             values |= density.draw_weights(values, self.draws, rng)
         result = tree(bound, values, 1, inference_library="bayes_personal")
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
-            "pareto_k": found.pareto_k, "ess": found.ess, "proposals": self.proposals,
+            "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
             "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))
         return result
 
     def weighted(self, density: Collapsed, rng: np.random.Generator) -> Weighted:
-        """Importance sampling, adapted until it can be trusted or the rounds are over."""
-        mixture = modes(density, rng)
-        for last in range(ROUNDS):
-            found = Weighted.sample(density.each_value, mixture, self.proposals, rng)
-            # Adapting to a handful of draws ends in weights that look fine around the wrong place.
-            if found.trusted or (last == 0 and found.pareto_k > 1):
+        """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
+        modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
+        mixture = modes.mixture
+        for _ in range(ROUNDS):
+            points = mixture.draw(self.proposals // 2, rng)
+            values = density.each_value(points)
+            fresh = Weighted.of(points, values, mixture.log_density(points))
+            pool = pool.with_round(mixture, points, values)
+            mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), fresh)
+            if fresh.ess < GROWTH * best or fresh.ess > GOOD * len(points):
                 break
-            mixture = mixture.adapted(found.points, found.weights)
+            best = max(best, fresh.ess)
+        for count in (self.proposals, AGAIN * self.proposals):
+            points = mixture.draw(count, rng)
+            found = Weighted.of(points, density.each_value(points), mixture.log_density(points))
+            if found.trusted:
+                break
+            mixture = modes.grown(mixture.adapted(points, found.weights), found)
         return found
 
     def refused(self, found: Weighted, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """What happens where the importance ratios cannot be trusted."""
         why = (f"Laplace: Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
-               f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of t's")
+               f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
         if not self.fallback:
             raise SpecificationError(f"{why}. Use NUTS().")
         warnings.warn(f"{why}; NUTS takes over.", ConvergenceWarning, stacklevel=4)
         return NUTS().sample(bound, seed, progress)
 
 
-def modes(density: Collapsed, rng: np.random.Generator) -> Mixture:
-    """Every mode with mass of its own that dispersed starts lead to."""
-    starts = [np.zeros(density.size), *rng.normal(0, 2, (STARTS - 1, density.size))]
-    kept: list[Mode] = []
-    for start in starts:
-        mode = Mode.find(density.log_density, density.size, start)
-        away = [np.linalg.norm(np.linalg.solve(one.root, mode.point - one.point)) for one in kept]
-        if all(distance > APART for distance in away):
-            kept.append(mode)
-    mass = np.array([density.value(one.point) + np.linalg.slogdet(one.root)[1] for one in kept])
-    shares = np.exp(mass - mass.max())
-    shares /= shares.sum()
-    real = shares > NEGLIGIBLE
-    return Mixture(tuple(one for one, keep in zip(kept, real, strict=True) if keep), shares[real] / shares[real].sum())
+@final
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """The modes of a density that are known, as skewed t's."""
+
+    density: Collapsed
+    known: list[Skewed]
+
+    @classmethod
+    def search(cls, density: Collapsed, rng: np.random.Generator) -> Self:
+        """Climb from the middle of the natural units, and then from where the density is largest relative to what is
+        known of it (Raftery and Bao 2010), among points spread over the hyperpriors.
+
+        Some coordinates of these points are those of a mode that is known. Climbs from random points miss a narrow
+        mode: nearly all lead to the broad one.
+        """
+        some = Prior(density).draw(FRESH, rng)
+        centre, spread = some.mean(axis=0), SPREAD * some.std(axis=0)
+        modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
+        points, values = np.zeros((0, density.size)), np.zeros(0)
+        for _ in range(CLIMBS):
+            fresh = rng.normal(centre, spread, (FRESH, density.size))
+            home = np.array([one.point for one in modes.known])[rng.integers(len(modes.known), size=FRESH)]
+            fresh = np.where(rng.random(fresh.shape) < rng.random((FRESH, 1)), home, fresh)
+            points, values = np.concatenate([points, fresh]), np.concatenate([values, density.each_value(fresh)])
+            parts = [modes.mass(one) + one.log_density(points) for one in modes.known]
+            farthest = np.argmax(values - np.logaddexp.reduce(parts, axis=0))
+            modes.climb(points[farthest])
+            values[farthest] = -np.inf
+        return modes
+
+    def climb(self, start: np.ndarray) -> Skewed | None:
+        """The mode that a climb leads to, which is known from now on; None if it was already."""
+        top = climbed(self.density.log_density, start)
+        if any(np.linalg.norm(np.linalg.solve(one.root, top - one.point)) < APART for one in self.known):
+            return None
+        mode, (height, slope) = Mode.at(self.density.log_density, top), self.density.log_density(top)
+        # Elsewhere than at a mode the curvature says nothing of the mass.
+        if height == -np.inf or np.linalg.norm(slope @ mode.root) > LEVEL:
+            return None
+        self.known.append(Skewed.around(mode, self.density.each_value))
+        return self.known[-1]
+
+    def mass(self, mode: Skewed) -> float:
+        """Log of what the density would integrate to if it were like the mode's t."""
+        return self.density.value(mode.point) - float(mode.log_density(mode.point[None])[0])
+
+    @property
+    def mixture(self) -> Mixture:
+        """All modes in proportion to their mass, without those that hardly have any."""
+        masses = np.array([self.mass(one) for one in self.known])
+        shares = np.exp(masses - masses.max())
+        real = shares > NEGLIGIBLE * shares.sum()
+        return Mixture(tuple(one for one, keep in zip(self.known, real, strict=True) if keep), shares[real],
+                       Prior(self.density))
+
+    def grown(self, mixture: Mixture, found: Weighted) -> Mixture:
+        """With the mode above the draw of largest weight, if that is a new one with mass."""
+        mode = self.climb(found.heaviest)
+        share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
+        return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)

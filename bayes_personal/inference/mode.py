@@ -31,18 +31,18 @@ class Mode:
 
     @classmethod
     def find(cls, density: Density, size: int, start: np.ndarray | None = None) -> "Mode":
-        """Climb from `start`, or from the middle of the natural units; curvature by differences of the gradient."""
-        def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slope = density(point)
-            return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros(size))
-        found = optimize.minimize(descend, np.zeros(size) if start is None else start, jac=True, method="L-BFGS-B",
-                                  bounds=[(-BOX, BOX)] * size)
+        """Climb from `start`, or from the middle of the natural units."""
+        return cls.at(density, climbed(density, np.zeros(size) if start is None else start))
+
+    @classmethod
+    def at(cls, density: Density, point: np.ndarray) -> "Mode":
+        """At a point that is known; curvature by differences of the gradient."""
         step = 1e-4
-        rows = [(density(found.x + step * axis)[1] - density(found.x - step * axis)[1]) / (2 * step)
-                for axis in np.eye(size)]
+        rows = [(density(point + step * axis)[1] - density(point - step * axis)[1]) / (2 * step)
+                for axis in np.eye(len(point))]
         curvature = -np.array(rows)
         values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-        return cls(found.x, vectors / np.sqrt(np.clip(values, WIDE**-2, NARROW**-2)))
+        return cls(point, vectors / np.sqrt(np.clip(values, WIDE**-2, NARROW**-2)))
 
     def whitened(self, density: Density) -> Density:
         """The density as a function of v, the point being mode + R v; its constant Jacobian left out."""
@@ -50,3 +50,11 @@ class Mode:
             value, slope = density(self.point + self.root @ v)
             return value, slope @ self.root
         return moved
+
+
+def climbed(density: Density, start: np.ndarray) -> np.ndarray:
+    """The point that a climb from `start` ends at."""
+    def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = density(point)
+        return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros(len(point)))
+    return optimize.minimize(descend, start, jac=True, method="L-BFGS-B", bounds=[(-BOX, BOX)] * len(start)).x
