@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.inference import importance
+from bayes_personal.inference import importance, laplace
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace, Modes
 from bayes_personal.inference.proposal import DEFENSIVE, Mixture, Skewed
@@ -116,6 +116,20 @@ def test_a_narrow_mode_beside_a_broad_one(seed) -> None:
     """Half of the mass is where a climb from a random point hardly ever ends."""
     found = sampled(normals(2, [[-2, -2], [2, 2]], sd=[1.5, 0.05]), seed=seed)
     assert found.trusted and abs(found.log_evidence) < 4 * found.log_evidence_se
+
+
+def test_draws_find_a_mode_that_the_search_misses(monkeypatch) -> None:
+    monkeypatch.setattr(laplace, "CLIMBS", 0)
+    found = sampled(normals(3, [[-3, 0, 1], [3, 0, -1]], sd=0.35))
+    assert found.trusted and abs(found.log_evidence) < 4 * found.log_evidence_se
+    assert found.log_evidence_se < 0.015, "only the hyperpriors' draws reach the second mode"
+
+
+def test_one_draw_that_has_a_third_of_the_weight_is_not_smoothed_away() -> None:
+    ratios = np.random.default_rng(1).normal(scale=0.1, size=4096)
+    ratios[7] = np.log(2048)
+    found = importance.Weighted.of(np.zeros((4096, 1)), ratios, np.zeros(4096))
+    assert found.ess < 10 and not found.trusted
 
 
 @pytest.mark.parametrize("size", [2, 5, 10])
