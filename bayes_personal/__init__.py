@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bayes_personal import errors as errors
     from bayes_personal import families as families
     from bayes_personal import priors as priors
+    from bayes_personal.borrowed import borrowed
     from bayes_personal.compare import compare
     from bayes_personal.datasets import datasets, load_dataset
     from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
@@ -21,20 +22,29 @@ if TYPE_CHECKING:
     from bayes_personal.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
     from bayes_personal.posterior import Posterior, fit, load
     from bayes_personal.predict import predict
-    from bayes_personal.priors import Conditional, GaussianProcess, LinearVarying, PartialPooling, Population
+    from bayes_personal.priors import (
+        Conditional,
+        GaussianProcess,
+        LinearVarying,
+        MetaLearned,
+        PartialPooling,
+        Population,
+        Transfer,
+    )
     from bayes_personal.report import report
     from bayes_personal.simulate import simulate
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying",
-    "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population", "Posterior", "StudentT",
-    "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
-    "plot_predictive", "plot_theta", "predict", "report", "simulate",
+    "MetaLearned", "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population", "Posterior",
+    "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo",
+    "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
+    "borrowed": ("borrowed",),
     "compare": ("compare",),
     "datasets": ("datasets", "load_dataset"),
     "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
@@ -47,7 +57,8 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "GaussianProcess", "LinearVarying", "PartialPooling", "Population"),
+    "priors": ("Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "PartialPooling", "Population",
+               "Transfer"),
     "report": ("report",),
     "simulate": ("simulate",),
 }.items() for name in names}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.design import Design
-from bayes_personal.families.base import Family, log_density
+from bayes_personal.families.base import Family, curvature
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Term, weights
@@ -105,14 +105,11 @@ class Bound:
             return frozenset()
         own = {each.name: each.value(np.zeros(each.size)) for each in self.family.parameters(self.unit)}
         centre = self.coefficients.predictors(self.x, self.everywhere) @ self.coefficients.location
-        step = 1e-3 * self.coefficients.unit[0] * self.design.spread[0]
-        below, at, above = (log_density(self.family, self.y, centre + shift, own, self.known)
-                            for shift in (-step, 0.0, step))
-        curvature, found = -(below - 2 * at + above) / step**2, set()
+        curved, found = curvature(self.family, self.y, centre, own, self.known, self.unit), set()
         for term, features in zip(self.terms, self.features, strict=True):
             if term.one_weight_a_scale:
                 moved = self.coefficients.predictors(self.x, term.positions) * term.unit
-                precision = (features.matrix**2).T @ (curvature[:, None] * moved**2)
+                precision = (features.matrix**2).T @ (curved[:, None] * moved**2)
                 if np.median(precision) > PINNED**2:
                     found.add(term.name)
         return frozenset(found)
@@ -128,6 +125,7 @@ class Bound:
             for kind in ("z", "weight", "effect"):
                 result[f"{term.name}_{kind}"] = term.features | term.varying
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
+            result |= term.reported_dims
         return result
 
     @cached_property
@@ -156,7 +154,7 @@ class Bound:
         return eta
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        """What follows from the variables: the mean and the effects in data units, correlations."""
+        """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""
         result = {}
         if self.mean is not None and self.mean.name != "mu":
             result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
@@ -168,6 +166,7 @@ class Bound:
             root = term.scales(values, xp)[1]
             if root is not None:
                 result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
+            result |= term.reported(values, xp)
         return result
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.data import table
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, first
 from bayes_personal.families.base import draw, mean
+from bayes_personal.few_shot import FewShot
 from bayes_personal.inference.draws import flat
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Features, weights
@@ -122,7 +123,8 @@ class Outcome(Mean):
         return result
 
 
-def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", seed: int | None = None) -> Prediction:
+def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", given: Any = None,
+            seed: int | None = None) -> Prediction:
     """What the posterior says of every row's parameters, expected outcome or outcome.
 
     A row of a known group takes that group's posterior. All rows of one new group share one draw of the population;
@@ -136,6 +138,10 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
         Rows to predict at, with the model's predictors and contexts by name; the training rows by default.
     kind
         "theta" (parameters), "mean" (expected outcome) or "outcome" (a new outcome, noise included); data units.
+    given
+        Rows with outcomes of groups that training never saw, for a Normal family. Their groups are then known ones:
+        given a draw of what groups share, their parameters follow exactly, and draws count by how well they predicted
+        these rows. Nothing is fitted again.
     seed
         Of what is drawn anew: new groups, and outcomes.
 
@@ -149,10 +155,15 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
     NotFittedError
         Something that is not a posterior.
     InputError, InputTypeError
-        A column that is missing or holds what training could not take; an unseen level of a predictor.
+        A column that is missing or holds what training could not take; an unseen level of a predictor; given rows of
+        groups that training saw.
+    SpecificationError
+        Given rows and a family that is not Normal, or no or several context columns with new groups.
 
     Warns
     -----
+    ConvergenceWarning
+        Given rows that change what is known of all groups more than weighting draws can follow.
     InputWarning
         Rows with a context outside the training range, counted.
     """
@@ -162,6 +173,9 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", see
         raise SpecificationError(f"predict(kind={kind!r}): must be 'theta', 'mean' or 'outcome'.")
     bound, values, chains = posterior.bound, flat(posterior.tree), posterior.tree["posterior"].sizes
     seeds, sizes = np.random.SeedSequence(seed), (chains["chain"], chains["draw"])
+    if given is not None:
+        few = FewShot.of(bound, given)
+        bound, values = few.bound, few.learned(values, np.random.default_rng(seeds.spawn(1)[0]))
     if frame is None:
         rows, index = Training(bound), bound.rows.index
         one = bound.features_at(next(bound.rows.batches()).frame.iloc[:1])

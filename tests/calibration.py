@@ -87,6 +87,10 @@ SETTINGS = {
     "Conditional": Setting(bp.Model("y ~ x", bp.Conditional("g", mean=UNIT_NORMAL), NOISE), groups, 30),
     "PartialPooling": Setting(bp.Model("y ~ x", bp.PartialPooling("g", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                               groups, 30),
+    "MetaLearned": Setting(bp.Model("y ~ x", bp.MetaLearned("g", scale=HALF_NORMAL, shared=HALF_NORMAL), NOISE,
+                                    UNIT_NORMAL), groups, 30),
+    "Transfer": Setting(bp.Model("y ~ x", bp.Transfer("g", "4", overall=bp.Hyperprior("HalfCauchy", beta=0.1)), NOISE,
+                                 UNIT_NORMAL), groups, 60),
     "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                              context, 60),
     "GaussianProcess": Setting(

@@ -15,7 +15,9 @@ from bayes_personal.priors import Prior, Sum
 
 NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),
-          "PartialPooling": bp.PartialPooling("site"), "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
+          "PartialPooling": bp.PartialPooling("site"), "MetaLearned": bp.MetaLearned("site", rank=2),
+          "Transfer": bp.Transfer("site", "s1"),
+          "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age")}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),

@@ -17,6 +17,7 @@ from bayes_personal.priors.base import Prior
 STEP = 1e-30
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
           bp.LinearVarying("age", "sex", basis="spline", df=6), bp.GaussianProcess("age"),
+          bp.MetaLearned("site", rank=2), bp.Transfer("site", "Delft"),
           bp.PartialPooling("site", on="dose") + bp.GaussianProcess("age", on="Intercept")]
 
 
@@ -62,6 +63,41 @@ def test_partial_pooling_of_unlike_groups_is_conditional(frame: pd.DataFrame) ->
         squares[rows] = np.linalg.lstsq(pooled.x[rows], pooled.y[rows])[0]
     np.testing.assert_allclose(in_units(pooled, theta), in_units(pooled, own), rtol=0, atol=1e-6)
     np.testing.assert_allclose(in_units(pooled, own), in_units(pooled, squares), rtol=0, atol=1e-6)
+
+
+def test_tasks_without_directions_are_pooled_coefficient_by_coefficient(frame: pd.DataFrame) -> None:
+    """At rank 0, and where the directions have no length, MetaLearned is PartialPooling without correlations."""
+    pooled, scale = bind(frame, bp.PartialPooling("site")), np.array([3.0, 0.7])
+    wanted, theta = given(pooled, {"site_scale": scale, "site_partial": [0.5], "sigma": 4.0})
+    alone, turned = bind(frame, bp.MetaLearned("site", rank=0)), bind(frame, bp.MetaLearned("site", rank=2))
+    for bound, more in ((alone, {}), (turned, {"site_amplitude": 1e-9, "site_shrink": [0.5],
+                                               "site_loading": [[1.0, -2.0], [0.5, 1.0]]})):
+        found, own = given(bound, {"site_scale": scale, "sigma": 4.0} | more)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(in_units(pooled, own), in_units(pooled, theta), rtol=0, atol=1e-6)
+
+
+def test_tasks_with_as_many_directions_as_coefficients_are_pooled_as_groups_are(frame: pd.DataFrame) -> None:
+    bound, pooled = bind(frame, bp.MetaLearned("site", rank=2)), bind(frame, bp.PartialPooling("site"))
+    loading = np.array([[1.0, 0.0], [-0.8, 0.6]])
+    found, _ = given(bound, {"site_scale": 1e-9 * bound.coefficients.unit, "site_amplitude": 0.4,
+                             "site_shrink": [1 - 1e-12], "site_loading": loading, "sigma": 4.0})
+    # The correlation is -0.8, of which the partial variable on (0, 1) is 0.1.
+    wanted, _ = given(pooled, {"site_scale": 0.4 * bound.coefficients.unit, "site_partial": [0.1], "sigma": 4.0})
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_a_target_like_its_sources_is_population_and_one_unlike_them_stands_alone(frame: pd.DataFrame) -> None:
+    bound, alone = bind(frame, bp.Transfer("site", "Delft")), bind(frame, bp.Population())
+    of = (frame["site"] == "Delft").to_numpy()
+    found, theta = given(bound, {"site_target_overall": 1e-9, "site_target_local": [1.0, 1.0], "sigma": 4.0})
+    wanted, common = given(alone, {"sigma": 4.0})
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(in_units(bound, theta), in_units(alone, common), rtol=0, atol=1e-6)
+    _, theta = given(bound, {"site_target_overall": 1e5, "site_target_local": [1.0, 1.0], "sigma": 4.0})
+    np.testing.assert_allclose(in_units(bound, theta[of]),
+                               in_units(bound, np.broadcast_to(np.linalg.lstsq(bound.x[of], bound.y[of])[0], (8, 2))),
+                               rtol=0, atol=1e-6)
 
 
 def test_a_gaussian_process_of_long_length_scale_is_linear_in_its_slowest_cosine(frame: pd.DataFrame) -> None:

@@ -84,6 +84,19 @@ def partial_pooling(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "z": values[f"{bound.terms[0].name}_z"]}
 
 
+def meta_learned(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    return population(bound, values) | {
+        "scale_log__": np.log(values["site_scale"]), "amplitude_log__": np.log(values["site_amplitude"]),
+        "shrink_logodds__": np.log(values["site_shrink"]) - np.log1p(-values["site_shrink"]),
+        "loading": values["site_loading"], "d": effect(bound, values)}
+
+
+def transfer(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    return population(bound, values) | {"overall_log__": np.log(values["site_target_overall"]),
+                                        "local_log__": np.log(values["site_target_local"]),
+                                        "z": values["site_target_z"][0]}
+
+
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
@@ -141,6 +154,9 @@ CASES = [
     Case("population", bp.Population(), nothing, population),
     Case("conditional", bp.Conditional("site"), by_group, conditional),
     Case("partial_pooling", bp.PartialPooling("site"), by_group, partial_pooling),
+    Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
+    Case("transfer", bp.Transfer("site", "Cork"),
+         lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

@@ -80,6 +80,13 @@ def log_density(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any
     return DISTRIBUTIONS[name].log_density(outcome, **arguments)
 
 
+def curvature(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], known: Any, unit: float) -> np.ndarray:
+    """What an outcome says of its eta: minus the second derivative of log p(y | eta), where eta varies by `unit`."""
+    step = 1e-3 * unit
+    below, at, above = (log_density(family, outcome, eta + shift, values, known) for shift in (-step, 0.0, step))
+    return -(below - 2 * at + above) / step**2
+
+
 def mean(family: Family, eta: Any, values: Mapping[str, Any], known: Any) -> np.ndarray:
     """E[y | eta], in units of the outcome."""
     name, arguments = family.likelihood(eta, values, known, np)

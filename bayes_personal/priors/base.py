@@ -163,6 +163,15 @@ class Term(ABC):
         root : (..., varying, varying), Cholesky factor of the correlation between coefficients; None if independent
         """
 
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Labelled dimensions of what `reported` gives, by name."""
+        return {}
+
+    def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        """What follows from its hyperparameters and is worth a name, in data units, by name."""
+        return {}
+
     @abstractmethod
     def at(self, frame: pd.DataFrame) -> Features:
         """Features of any rows, read as the training rows were."""

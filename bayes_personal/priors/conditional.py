@@ -11,8 +11,8 @@ import pandas as pd
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, restricted, variable
-from bayes_personal.priors.levels import Levels
+from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
+from bayes_personal.priors.levels import Grouped, Levels
 
 
 @final
@@ -82,29 +82,13 @@ class Conditional(Prior):
 
 @final
 @dataclass(frozen=True, eq=False)
-class SeparateTerm(Term):
+class SeparateTerm(Grouped):
     """What each training group has of its own."""
 
     prior: Conditional
     levels: Levels
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return variable(self.prior.by)
-
-    @property
-    def features(self) -> dict[str, tuple[str, ...]]:
-        return {dimension(self.prior.by): self.levels.text}
-
-    @property
-    def size(self) -> int:
-        return len(self.levels.labels)
-
-    @property
-    def grouped(self) -> bool:
-        return True
 
     @property
     def own_mean(self) -> np.ndarray | None:
@@ -120,9 +104,3 @@ class SeparateTerm(Term):
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
         return np.broadcast_to(self.arguments["sigma"], len(self.positions))[None, :], None
-
-    def at(self, frame: pd.DataFrame) -> Features:
-        return self.levels.at(frame)
-
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {}

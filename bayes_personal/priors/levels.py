@@ -1,7 +1,7 @@
-"""The labels of a context column whose rows fall into groups."""
+"""A context column whose rows fall into groups: its labels, and terms that give each group its own weights."""
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from bayes_personal.data import column, spelled, without_unused
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
-from bayes_personal.priors.base import Features
+from bayes_personal.priors.base import Features, Term, dimension, variable
 
 
 @final
@@ -86,6 +86,13 @@ class Levels:
         codes[unseen] = [len(self.labels) + order[label] for label in labels]
         return Features(_indicators(codes, len(self.labels) + len(order)), {self.name: status})
 
+    def extended(self, frame: pd.DataFrame) -> "Levels":
+        """With the labels that a frame has and training had not, behind those of training."""
+        values = column(frame, self.name, f"context {self.name!r}")
+        codes, place = self.at(frame).matrix.indices, len(self.labels)
+        new = [values.iloc[np.flatnonzero(codes == code)[0]] for code in np.unique(codes[codes >= place])]
+        return Levels(self.name, _index([*self.labels, *new]), self.empty)
+
     @cached_property
     def _objects(self) -> pd.Index:
         """The labels as objects, for booleans that stand beside missing values may have turned 1.0 and 0.0."""
@@ -108,6 +115,34 @@ class Levels:
             warnings.warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
                           f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
                           "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
+
+
+class Grouped(Term):
+    """A term with one feature for each group, which is 1 in its rows."""
+
+    levels: Levels
+
+    @property
+    def name(self) -> str:
+        return variable(self.levels.name)
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return {dimension(self.levels.name): self.levels.text}
+
+    @property
+    def size(self) -> int:
+        return len(self.levels.labels)
+
+    @property
+    def grouped(self) -> bool:
+        return True
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return self.levels.at(frame)
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return {}
 
 
 def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:

@@ -10,8 +10,8 @@ import pandas as pd
 from bayes_personal.arguments import positive
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, dimension, restricted, variable
-from bayes_personal.priors.levels import Levels
+from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
+from bayes_personal.priors.levels import Grouped, Levels
 
 
 @final
@@ -84,29 +84,13 @@ class PartialPooling(Prior):
 
 @final
 @dataclass(frozen=True, eq=False)
-class ExchangeableTerm(Term):
+class ExchangeableTerm(Grouped):
     """The effects of the training groups."""
 
     prior: PartialPooling
     levels: Levels
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return variable(self.prior.by)
-
-    @property
-    def features(self) -> dict[str, tuple[str, ...]]:
-        return {dimension(self.prior.by): self.levels.text}
-
-    @property
-    def size(self) -> int:
-        return len(self.levels.labels)
-
-    @property
-    def grouped(self) -> bool:
-        return True
 
     def parameters(self) -> tuple[Parameter, ...]:
         scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
@@ -137,9 +121,3 @@ class ExchangeableTerm(Term):
                 entry += 1
             rows.append(xp.stack([*row, xp.sqrt(rest), *[0 * one] * (size - 1 - i)], axis=-1))
         return scale, xp.stack(rows, axis=-2)
-
-    def at(self, frame: pd.DataFrame) -> Features:
-        return self.levels.at(frame)
-
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {}

@@ -1,0 +1,137 @@
+"""Transfer: a target borrows from sources, coefficient by coefficient, as far as its own data let it."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data import spelled
+from bayes_personal.errors import InputError, did_you_mean
+from bayes_personal.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.levels import Levels
+
+OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Transfer(Prior):
+    """A target borrows from sources, coefficient by coefficient, as far as its own data let it.
+
+    Generative story, the commensurate prior: ``theta_i = mu`` in the rows of every source,
+    ``theta_i = mu + scale * z``, ``z ~ Normal(0, I)``, in those of the target, ``scale[k] = unit[k] overall local[k]``,
+    ``overall ~ HalfCauchy(0.1)``, ``local[k] ~ HalfCauchy(1)``. A scale near 0 borrows all that the sources know of a
+    coefficient; the heavy tails let go of it where they disagree, of one coefficient or of all. Where the intercept
+    varies, its scale refers to the intercept at the predictors' means.
+
+    `borrowed` says how much of each coefficient came from the sources.
+
+    Right when the target has few rows and shares at least some coefficients with sources that are alike. Fails when
+    the target has so few rows that they cannot object: the sources' word then stands. Where sources differ among
+    themselves, add ``PartialPooling(domain)``.
+
+    Parameters
+    ----------
+    domain
+        Column that says which domain a row is of.
+    target
+        The label of the target; rows of all others are sources, new labels included.
+    on
+        Coefficients that may differ in the target; all by default.
+    overall
+        Hyperprior of how far the target lies from the sources: in natural units of the coefficients where it is
+        relative, as the default is; in units of outcome / predictor where it is not.
+
+    Raises
+    ------
+    SpecificationError
+        A hyperprior that can be negative, an unknown coefficient.
+    InputError
+        A missing label, no row of the target, or none of a source.
+
+    References
+    ----------
+    Hobbs, Carlin, Mandrekar and Sargent (2011), doi:10.1111/j.1541-0420.2011.01564.x. Hobbs, Sargent and Carlin (2012),
+    doi:10.1214/12-BA722.
+    """
+
+    domain: str
+    target: Hashable
+    on: tuple[str, ...] | list[str] | str | None = None
+    overall: Hyperprior = OVERALL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "on", as_names(self.on))
+        must_be_positive(f"Transfer({self.domain!r}, {self.target!r})", overall=self.overall)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.domain,)
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+        owner = f"Transfer({self.domain!r}, {self.target!r})"
+        levels = Levels.learn(frame, self.domain, owner)
+        if self.target not in levels.labels:
+            raise InputError(f"{owner}: no row has the label {self.target!r} in column {self.domain!r}. "
+                             f"{did_you_mean(str(self.target), levels.text)}")
+        return (TargetTerm(self, levels, coefficients.select(self.on, owner), coefficients),)
+
+    @property
+    def deviation(self) -> str:
+        return restricted(f"{self.domain}_target_effect where {self.domain}_i is {self.target!r}", self.on)
+
+    def story(self) -> tuple[str, ...]:
+        who = f"{self.domain}_target"
+        return (f"{who}_effect[k] ~ Normal(0, {who}_scale[k]), the intercept at the predictors' means",
+                f"{who}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{who}_overall {who}_local[k]",
+                f"{who}_overall ~ {self.overall.words()}, {who}_local[k] ~ {LOCAL.words()}")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TargetTerm(Term):
+    """What the target has beside the sources."""
+
+    prior: Transfer
+    levels: Levels
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return f"{variable(self.prior.domain)}_target"
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return {self.name: spelled(pd.Index([self.prior.target], tupleize_cols=False))}
+
+    @property
+    def one_weight_a_scale(self) -> bool:
+        return True
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (self.prior.overall.bind(f"{self.name}_overall"),
+                LOCAL.bind(f"{self.name}_local", 0.0, np.ones(len(self.positions)), self.varying))
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        return self.reported(values, xp)[f"{self.name}_scale"][..., None, :], None
+
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        return {f"{self.name}_scale": self.varying}
+
+    def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
+        return {f"{self.name}_scale": scale * self.unit if self.prior.overall.relative else scale}
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        read = self.levels.at(frame)
+        place = self.levels.labels.get_loc(self.prior.target)
+        return Features((read.matrix.indices == place).astype(float)[:, None], read.status)
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return {}
