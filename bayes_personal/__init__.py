@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         GaussianProcess,
         LinearVarying,
         MetaLearned,
+        Mixture,
         PartialPooling,
         Population,
         Transfer,
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying",
-    "MetaLearned", "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population", "Posterior",
-    "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo",
-    "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report", "simulate",
+    "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population",
+    "Posterior", "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load", "load_dataset",
+    "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
+    "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -57,8 +59,8 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "PartialPooling", "Population",
-               "Transfer"),
+    "priors": ("Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
+               "Population", "Transfer"),
     "report": ("report",),
     "simulate": ("simulate",),
 }.items() for name in names}

@@ -7,12 +7,13 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from bayes_personal.design import Design
-from bayes_personal.families.base import Family, curvature
+from bayes_personal.families.base import Family, curvature, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Term, weights
+from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 
@@ -36,6 +37,7 @@ class Bound:
     unit: float
     coefficients: Coefficients
     terms: tuple[Term, ...]
+    fields: tuple[Field, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -57,13 +59,23 @@ class Bound:
         """Known constants of the training rows' likelihoods, (unit,)."""
         return self.rows.known
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The terms, and then the fields."""
+        return (*self.terms, *self.fields)
+
+    @property
+    def branching(self) -> Field | None:
+        """The field with alternatives among which every row chooses."""
+        return next((one for one in self.fields if one.branches > 1), None)
+
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
-        """f(c) of any rows, term by term."""
-        return tuple(term.at(frame) for term in self.terms)
+        """f(c) of any rows, piece by piece."""
+        return tuple(piece.at(frame) for piece in self.pieces)
 
     @cached_property
     def features(self) -> tuple[Features, ...]:
-        """f(c) of the training rows, term by term."""
+        """f(c) of the training rows, piece by piece."""
         return self.features_at(self.frame)
 
     @cached_property
@@ -90,7 +102,7 @@ class Bound:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """All hyperparameters but the mean."""
-        return (*(each for term in self.terms for each in term.parameters()),
+        return (*(each for piece in self.pieces for each in piece.parameters()),
                 *self.family.parameters(self.unit))
 
     @cached_property
@@ -106,7 +118,7 @@ class Bound:
         own = {each.name: each.value(np.zeros(each.size)) for each in self.family.parameters(self.unit)}
         centre = self.coefficients.predictors(self.x, self.everywhere) @ self.coefficients.location
         curved, found = curvature(self.family, self.y, centre, own, self.known, self.unit), set()
-        for term, features in zip(self.terms, self.features, strict=True):
+        for term, features in zip(self.terms, self.features, strict=False):
             if term.one_weight_a_scale:
                 moved = self.coefficients.predictors(self.x, term.positions) * term.unit
                 precision = (features.matrix**2).T @ (curved[:, None] * moved**2)
@@ -125,7 +137,8 @@ class Bound:
             for kind in ("z", "weight", "effect"):
                 result[f"{term.name}_{kind}"] = term.features | term.varying
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
-            result |= term.reported_dims
+        for piece in self.pieces:
+            result |= piece.reported_dims
         return result
 
     @cached_property
@@ -144,14 +157,42 @@ class Bound:
         return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
     def eta(self, values: Mapping[str, Any], xp: Any, rows: np.ndarray | None = None) -> Any:
-        """x_i' theta_i of the training rows, or of some of them, (..., unit)."""
+        """x_i' theta_i of the training rows, or of some of them, (..., unit); without what `branches` adds."""
         x = self.x if rows is None else self.x[rows]
         eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
-        for term, features in zip(self.terms, self.features, strict=True):
+        for piece, features in zip(self.pieces, self.features, strict=True):
             some = features if rows is None else Features(features.matrix[rows])
-            deviation = some.times(weights(term, values, values[f"{term.name}_z"], xp), xp)
-            eta = eta + (deviation * self.coefficients.predictors(x, term.positions)).sum(axis=-1)
+            if isinstance(piece, Term):
+                deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
+            elif piece.branches == 1:
+                deviation = piece.deviation(values, some.matrix, xp)
+            else:
+                continue
+            eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
         return eta
+
+    def branches(self, values: Mapping[str, Any], features: tuple[Features, ...], x: np.ndarray,
+                 xp: Any) -> tuple[Any, Any] | None:
+        """Of rows where the pieces have these features: log probability of each branch, and what it adds to eta, both
+        (..., unit, branch); None where nothing branches."""
+        field = self.branching
+        if field is None:
+            return None
+        matrix = features[self.pieces.index(field)].matrix
+        moved = self.coefficients.predictors(x, field.positions)[:, None, :]
+        added = (field.deviation(values, matrix, xp) * moved).sum(axis=-1)
+        return field.log_gate(values, matrix, xp) + 0 * added, added
+
+    def log_likelihood(self, outcome: Any, eta: Any, own: Mapping[str, Any], known: Any,
+                       branches: tuple[Any, Any] | None) -> np.ndarray:
+        """log p(y | eta), which branch a row takes summed out; branches stand along one more axis at the end."""
+        if branches is None:
+            return log_density(self.family, outcome, eta, own, known)
+        gate, added = branches
+        last = {name: value[..., None] for name, value in own.items()}
+        each = log_density(self.family, np.asarray(outcome)[..., None], eta[..., None] + added, last,
+                           np.asarray(known)[..., None])
+        return logsumexp(gate + each, axis=-1)
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""
@@ -166,20 +207,32 @@ class Bound:
             root = term.scales(values, xp)[1]
             if root is not None:
                 result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
-            result |= term.reported(values, xp)
+        for piece in self.pieces:
+            result |= piece.reported(values, xp)
         return result
 
-    def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int) -> np.ndarray:
-        """theta in data units at rows where the terms have these features, (..., unit, coefficient).
+    def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
+              labels: np.ndarray | None = None) -> np.ndarray:
+        """theta in data units at rows where the pieces have these features, (..., unit, coefficient).
 
-        `values` hold ``mu`` and every ``<term>_effect``, in data units.
+        `values` hold ``mu`` and every ``<term>_effect``, in data units, and the parameters of fields. `labels` say
+        which branch each row takes, (..., unit); without them no branch adds anything.
         """
         if self.mean is None:
             mean = self.fixed_mean @ self.coefficients.to_data_units(self.everywhere)
         else:
             mean = values["mu"]
-        deviations = [(term.positions, one.times(values[f"{term.name}_effect"], np))
-                      for term, one in zip(self.terms, features, strict=True)]
+        deviations = []
+        for piece, one in zip(self.pieces, features, strict=True):
+            if isinstance(piece, Term):
+                deviations.append((piece.positions, one.times(values[f"{piece.name}_effect"], np)))
+                continue
+            deviation = piece.deviation(values, one.matrix, np)
+            if piece.branches > 1:
+                if labels is None:
+                    continue
+                deviation = np.take_along_axis(deviation, labels[..., None, None], axis=-2)[..., 0, :]
+            deviations.append((piece.positions, deviation @ self.coefficients.to_data_units(piece.positions)))
         shape = deviations[0][1].shape[:-1] if deviations else (*mean.shape[:-1], rows)
         theta = np.empty((*shape, mean.shape[-1]))
         theta[...] = mean[..., None, :]

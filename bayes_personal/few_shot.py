@@ -69,7 +69,7 @@ class FewShot:
             raise SpecificationError(f"predict(given=...) needs a Normal family; got {bound.family!r}. Fit a frame "
                                      "that has these rows too.")
         rows = table(given)
-        read = list(zip(bound.terms, bound.features_at(rows), strict=True))
+        read = list(zip(bound.pieces, bound.features_at(rows), strict=True))
         unseen = [term for term, one in read if any((each != "known").any() for each in one.status.values())]
         if len(unseen) != 1 or not isinstance(unseen[0], Grouped):
             raise SpecificationError("predict(given=...) takes rows of groups that training never saw, by one context "

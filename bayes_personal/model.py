@@ -11,7 +11,7 @@ from bayes_personal.design import Design, outcome, sides
 from bayes_personal.errors import InputTypeError, SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
-from bayes_personal.priors.base import Coefficients, Prior
+from bayes_personal.priors.base import Coefficients, Field, Prior, Term
 from bayes_personal.priors.population import Population
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored, are_stored
@@ -116,11 +116,13 @@ class Model:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center)
-        terms = self.prior.terms(frame, coefficients)
+        pieces = self.prior.terms(frame, coefficients)
+        terms = tuple(piece for piece in pieces if isinstance(piece, Term))
+        fields = tuple(piece for piece in pieces if isinstance(piece, Field))
         if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Give the hyperprior to Conditional(..., mean=...).")
-        return Bound(self.family, self.mean, rows, design, unit, coefficients, terms)
+        return Bound(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
 
     def pymc(self, frame: Any) -> "pm.Model":
         """The generative `pm.Model` of these data, in their own units."""

@@ -67,7 +67,8 @@ class Posterior:
     @cached_property
     def _theta(self) -> Theta:
         sizes = self.tree["posterior"].sizes
-        return Theta(self.bound, flat(self.tree), (sizes["chain"], sizes["draw"]), Training(self.bound))
+        return Theta(self.bound, flat(self.tree), (sizes["chain"], sizes["draw"]), Training(self.bound),
+                     np.random.SeedSequence(0))
 
     @cached_property
     def diagnostics(self) -> Diagnostics:

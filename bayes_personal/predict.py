@@ -82,12 +82,11 @@ class Mean(Computed):
     """Expected outcomes, (chain, draw, unit)."""
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
-        values = self.at(draws)
-        return mean(self.bound.family, self.eta(values, part), self.own(values), part.known)
+        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws)), part.known)
 
-    def eta(self, values: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
+    def eta(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
         """x_i' theta_i, (draw, unit)."""
-        return np.einsum("snk,nk->sn", self.bound.theta(values, part.features, len(part)), part.x)
+        return np.einsum("snk,nk->sn", self.theta(draws, places, part), part.x)
 
     def own(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The family's own parameters, (draw, 1)."""
@@ -97,14 +96,7 @@ class Mean(Computed):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Outcome(Mean):
-    """New outcomes, (chain, draw, unit), the same whichever of them are asked for.
-
-    Attributes
-    ----------
-    seeds : what the random numbers of every block of draws and rows follow from, with the block's number
-    """
-
-    seeds: np.random.SeedSequence
+    """New outcomes, (chain, draw, unit), the same whichever of them are asked for."""
 
     together = ROWS
 
@@ -112,12 +104,11 @@ class Outcome(Mean):
         result, numbers = np.empty((len(draws), len(part))), draws // DRAWS
         for number in np.unique(numbers):
             all_of = np.arange(number * DRAWS, min((number + 1) * DRAWS, np.prod(self.sizes)))
-            values, asked = self.at(all_of), np.flatnonzero(numbers == number)
-            own = self.own(values)
+            own, asked = self.own(self.at(all_of)), np.flatnonzero(numbers == number)
             for start in range(0, len(part), ROWS):
                 rows = slice(start, start + ROWS)
                 seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
-                made = draw(self.bound.family, self.eta(values, part[rows]), own, part.known[rows],
+                made = draw(self.bound.family, self.eta(all_of, places[rows], part[rows]), own, part.known[rows],
                             np.random.default_rng(seed))
                 result[asked, rows] = made[draws[asked] - all_of[0]]
         return result
@@ -182,7 +173,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         status = {name: np.broadcast_to("known", len(rows)) for each in one for name in each.status}
     else:
         new = table(frame)
-        x, features = bound.design.at(new), tuple(term.at(new) for term in bound.terms)
+        x, features = bound.design.at(new), bound.features_at(new)
         warn_outside(bound, new)
         # The error of a Gaussian outcome does not move its mean: rows without a standard error have one.
         errorless = kind == "theta" or kind == "mean" and bound.family.gaussian
@@ -190,17 +181,14 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         values = with_new_features(bound, values, features, np.random.default_rng(seeds))
         rows, index = Given(Part(features, x, known)), new.index
         status = {name: each for one in features for name, each in one.status.items()}
-    if kind == "outcome":
-        computed = Outcome(bound, values, sizes, rows, seeds)
-    else:
-        computed = {"theta": Theta, "mean": Mean}[kind](bound, values, sizes, rows)
+    computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](bound, values, sizes, rows, seeds)
     return Prediction(kind, computed, index, status)
 
 
 def warn_outside(bound: Bound, rows: pd.DataFrame) -> None:
     """Count the rows whose context lies outside the training range."""
-    for term in bound.terms:
-        for name, outside in term.outside(rows).items():
+    for piece in bound.pieces:
+        for name, outside in piece.outside(rows).items():
             if outside.any():
                 warnings.warn(f"{outside.sum()} of {len(rows)} rows have a {name!r} outside the training range (rows "
                               f"{first(rows.index[outside])}): the prediction there rests on the prior's shape.",
@@ -211,7 +199,7 @@ def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: 
                       rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The values with every effect extended by draws from the prior for features that training never saw."""
     result = dict(values)
-    for term, one in zip(bound.terms, features, strict=True):
+    for term, one in zip(bound.terms, features, strict=False):
         name = f"{term.name}_effect"
         effect = values[name]
         fresh = one.matrix.shape[1] - effect.shape[1]

@@ -53,7 +53,7 @@ def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[s
     """A profile of each coefficient that varies along what it varies with, or as asked for."""
     bound = posterior.bound
     chosen = bound.coefficients.select(as_names(coefficient), "plot_theta")
-    reads = {k: [term.prior.columns for term in bound.terms if k in term.positions] for k in chosen}
+    reads = {k: [term.prior.columns for term in bound.pieces if k in term.positions] for k in chosen}
     if coefficient is None and any(reads.values()):
         chosen = [k for k in chosen if reads[k]]
     asked = as_names(by)
@@ -137,7 +137,7 @@ def averages(posterior: Posterior, k: int, groups: list[np.ndarray]) -> pd.DataF
 
 def is_grouped(bound: Bound, name: str) -> bool:
     """Whether a prior reads the column as labels of groups."""
-    return any(term.grouped and name in term.prior.columns for term in bound.terms)
+    return any(term.grouped and name in term.prior.columns for term in bound.pieces)
 
 
 def numeric(bound: Bound, frame: pd.DataFrame, columns: Sequence[str]) -> bool:

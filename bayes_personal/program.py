@@ -84,6 +84,13 @@ def program(bound: Bound) -> pm.Model:
         for name, value in bound.derived(values, pt).items():
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
-        name, arguments = bound.family.likelihood(bound.eta(values, pt), values, bound.known, pt)
-        getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
+        eta, branches = bound.eta(values, pt), bound.branches(values, bound.features, bound.x, pt)
+        if branches is None:
+            name, arguments = bound.family.likelihood(eta, values, bound.known, pt)
+            getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
+        else:
+            gate, added = branches
+            name, arguments = bound.family.likelihood(eta[:, None] + added, values, bound.known[:, None], pt)
+            pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), observed=bound.y,
+                       dims="unit")
     return model

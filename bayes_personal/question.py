@@ -77,6 +77,9 @@ class Question:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
+        if bound.branching and (kind == "group" or isinstance(refit, NUTS)):
+            raise SpecificationError(f"loo(kind={kind!r}, refit={refit!r}): under {posterior.model.prior!r} rows "
+                                     "choose among alternatives; only kind='unit' without refits is worked out.")
         density, values, exact = Collapsed(bound), flat(posterior.tree), collapses(bound)
         check(refit, kind, exact)
         sums: Mapping[Hashable, Statistics] = {}

@@ -59,10 +59,14 @@ def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
     rng = np.random.default_rng(seed)
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values: dict[str, Any] = {parameter.name: parameter.draw(rng) for parameter in hyper}
-    for term, features in zip(bound.terms, bound.features, strict=True):
+    for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))
     values |= bound.derived(values, np)
-    theta = bound.theta(values, bound.features, len(bound.frame))
+    branches, labels = bound.branches(values, bound.features, bound.x, np), None
+    if branches is not None:
+        shares = np.exp(branches[0]).cumsum(axis=-1)
+        labels = (rng.random((len(bound.frame), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
+    theta = bound.theta(values, bound.features, len(bound.frame), labels)
     outcome = draw(bound.family, (theta * bound.x).sum(axis=1), values, bound.known, rng)
     index, names = bound.frame.index, list(bound.coefficients.names)
     made = pd.Series(outcome, index=index, name=name)

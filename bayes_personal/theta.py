@@ -12,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayes_personal.bound import Bound
+from bayes_personal.families.base import log_density
 from bayes_personal.priors.base import Features
 from bayes_personal.summary import statistics
 
@@ -26,20 +27,22 @@ class Part:
 
     Attributes
     ----------
-    features : f(c), term by term
+    features : f(c), piece by piece
     x, known : their predictors, and the known constants of their likelihoods
+    y : their outcomes, where these are known and say which branch of a field a row takes
     """
 
     features: tuple[Features, ...]
     x: np.ndarray
     known: np.ndarray
+    y: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Part":
         return Part(tuple(Features(one.matrix[rows]) for one in self.features), np.ascontiguousarray(self.x[rows]),
-                    self.known[rows])
+                    self.known[rows], None if self.y is None else self.y[rows])
 
     @property
     def alike(self) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +84,7 @@ class Training:
             if len(places):
                 rows = places - batch.start
                 yield places, Part(self.bound.features_at(batch.frame.iloc[rows]), np.ascontiguousarray(batch.x[rows]),
-                                   batch.known[rows])
+                                   batch.known[rows], batch.y[rows])
 
 
 @final
@@ -109,12 +112,14 @@ class Computed(BackendArray):
     values : draws of the model's variables in data units, chain after chain, by name
     sizes : how many chains, and draws in each
     rows : the units
+    seeds : what the random numbers of every row, or block of draws and rows, follow from
     """
 
     bound: Bound
     values: Mapping[str, np.ndarray]
     sizes: tuple[int, int]
     rows: Rows
+    seeds: np.random.SeedSequence
 
     dtype = np.dtype(float)
     # So many consecutive rows are computed together or not at all.
@@ -139,11 +144,36 @@ class Computed(BackendArray):
         return np.arange(len(part)), np.arange(len(part))
 
     def at(self, draws: np.ndarray) -> Mapping[str, np.ndarray]:
-        """The values at some draws of what the outcome depends on: mean, effects, the family's own parameters."""
+        """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
+                 *(each.name for field in self.bound.fields for each in field.parameters()),
                  *(each.name for each in self.bound.family.parameters(self.bound.unit))}
         everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
         return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}
+
+    def theta(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+        """theta in data units of the rows at some places, (draw, unit, coefficient)."""
+        values = self.at(draws)
+        return self.bound.theta(values, part.features, len(part), self.labels(values, draws, places, part))
+
+    def labels(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
+               part: Part) -> np.ndarray | None:
+        """Which branch each row takes in each draw, (draw, unit), its outcome considered if it is known; None where
+        nothing branches."""
+        branches = self.bound.branches(values, part.features, part.x, np)
+        if branches is None:
+            return None
+        logs, added = branches
+        if part.y is not None:
+            eta = np.einsum("snk,nk->sn", self.bound.theta(values, part.features, len(part)), part.x)
+            own = {each.name: values[each.name][:, None, None]
+                   for each in self.bound.family.parameters(self.bound.unit)}
+            logs = logs + log_density(self.bound.family, part.y[:, None], eta[..., None] + added, own,
+                                      part.known[:, None])
+        shares = np.exp(logs - logs.max(axis=-1, keepdims=True)).cumsum(axis=-1)
+        uniform = np.stack([np.random.default_rng(np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(place),)))
+                            .random(np.prod(self.sizes))[draws] for place in places], axis=1)
+        return (uniform[..., None] * shares[..., -1:] >= shares).sum(axis=-1)
 
     def array(self, name: str, coords: Mapping[str, Any]) -> xr.DataArray:
         """The same as xarray shows it to users."""
@@ -213,7 +243,8 @@ class Theta(Computed):
         return (len(self.bound.coefficients.names),)
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
-        return self.bound.theta(self.at(draws), part.features, len(part))
+        return self.theta(draws, places, part)
 
     def alike(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        return part.alike
+        # Rows that choose a branch do so one by one.
+        return super().alike(part) if self.bound.branching else part.alike

@@ -33,7 +33,7 @@ def unsampled(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1) -
     bound, rng = model.bind(frame), np.random.default_rng(seed)
     hyper = (*bound.parameters, *([bound.mean] if bound.mean else []))
     values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in hyper}
-    for term, features in zip(bound.terms, bound.features, strict=True):
+    for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((2 * draws, features.matrix.shape[1], len(term.positions)))
     return Posterior(model, bound, tree(bound, values, 2))
 

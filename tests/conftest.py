@@ -30,7 +30,7 @@ def width(bound: Bound) -> int:
     """How many numbers a point of the explicit program is."""
     mean = bound.mean.size if bound.mean else 0
     weights = sum(one.matrix.shape[1] * len(term.positions)
-                  for term, one in zip(bound.terms, bound.features, strict=True))
+                  for term, one in zip(bound.terms, bound.features, strict=False))
     return sum(parameter.size for parameter in bound.parameters) + mean + weights
 
 
@@ -45,7 +45,7 @@ def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
         values[parameter.name] = parameter.value(part)
         named[parameter.name + SUFFIX[parameter.support]] = part.reshape((*part.shape[:-1], *parameter.shape))
         start += parameter.size
-    for term, one in zip(bound.terms, bound.features, strict=True):
+    for term, one in zip(bound.terms, bound.features, strict=False):
         shape = one.matrix.shape[1], len(term.positions)
         part = point[..., start : start + shape[0] * shape[1]]
         values[f"{term.name}_z"] = named[f"{term.name}_z"] = part.reshape((*part.shape[:-1], *shape))
@@ -63,7 +63,7 @@ def explicit(bound: Bound) -> Callable[[np.ndarray], float]:
 def affine(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """eta = offset + A z for whitened weights z, the mean's first: read off the model's own eta, a weight at a time."""
     mean, shapes = bound.mean, [(term.name, one.matrix.shape[1], len(term.positions))
-                                for term, one in zip(bound.terms, bound.features, strict=True)]
+                                for term, one in zip(bound.terms, bound.features, strict=False)]
     shared = mean.size if mean else 0
     size = shared + sum(features * varying for _, features, varying in shapes)
     z = np.vstack([np.zeros(size), np.eye(size)])

@@ -36,7 +36,7 @@ def drawn(frame: pd.DataFrame, prior: Prior, formula: str = "y ~ dose", family: 
     bound, rng, count = model.bind(frame), np.random.default_rng(5), chains * draws
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values = {each.name: np.stack([each.draw(rng) for _ in range(count)]) for each in hyper}
-    for term, one in zip(bound.terms, bound.features, strict=True):
+    for term, one in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((count, one.matrix.shape[1], len(term.positions)))
     return Posterior(model, bound, tree(bound, values, chains))
 

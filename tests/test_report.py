@@ -29,7 +29,7 @@ def drawn(frame: pd.DataFrame, prior: Prior, formula: str = "y ~ dose", family: 
               for each in (*([bound.mean] if bound.mean else []), *bound.parameters)}
     if apart:
         values["sigma"] *= 1 + apart * np.repeat(np.arange(chains), draws)
-    for term, one in zip(bound.terms, bound.features, strict=True):
+    for term, one in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = 0.2 * rng.standard_normal((chains * draws, one.matrix.shape[1], len(term.positions)))
     return Posterior(model, bound, tree(bound, values, chains))
 

@@ -97,6 +97,19 @@ def transfer(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "z": values["site_target_z"][0]}
 
 
+def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    (field,) = bound.fields
+    name = field.name
+    gate = ({"g_log__": np.log(values[f"{name}_gate"])} if not field.contexts else
+            {"b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]})
+    return population(bound, values) | gate | {"scale_log__": np.log(values[f"{name}_scale"]),
+                                               "d": values[f"{name}_component"] * values[f"{name}_scale"]}
+
+
+def gated(bound: Bound) -> tuple[list, dict]:
+    return [3, bound.features[0].matrix], {}
+
+
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
@@ -157,6 +170,8 @@ CASES = [
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
+    Case("mixture", bp.Mixture(3), lambda bound: ([3], {}), mixture),
+    Case("mixture", bp.Mixture(3, gate=["age", "sex"]), gated, mixture),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

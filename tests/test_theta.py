@@ -48,8 +48,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]
     calls: list[tuple[int, int]] = []
     plain = Bound.theta
 
-    def counted(self: Bound, values, features, rows: int) -> np.ndarray:
-        result = plain(self, values, features, rows)
+    def counted(self: Bound, values, features, rows: int, labels=None) -> np.ndarray:
+        result = plain(self, values, features, rows, labels)
         calls.append(result.shape[:2])
         return result
 

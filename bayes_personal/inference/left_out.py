@@ -9,7 +9,6 @@ import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, first
-from bayes_personal.families.base import log_density
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import NUMBERS, Advance, Values
@@ -108,12 +107,13 @@ def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray
 
 
 def conditional(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
-    """log p(y_i | theta_i)."""
+    """log p(y_i | theta_i), or p(y_i | every theta that row i may have)."""
     own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
     for batch in bound.rows.batches(batch_size(count)):
-        theta = bound.theta(values, bound.features_at(batch.frame), len(batch))
-        eta = np.einsum("...nk,nk->...n", theta, batch.x)
-        densities = log_density(bound.family, batch.y, eta, own, batch.known)
+        features = bound.features_at(batch.frame)
+        eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
+        branches = bound.branches(values, features, batch.x, np)
+        densities = bound.log_likelihood(batch.y, eta, own, batch.known, branches)
         places = np.arange(batch.start, batch.start + len(batch))
         advance(len(batch))
         yield Part(places, np.broadcast_to(densities, (count, len(batch))), places[:, None].__getitem__)

@@ -20,8 +20,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayes_personal.bound import Bound
-from bayes_personal.families.base import log_density
 from bayes_personal.inference.groups import Advance, Sharpness, Values, etas, finest, levels, members, whitened
+from bayes_personal.priors.base import Features
 
 REACH, NODES = 8.0, 33
 TINY = 1e-300
@@ -61,7 +61,7 @@ class LineIntegral:
             sd, centre = bound.mean.arguments["sigma"], bound.mean.arguments["mu"]
             x = bound.coefficients.predictors(bound.x[rows], bound.everywhere)[:, bound.shared]
             yield np.broadcast_to(x * sd, (count, *x.shape)), (values[bound.mean.name] - centre) / sd
-        for place, (term, one) in enumerate(zip(bound.terms, bound.features, strict=True)):
+        for place, (term, one) in enumerate(zip(bound.terms, bound.features, strict=False)):
             if self.grouped not in (None, place):
                 continue
             x, z = bound.coefficients.predictors(bound.x[rows], term.positions), values[f"{term.name}_z"]
@@ -102,8 +102,13 @@ class LineIntegral:
         y, known = self.bound.y[rows, None], self.bound.known[rows, None]
         curvature, step = sharpness.curvature[rows], sharpness.step
 
+        branches = self.bound.branches(values, tuple(Features(one.matrix[rows]) for one in self.bound.features),
+                                       self.bound.x[rows], np)
+        if branches is not None:
+            branches = branches[0][:, :, None], branches[1][:, :, None]
+
         def density(where: np.ndarray) -> np.ndarray:
-            return log_density(self.bound.family, y, where, dispersion, known)
+            return self.bound.log_likelihood(y, where, dispersion, known, branches)
 
         parts = list(self.loadings(values, rows))
         if not parts:

@@ -24,7 +24,7 @@ LARGEST = 1000
 
 def collapses(bound: Bound) -> bool:
     """Whether the weights of this model integrate out exactly, at a cost worth paying."""
-    gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal"
+    gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal" and not bound.fields
     return gaussian and Arrangement(bound).size <= LARGEST
 
 

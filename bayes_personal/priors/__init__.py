@@ -5,11 +5,12 @@ from bayes_personal.priors.conditional import Conditional
 from bayes_personal.priors.gaussian_process import GaussianProcess
 from bayes_personal.priors.linear_varying import LinearVarying
 from bayes_personal.priors.meta_learned import MetaLearned
+from bayes_personal.priors.mixture import Mixture
 from bayes_personal.priors.partial_pooling import PartialPooling
 from bayes_personal.priors.population import Population
 from bayes_personal.priors.transfer import Transfer
 
 __all__ = [
-    "Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "PartialPooling", "Population", "Prior", "Sum",
-    "Transfer",
+    "Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Population",
+    "Prior", "Sum", "Transfer",
 ]

@@ -1,7 +1,8 @@
-"""What a sharing prior is: a random function of context, theta(c) = m + sum of terms f(c)' W, W Gaussian given phi.
+"""What a sharing prior is: a random function of context, theta(c) = m + the sum of its pieces.
 
-A prior never sees the outcome. It reads its context columns (`terms`) and each term then answers three things: which
-hyperparameters phi it has, how they scale and correlate its weights, and which features f(c) a row has.
+A prior never sees the outcome. It reads its context columns (`terms`), and each piece then answers which
+hyperparameters phi it has and which features f(c) a row has. Most pieces are terms f(c)' W with weights W that are
+Gaussian given phi, and say how phi scales and correlates them; a field is any other function of f(c) and phi.
 """
 
 from abc import ABC, abstractmethod
@@ -91,11 +92,8 @@ class Features:
         return xp.matmul(self.matrix, weights)
 
 
-class Term(ABC):
-    """One bound part of a prior.
-
-    Given its hyperparameters the weights are ``W[f] = scale[f] * (root @ z[f])``, ``z ~ Normal(0, 1)``.
-    """
+class Piece(ABC):
+    """One bound part of a prior, which knows what to remember of the training rows."""
 
     prior: "Prior"
     positions: np.ndarray
@@ -117,51 +115,18 @@ class Term(ABC):
         return self.coefficients.unit[self.positions]
 
     @property
-    @abstractmethod
-    def features(self) -> dict[str, tuple[str, ...]]:
-        """The features seen in training, as labels of a dimension."""
-
-    @property
-    def size(self) -> int:
-        """How many features training saw."""
-        (labels,) = self.features.values()
-        return len(labels)
-
-    @property
     def grouped(self) -> bool:
         """Whether a row has a single feature, 1, which says what group it is of."""
         return False
 
     @property
     def own_mean(self) -> np.ndarray | None:
-        """Prior mean of the coefficients that vary, where the weights carry them whole and there is no common mu."""
+        """Prior mean of the coefficients that vary, where its weights carry them whole and there is no common mu."""
         return None
-
-    @property
-    def one_weight_a_scale(self) -> bool:
-        """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
-        return False
 
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
         """Its hyperparameters."""
-
-    @abstractmethod
-    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        """How hyperparameter values scale and correlate the weights.
-
-        Parameters
-        ----------
-        values
-            Of the hyperparameters by name, each with any leading batch axes.
-        xp
-            `numpy` or `pytensor.tensor`. Only analytic operations: gradients take a complex step through it.
-
-        Returns
-        -------
-        scale : (..., feature or 1, varying), in units of outcome / predictor
-        root : (..., varying, varying), Cholesky factor of the correlation between coefficients; None if independent
-        """
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -181,6 +146,80 @@ class Term(ABC):
         """By context column, which rows lie outside the training range."""
 
 
+class Term(Piece):
+    """A piece that is linear in Gaussian weights, given its hyperparameters.
+
+    The weights are ``W[f] = scale[f] * (root @ z[f])``, ``z ~ Normal(0, 1)``.
+    """
+
+    @property
+    @abstractmethod
+    def features(self) -> dict[str, tuple[str, ...]]:
+        """The features seen in training, as labels of a dimension."""
+
+    @property
+    def size(self) -> int:
+        """How many features training saw."""
+        (labels,) = self.features.values()
+        return len(labels)
+
+    @property
+    def one_weight_a_scale(self) -> bool:
+        """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
+        return False
+
+    @abstractmethod
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        """How hyperparameter values scale and correlate the weights.
+
+        Parameters
+        ----------
+        values
+            Of the hyperparameters by name, each with any leading batch axes.
+        xp
+            `numpy` or `pytensor.tensor`. Only analytic operations: gradients take a complex step through it.
+
+        Returns
+        -------
+        scale : (..., feature or 1, varying), in units of outcome / predictor
+        root : (..., varying, varying), Cholesky factor of the correlation between coefficients; None if independent
+        """
+
+
+class Field(Piece):
+    """A piece that is any function of context and hyperparameters, or a choice among several.
+
+    Where it has more than one branch, every row takes one of them, and which is summed out of the likelihood.
+    """
+
+    @property
+    def branches(self) -> int:
+        """Among how many alternatives a row chooses."""
+        return 1
+
+    @abstractmethod
+    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        """What it adds to the coefficients that vary, the intercept at the predictors' means.
+
+        Parameters
+        ----------
+        values
+            Of its hyperparameters by name, each with any leading batch axes.
+        features
+            The matrix of `at`.
+        xp
+            `numpy` or `pytensor.tensor`.
+
+        Returns
+        -------
+        (..., unit, varying), or (..., unit or 1, branch, varying) where there are branches
+        """
+
+    def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        """Log probability of each branch before the outcome is seen, (..., unit or 1, branch)."""
+        raise NotImplementedError(f"{type(self).__name__} has a single branch")
+
+
 def weights(term: Term, values: Mapping[str, Any], z: Any, xp: Any) -> Any:
     """The weights of a term at whitened draws z (..., feature, varying), at the predictors' means."""
     scale, root = term.scales(values, xp)
@@ -196,8 +235,8 @@ class Prior(ABC):
         """The context columns that it reads."""
 
     @abstractmethod
-    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        """Learn what must be remembered from the training rows: levels, scalings."""
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
+        """Its pieces, which learn what must be remembered from the training rows: levels, scalings."""
 
     @property
     def replaces_mean(self) -> bool:
@@ -239,12 +278,16 @@ class Sum(Prior):
     def columns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for prior in self.summands for name in prior.columns))
 
-    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         bound = tuple(term for prior in self.summands for term in prior.terms(frame, coefficients))
         names = [term.name for term in bound]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
+        branching = [term.name for term in bound if isinstance(term, Field) and term.branches > 1]
+        if len(branching) > 1:
+            raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
+                                     "one summand can.")
         whole = [coefficients.names[k] for term in bound if term.own_mean is not None for k in term.positions]
         if len(set(whole)) < len(whole):
             raise SpecificationError(f"{self!r}: two summands carry the whole of {max(whole, key=whole.count)!r}; say "

@@ -1,0 +1,180 @@
+"""Mixture: a few types of sample, and which of them a sample is of is not observed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal import context
+from bayes_personal.arguments import positive, whole
+from bayes_personal.context import Context
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, as_names, restricted, variable
+
+# Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
+LEVEL, SLOPE = 1.5, 2.5
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Mixture(Prior):
+    """Samples are of a few types, each with parameters of its own; which of them a sample is of is not observed.
+
+    Generative story: ``z_i ~ Categorical(w_i)``, ``theta_i = mu + d[z_i]``, ``d[k] ~ Normal(0, scale)`` of K types.
+    Without a gate ``w_i = w ~ Dirichlet(concentration / K, ...)``; with one, ``w_i = softmax(b + G c_i)``,
+    ``b[k] ~ Normal(0, 1.5)``, ``G[k, q] ~ Normal(0, 2.5)``, c standardised. The types z_i are summed out of the
+    likelihood. Where the intercept varies, it is that at the predictors' means.
+
+    More types than there are do no harm: under the default concentration types that nothing needs empty out. Types have
+    no names, and chains may number them differently: read `posterior.theta`, the shares in falling order at the middle
+    of the contexts (``mixture_share``), the standard deviation of coefficients between types there
+    (``mixture_spread``) and `responsibilities`, which matches the types of all draws; not ``mixture_component``.
+
+    Right when samples fall into types, whose share may depend on context. Fails when parameters drift within a type,
+    which is then cut into several: add a smooth prior, ``Mixture(3) + GaussianProcess(c)``.
+
+    Parameters
+    ----------
+    components
+        How many types, K; rather too many than too few.
+    gate
+        Context columns that say what type to expect; None where only the outcome does.
+    on
+        Coefficients that types differ in; all by default.
+    scale
+        Hyperprior of the standard deviations of the types' coefficients, in units of outcome / predictor.
+    concentration
+        Of the Dirichlet prior of the shares, in all; small ones empty types out. Only without a gate.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 2 types, a scale that can be negative, a concentration that is not positive or stands beside a gate,
+        an unknown coefficient.
+    InputError
+        A context that is missing, infinite, or the same in all rows.
+
+    References
+    ----------
+    Jacobs, Jordan, Nowlan and Hinton (1991), doi:10.1162/neco.1991.3.1.79. Rousseau and Mengersen (2011),
+    doi:10.1111/j.1467-9868.2011.00781.x. Stephens (2000), doi:10.1111/1467-9868.00265.
+    """
+
+    components: int
+    gate: tuple[str, ...] | list[str] | str | None = None
+    on: tuple[str, ...] | list[str] | str | None = None
+    scale: Hyperprior = NATURAL_SCALE
+    concentration: float | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"Mixture({self.components!r})"
+        whole(f"{owner}, which with one type is Population()", 2, components=self.components)
+        must_be_positive(owner, scale=self.scale)
+        if self.gate is not None and self.concentration is not None:
+            raise SpecificationError(f"{owner}: concentration={self.concentration!r} is of shares that all rows have, "
+                                     f"and gate={self.gate!r} makes shares depend on context. Drop one of them.")
+        if self.concentration is not None:
+            positive(owner, concentration=self.concentration)
+        object.__setattr__(self, "gate", as_names(self.gate))
+        object.__setattr__(self, "on", as_names(self.on))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.gate or ())
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
+        owner = f"Mixture({self.components!r})"
+        contexts = context.learn(frame, tuple(self.gate), owner) if self.gate else ()
+        return (Types(self, contexts, coefficients.select(self.on, owner), coefficients),)
+
+    @property
+    def deviation(self) -> str:
+        return restricted("d[z_i]", self.on)
+
+    def story(self) -> tuple[str, ...]:
+        count = self.components
+        lines = (f"d[k] ~ Normal(0, mixture_scale) of {count} types, the intercept at the predictors' means",
+                 f"mixture_scale[k] ~ {self.scale.words(unit='unit[k]')}")
+        if self.gate:
+            return (f"z_i ~ Categorical(softmax(b + G c_i)), c = {', '.join(self.gate)} standardised", *lines,
+                    f"b[k] ~ Normal(0, {LEVEL:g}), G[k, q] ~ Normal(0, {SLOPE:g})")
+        each = (self.concentration or 1.0) / count
+        return ("z_i ~ Categorical(w)", *lines, f"w ~ Dirichlet({each:g}, ...)")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Types(Field):
+    """What the types have of their own, and how probable each is."""
+
+    prior: Mixture
+    contexts: tuple[Context, ...]
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return variable("_".join(("mixture", *(self.prior.gate or ()))))
+
+    @property
+    def branches(self) -> int:
+        return self.prior.components
+
+    @property
+    def types(self) -> dict[str, tuple[str, ...]]:
+        """The types, as labels of a dimension."""
+        return {f"{self.name}_type": tuple(str(place + 1) for place in range(self.branches))}
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        size, count = len(self.positions), self.branches
+        scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
+        component = normal(f"{self.name}_component", 1.0, (count, size), self.types | self.varying)
+        if not self.contexts:
+            shape = np.full(count, (self.prior.concentration or 1.0) / count)
+            return (scale, component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
+                                                np.zeros(count), np.ones(count), self.types))
+        readings = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
+        (labels,) = readings.values()
+        return (scale, component, normal(f"{self.name}_level_gate", LEVEL, (count,), self.types),
+                normal(f"{self.name}_slope_gate", SLOPE, (count, len(labels)), self.types | readings))
+
+    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        each = values[f"{self.name}_component"] * values[f"{self.name}_scale"][..., None, :]
+        return each[..., None, :, :]
+
+    def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        if not self.contexts:
+            gate = values[f"{self.name}_gate"]
+            return (xp.log(gate) - xp.log(gate.sum(axis=-1)[..., None]))[..., None, :]
+        slopes = values[f"{self.name}_slope_gate"]
+        logit = values[f"{self.name}_level_gate"][..., None, :] + xp.matmul(features, slopes.mT)
+        highest = logit.max(axis=-1)[..., None]
+        return logit - highest - xp.log(xp.exp(logit - highest).sum(axis=-1))[..., None]
+
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        ((_, labels),) = self.types.items()
+        return {f"{self.name}_share": {f"{self.name}_rank": labels}, f"{self.name}_spread": self.varying}
+
+    def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        share = xp.exp(self.log_gate(values, np.zeros((1, sum(len(one.labels) for one in self.contexts))), xp))
+        each, share = self.deviation(values, None, xp)[..., 0, :, :], share[..., 0, :, None]
+        mean = (share * each).sum(axis=-2)[..., None, :]
+        return {f"{self.name}_share": -xp.sort(-share[..., 0], axis=-1),
+                f"{self.name}_spread": xp.sqrt((share * (each - mean) ** 2).sum(axis=-2))}
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return Features(np.concatenate([np.zeros((len(frame), 0)), *(one.at(frame) for one in self.contexts)], axis=1))
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return context.outside(self.contexts, frame)
+
+
+def normal(name: str, sd: float, shape: tuple[int, ...], coords: Mapping[str, tuple[str, ...]]) -> Parameter:
+    """An array of independent normals around 0, whose natural unit is their standard deviation."""
+    return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.full(shape, sd)}, np.zeros(shape),
+                     np.full(shape, sd), coords)
