@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Transfer,
     )
     from bayes_personal.report import report
+    from bayes_personal.responsibilities import responsibilities
     from bayes_personal.simulate import simulate
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
     "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population",
     "Posterior", "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load", "load_dataset",
     "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
-    "simulate",
+    "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -62,6 +63,7 @@ _HOMES = {name: module for module, names in {
     "priors": ("Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
                "Population", "Transfer"),
     "report": ("report",),
+    "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),
 }.items() for name in names}
 

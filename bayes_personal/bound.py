@@ -86,7 +86,7 @@ class Bound:
     @cached_property
     def shared(self) -> np.ndarray:
         """Positions of the coefficients that have a common mean."""
-        replaced = [k for term in self.terms if term.own_mean is not None for k in term.positions]
+        replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
         return np.setdiff1d(self.everywhere, replaced)
 
     @cached_property
@@ -145,9 +145,9 @@ class Bound:
     def fixed_mean(self) -> np.ndarray:
         """Prior means of the coefficients without a common mean, 0 for the others, (coefficient,)."""
         result = np.zeros(len(self.everywhere))
-        for term in self.terms:
-            if term.own_mean is not None:
-                result[term.positions] = term.own_mean
+        for piece in self.pieces:
+            if piece.own_mean is not None:
+                result[piece.positions] = piece.own_mean
         return result
 
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:

@@ -55,17 +55,18 @@ class Posterior:
         Only what is asked for is computed, whenever it is: ``theta.isel(unit=[3, 5])`` computes two rows. All of it is
         as large as draws times rows; `theta_frame` summarises it without making it.
         """
-        draws, theta = self.tree["posterior"].to_dataset(), self._theta
+        draws, theta = self.tree["posterior"].to_dataset(), self.computed
         return theta.array("theta", {"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(theta.rows)),
                                      "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:
         """Mean, sd and 5, 50, 95 % quantiles of theta: a row per row of the frame and coefficient, its index kept."""
-        numbers = self._theta.statistics(np.arange(len(self._theta.rows)))
+        numbers = self.computed.statistics(np.arange(len(self.computed.rows)))
         return tabulate(numbers, self.bound.rows.index, self.bound.coefficients.names)
 
     @cached_property
-    def _theta(self) -> Theta:
+    def computed(self) -> Theta:
+        """What computes theta where it is asked for."""
         sizes = self.tree["posterior"].sizes
         return Theta(self.bound, flat(self.tree), (sizes["chain"], sizes["draw"]), Training(self.bound),
                      np.random.SeedSequence(0))

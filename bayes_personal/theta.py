@@ -158,22 +158,13 @@ class Computed(BackendArray):
 
     def labels(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
                part: Part) -> np.ndarray | None:
-        """Which branch each row takes in each draw, (draw, unit), its outcome considered if it is known; None where
-        nothing branches."""
-        branches = self.bound.branches(values, part.features, part.x, np)
-        if branches is None:
+        """Which branch each row takes in each draw, (draw, unit); None where nothing branches."""
+        if self.bound.branching is None:
             return None
-        logs, added = branches
-        if part.y is not None:
-            eta = np.einsum("snk,nk->sn", self.bound.theta(values, part.features, len(part)), part.x)
-            own = {each.name: values[each.name][:, None, None]
-                   for each in self.bound.family.parameters(self.bound.unit)}
-            logs = logs + log_density(self.bound.family, part.y[:, None], eta[..., None] + added, own,
-                                      part.known[:, None])
-        shares = np.exp(logs - logs.max(axis=-1, keepdims=True)).cumsum(axis=-1)
+        total = shares(self.bound, values, part).cumsum(axis=-1)
         uniform = np.stack([np.random.default_rng(np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(place),)))
                             .random(np.prod(self.sizes))[draws] for place in places], axis=1)
-        return (uniform[..., None] * shares[..., -1:] >= shares).sum(axis=-1)
+        return np.minimum((uniform[..., None] >= total).sum(axis=-1), total.shape[-1] - 1)
 
     def array(self, name: str, coords: Mapping[str, Any]) -> xr.DataArray:
         """The same as xarray shows it to users."""
@@ -183,7 +174,7 @@ class Computed(BackendArray):
     def blocks(self, draws: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The entries at some draws and the rows at the places `wanted`, which ascend: some at a time."""
         for places, part in self.rows.parts(self._whole(wanted)):
-            for some in self._pieces(len(part), len(draws)):
+            for some in self.pieces(len(part), len(draws)):
                 kept = np.isin(places[some], wanted)
                 if kept.any():
                     found = self.block(draws, places[some], part[some])
@@ -195,7 +186,7 @@ class Computed(BackendArray):
         for places, part in self.rows.parts(self._whole(wanted)):
             one, which = self.alike(part)
             numbers = [statistics(self.block(draws, places[one[some]], part[one[some]]))
-                       for some in self._pieces(len(one), len(draws))]
+                       for some in self.pieces(len(one), len(draws))]
             found.append(np.concatenate(numbers)[which][np.isin(places, wanted)])
         return np.concatenate(found)
 
@@ -226,11 +217,24 @@ class Computed(BackendArray):
         whole = (first[:, None] + np.arange(self.together)).ravel()
         return whole[whole < len(self.rows)]
 
-    def _pieces(self, rows: int, draws: int) -> Iterator[slice]:
+    def pieces(self, rows: int, draws: int) -> Iterator[slice]:
         """So many rows at a time that what is computed with so many draws stays small."""
         numbers = max(draws, 1) * len(self.bound.coefficients.names) * self.together
         size = max(SIZE // numbers, 1) * self.together
         return (slice(start, start + size) for start in range(0, rows, size))
+
+
+def shares(bound: Bound, values: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
+    """Probability of each branch for some rows, their outcomes considered if they are known, (draw, unit, branch)."""
+    branches = bound.branches(values, part.features, part.x, np)
+    assert branches is not None
+    logs, added = branches
+    if part.y is not None:
+        eta = np.einsum("...nk,nk->...n", bound.theta(values, part.features, len(part)), part.x)
+        own = {each.name: values[each.name][:, None, None] for each in bound.family.parameters(bound.unit)}
+        logs = logs + log_density(bound.family, part.y[:, None], eta[..., None] + added, own, part.known[:, None])
+    result = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return result / result.sum(axis=-1, keepdims=True)
 
 
 @final

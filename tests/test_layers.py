@@ -45,7 +45,7 @@ LAYERS = [
     ("diagnostics", "summary", "storage"),
     ("few_shot", "refit", "theta"),
     ("posterior",),
-    ("borrowed", "predict", "simulate", "question"),
+    ("borrowed", "predict", "responsibilities", "simulate", "question"),
     ("loo",),
     ("compare",),
     ("profile",),

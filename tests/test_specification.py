@@ -102,8 +102,8 @@ def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     name = field.name
     gate = ({"g_log__": np.log(values[f"{name}_gate"])} if not field.contexts else
             {"b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]})
-    return population(bound, values) | gate | {"scale_log__": np.log(values[f"{name}_scale"]),
-                                               "d": values[f"{name}_component"] * values[f"{name}_scale"]}
+    return gate | {"a": bound.coefficients.location + values[f"{name}_component"],
+                   "sigma_log__": np.log(values["sigma"])}
 
 
 def gated(bound: Bound) -> tuple[list, dict]:

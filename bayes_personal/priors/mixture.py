@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -11,7 +12,7 @@ from bayes_personal import context
 from bayes_personal.arguments import positive, whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, as_names, restricted, variable
 
@@ -24,10 +25,11 @@ LEVEL, SLOPE = 1.5, 2.5
 class Mixture(Prior):
     """Samples are of a few types, each with parameters of its own; which of them a sample is of is not observed.
 
-    Generative story: ``z_i ~ Categorical(w_i)``, ``theta_i = mu + d[z_i]``, ``d[k] ~ Normal(0, scale)`` of K types.
-    Without a gate ``w_i = w ~ Dirichlet(concentration / K, ...)``; with one, ``w_i = softmax(b + G c_i)``,
-    ``b[k] ~ Normal(0, 1.5)``, ``G[k, q] ~ Normal(0, 2.5)``, c standardised. The types z_i are summed out of the
-    likelihood. Where the intercept varies, it is that at the predictors' means.
+    Generative story: ``z_i ~ Categorical(w_i)``, ``theta_i = a[z_i]``, ``a[k] ~ Normal(mean)`` independently for each
+    of K types: the prior that the population mean mu has elsewhere, once a type. Without a gate
+    ``w_i = w ~ Dirichlet(concentration / K, ...)``; with one, ``w_i = softmax(b + G c_i)``, ``b[k] ~ Normal(0, 1.5)``,
+    ``G[k, q] ~ Normal(0, 2.5)``, c standardised. The types z_i are summed out of the likelihood. Where the intercept
+    varies, it is that at the predictors' means.
 
     More types than there are do no harm: under the default concentration types that nothing needs empty out. Types have
     no names, and chains may number them differently: read `posterior.theta`, the shares in falling order at the middle
@@ -45,16 +47,16 @@ class Mixture(Prior):
         Context columns that say what type to expect; None where only the outcome does.
     on
         Coefficients that types differ in; all by default.
-    scale
-        Hyperprior of the standard deviations of the types' coefficients, in units of outcome / predictor.
+    mean
+        Hyperprior of every type's coefficients, a Normal one, in units of outcome / predictor.
     concentration
         Of the Dirichlet prior of the shares, in all; small ones empty types out. Only without a gate.
 
     Raises
     ------
     SpecificationError
-        Fewer than 2 types, a scale that can be negative, a concentration that is not positive or stands beside a gate,
-        an unknown coefficient.
+        Fewer than 2 types, a hyperprior that is not Normal, a concentration that is not positive or stands beside a
+        gate, an unknown coefficient.
     InputError
         A context that is missing, infinite, or the same in all rows.
 
@@ -67,13 +69,15 @@ class Mixture(Prior):
     components: int
     gate: tuple[str, ...] | list[str] | str | None = None
     on: tuple[str, ...] | list[str] | str | None = None
-    scale: Hyperprior = NATURAL_SCALE
+    mean: Hyperprior = NATURAL_MEAN
     concentration: float | None = None
 
     def __post_init__(self) -> None:
         owner = f"Mixture({self.components!r})"
         whole(f"{owner}, which with one type is Population()", 2, components=self.components)
-        must_be_positive(owner, scale=self.scale)
+        if not isinstance(self.mean, Hyperprior) or self.mean.distribution != "Normal":
+            raise SpecificationError(f"{owner}: mean={self.mean!r} must be a Normal hyperprior, such as "
+                                     "Hyperprior('Normal', mu=0, sigma=5).")
         if self.gate is not None and self.concentration is not None:
             raise SpecificationError(f"{owner}: concentration={self.concentration!r} is of shares that all rows have, "
                                      f"and gate={self.gate!r} makes shares depend on context. Drop one of them.")
@@ -92,13 +96,17 @@ class Mixture(Prior):
         return (Types(self, contexts, coefficients.select(self.on, owner), coefficients),)
 
     @property
+    def replaces_mean(self) -> bool:
+        return self.on is None
+
+    @property
     def deviation(self) -> str:
-        return restricted("d[z_i]", self.on)
+        return restricted("a[z_i]", self.on)
 
     def story(self) -> tuple[str, ...]:
         count = self.components
-        lines = (f"d[k] ~ Normal(0, mixture_scale) of {count} types, the intercept at the predictors' means",
-                 f"mixture_scale[k] ~ {self.scale.words(unit='unit[k]')}")
+        lines = (f"a[k] ~ {self.mean.words('location[k]', 'unit[k]')} for each of {count} types, the intercept at the "
+                 "predictors' means", *(() if self.on is None else (f"no mu for {', '.join(self.on)}",)))
         if self.gate:
             return (f"z_i ~ Categorical(softmax(b + G c_i)), c = {', '.join(self.gate)} standardised", *lines,
                     f"b[k] ~ Normal(0, {LEVEL:g}), G[k, q] ~ Normal(0, {SLOPE:g})")
@@ -129,22 +137,32 @@ class Types(Field):
         """The types, as labels of a dimension."""
         return {f"{self.name}_type": tuple(str(place + 1) for place in range(self.branches))}
 
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Mean and standard deviation of the coefficients of a type, in data units."""
+        return self.prior.mean.arguments(self.coefficients.location[self.positions], self.unit)
+
+    @property
+    def own_mean(self) -> np.ndarray | None:
+        return np.broadcast_to(self.arguments["mu"], len(self.positions))
+
     def parameters(self) -> tuple[Parameter, ...]:
-        size, count = len(self.positions), self.branches
-        scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
-        component = normal(f"{self.name}_component", 1.0, (count, size), self.types | self.varying)
+        shape = (self.branches, len(self.positions))
+        component = Parameter(f"{self.name}_component", "Normal",
+                              {"mu": np.zeros(shape), "sigma": np.broadcast_to(self.arguments["sigma"], shape)},
+                              np.zeros(shape), np.broadcast_to(self.unit, shape), self.types | self.varying)
+        count = self.branches
         if not self.contexts:
             shape = np.full(count, (self.prior.concentration or 1.0) / count)
-            return (scale, component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
+            return (component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
                                                 np.zeros(count), np.ones(count), self.types))
         readings = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
         (labels,) = readings.values()
-        return (scale, component, normal(f"{self.name}_level_gate", LEVEL, (count,), self.types),
+        return (component, normal(f"{self.name}_level_gate", LEVEL, (count,), self.types),
                 normal(f"{self.name}_slope_gate", SLOPE, (count, len(labels)), self.types | readings))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        each = values[f"{self.name}_component"] * values[f"{self.name}_scale"][..., None, :]
-        return each[..., None, :, :]
+        return values[f"{self.name}_component"][..., None, :, :]
 
     def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         if not self.contexts:
