@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayes_personal.predict import predict
     from bayes_personal.priors import (
         Conditional,
+        Contextualized,
         GaussianProcess,
         LinearVarying,
         MetaLearned,
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from bayes_personal.simulate import simulate
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying",
-    "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling", "Poisson", "Population",
-    "Posterior", "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load", "load_dataset",
-    "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
-    "responsibilities", "simulate",
+    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
+    "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
+    "Poisson", "Population", "Posterior", "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load",
+    "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta",
+    "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -60,8 +61,8 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
-               "Population", "Transfer"),
+    "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
+               "PartialPooling", "Population", "Transfer"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

@@ -93,8 +93,8 @@ class Diagnostics:
 
     R-hat and effective sample sizes are those of hyperparameters, the mean and effects. Whitened weights and partial
     correlations follow from them and are left out, and so are constants, loadings, which turn and change sign at will,
-    and what types have of their own, for types change their numbers. Draws of a variational fit are independent
-    whatever the fit is worth: they have neither R-hat nor effective sample size.
+    and what types, archetypes and hidden units have of their own, for these change their numbers. Draws of a
+    variational fit are independent whatever the fit is worth: they have neither R-hat nor effective sample size.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
     """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
     # Weights that were integrated out are drawn afterwards, from their exact conditional: no chain moved them.
-    passive = ("_z", "_partial", "_loading", "_component", "_gate",
+    passive = ("_z", "_partial", "_loading", "_component", "_gate", "_layer",
                *(("_effect", "_weight") if posterior.attrs.get("collapsed") else ()))
     for name, variable in posterior.data_vars.items():
         if str(name).endswith(passive):

@@ -18,6 +18,7 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "PartialPooling": bp.PartialPooling("site"), "MetaLearned": bp.MetaLearned("site", rank=2),
           "Transfer": bp.Transfer("site", "s1"),
           "Mixture": bp.Mixture(3, gate="age"),
+          "Contextualized": bp.Contextualized("age", "arm", hidden=4),
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age")}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),

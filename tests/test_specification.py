@@ -110,6 +110,23 @@ def gated(bound: Bound) -> tuple[list, dict]:
     return [3, bound.features[0].matrix], {}
 
 
+def network(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    (field,) = bound.fields
+    name = field.name
+    result = population(bound, values) | {
+        "scale_log__": np.log(values[f"{name}_scale"]), "steepness_log__": np.log(values[f"{name}_steepness"]),
+        "W1": values[f"{name}_first_layer"], "b": values[f"{name}_offset_layer"],
+        "W2": values[f"{name}_second_layer"]}
+    if field.prior.archetypes is None:
+        return result
+    return result | {"sharpness_log__": np.log(values[f"{name}_sharpness"]), "a": values[f"{name}_component"]}
+
+
+def in_context(bound: Bound) -> tuple[list, dict]:
+    prior = bound.fields[0].prior
+    return [bound.features[0].matrix, len(prior.contexts), prior.hidden, prior.archetypes], {}
+
+
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
@@ -172,6 +189,8 @@ CASES = [
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
     Case("mixture", bp.Mixture(3), lambda bound: ([3], {}), mixture),
     Case("mixture", bp.Mixture(3, gate=["age", "sex"]), gated, mixture),
+    Case("contextualized", bp.Contextualized("age", "sex", hidden=4), in_context, network),
+    Case("contextualized", bp.Contextualized("age", "height", hidden=4, archetypes=3), in_context, network),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

@@ -2,6 +2,7 @@
 
 from bayes_personal.priors.base import Prior, Sum
 from bayes_personal.priors.conditional import Conditional
+from bayes_personal.priors.contextualized import Contextualized
 from bayes_personal.priors.gaussian_process import GaussianProcess
 from bayes_personal.priors.linear_varying import LinearVarying
 from bayes_personal.priors.meta_learned import MetaLearned
@@ -11,6 +12,6 @@ from bayes_personal.priors.population import Population
 from bayes_personal.priors.transfer import Transfer
 
 __all__ = [
-    "Conditional", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Population",
-    "Prior", "Sum", "Transfer",
+    "Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
+    "Population", "Prior", "Sum", "Transfer",
 ]

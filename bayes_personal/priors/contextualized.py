@@ -1,0 +1,263 @@
+"""Contextualized: coefficients are a neural network of context."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal import context
+from bayes_personal.arguments import whole
+from bayes_personal.context import Context
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, Term, as_names, restricted, variable
+
+# How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
+# archetypes are told apart.
+STEEPNESS = Hyperprior("HalfNormal", sigma=3.0)
+OFFSET = 1.5
+SHARPNESS = Hyperprior("HalfNormal", sigma=5.0)
+HIDDEN = {"bayesian": 16, "last-layer": 64}
+# Rows at which the network is followed from draw to draw.
+FOLLOWED = 12
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class Contextualized(Prior):
+    """Coefficients are a neural network of context, whose weights have a posterior.
+
+    Generative story, of q contexts c, standardised, and H hidden units:
+    ``h(c) = tanh(steepness / sqrt(q) W1' c + 1.5 b)``, ``theta_i = mu + scale * W2' h(c_i) / sqrt(H)``, all weights
+    ``~ Normal(0, 1)``, ``steepness ~ HalfNormal(3)``. The prior of theta does not grow with H; for many hidden units
+    it is a Gaussian process.
+
+    With K archetypes the network chooses among them: ``theta_i = mu + sum over k of g_k(c_i) scale * a_k``,
+    ``g = softmax(sharpness W2' h(c) / sqrt(H))``, ``a_k ~ Normal(0, 1)``, ``sharpness ~ HalfNormal(5)``.
+
+    With ``network="last-layer"`` W1, b and a steepness for every hidden unit are drawn once, from `seed`, and stay as
+    they are: theta is then linear in Gaussian weights W2, which for a Normal family are integrated out exactly.
+
+    Where the intercept varies, it is that at the predictors' means. Hidden units and archetypes have no names, and
+    chains number them differently: R-hat is taken of what the network says at a few training rows
+    (``<name>_followed``), and weights are not diagnosed.
+
+    Right for interactions of several contexts, and for any shape, given data. Fails with few rows, where the prior of
+    the network decides; for one or two smooth contexts `GaussianProcess` is sharper and faster. Under ADVI intervals
+    of theta are too narrow.
+
+    Parameters
+    ----------
+    *contexts
+        Columns: numbers, booleans, dates, text or categories.
+    hidden
+        Hidden units H; 16 by default, and 64 where only the last layer is learned.
+    archetypes
+        How many, K; by default none, and the network gives the coefficients themselves.
+    network
+        "bayesian", or "last-layer".
+    seed
+        Of the first layer, where only the last one is learned.
+    on
+        Coefficients that vary; all by default.
+    scale
+        Hyperprior of the standard deviations of the coefficients over contexts, in units of outcome / predictor.
+
+    Raises
+    ------
+    SpecificationError
+        No context, no hidden unit, fewer than 2 archetypes or archetypes of a network of which only the last layer is
+        learned, an unknown network or coefficient, a scale that can be negative.
+    InputError
+        A context that is missing, infinite, or the same in all rows.
+
+    References
+    ----------
+    Neal (1996), Bayesian Learning for Neural Networks, doi:10.1007/978-1-4612-0745-0. Al-Shedivat, Dubey and Xing
+    (2020), doi:10.48550/arXiv.1705.10301. Lengerich, Ellington, Rubbi, Kellis and Xing (2023),
+    doi:10.48550/arXiv.2310.11340.
+    """
+
+    contexts: tuple[str, ...]
+    hidden: int | None
+    archetypes: int | None
+    network: Literal["bayesian", "last-layer"]
+    seed: int
+    on: tuple[str, ...] | None
+    scale: Hyperprior
+
+    def __init__(self, *contexts: str, hidden: int | None = None, archetypes: int | None = None,
+                 network: Literal["bayesian", "last-layer"] = "bayesian", seed: int = 0,
+                 on: tuple[str, ...] | list[str] | str | None = None, scale: Hyperprior = NATURAL_SCALE) -> None:
+        owner = f"Contextualized({', '.join(map(repr, contexts))})"
+        must_be_positive(owner, scale=scale)
+        if network not in HIDDEN:
+            raise SpecificationError(f"{owner}: network={network!r} must be 'bayesian' or 'last-layer'.")
+        if hidden is not None:
+            whole(owner, 1, hidden=hidden)
+        if archetypes is not None:
+            whole(owner, 2, archetypes=archetypes)
+            if network == "last-layer":
+                raise SpecificationError(f"{owner}: archetypes={archetypes} are chosen by a network all of whose "
+                                         "layers are learned; leave out network='last-layer'.")
+        whole(owner, 0, seed=seed)
+        for name, value in (("contexts", tuple(contexts)), ("hidden", hidden), ("archetypes", archetypes),
+                            ("network", network), ("seed", seed), ("on", as_names(on)), ("scale", scale)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.contexts
+
+    @property
+    def name(self) -> str:
+        """What its variables are called after."""
+        return variable("_".join(("network", *self.contexts)))
+
+    @property
+    def units(self) -> int:
+        """How many hidden units."""
+        return HIDDEN[self.network] if self.hidden is None else self.hidden
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
+        owner = f"Contextualized({', '.join(map(repr, self.contexts))})"
+        contexts = context.learn(frame, self.contexts, owner)
+        positions = coefficients.select(self.on, owner)
+        if self.network == "last-layer":
+            return (LastLayer(self, contexts, positions, coefficients),)
+        rows = np.unique(np.linspace(0, len(frame) - 1, FOLLOWED).astype(int))
+        followed = readings(contexts, frame.iloc[rows])
+        return (Network(self, contexts, followed, positions, coefficients),)
+
+    @property
+    def deviation(self) -> str:
+        return restricted(f"network({', '.join(self.contexts)})", self.on)
+
+    def story(self) -> tuple[str, ...]:
+        who, h = self.name, f"tanh(steepness / sqrt({len(self.contexts)}) W1' c + {OFFSET:g} b)"
+        scale = f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}"
+        first = "c = contexts standardised, a categorical one as indicators; the intercept at the predictors' means"
+        if self.network == "last-layer":
+            return (first, f"network = {who}_scale * W2' {h} / sqrt({self.units}), W2 ~ Normal(0, 1)",
+                    f"W1, b and the steepness of each hidden unit drawn once, from seed {self.seed}", scale)
+        steep = f"{who}_steepness ~ {STEEPNESS.words()}, W1, b, W2 ~ Normal(0, 1)"
+        if self.archetypes is None:
+            return (first, f"network = {who}_scale * W2' {h} / sqrt({self.units})", steep, scale)
+        return (first,
+                f"network = sum over {self.archetypes} archetypes k of g_k {who}_scale * a_k, a_k ~ Normal(0, 1)",
+                f"g = softmax({who}_sharpness W2' {h} / sqrt({self.units}))", steep,
+                f"{who}_sharpness ~ {SHARPNESS.words()}", scale)
+
+
+def readings(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
+    """The standardised contexts of some rows, (unit, reading)."""
+    return np.concatenate([one.at(frame) for one in contexts], axis=1)
+
+
+def normal(name: str, coords: Mapping[str, tuple[str, ...]]) -> Parameter:
+    """An array of independent standard normals."""
+    shape = tuple(map(len, coords.values()))
+    return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.ones(shape)}, np.zeros(shape), np.ones(shape),
+                     coords)
+
+
+def numbered(name: str, count: int) -> dict[str, tuple[str, ...]]:
+    """A dimension whose labels are numbers."""
+    return {name: tuple(str(place + 1) for place in range(count))}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Network(Field):
+    """All layers learned.
+
+    Attributes
+    ----------
+    followed : standardised contexts of a few training rows, (row, reading)
+    """
+
+    prior: Contextualized
+    contexts: tuple[Context, ...]
+    followed: np.ndarray
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return self.prior.name
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        who, archetypes = self.name, self.prior.archetypes
+        reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
+        hidden = numbered(f"{who}_hidden", self.prior.units)
+        outputs = self.varying if archetypes is None else numbered(f"{who}_archetype", archetypes)
+        shared = (self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
+                  STEEPNESS.bind(f"{who}_steepness"), normal(f"{who}_first_layer", reading | hidden),
+                  normal(f"{who}_offset_layer", hidden), normal(f"{who}_second_layer", hidden | outputs))
+        if archetypes is None:
+            return shared
+        return (*shared, SHARPNESS.bind(f"{who}_sharpness"), normal(f"{who}_component", outputs | self.varying))
+
+    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        who = self.name
+        steepness = values[f"{who}_steepness"][..., None, None] / np.sqrt(len(self.contexts))
+        hidden = xp.tanh(steepness * xp.matmul(features, values[f"{who}_first_layer"])
+                         + OFFSET * values[f"{who}_offset_layer"][..., None, :])
+        output = xp.matmul(hidden, values[f"{who}_second_layer"]) / np.sqrt(self.prior.units)
+        scale = values[f"{who}_scale"][..., None, :]
+        if self.prior.archetypes is None:
+            return output * scale
+        logit = output * values[f"{who}_sharpness"][..., None, None]
+        share = xp.exp(logit - logit.max(axis=-1)[..., None])
+        share = share / share.sum(axis=-1)[..., None]
+        return xp.matmul(share, values[f"{who}_component"]) * scale
+
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        return {f"{self.name}_followed": numbered(f"{self.name}_row", len(self.followed)) | self.varying}
+
+    def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        return {f"{self.name}_followed": self.deviation(values, self.followed, xp)}
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return Features(readings(self.contexts, frame))
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return context.outside(self.contexts, frame)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LastLayer(Term):
+    """Hidden units that are drawn once, and weights of theirs."""
+
+    prior: Contextualized
+    contexts: tuple[Context, ...]
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def name(self) -> str:
+        return self.prior.name
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return numbered(f"{self.name}_hidden", self.prior.units)
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying),)
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        return values[f"{self.name}_scale"][..., None, :] / np.sqrt(self.prior.units), None
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        rng, each = np.random.default_rng(self.prior.seed), readings(self.contexts, frame)
+        steepness = np.abs(rng.normal(0, dict(STEEPNESS.parameters)["sigma"], self.prior.units))
+        first = rng.normal(size=(each.shape[1], self.prior.units)) * steepness / np.sqrt(len(self.contexts))
+        return Features(np.tanh(each @ first + OFFSET * rng.normal(size=self.prior.units)))
+
+    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
+        return context.outside(self.contexts, frame)
