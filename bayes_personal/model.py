@@ -91,10 +91,11 @@ class Model:
         return self._bound(Held(rows, x, y, known), rows, design, *self.family.location_scale(y, known))
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
-        if not self.family.gaussian or self.mean.distribution != "Normal":
-            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family "
-                                     f"and a Normal hyperprior of the mean; got {self.family!r} and {self.mean!r}. "
-                                     "Read the table first, for example with pandas.read_parquet.")
+        if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:
+            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family, "
+                                     "a Normal hyperprior of the mean, and a prior that is linear in such weights; "
+                                     f"got {self.family!r}, {self.mean!r} and {self.prior!r}. Read the table first, "
+                                     "for example with pandas.read_parquet.")
         from bayes_personal import learning
         from bayes_personal.files import opened
 

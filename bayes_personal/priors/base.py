@@ -244,6 +244,11 @@ class Prior(ABC):
         return False
 
     @property
+    def linear(self) -> bool:
+        """Whether all of its pieces are terms, linear in Gaussian weights."""
+        return True
+
+    @property
     @abstractmethod
     def deviation(self) -> str:
         """What theta_i has beside mu, as a formula; empty for nothing."""
@@ -297,6 +302,10 @@ class Sum(Prior):
     @property
     def replaces_mean(self) -> bool:
         return any(prior.replaces_mean for prior in self.summands)
+
+    @property
+    def linear(self) -> bool:
+        return all(prior.linear for prior in self.summands)
 
     @property
     def deviation(self) -> str:

@@ -133,6 +133,10 @@ class Contextualized(Prior):
         return (Network(self, contexts, followed, positions, coefficients),)
 
     @property
+    def linear(self) -> bool:
+        return self.network == "last-layer"
+
+    @property
     def deviation(self) -> str:
         return restricted(f"network({', '.join(self.contexts)})", self.on)
 

@@ -100,6 +100,10 @@ class Mixture(Prior):
         return self.on is None
 
     @property
+    def linear(self) -> bool:
+        return False
+
+    @property
     def deviation(self) -> str:
         return restricted("a[z_i]", self.on)
 
