@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Mixture,
         PartialPooling,
         Population,
+        TotalVariation,
         Transfer,
     )
     from bayes_personal.report import report
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
     "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Poisson", "Population", "Posterior", "StudentT", "Transfer", "borrowed", "compare", "datasets", "fit", "load",
-    "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta",
-    "predict", "report", "responsibilities", "simulate",
+    "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "compare", "datasets",
+    "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive",
+    "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -62,7 +63,7 @@ _HOMES = {name: module for module, names in {
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
     "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Population", "Transfer"),
+               "PartialPooling", "Population", "TotalVariation", "Transfer", "priors"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),
