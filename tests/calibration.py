@@ -81,6 +81,11 @@ def groups(rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame({"x": rng.normal(3, 2, len(label)), "g": label.astype(str)})
 
 
+def series(rng: np.random.Generator) -> pd.DataFrame:
+    """Twenty times of four rows."""
+    return pd.DataFrame({"x": rng.normal(3, 2, 80), "t": np.repeat(np.arange(20), 4)})
+
+
 # Sets are as many as bring the standard error of the coverage near 1.5 %: few numbers a set ask for more sets.
 SETTINGS = {
     "Population": Setting(bp.Model("y ~ x + w", bp.Population(), NOISE, UNIT_NORMAL), context, 120),
@@ -93,6 +98,8 @@ SETTINGS = {
                                  UNIT_NORMAL), groups, 60),
     "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                              context, 60),
+    "TotalVariation": Setting(bp.Model("y ~ x", bp.TotalVariation("t", scale=HALF_NORMAL), NOISE, UNIT_NORMAL), series,
+                              40),
     "GaussianProcess": Setting(
         bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
         context, 30),

@@ -17,7 +17,7 @@ DAYS = pd.date_range("2020-01-01", periods=ROWS)
 PRIORS = {
     "Population": bp.Population(), "PartialPooling": bp.PartialPooling("site"), "Conditional": bp.Conditional("site"),
     "LinearVarying": bp.LinearVarying("age"), "spline": bp.LinearVarying("age", basis="spline", df=4),
-    "GaussianProcess": bp.GaussianProcess("age"),
+    "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
 }
 
 
@@ -307,7 +307,8 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 FUZZED = (bp.Population(), bp.PartialPooling("c"), bp.Conditional("c"), bp.LinearVarying("c"),
-          bp.LinearVarying("c", basis="spline", df=5), bp.GaussianProcess("c"))
+          bp.LinearVarying("c", basis="spline", df=5), bp.GaussianProcess("c"),
+          bp.TotalVariation("c"))
 FORMULAS = ("y ~ x", "y ~ C(x)", "y ~ x * c", "y ~ 0 + x", "y ~ np.log(x) + poly(c, 2)", "I(y - 1) ~ center(x)",
             "y ~ 1")
 

@@ -177,7 +177,8 @@ def test_outside_the_training_range() -> None:
 
 @pytest.mark.parametrize("prior", [
     bp.LinearVarying("age", "site"), bp.LinearVarying("age", "site", basis="spline", df=4), bp.GaussianProcess("age"),
-    bp.GaussianProcess("age", "height")], ids=["linear", "spline", "process", "process of two"])
+    bp.GaussianProcess("age", "height"), bp.TotalVariation("age")],
+    ids=["linear", "spline", "process", "process of two", "steps"])
 def test_a_term_reads_new_rows_and_says_which_lie_outside(frame: pd.DataFrame, prior: bp.LinearVarying) -> None:
     (term,) = bp.Model("y ~ dose", prior=prior).bind(frame).terms
     training = term.at(frame).matrix

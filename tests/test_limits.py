@@ -18,6 +18,7 @@ STEP = 1e-30
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
           bp.LinearVarying("age", "sex", basis="spline", df=6), bp.GaussianProcess("age"),
           bp.MetaLearned("site", rank=2), bp.Transfer("site", "Delft"),
+          bp.TotalVariation("age"), bp.TotalVariation("height", "horseshoe", on="dose"),
           bp.PartialPooling("site", on="dose") + bp.GaussianProcess("age", on="Intercept")]
 
 
@@ -98,6 +99,36 @@ def test_a_target_like_its_sources_is_population_and_one_unlike_them_stands_alon
     np.testing.assert_allclose(in_units(bound, theta[of]),
                                in_units(bound, np.broadcast_to(np.linalg.lstsq(bound.x[of], bound.y[of])[0], (8, 2))),
                                rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("prior", [bp.TotalVariation("age"), bp.TotalVariation("age", "horseshoe")], ids=repr)
+def test_a_walk_without_steps_is_population_and_one_of_long_steps_keeps_contexts_apart(frame: pd.DataFrame,
+                                                                                       prior: Prior) -> None:
+    decade = 20 * (frame["age"] // 20)
+    bound, alone = bind(frame.assign(age=decade), prior), bind(frame, bp.Population())
+    last = decade.nunique() - 1
+    local = np.full((last, 2), 1.0 if prior == bp.TotalVariation("age") else last)
+    found, theta = given(bound, {"steps_age_scale": 1e-9 * bound.coefficients.unit, "steps_age_local": local,
+                                 "sigma": 4.0})
+    wanted, common = given(alone, {"sigma": 4.0})
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(in_units(bound, theta), in_units(alone, common), rtol=0, atol=1e-6)
+    _, theta = given(bound, {"steps_age_scale": 1e5 * bound.coefficients.unit, "steps_age_local": local, "sigma": 4.0})
+    wide = bp.Hyperprior("Normal", sigma=1e4, relative=True)
+    apart = bind(frame.assign(age=decade.astype(str) + " years"), bp.Conditional("age", mean=wide))
+    _, own = given(apart, {"sigma": 4.0})
+    # The mean is not flat, and holds the walk as a whole.
+    np.testing.assert_allclose(in_units(bound, theta), in_units(bound, own), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("prior", [bp.TotalVariation("age"), bp.TotalVariation("age", on="dose")], ids=repr)
+def test_a_walk_of_laplace_increments_has_the_standard_deviation_it_states(frame: pd.DataFrame, prior: Prior) -> None:
+    """Mean prior variance over the rows is scale squared; an Exponential local scale has mean 1."""
+    bound = bind(frame, prior)
+    (term,), (features,) = bound.terms, bound.features
+    stated = np.array([3.0, 0.7])[term.positions]
+    scale, _ = term.scales({"steps_age_scale": stated, "steps_age_local": np.ones((39, len(stated)))}, np)
+    np.testing.assert_allclose((features.matrix**2 @ scale**2).mean(axis=0), stated**2, rtol=1e-12)
 
 
 def test_a_gaussian_process_of_long_length_scale_is_linear_in_its_slowest_cosine(frame: pd.DataFrame) -> None:

@@ -90,6 +90,7 @@ PRIORS = {
     "groups of every kind": lambda: (bp.PartialPooling("kind", on="Intercept") + bp.PartialPooling("date", on="x")
                                      + bp.PartialPooling("flag", on="x") + bp.PartialPooling("whole", on="Intercept")),
     "smooth": lambda: bp.GaussianProcess("c"),
+    "steps": lambda: bp.TotalVariation("count") + bp.TotalVariation("date", "horseshoe", on="x"),
     "smooth in two": lambda: bp.GaussianProcess("near", "day", kernel="squared_exponential"),
     "linear": lambda: bp.LinearVarying("c", "label", "kind", "date", "flag"),
     "splines": lambda: bp.LinearVarying("x", "utc", "count", basis="spline", df=6),

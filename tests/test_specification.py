@@ -125,6 +125,15 @@ def network(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
 def in_context(bound: Bound) -> tuple[list, dict]:
     prior = bound.fields[0].prior
     return [bound.features[0].matrix, len(prior.contexts), prior.hidden, prior.archetypes], {}
+def places(bound: Bound) -> tuple[list, dict]:
+    (prior,) = (term.prior for term in bound.terms)
+    return [np.unique(bound.frame[prior.order], return_inverse=True)[1]], {"increments": prior.increments}
+
+
+def total_variation(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    name = bound.terms[0].name
+    return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
+                                        "local_log__": np.log(values[f"{name}_local"]), "z": values[f"{name}_z"]}
 
 
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
@@ -191,6 +200,8 @@ CASES = [
     Case("mixture", bp.Mixture(3, gate=["age", "sex"]), gated, mixture),
     Case("contextualized", bp.Contextualized("age", "sex", hidden=4), in_context, network),
     Case("contextualized", bp.Contextualized("age", "height", hidden=4, archetypes=3), in_context, network),
+    Case("total_variation", bp.TotalVariation("decade"), places, total_variation),
+    Case("total_variation", bp.TotalVariation("decade", "horseshoe"), places, total_variation),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),
@@ -220,6 +231,7 @@ def test_a_specification_is_short_and_plain(path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.prior))
 def test_the_engine_has_the_density_of_the_plain_program(frame: pd.DataFrame, case: Case) -> None:
+    frame = frame.assign(decade=10 * (frame["age"] // 10))
     bound = bp.Model("y ~ dose + weight", prior=case.prior).bind(frame)
     x = bound.x - bound.coefficients.center
     arguments, options = case.arguments(bound)

@@ -10,7 +10,8 @@ from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.priors.base import Prior
 
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
-          bp.LinearVarying("age", basis="spline", df=6), bp.GaussianProcess("age")]
+          bp.LinearVarying("age", basis="spline", df=6), bp.GaussianProcess("age"),
+          bp.TotalVariation("age")]
 COLUMNS = {"outcome": "y", "predictor": "dose", "context": "age"}
 
 

@@ -23,7 +23,65 @@ MOST = 500
 @final
 @dataclass(frozen=True, repr=False)
 class TotalVariation(Prior):
-    """TODO."""
+    """Coefficients walk along an ordered context, in steps most of which are small.
+
+    Generative story: ``theta_k(c_1), theta_k(c_2), ...``, at the T distinct contexts in order, is a random walk, mu_k
+    its mean over the training rows. Between neighbours
+
+    ``theta_k(c_t) - theta_k(c_(t-1)) ~ Laplace(0, b_k)``, ``b_k = scale_k / sqrt(2 v)``, or
+    ``theta_k(c_t) - theta_k(c_(t-1)) ~ Normal(0, scale_k local_tk / sqrt((T - 1)^2 + local_tk^2))``,
+    ``local_tk ~ HalfCauchy(1)``, a regularised horseshoe.
+
+    v is the variance of a walk of unit steps, averaged over the rows: with Laplace increments ``scale_k`` is the
+    standard deviation of theta_k over the training rows. With the horseshoe it is that of the largest jumps, of which
+    a coefficient has few: a ``local`` beyond T - 1 is expected 0.6 times, whatever T. Laplace increments are sampled
+    as ``Normal(0, sqrt(2 local_tk) b_k)``, ``local_tk ~ Exponential(1)``. Every coefficient has a local scale of its
+    own at every step, so that coefficients may jump at different contexts. Only the order of the contexts matters, not
+    how far apart they are. Where the intercept varies, it is that at the predictors' means.
+
+    At a context between two training contexts theta is that of the nearest one below; below the first it is the first
+    one's, and above the last the last one's: no increment is added there, and intervals do not widen.
+
+    With Laplace increments this is the total-variation penalty as a proper prior: given b, sigma and a flat mean the
+    joint mode of theta is the fused lasso, which subtracts ``sum_tk |theta_tk - theta_(t-1)k| / b_k``.
+
+    It is a smoother, not a finder of change points. Right when coefficients change by jumps at unknown contexts. Fails
+    where the change points themselves are asked for: the mode is piecewise constant, the posterior mean never is, and
+    no increment is zero with positive probability. Laplace increments round off jumps, the more so the denser the
+    contexts, in the limit of which the walk is a Brownian motion; the horseshoe keeps them. For smooth drift
+    `GaussianProcess` needs fewer numbers.
+
+    NUTS moves over T - 1 local scales a coefficient, for a Normal family over nothing else: with 100 contexts 10 seconds
+    for one coefficient and a minute for two; many minutes for two and 300. Laplace increments mix well. Horseshoe
+    increments do not where a jump could be at either of two neighbouring contexts, for chains seldom move it from one
+    to the other: with two clear jumps in 100 contexts 4000 draws were worth 30 to 200 of theta there, with R-hat up to
+    1.1, and thousands elsewhere. Such a posterior says ``DO NOT TRUST``; more draws help in proportion.
+
+    Parameters
+    ----------
+    order
+        Column of numbers, booleans or dates, with 500 distinct values at most.
+    increments
+        "laplace" or "horseshoe".
+    on
+        Coefficients that vary; all by default.
+    scale
+        Hyperprior of ``scale_k``, in units of outcome / predictor.
+
+    Raises
+    ------
+    SpecificationError
+        Unknown increments or an unknown coefficient, a hyperprior that can be negative, a categorical context.
+    InputError, InputTypeError
+        A context that is missing, infinite, the same in all rows, or of more than 500 distinct values.
+
+    References
+    ----------
+    Park and Casella (2008), doi:10.1198/016214508000000337. Kolar, Song, Ahmed and Xing (2010), doi:10.1214/09-AOAS308.
+    Faulkner and Minin (2018), doi:10.1214/17-BA1050, on horseshoe increments. Piironen and Vehtari (2017),
+    doi:10.1214/17-EJS1337SI, on their regularisation. Lassas and Siltanen (2004), doi:10.1088/0266-5611/20/5/013, on
+    what becomes of Laplace increments.
+    """
 
     order: str
     increments: Literal["laplace", "horseshoe"] = "laplace"
@@ -71,7 +129,17 @@ class TotalVariation(Prior):
         return restricted(f"steps({self.order})", self.on)
 
     def story(self) -> tuple[str, ...]:
-        return ()
+        who, local = self.name, LOCAL[self.increments].words()
+        if self.increments == "laplace":
+            law = (f"Normal(0, {who}_scale[k] sqrt({who}_local[t, k] / v)), together Laplace(0, {who}_scale[k] / "
+                   "sqrt(2 v)), v the variance over the rows of a walk of unit steps")
+        else:
+            law = (f"Normal(0, {who}_scale[k] {who}_local[t, k] / sqrt((T - 1)^2 + {who}_local[t, k]^2)), "
+                   "T distinct contexts")
+        return (f"steps({self.order}) = sum of {who}_effect[t] over the distinct contexts t up to it but the first, "
+                "less its mean over the rows; the intercept at the predictors' means",
+                f"{who}_effect[t, k] ~ {law}", f"{who}_local[t, k] ~ {local}",
+                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
 
 
 def steps(places: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -117,7 +185,7 @@ class StepsTerm(Term):
         if self.prior.increments == "laplace":
             # A Normal whose variance is 2 b^2 Exponential(1) is Laplace(0, b): its standard deviation is sqrt(2) b.
             return scale / np.sqrt((self.share * (1 - self.share)).sum()) * xp.sqrt(local), None
-        return scale / len(self.labels) * local, None
+        return scale * local / xp.sqrt(len(self.labels) ** 2 + local**2), None
 
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(steps(self.places, self.context.at(frame)[:, 0]) - self.share)
