@@ -186,7 +186,7 @@ def test_a_term_reads_new_rows_and_says_which_lie_outside(frame: pd.DataFrame, p
     new = frame.iloc[:3].assign(age=[10.0, 50.0, 99.0])
     found = term.outside(new)
     assert found["age"].tolist() == [True, False, True]
-    assert set(found) == set(prior.contexts) - {"site"} and np.isfinite(term.at(new).matrix).all()
+    assert set(found) == set(prior.columns) - {"site"} and np.isfinite(term.at(new).matrix).all()
     with pytest.raises(InputError, match="no column 'age'"):
         term.at(frame.drop(columns="age"))
 

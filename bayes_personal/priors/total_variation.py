@@ -51,7 +51,7 @@ class TotalVariation(Prior):
     contexts, in the limit of which the walk is a Brownian motion; the horseshoe keeps them. For smooth drift
     `GaussianProcess` needs fewer numbers.
 
-    NUTS moves over T - 1 local scales a coefficient, for a Normal family over nothing else: with 100 contexts 10 seconds
+    NUTS moves over T - 1 local scales a coefficient, for a Normal family over nothing more: with 100 contexts 10 s
     for one coefficient and a minute for two; many minutes for two and 300. Laplace increments mix well. Horseshoe
     increments do not where a jump could be at either of two neighbouring contexts, for chains seldom move it from one
     to the other: with two clear jumps in 100 contexts 4000 draws were worth 30 to 200 of theta there, with R-hat up to
