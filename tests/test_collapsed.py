@@ -22,7 +22,7 @@ PRIORS = [
     bp.LinearVarying("age", "sex"),
     bp.LinearVarying("age", "height", basis="spline", df=6, on="dose", smooth=bp.Hyperprior("Exponential", scale=0.5)),
     bp.GaussianProcess("age"),
-    bp.TotalVariation("age", "horseshoe", on=["dose", "weight"]) + bp.PartialPooling("site"),
+    bp.TotalVariation("age", on=["Intercept", "dose"]) + bp.PartialPooling("site"),
     bp.GaussianProcess("age", kernel="squared_exponential", on=["dose", "weight"],
                        lengthscale=bp.Hyperprior("LogNormal", mu=3, sigma=0.5)),
     bp.PartialPooling("site", on=["Intercept"]) + bp.GaussianProcess("age", kernel="matern32", on=["dose"]),

@@ -69,7 +69,8 @@ def test_theta_turns_back(frame: pd.DataFrame, prior: Prior, scale: float, shift
 
 # Importance sampling refuses a local scale at every context.
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1e6), (0.0, 1e-6), (1e6, 1e-6), (1e6, 1e6)])
-@pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior != bp.TotalVariation("age")], ids=lambda prior: type(prior).__name__)
+@pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior != bp.TotalVariation("age")],
+                         ids=lambda prior: type(prior).__name__)
 def test_posterior_summaries_are_the_same(frame: pd.DataFrame, prior: Prior, scale: float, shift: float) -> None:
     """Two fits with different seeds, each row's eta and slope back in the first one's units."""
     model, rescaled = bp.Model("y ~ dose", prior=prior), changed(frame, "all", shift, scale)
