@@ -99,7 +99,9 @@ SETTINGS = {
     "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                              context, 60),
     "TotalVariation": Setting(bp.Model("y ~ x", bp.TotalVariation("t", scale=HALF_NORMAL), NOISE, UNIT_NORMAL), series,
-                              40),
+                              30),
+    "horseshoe": Setting(bp.Model("y ~ x", bp.TotalVariation("t", "horseshoe", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
+                         series, 40),
     "GaussianProcess": Setting(
         bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
         context, 30),

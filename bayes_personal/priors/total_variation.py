@@ -51,11 +51,13 @@ class TotalVariation(Prior):
     contexts, in the limit of which the walk is a Brownian motion; the horseshoe keeps them. For smooth drift
     `GaussianProcess` needs fewer numbers.
 
-    NUTS moves over T - 1 local scales a coefficient, for a Normal family over nothing more: with 100 contexts 10 s
-    for one coefficient and a minute for two; many minutes for two and 300. Laplace increments mix well. Horseshoe
-    increments do not where a jump could be at either of two neighbouring contexts, for chains seldom move it from one
-    to the other: with two clear jumps in 100 contexts 4000 draws were worth 30 to 200 of theta there, with R-hat up to
-    1.1, and thousands elsewhere. Such a posterior says ``DO NOT TRUST``; more draws help in proportion.
+    NUTS moves over T - 1 local scales a coefficient, for a Normal family over little else: for 100 contexts 10 seconds
+    with one coefficient and a minute with two, which 200 contexts make minutes and 500 an hour. `Laplace` refuses so
+    many. Laplace increments mix well. Horseshoe increments do not where a jump could be at either of two neighbouring
+    contexts, for chains seldom move it from one to the other: along 100 contexts with one clear jump a coefficient
+    4000 draws of theta were worth 30 to 200 there, with R-hat up to 1.1, and thousands elsewhere. Such a posterior says
+    ``DO NOT TRUST``; ``NUTS(draws=4000)`` was enough for the flow of the Nile. For other families NUTS moves over the
+    increments too, and needs a higher `target_accept`.
 
     Parameters
     ----------
