@@ -52,12 +52,12 @@ class TotalVariation(Prior):
     `GaussianProcess` needs fewer numbers.
 
     NUTS moves over T - 1 local scales a coefficient, for a Normal family over little else: for 100 contexts 10 seconds
-    with one coefficient and a minute with two, which 200 contexts make minutes and 500 an hour. `Laplace` refuses so
-    many. Laplace increments mix well. Horseshoe increments do not where a jump could be at either of two neighbouring
-    contexts, for chains seldom move it from one to the other: along 100 contexts with one clear jump a coefficient
-    4000 draws of theta were worth 30 to 200 there, with R-hat up to 1.1, and thousands elsewhere. Such a posterior says
-    ``DO NOT TRUST``; ``NUTS(draws=4000)`` was enough for the flow of the Nile. For other families NUTS moves over the
-    increments too, and needs a higher `target_accept`.
+    with one coefficient and a minute with two; with two, by the cost of a gradient, minutes for 200 and half an hour or
+    more for 500. `Laplace` refuses so many. Laplace increments mix well. Horseshoe increments do not where a jump could
+    be at either of two neighbouring contexts, for chains seldom move it from one to the other: along 100 contexts, with
+    one clear jump a coefficient, 4000 draws of theta were worth 30 to 200 there, with R-hat up to 1.1, and thousands
+    elsewhere. Such a posterior says ``DO NOT TRUST``; ``NUTS(draws=4000)`` was enough for the flow of the Nile. For
+    other families NUTS moves over the increments too, and needs a higher `target_accept`.
 
     Parameters
     ----------
