@@ -121,8 +121,8 @@ class TotalVariation(Prior):
                                  "would have a scale of its own at each. Round it to fewer, or use "
                                  f"GaussianProcess({self.order!r}), whose cost does not grow with them.")
         places = np.array(sorted(read))
-        share = sum(steps(places, context.at(piece)[:, 0]).sum(axis=0)
-                    for piece in pieces(frame, [self.order])) / len(frame)
+        share = np.sum([steps(places, context.at(piece)[:, 0]).sum(axis=0)
+                        for piece in pieces(frame, [self.order])], axis=0) / len(frame)
         labels = spelled(read[place] for place in places[1:])
         return (StepsTerm(self, context, places, share, labels, coefficients.select(self.on, owner), coefficients),)
 
