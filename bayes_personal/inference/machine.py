@@ -10,7 +10,8 @@ from numba import config, njit
 # Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 HERE = Path(__file__).parent
-FILES = ("machine", "lapack", "tape", "elimination", "kernel")
+FILES = ("machine", "lapack", "tape", "elimination", "kernel", "elementary", "segment_factors", "partition_sums",
+         "partition_left_out")
 
 
 def _kept() -> str:

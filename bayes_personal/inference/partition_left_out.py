@@ -1,0 +1,87 @@
+"""What each row is worth when it is left out of its segment: exact over all partitions, or for draws of them.
+
+A row's statistics are what it adds to its segment's; its context stays, and so do the odds of changes. With w(s, e) the
+probability that [s, e] is a segment given all rows, g its factor and g_i that without row i,
+
+    p(row terms of i) / p(y_i | y_-i) = sum over segments around i of w(s, e) g_i(s, e) / g(s, e).
+
+Rows are sorted by context; `first` (T + 1,) says which is the first of each. `taken` (statistic, row).
+"""
+
+import numpy as np
+
+from bayes_personal.inference.elementary import exp_of
+from bayes_personal.inference.machine import compiled, inlined
+from bayes_personal.inference.partition_sums import TOGETHER
+from bayes_personal.inference.segment_factors import (NORMAL, coefficients_of, from_on, log_factors)
+
+
+@inlined
+def without(kind, sums, taken, start, end, low, high, block):
+    """Statistics of the segment [start, end] without each of the rows from `low` up to `high`."""
+    for k in range(len(sums)):
+        whole = sums[k, end + 1] - sums[k, start]
+        for i in range(high - low):
+            block[k, i] = whole - taken[k, low + i]
+        if kind != NORMAL:
+            # What rounding leaves of a segment's only exposure must not be negative.
+            for i in range(high - low):
+                block[k, i] = block[k, i] if block[k, i] > 0.0 else 0.0
+
+
+@compiled
+def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, taken, first, lowest):
+    """log of the sum above, (row,), over segments of log probability above `lowest`; cubic time."""
+    contexts, p, rows = len(log_odds), coefficients_of(kind, len(sums)), taken.shape[1]
+    top, total = np.full(rows, -1e300), np.zeros(rows)
+    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    factors = np.empty(TOGETHER)
+    for s in range(contexts):
+        start = log_before[s] + log_odds[s] - log_before[contexts]
+        for early in range(min(s + shortest - 1, contexts - 1), contexts, TOGETHER):
+            late = min(early + TOGETHER, contexts)
+            from_on(sums, s, early, late, block)
+            log_factors(kind, p, numbers, block, late - early, factors)
+            for e in range(early, late):
+                others = start + log_after[e + 1]
+                # Also when it is not a number, which is for the caller to see.
+                if others + factors[e - early] <= lowest:
+                    continue
+                for low in range(first[s], first[e + 1], TOGETHER):
+                    high = min(low + TOGETHER, first[e + 1])
+                    without(kind, sums, taken, s, e, low, high, block)
+                    log_factors(kind, p, numbers, block, high - low, out)
+                    # Of the two exponentials that a new largest term asks for, one is 1.
+                    for i in range(high - low):
+                        r = low + i
+                        above = out[i] + others - top[r]
+                        less = exp_of(-abs(above))
+                        larger = above > 0.0
+                        total[r] = total[r] * less + 1.0 if larger else total[r] + less
+                        top[r] = out[i] + others if larger else top[r]
+    return top + np.log(total)
+
+
+@compiled
+def left_out_of_draws(kind, sums, numbers, starts, taken, first):
+    """log g_i / g of the segment around each row in each of the drawn partitions, (draw, row)."""
+    draws, contexts = starts.shape
+    p, rows = coefficients_of(kind, len(sums)), taken.shape[1]
+    result = np.empty((draws, rows))
+    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    for d in range(draws):
+        s = 0
+        for e in range(contexts):
+            if e < contexts - 1 and not starts[d, e + 1]:
+                continue
+            from_on(sums, s, e, e + 1, block)
+            log_factors(kind, p, numbers, block, 1, out)
+            whole = out[0]
+            for low in range(first[s], first[e + 1], TOGETHER):
+                high = min(low + TOGETHER, first[e + 1])
+                without(kind, sums, taken, s, e, low, high, block)
+                log_factors(kind, p, numbers, block, high - low, out)
+                for i in range(high - low):
+                    result[d, low + i] = out[i] - whole
+            s = e + 1
+    return result
