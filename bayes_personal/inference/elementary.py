@@ -99,30 +99,40 @@ def digamma_of(z, log_z, product, slope):
 
 
 @compiled
-def exponentials(values):
+def exponentials(values, out):
     """exp of many numbers."""
-    result = np.empty(len(values))
     for i in range(len(values)):
-        result[i] = exp_of(values[i])
-    return result
+        out[i] = exp_of(values[i])
 
 
 @compiled
-def logarithms(values):
+def logarithms(values, out):
     """log of many numbers."""
-    result = np.empty(len(values))
     for i in range(len(values)):
-        result[i] = log_of(values[i])
-    return result
+        out[i] = log_of(values[i])
 
 
 @compiled
-def log_gammas(values):
-    """log Gamma and its derivative of many numbers."""
-    result, slopes = np.empty(len(values)), np.empty(len(values))
-    for i in range(len(values)):
-        z, product, slope = shifted(values[i])
-        log_z = log_of(z)
-        result[i] = (z - 0.5) * log_z - z + stirling(z) - log_of(product)
-        slopes[i] = digamma_of(z, log_z, product, slope)
-    return result, slopes
+def add_log_gammas(sign, shift, values, count, out):
+    """Add sign times log Gamma(shift + value) of the first `count` values."""
+    for i in range(count):
+        x = shift + values[i]
+        z, product, _ = shifted(x)
+        out[i] += sign * ((z - 0.5) * log_of(z) - z + stirling(z) - log_of(product))
+
+
+@compiled
+def add_digammas(sign, shift, values, count, out):
+    """Add sign times the derivative of log Gamma."""
+    for i in range(count):
+        z, product, slope = shifted(shift + values[i])
+        out[i] += sign * digamma_of(z, log_of(z), product, slope)
+
+
+@compiled
+def log_gammas_less(shape, rate, values, exposures, count, out):
+    """log Gamma(z) - z log w + w, z = shape + value and w = rate + exposure; large z next to w do not cancel."""
+    for i in range(count):
+        x, w = shape + values[i], rate + exposures[i]
+        z, product, _ = shifted(x)
+        out[i] = (x * log_of(z / w) + (w - z) + (z - x - 0.5) * log_of(z) - log_of(product) + stirling(z))

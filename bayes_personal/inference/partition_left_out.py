@@ -12,21 +12,32 @@ import numpy as np
 
 from bayes_personal.inference.elementary import exp_of
 from bayes_personal.inference.machine import compiled, inlined
-from bayes_personal.inference.partition_sums import TOGETHER
-from bayes_personal.inference.segment_factors import (NORMAL, coefficients_of, from_on, log_factors)
+from bayes_personal.inference.segment_factors import NORMAL, TOGETHER, coefficients_of, from_on, log_factors, workspace
 
 
 @inlined
 def without(kind, sums, taken, start, end, low, high, block):
     """Statistics of the segment [start, end] without each of the rows from `low` up to `high`."""
     for k in range(len(sums)):
-        whole = sums[k, end + 1] - sums[k, start]
-        for i in range(high - low):
-            block[k, i] = whole - taken[k, low + i]
+        whole, part, row = sums[k, end + 1] - sums[k, start], taken[k, low:high], block[k]
+        for i in range(len(part)):
+            row[i] = whole - part[i]
         if kind != NORMAL:
             # What rounding leaves of a segment's only exposure must not be negative.
-            for i in range(high - low):
-                block[k, i] = block[k, i] if block[k, i] > 0.0 else 0.0
+            for i in range(len(part)):
+                row[i] = row[i] if row[i] > 0.0 else 0.0
+
+
+@inlined
+def add_terms(terms, tops, totals):
+    """Add exp(term) to each total, which is relative to exp(top), and keep the largest term as top."""
+    for i in range(len(tops)):
+        # Of the two exponentials that a new largest term asks for, one is 1.
+        above = terms[i] - tops[i]
+        less = exp_of(-abs(above))
+        larger = above > 0.0
+        totals[i] = totals[i] * less + 1.0 if larger else totals[i] + less
+        tops[i] = terms[i] if larger else tops[i]
 
 
 @compiled
@@ -34,7 +45,7 @@ def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, tak
     """log of the sum above, (row,), over segments of log probability above `lowest`; cubic time."""
     contexts, p, rows = len(log_odds), coefficients_of(kind, len(sums)), taken.shape[1]
     top, total = np.full(rows, -1e300), np.zeros(rows)
-    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    block, out = workspace(len(sums))
     factors = np.empty(TOGETHER)
     for s in range(contexts):
         start = log_before[s] + log_odds[s] - log_before[contexts]
@@ -51,14 +62,9 @@ def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, tak
                     high = min(low + TOGETHER, first[e + 1])
                     without(kind, sums, taken, s, e, low, high, block)
                     log_factors(kind, p, numbers, block, high - low, out)
-                    # Of the two exponentials that a new largest term asks for, one is 1.
                     for i in range(high - low):
-                        r = low + i
-                        above = out[i] + others - top[r]
-                        less = exp_of(-abs(above))
-                        larger = above > 0.0
-                        total[r] = total[r] * less + 1.0 if larger else total[r] + less
-                        top[r] = out[i] + others if larger else top[r]
+                        out[i] += others
+                    add_terms(out, top[low:high], total[low:high])
     return top + np.log(total)
 
 
@@ -68,7 +74,7 @@ def left_out_of_draws(kind, sums, numbers, starts, taken, first):
     draws, contexts = starts.shape
     p, rows = coefficients_of(kind, len(sums)), taken.shape[1]
     result = np.empty((draws, rows))
-    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    block, out = workspace(len(sums))
     for d in range(draws):
         s = 0
         for e in range(contexts):

@@ -20,11 +20,21 @@ import numpy as np
 
 from bayes_personal.inference.elementary import exp_of
 from bayes_personal.inference.machine import compiled, inlined
-from bayes_personal.inference.segment_factors import (coefficients_of, from_on, log_factors, log_factors_and_moments,
-                                                      log_factors_and_slopes, moments_of, slopes_of, up_to)
+from bayes_personal.inference.segment_factors import (
+    TOGETHER,
+    coefficients_of,
+    from_on,
+    log_factors,
+    log_factors_and_moments,
+    log_factors_and_slopes,
+    moments_of,
+    slopes_of,
+    subtract_product,
+    up_to,
+    workspace,
+)
 
-# Segments that are worked on together: their numbers stay in the fastest memory.
-TOGETHER = 128
+# Numbers that are compared at once: a largest one found one by one would wait for each comparison.
 LANES = 8
 
 
@@ -56,7 +66,23 @@ def weigh(values, count, top):
 
 
 @inlined
-def first_ends(e, contexts, shortest):
+def add(out, first, second):
+    """Add two arrays, of which the second may be longer."""
+    for i in range(len(first)):
+        out[i] += first[i] + second[i]
+
+
+@inlined
+def weighted_sum(weights, first, second):
+    """Sum of the weights times two arrays' sum, of which the second may be longer."""
+    total = 0.0
+    for i in range(len(first)):
+        total += weights[i] * (first[i] + second[i])
+    return total
+
+
+@inlined
+def number_of_starts(e, contexts, shortest):
     """How many starts a segment that ends with `e` can have."""
     return e + 1 if e == contexts - 1 else e + 2 - shortest
 
@@ -66,16 +92,16 @@ def forward(kind, sums, numbers, log_odds, shortest):
     """log A, (T + 1,)."""
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
     log_before = np.zeros(contexts + 1)
-    block, out, lanes = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER), np.empty(LANES)
+    block, out = workspace(len(sums))
+    lanes = np.empty(LANES)
     for e in range(contexts):
         top, total = -np.inf, 0.0
-        starts = first_ends(e, contexts, shortest)
+        starts = number_of_starts(e, contexts, shortest)
         for low in range(0, starts, TOGETHER):
             high = min(low + TOGETHER, starts)
             up_to(sums, e, low, high, block)
             log_factors(kind, p, numbers, block, high - low, out)
-            for i in range(high - low):
-                out[i] += log_before[low + i] + log_odds[low + i]
+            add(out, log_before[low:high], log_odds[low:high])
             here = highest(out, high - low, lanes)
             if here > top:
                 total *= np.exp(top - here)
@@ -95,18 +121,17 @@ def forward_with_slopes(kind, sums, numbers, log_odds, odds_slopes, shortest):
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
     own = slopes_of(kind, p)
     log_before, carried = np.zeros(contexts + 1), np.zeros((own + 1, contexts + 1))
-    block, out, lanes = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER), np.empty(LANES)
-    slopes, totals = np.empty((own, TOGETHER)), np.empty(own + 1)
+    block, out = workspace(len(sums))
+    lanes, slopes, totals = np.empty(LANES), np.empty((own, TOGETHER)), np.empty(own + 1)
     for e in range(contexts):
         top, total = -np.inf, 0.0
         totals[:] = 0.0
-        starts = first_ends(e, contexts, shortest)
+        starts = number_of_starts(e, contexts, shortest)
         for low in range(0, starts, TOGETHER):
             high = min(low + TOGETHER, starts)
             up_to(sums, e, low, high, block)
             log_factors_and_slopes(kind, p, numbers, block, high - low, out, slopes)
-            for i in range(high - low):
-                out[i] += log_before[low + i] + log_odds[low + i]
+            add(out, log_before[low:high], log_odds[low:high])
             here = highest(out, high - low, lanes)
             if here > top:
                 less = np.exp(top - here)
@@ -117,14 +142,8 @@ def forward_with_slopes(kind, sums, numbers, log_odds, odds_slopes, shortest):
             if top > -np.inf:
                 total += weigh(out, high - low, top)
                 for k in range(own):
-                    part = 0.0
-                    for i in range(high - low):
-                        part += out[i] * (carried[k, low + i] + slopes[k, i])
-                    totals[k] += part
-                part = 0.0
-                for i in range(high - low):
-                    part += out[i] * (carried[own, low + i] + odds_slopes[low + i])
-                totals[own] += part
+                    totals[k] += weighted_sum(out, carried[k, low:high], slopes[k])
+                totals[own] += weighted_sum(out, carried[own, low:high], odds_slopes[low:high])
         log_before[e + 1] = top + np.log(total) if top > -np.inf else -np.inf
         for k in range(own + 1):
             carried[k, e + 1] = totals[k] / total if top > -np.inf else 0.0
@@ -136,7 +155,8 @@ def backward(kind, sums, numbers, log_odds, shortest):
     """log B, (T + 1,)."""
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
     log_after = np.zeros(contexts + 1)
-    block, out, lanes = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER), np.empty(LANES)
+    block, out = workspace(len(sums))
+    lanes, nothing = np.empty(LANES), np.zeros(TOGETHER)
     for s in range(contexts - 1, -1, -1):
         top, total = -np.inf, 0.0
         # The last context ends a segment of any length.
@@ -144,8 +164,7 @@ def backward(kind, sums, numbers, log_odds, shortest):
             high = min(low + TOGETHER, contexts)
             from_on(sums, s, low, high, block)
             log_factors(kind, p, numbers, block, high - low, out)
-            for i in range(high - low):
-                out[i] += log_after[low + i + 1]
+            add(out, log_after[low + 1 : high + 1], nothing)
             here = highest(out, high - low, lanes)
             if here > top:
                 total *= np.exp(top - here)
@@ -161,21 +180,19 @@ def moments(kind, sums, numbers, log_odds, log_before, log_after, shortest):
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
     size = moments_of(p)
     changes = np.zeros((size, contexts + 1))
-    block, out, found = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER), np.empty((size, TOGETHER))
+    block, out = workspace(len(sums))
+    found, nothing = np.empty((size, TOGETHER)), np.zeros(TOGETHER)
     for s in range(contexts):
         start = log_before[s] + log_odds[s] - log_before[contexts]
         for low in range(min(s + shortest - 1, contexts - 1), contexts, TOGETHER):
             high = min(low + TOGETHER, contexts)
             from_on(sums, s, low, high, block)
             log_factors_and_moments(kind, p, numbers, block, high - low, out, found)
-            for i in range(high - low):
-                out[i] = exp_of(out[i] + start + log_after[low + i + 1])
+            add(out, log_after[low + 1 : high + 1], nothing)
+            weigh(out, high - low, -start)
             for k in range(size):
-                part = 0.0
-                for i in range(high - low):
-                    part += out[i] * found[k, i]
-                    changes[k, low + i + 1] -= out[i] * found[k, i]
-                changes[k, s] += part
+                changes[k, s] += weighted_sum(out, nothing[: high - low], found[k])
+                subtract_product(out, found[k], high - low, changes[k, low + 1 : high + 1])
     for k in range(size):
         for e in range(1, contexts):
             changes[k, e] += changes[k, e - 1]
@@ -188,25 +205,23 @@ def number_of_changes(kind, sums, numbers, log_odds, log_before, shortest, most)
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
     # Among the first contexts, given their data alone and that a change may follow: 0 to `most` changes.
     known = np.zeros((most + 1, contexts + 1))
-    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    block, out = workspace(len(sums))
+    nothing = np.zeros(TOGETHER)
     for e in range(contexts):
-        starts = first_ends(e, contexts, shortest)
+        starts = number_of_starts(e, contexts, shortest)
         if log_before[e + 1] == -np.inf:
             continue
         for low in range(0, starts, TOGETHER):
             high = min(low + TOGETHER, starts)
             up_to(sums, e, low, high, block)
             log_factors(kind, p, numbers, block, high - low, out)
-            for i in range(high - low):
-                out[i] = exp_of(out[i] + log_before[low + i] + log_odds[low + i] - log_before[e + 1])
+            add(out, log_before[low:high], log_odds[low:high])
+            weigh(out, high - low, log_before[e + 1])
             if low == 0:
                 known[0, e + 1] += out[0]
                 out[0] = 0.0
             for k in range(1, min(most, high - 1) + 1):
-                part = 0.0
-                for i in range(high - low):
-                    part += out[i] * known[k - 1, low + i]
-                known[k, e + 1] += part
+                known[k, e + 1] += weighted_sum(out, known[k - 1, low:high], nothing)
     return known[:, contexts].copy()
 
 
@@ -216,19 +231,19 @@ def draw_starts(kind, sums, numbers, log_odds, log_before, shortest, uniforms):
     draws, contexts = uniforms.shape
     p = coefficients_of(kind, len(sums))
     starts = np.zeros((draws, contexts), np.bool_)
-    block, out = np.empty((len(sums), TOGETHER)), np.empty(TOGETHER)
+    block, out = workspace(len(sums))
     for d in range(draws):
         e = contexts - 1
         while e >= 0:
             left, start = uniforms[d, e], -1
-            high = first_ends(e, contexts, shortest)
+            high = number_of_starts(e, contexts, shortest)
             # Late starts are usually the likely ones.
             while high > 0 and start < 0:
                 low = max(high - TOGETHER, 0)
                 up_to(sums, e, low, high, block)
                 log_factors(kind, p, numbers, block, high - low, out)
-                for i in range(high - low):
-                    out[i] = exp_of(out[i] + log_before[low + i] + log_odds[low + i] - log_before[e + 1])
+                add(out, log_before[low:high], log_odds[low:high])
+                weigh(out, high - low, log_before[e + 1])
                 for i in range(high - low - 1, -1, -1):
                     left -= out[i]
                     if left < 0.0:

@@ -1,0 +1,123 @@
+"""Segments of counts: Poisson with Gamma rates, and Binomial (so Bernoulli) with Beta probabilities."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, final
+
+import numpy as np
+from scipy.special import betaln, digamma, gammaln
+
+from bayes_personal.inference.segment_factors import BETA, GAMMA
+from bayes_personal.inference.segments import Rows, Segments, running
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CountData:
+    """Two numbers of each row, and their running sums.
+
+    Attributes
+    ----------
+    kind : GAMMA or BETA
+    rows : how they are sorted
+    taken : counts and exposures in units of `unit`, or successes and failures, sorted, (2, row)
+    row_terms : what a row adds to log p(y) outside its segment's factor, sorted, (row,)
+    sums : running sums over contexts, (2, T + 1)
+    unit : rate of all rows together, so that exposures are expected counts; 1 of probabilities
+    """
+
+    kind: int
+    rows: Rows
+    taken: np.ndarray
+    row_terms: np.ndarray
+    sums: np.ndarray
+    unit: float = 1.0
+
+    @classmethod
+    def of_counts(cls, y: np.ndarray, exposure: np.ndarray, places: np.ndarray, contexts: int) -> Self:
+        """Of counts and positive exposures, (row,)."""
+        rows = Rows.of(places, contexts)
+        y, exposure = np.asarray(y, float)[rows.order], np.broadcast_to(exposure, np.shape(y))[rows.order]
+        unit = max(float(y.sum()), 1.0) / float(exposure.sum())
+        taken = np.stack([y, exposure * unit])
+        terms = y * np.log(taken[1]) - gammaln(y + 1) - taken[1]
+        return cls(GAMMA, rows, taken, terms, running(rows.summed(taken)), unit)
+
+    @classmethod
+    def of_successes(cls, y: np.ndarray, trials: np.ndarray, places: np.ndarray, contexts: int) -> Self:
+        """Of successes and trials, (row,); one trial each is Bernoulli."""
+        rows = Rows.of(places, contexts)
+        y, trials = np.asarray(y, float)[rows.order], np.broadcast_to(trials, np.shape(y)).astype(float)[rows.order]
+        taken = np.stack([y, trials - y])
+        terms = gammaln(trials + 1) - gammaln(y + 1) - gammaln(trials - y + 1)
+        return cls(BETA, rows, taken, terms, running(rows.summed(taken)))
+
+    @cached_property
+    def constant(self) -> float:
+        """Sum of the row terms."""
+        return float(self.row_terms.sum())
+
+    def at(self, a: float, b: float) -> "CountSegments":
+        """At one point of the hyperparameters: shape and rate of the Gamma, or both shapes of the Beta."""
+        return CountSegments(self, float(a), float(b))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CountSegments(Segments):
+    """Sums at one point of the hyperparameters; its gradient is by log a and log b."""
+
+    data: CountData
+    a: float
+    b: float
+
+    @property
+    def kind(self) -> int:
+        return self.data.kind
+
+    @property
+    def rows(self) -> Rows:
+        return self.data.rows
+
+    @property
+    def sums(self) -> np.ndarray:
+        return self.data.sums
+
+    @property
+    def constant(self) -> float:
+        return self.data.constant
+
+    @property
+    def row_terms(self) -> np.ndarray:
+        return self.data.row_terms
+
+    @property
+    def taken(self) -> np.ndarray:
+        return self.data.taken
+
+    @property
+    def scaled(self) -> tuple[float, float]:
+        """a and b where exposures are in units."""
+        return self.a, self.b * self.data.unit
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        a, b = self.scaled
+        if self.kind == GAMMA:
+            return np.array([a, b, gammaln(a) - a * np.log(b) + b, digamma(a) - np.log(b), 1 - a / b])
+        both = digamma(a + b)
+        return np.array([a, b, betaln(a, b), digamma(a) - both, digamma(b) - both])
+
+    def gradient(self, slopes: np.ndarray) -> np.ndarray:
+        return slopes * self.scaled
+
+    def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, unit = moments[0], self.data.unit
+        return unit * mean[:, None], unit**2 * (moments[1] - mean * mean)[:, None, None]
+
+    def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        a, b = self.scaled
+        first, second = self.sums[:, stop] - self.sums[:, start]
+        if self.kind == GAMMA:
+            return (rng.gamma(a + first) / (b + second) * self.data.unit)[:, None]
+        return rng.beta(a + first, b + second)[:, None]
