@@ -57,10 +57,11 @@ def highest(values, count, lanes):
 
 @inlined
 def weigh(values, count, top):
-    """exp(value - top) in place of each, and their sum."""
+    """exp(value - top) in place of each, and their sum; what is above the top is so by rounding only."""
     total = 0.0
     for i in range(count):
-        values[i] = exp_of(values[i] - top)
+        above = values[i] - top
+        values[i] = exp_of(0.0 if above > 0.0 else above)
         total += values[i]
     return total
 

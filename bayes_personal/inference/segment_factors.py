@@ -241,7 +241,7 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
         for i in range(count):
             w = b + size[i]
             by_a[i] = -numbers[3] - log_of(w)
-            by_b[i] = -numbers[4] - (a + value[i]) / w
+            by_b[i] = 1.0 - numbers[4] - (a + value[i]) / w
         add_digammas(1.0, a, value, count, by_a)
     else:
         for i in range(count):

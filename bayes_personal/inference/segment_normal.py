@@ -14,8 +14,9 @@ LOG_2PI = np.log(2 * np.pi)
 
 
 @compiled
-def scaled_sums(grams, products, scale, offset, precision):
-    """Running sums of U by rows of the lower triangle and of v, and of a context's products the sum left for sigma."""
+def scaled_sums(grams, products, scale, offset, sigma):
+    """Running sums of U by rows of the lower triangle, then of v; `offset` is the prior mean less the origin."""
+    precision = 1 / (sigma * sigma)
     p, contexts = products.shape
     sums = np.zeros((len(grams) + p, contexts + 1))
     k = 0
@@ -84,8 +85,8 @@ class NormalData:
     def at(self, sigma: float, tau: np.ndarray, mean: np.ndarray) -> "NormalSegments":
         """At one point of the hyperparameters; tau and mean (p,)."""
         tau, mean = np.asarray(tau, float), np.asarray(mean, float)
-        sums = scaled_sums(self.grams, self.products, tau, mean - self.origin, 1 / (sigma * sigma))
-        return NormalSegments(self, float(sigma), tau, mean, sums)
+        sums = scaled_sums(self.grams, self.products, tau, mean - self.origin, float(sigma))
+        return NormalSegments(self, np.float64(sigma), tau, mean, sums)
 
 
 @final
@@ -94,7 +95,7 @@ class NormalSegments(Segments):
     """Sums at one point of the hyperparameters; its gradient is by log sigma, log tau (p,) and mean (p,)."""
 
     data: NormalData
-    sigma: float
+    sigma: np.float64
     tau: np.ndarray
     mean: np.ndarray
     sums: np.ndarray
@@ -110,7 +111,7 @@ class NormalSegments(Segments):
         """Squared residuals of the mean over sigma^2."""
         gram, product, _ = self.data.total
         offset = self.mean - self.data.origin
-        return float(self.data.square + offset @ (gram @ offset - 2 * product)) / self.sigma**2
+        return (self.data.square + offset @ (gram @ offset - 2 * product)) / self.sigma**2
 
     @property
     def constant(self) -> float:
