@@ -88,10 +88,11 @@ class Partition:
         return starts, theta.reshape(*starts.shape, -1)
 
     def ahead(self) -> np.ndarray:
-        """log p(y of a context | y of those before it), (T,); sums to the evidence. Not with a `shortest` above 1."""
-        if self.changes.shortest > 1:
-            raise NotImplementedError("Densities ahead of contexts are known where segments may have any length.")
-        return np.diff(self.log_before) + self.changes.log_stay + self.segments.context_terms
+        """log p(y of a context | y of those before it), (T,); the sum is the log evidence."""
+        log_unchanged = np.cumsum(self.changes.log_stay)
+        reached = partition_sums.reached(*self._given[:3], self.changes.log_odds, log_unchanged, self.log_before,
+                                         self.changes.shortest)
+        return np.diff(reached + log_unchanged, prepend=0.0) + self.segments.context_terms
 
     def left_out(self, lowest: float = -np.inf) -> np.ndarray:
         """log p(y_i | y of all other rows), (row,), in the rows' own order. Cubic time.

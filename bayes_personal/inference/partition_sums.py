@@ -114,6 +114,30 @@ def forward(kind, sums, numbers, log_odds, shortest):
 
 
 @compiled
+def reached(kind, sums, numbers, log_odds, log_unchanged, log_before, shortest):
+    """log A(e + 1) of each context, were it the last one, so that its segment may be of any length, (T,).
+
+    `log_unchanged` (T,) are running sums of log(1 - h): what too short a segment gives back depends on where it ends.
+    """
+    contexts, p = len(log_odds), coefficients_of(kind, len(sums))
+    result = log_before[1:].copy()
+    block, out = workspace(len(sums))
+    lanes = np.empty(LANES)
+    for e in range(contexts - 1):
+        for low in range(max(e + 2 - shortest, 0), e + 1, TOGETHER):
+            high = min(low + TOGETHER, e + 1)
+            up_to(sums, e, low, high, block)
+            log_factors(kind, p, numbers, block, high - low, out)
+            add(out, log_before[low:high], log_odds[low:high])
+            for i in range(high - low):
+                out[i] += log_unchanged[low + i] - log_unchanged[e]
+            top = max(highest(out, high - low, lanes), result[e])
+            if top > -np.inf:
+                result[e] = top + np.log(np.exp(result[e] - top) + weigh(out, high - low, top))
+    return result
+
+
+@compiled
 def forward_with_slopes(kind, sums, numbers, log_odds, odds_slopes, shortest):
     """log A, and the slopes of log A(T): those of the log factor, then by what `odds_slopes` are slopes of log odds by.
 

@@ -111,7 +111,8 @@ class NormalSegments(Segments):
         """Squared residuals of the mean over sigma^2."""
         gram, product, _ = self.data.total
         offset = self.mean - self.data.origin
-        return (self.data.square + offset @ (gram @ offset - 2 * product)) / self.sigma**2
+        square = self.data.square + float(offset @ (gram @ offset - 2 * product))
+        return float(square / self.sigma**2)
 
     @property
     def constant(self) -> float:
