@@ -171,7 +171,8 @@ def problem(family: str, changes: Changes, contexts: int, rows: int, seed: int =
         x[:, 0] = 1.0
         y = 50 + level + 0.5 * x.sum(axis=1) + known * rng.normal(0, 0.8, rows)
         y[rows // 2] += 6
-        sigma, tau, mean = 0.9, np.array([1.5, 0.7, 0.4])[:p], np.array([50.2, 0.3, -0.2])[:p]
+        sigma = 0.9
+        tau, mean = np.array([1.5, 0.7, 0.4, 1, 2, 0.3])[:p], np.array([50.2, 0.3, -0.2, 0, 1, 0.5])[:p]
         return Problem(NormalData.of(x, y, known, places, contexts).at(sigma, tau, mean), changes,
                        normal_segment(x, y, known, sigma, tau, mean), places)
     if name == "poisson":

@@ -99,20 +99,6 @@ def digamma_of(z, log_z, product, slope):
 
 
 @compiled
-def exponentials(values, out):
-    """exp of many numbers."""
-    for i in range(len(values)):
-        out[i] = exp_of(values[i])
-
-
-@compiled
-def logarithms(values, out):
-    """log of many numbers."""
-    for i in range(len(values)):
-        out[i] = log_of(values[i])
-
-
-@compiled
 def add_log_gammas(sign, shift, values, count, out):
     """Add sign times log Gamma(shift + value) of the first `count` values."""
     for i in range(count):

@@ -244,7 +244,6 @@ def number_of_changes(kind, sums, numbers, log_odds, log_before, shortest, most)
             weigh(out, high - low, log_before[e + 1])
             if low == 0:
                 known[0, e + 1] += out[0]
-                out[0] = 0.0
             for k in range(1, min(most, high - 1) + 1):
                 known[k, e + 1] += weighted_sum(out, known[k - 1, low:high], nothing)
     return known[:, contexts].copy()
