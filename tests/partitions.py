@@ -54,7 +54,8 @@ class Enumerated:
                 result.append((prior, [*segments, (start, contexts - 1)]))
         return result
 
-    def of(self, start: int, end: int, without: int = -1, last: int | None = None) -> Segment:
+    def of(self, start: int, end: int, without: int = -1,
+           last: int | None = None) -> tuple[float, np.ndarray, np.ndarray]:
         """A segment's rows, less one, and less those after the last context of interest."""
         inside = (self.places >= start) & (self.places <= (end if last is None else min(end, last)))
         inside[without] &= without < 0
@@ -62,9 +63,15 @@ class Enumerated:
 
     def log_densities(self, without: int = -1, last: int | None = None) -> np.ndarray:
         """log p(partition, y) of each partition."""
-        contexts = len(self.hazards)
-        known = {(s, e): self.of(s, e, without, last)[0] for s in range(contexts) for e in range(s, contexts)}
+        known = {(s, e): whole[0] if last is None and (without < 0 or not s <= self.places[without] <= e)
+                 else self.of(s, e, without, last)[0] for (s, e), whole in self.whole.items()}
         return np.array([prior + sum(known[each] for each in segments) for prior, segments in self.partitions])
+
+    @cached_property
+    def whole(self) -> dict[tuple[int, int], tuple[float, np.ndarray, np.ndarray]]:
+        """Each segment with all of its rows."""
+        contexts = len(self.hazards)
+        return {(s, e): self.of(s, e) for s in range(contexts) for e in range(s, contexts)}
 
     @cached_property
     def joint(self) -> np.ndarray:
@@ -92,18 +99,16 @@ class Enumerated:
 
     @property
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
-        contexts = len(self.hazards)
-        known = {(s, e): self.of(s, e)[1:] for s in range(contexts) for e in range(s, contexts)}
-        mean = np.zeros((contexts, len(known[0, 0][0])))
+        mean = np.zeros((len(self.hazards), len(self.whole[0, 0][1])))
         second = np.zeros((*mean.shape, mean.shape[1]))
         for weight, (_, segments) in zip(self.probability, self.partitions, strict=True):
             for s, e in segments:
-                here, covariance = known[s, e]
+                _, here, covariance = self.whole[s, e]
                 mean[s : e + 1] += weight * here
                 second[s : e + 1] += weight * (covariance + np.outer(here, here))
         return mean, second - mean[:, :, None] * mean[:, None, :]
 
-    @property
+    @cached_property
     def left_out(self) -> np.ndarray:
         return np.array([self.log_evidence - logsumexp(self.log_densities(i)) for i in range(len(self.places))])
 
@@ -150,11 +155,11 @@ class Problem:
     segment: Segment
     places: np.ndarray
 
-    @property
+    @cached_property
     def partition(self) -> Partition:
         return Partition(self.segments, self.changes)
 
-    @property
+    @cached_property
     def enumerated(self) -> Enumerated:
         return Enumerated(self.places, 1 - np.exp(self.changes.log_stay), self.segment, self.changes.shortest)
 

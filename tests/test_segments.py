@@ -1,6 +1,7 @@
 """Sums over partitions: against all partitions one by one, plain recursions, published data, laws and draws."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ def exponentials_and_logarithms(x, y, exponentials, logarithms):
         logarithms[i] = elementary.log_of(y[i])
 
 
+@cache
 def few(family: str, shortest: int = 1) -> Problem:
     return problem(family, Changes.by_rate(0.4, GAPS, shortest), CONTEXTS, ROWS)
 
