@@ -9,11 +9,12 @@ from partitions import FAMILIES, Problem, problem
 from scipy.special import digamma, gammaln, logsumexp
 
 from bayes_personal.datasets import load_dataset
-from bayes_personal.inference import elementary
+from bayes_personal.inference import elementary, partition_sums
 from bayes_personal.inference.changes import Changes
 from bayes_personal.inference.machine import compiled
 from bayes_personal.inference.partition import Partition, log_evidence_and_gradient
 from bayes_personal.inference.segment_counts import CountData, CountSegments
+from bayes_personal.inference.segment_factors import GAMMA
 from bayes_personal.inference.segment_normal import NormalData, NormalSegments
 
 CONTEXTS, ROWS = 12, 17
@@ -200,6 +201,27 @@ def test_more_contexts_than_are_worked_on_together() -> None:
     density = (gammaln(z) - gammaln(z - count) - z * np.log(w) + (z - count) * np.log(w - exposure)
                + count * np.log(exposure) - gammaln(count + 1))
     np.testing.assert_allclose(found.left_out_of(whole)[0], segments.rows.as_they_came(density), atol=1e-9)
+
+
+def test_draws_look_at_every_start() -> None:
+    """Where the last segment starts, as a function of the uniform number: late starts first, none left out."""
+    contexts = 300
+    data = CountData.of_counts(np.tile([2, 3, 4], 100), np.ones(contexts), np.arange(contexts), contexts)
+    found = Partition(data.at(1.0, 0.5), Changes.by_step(-3.0, contexts))
+    (a, b), (y, e) = found.segments.scaled, data.sums[:, -1:] - data.sums[:, :-1]
+    factor = a * np.log(b) - gammaln(a) + gammaln(a + y) - (a + y) * np.log(b + e) + e
+    chance = np.exp(found.log_before[:-1] + found.changes.log_odds + factor - found.log_before[-1])
+    assert chance.sum() == pytest.approx(1, abs=1e-10)
+    assert chance[[171, 172, 43, 44]].min() > 1e-8
+    # One number inside the part of each start, of those that rounding does not hide, and far from its edges.
+    upper = np.cumsum(chance[::-1])[::-1]
+    middles = upper - chance / 2
+    uniforms = np.full((contexts, contexts), 0.5)
+    uniforms[:, -1] = middles
+    starts = partition_sums.draw_starts(GAMMA, data.sums, found.segments.numbers, found.changes.log_odds,
+                                        found.log_before, 1, uniforms)
+    last = contexts - 1 - np.argmax(starts[:, ::-1], axis=1)
+    np.testing.assert_array_equal(last, np.arange(contexts))
 
 
 class TestPublishedData:
