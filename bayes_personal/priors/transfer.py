@@ -1,6 +1,6 @@
 """Transfer: a target borrows from sources, coefficient by coefficient, as far as its own data let it."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -60,7 +60,7 @@ class Transfer(Prior):
     """
 
     domain: str
-    target: Hashable
+    target: str | int | float | bool
     on: tuple[str, ...] | list[str] | str | None = None
     overall: Hyperprior = OVERALL
 
