@@ -63,7 +63,7 @@ _HOMES = {name: module for module, names in {
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
     "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Population", "TotalVariation", "Transfer", "priors"),
+               "PartialPooling", "Population", "TotalVariation", "Transfer"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

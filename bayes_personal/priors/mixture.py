@@ -109,11 +109,11 @@ class Mixture(Prior):
 
     def story(self) -> tuple[str, ...]:
         count = self.components
-        lines = (f"a[k] ~ {self.mean.words('location[k]', 'unit[k]')} for each of {count} types, the intercept at the "
+        lines = (f"a[j, k] ~ {self.mean.words('location[k]', 'unit[k]')} of {count} types j, the intercept at the "
                  "predictors' means", *(() if self.on is None else (f"no mu for {', '.join(self.on)}",)))
         if self.gate:
             return (f"z_i ~ Categorical(softmax(b + G c_i)), c = {', '.join(self.gate)} standardised", *lines,
-                    f"b[k] ~ Normal(0, {LEVEL:g}), G[k, q] ~ Normal(0, {SLOPE:g})")
+                    f"b[j] ~ Normal(0, {LEVEL:g}), G[j, q] ~ Normal(0, {SLOPE:g})")
         each = (self.concentration or 1.0) / count
         return ("z_i ~ Categorical(w)", *lines, f"w ~ Dirichlet({each:g}, ...)")
 
