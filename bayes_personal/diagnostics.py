@@ -187,14 +187,15 @@ class Diagnostics:
         return "\n".join(self.words)
 
 
+# What the names of variables end in that follow from others, or mean something else in every chain.
+PASSIVE = ("_z", "_partial", "_loading", "_component", "_gate", "_layer")
 Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 
 
 def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
     """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
     # Weights that were integrated out are drawn afterwards, from their exact conditional: no chain moved them.
-    passive = ("_z", "_partial", "_loading", "_component", "_gate", "_layer",
-               *(("_effect", "_weight") if posterior.attrs.get("collapsed") else ()))
+    passive = (*PASSIVE, *(("_effect", "_weight") if posterior.attrs.get("collapsed") else ()))
     for name, variable in posterior.data_vars.items():
         if str(name).endswith(passive):
             continue
