@@ -13,7 +13,7 @@ from bayes_personal.design import Design
 from bayes_personal.families.base import Family, curvature, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Term, weights
+from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 
@@ -65,9 +65,9 @@ class Bound:
         return (*self.terms, *self.fields)
 
     @property
-    def branching(self) -> Field | None:
+    def branching(self) -> Branching | None:
         """The field with alternatives among which every row chooses."""
-        return next((one for one in self.fields if one.branches > 1), None)
+        return next((one for one in self.fields if isinstance(one, Branching)), None)
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""
@@ -164,10 +164,10 @@ class Bound:
             some = features if rows is None else Features(features.matrix[rows])
             if isinstance(piece, Term):
                 deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
-            elif piece.branches == 1:
-                deviation = piece.deviation(values, some.matrix, xp)
-            else:
+            elif isinstance(piece, Branching):
                 continue
+            else:
+                deviation = piece.deviation(values, some.matrix, xp)
             eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
         return eta
 
@@ -228,7 +228,7 @@ class Bound:
                 deviations.append((piece.positions, one.times(values[f"{piece.name}_effect"], np)))
                 continue
             deviation = piece.deviation(values, one.matrix, np)
-            if piece.branches > 1:
+            if isinstance(piece, Branching):
                 if labels is None:
                     continue
                 deviation = np.take_along_axis(deviation, labels[..., None, None], axis=-2)[..., 0, :]

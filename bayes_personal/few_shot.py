@@ -83,7 +83,8 @@ class FewShot:
             raise InputError(f"predict(given=...): {wrong.sum()} of {len(rows)} rows have a {name!r} that is missing "
                              f"or was trained on (rows {first(rows.index[wrong])}). Give rows of new groups only; to "
                              "learn more of the others, fit a frame that has these rows too.")
-        extended: Any = replace(term, levels=term.levels.extended(rows))  # type: ignore[type-var]
+        of_term: Any = term
+        extended = replace(of_term, levels=term.levels.extended(rows))
         widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms))
         y = bound.family.outcome(outcome(bound.design.formula, rows), rows)
         return cls(widened, extended, extended.size - term.size, rows, bound.design.at(rows), y,

@@ -187,19 +187,11 @@ class Term(Piece):
 
 
 class Field(Piece):
-    """A piece that is any function of context and hyperparameters, or a choice among several.
-
-    Where it has more than one branch, every row takes one of them, and which is summed out of the likelihood.
-    """
-
-    @property
-    def branches(self) -> int:
-        """Among how many alternatives a row chooses."""
-        return 1
+    """A piece that is any function of context and hyperparameters."""
 
     @abstractmethod
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        """What it adds to the coefficients that vary, the intercept at the predictors' means.
+        """What it adds to the coefficients that vary, the intercept at the predictors' means, (..., unit, varying).
 
         Parameters
         ----------
@@ -209,15 +201,23 @@ class Field(Piece):
             The matrix of `at`.
         xp
             `numpy` or `pytensor.tensor`.
-
-        Returns
-        -------
-        (..., unit, varying), or (..., unit or 1, branch, varying) where there are branches
         """
 
+
+class Branching(Field):
+    """A field with alternatives: every row takes one of them, and which is summed out of the likelihood.
+
+    What it adds stands along one more axis, (..., unit or 1, branch, varying).
+    """
+
+    @property
+    @abstractmethod
+    def branches(self) -> int:
+        """Among how many alternatives a row chooses."""
+
+    @abstractmethod
     def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         """Log probability of each branch before the outcome is seen, (..., unit or 1, branch)."""
-        raise NotImplementedError(f"{type(self).__name__} has a single branch")
 
 
 def weights(term: Term, values: Mapping[str, Any], z: Any, xp: Any) -> Any:
@@ -289,7 +289,7 @@ class Sum(Prior):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
-        branching = [term.name for term in bound if isinstance(term, Field) and term.branches > 1]
+        branching = [term.name for term in bound if isinstance(term, Branching)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
                                      "one summand can.")

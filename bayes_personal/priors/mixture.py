@@ -14,7 +14,7 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
 LEVEL, SLOPE = 1.5, 2.5
@@ -120,7 +120,7 @@ class Mixture(Prior):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Types(Field):
+class Types(Branching):
     """What the types have of their own, and how probable each is."""
 
     prior: Mixture
