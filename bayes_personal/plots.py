@@ -121,7 +121,7 @@ def intervals(ax: Axes, one: Profile, limit: int) -> None:
     ax.set_xlabel(short(one.unit, 48), fontsize=9, parse_math=False)
     ax.tick_params(axis="y", length=0, labelsize=7.5)
     if one.kind == "labels":
-        ax.set_ylabel(one.columns[0], fontsize=9, parse_math=False)
+        ax.set_ylabel(one.columns[0] if one.columns else "row", fontsize=9, parse_math=False)
 
 
 def curve(ax: Axes, one: Profile) -> None:

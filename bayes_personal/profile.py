@@ -72,6 +72,7 @@ def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[s
         else:
             joint = [names for names in reads[k] if len(names) == 2 and numeric(bound, frame, names)]
             shown = [one for names in reads[k] for one in ([names] if names in joint else [(name,) for name in names])]
+            shown = shown or [()]
         result += [profile(posterior, frame, k, columns, reads[k]) for columns in shown]
     return result
 
@@ -86,13 +87,18 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
             reads: list[tuple[str, ...]]) -> Profile:
     """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` of `frame` have."""
     bound = posterior.bound
-    numbers, alone = numeric(bound, frame, columns), {name for names in reads for name in names} <= set(columns)
-    if not reads:
+    # Which alternative a row takes depends on its outcome too: each has a theta of its own.
+    apart = bound.branching is not None and k in bound.branching.positions
+    numbers = numeric(bound, frame, columns)
+    alone = not apart and {name for names in reads for name in names} <= set(columns)
+    if apart and not columns:
+        kind, codes = "labels", np.arange(len(frame))
+    elif not reads:
         kind, codes = "constant", np.zeros(len(frame), int)
     else:
         kind = "labels" if not numbers else "map" if len(columns) == 2 else "curve"
         codes = frame.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
-        if not alone and numbers and codes.max() + 1 > len(frame) / REPEATED:
+        if not alone and numbers and (apart or codes.max() + 1 > len(frame) / REPEATED):
             kind, codes = "points" if kind == "curve" else kind, np.arange(len(frame))
     groups = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     total, places = len(groups), ()
@@ -105,7 +111,7 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
         groups, places = [groups[place] for place in order], tuple(each[order] for each in values)
     summary = averages(posterior, k, groups)
     label = ["all rows"] * total if kind == "constant" else [
-        ", ".join(str(frame[name].iloc[rows[0]]) for name in columns) for rows in groups]
+        ", ".join(str(frame[name].iloc[rows[0]]) for name in columns) or str(frame.index[rows[0]]) for rows in groups]
     summary.insert(0, "label", label)
     name, grouped = bound.coefficients.names[k], all(is_grouped(bound, each) for names in reads for each in names)
     band = None

@@ -13,6 +13,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.inference.draws import flat, tree
 from bayes_personal.posterior import Posterior
+from bayes_personal.profile import profiles
 
 PRIORS = [bp.Mixture(3), bp.Mixture(3, gate=["age", "sex"]), bp.Mixture(2, on="dose", gate="age")]
 
@@ -176,3 +177,13 @@ def test_what_is_refused(frame: pd.DataFrame) -> None:
         bp.responsibilities(unsampled(bp.Model("y ~ dose"), frame, draws=20))
     with pytest.raises(NotFittedError):
         bp.responsibilities(frame)
+
+
+@pytest.mark.parametrize(("gate", "kind", "places"), [
+    ("age", "points", 40), (None, "labels", 40), ("sex", "labels", 2)])
+def test_rows_with_types_are_shown_row_by_row(frame: pd.DataFrame, gate: str | None, kind: str, places: int) -> None:
+    """Two rows of one context may be of two types: a curve through them would say that they are not."""
+    posterior = unsampled(bp.Model("y ~ dose", bp.Mixture(2, gate=gate)), frame, draws=20)
+    for one in profiles(posterior, None, None):
+        assert one.kind == kind and one.total == places and len(one.summary) == places
+    assert bp.plot_theta(posterior).axes
