@@ -85,3 +85,10 @@ class Parameter:
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """One draw from the prior, (*shape)."""
         return np.asarray(DISTRIBUTIONS[self.distribution].draw(rng, self.shape, **self.arguments), float)
+
+
+def normals(name: str, coords: Mapping[str, tuple[str, ...]], sd: float = 1.0) -> Parameter:
+    """An array of independent normals around 0, whose natural unit is their standard deviation."""
+    shape = tuple(map(len, coords.values()))
+    return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.full(shape, sd)}, np.zeros(shape),
+                     np.full(shape, sd), coords)

@@ -12,7 +12,7 @@ from bayes_personal.arguments import whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
+from bayes_personal.parameter import Parameter, normals
 from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, Term, as_names, restricted, variable
 
 # How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
@@ -161,13 +161,6 @@ def readings(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
     return np.concatenate([one.at(frame) for one in contexts], axis=1)
 
 
-def normal(name: str, coords: Mapping[str, tuple[str, ...]]) -> Parameter:
-    """An array of independent standard normals."""
-    shape = tuple(map(len, coords.values()))
-    return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.ones(shape)}, np.zeros(shape), np.ones(shape),
-                     coords)
-
-
 def numbered(name: str, count: int) -> dict[str, tuple[str, ...]]:
     """A dimension whose labels are numbers."""
     return {name: tuple(str(place + 1) for place in range(count))}
@@ -199,11 +192,11 @@ class Network(Field):
         hidden = numbered(f"{who}_hidden", self.prior.units)
         outputs = self.varying if archetypes is None else numbered(f"{who}_archetype", archetypes)
         shared = (self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
-                  STEEPNESS.bind(f"{who}_steepness"), normal(f"{who}_first_layer", reading | hidden),
-                  normal(f"{who}_offset_layer", hidden), normal(f"{who}_second_layer", hidden | outputs))
+                  STEEPNESS.bind(f"{who}_steepness"), normals(f"{who}_first_layer", reading | hidden),
+                  normals(f"{who}_offset_layer", hidden), normals(f"{who}_second_layer", hidden | outputs))
         if archetypes is None:
             return shared
-        return (*shared, SHARPNESS.bind(f"{who}_sharpness"), normal(f"{who}_component", outputs | self.varying))
+        return (*shared, SHARPNESS.bind(f"{who}_sharpness"), normals(f"{who}_component", outputs | self.varying))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         who = self.name

@@ -13,7 +13,7 @@ from bayes_personal.arguments import positive, whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
-from bayes_personal.parameter import Parameter
+from bayes_personal.parameter import Parameter, normals
 from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
@@ -161,9 +161,8 @@ class Types(Branching):
             return (component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
                                                 np.zeros(count), np.ones(count), self.types))
         readings = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        (labels,) = readings.values()
-        return (component, normal(f"{self.name}_level_gate", LEVEL, (count,), self.types),
-                normal(f"{self.name}_slope_gate", SLOPE, (count, len(labels)), self.types | readings))
+        return (component, normals(f"{self.name}_level_gate", self.types, LEVEL),
+                normals(f"{self.name}_slope_gate", self.types | readings, SLOPE))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         return values[f"{self.name}_component"][..., None, :, :]
@@ -194,9 +193,3 @@ class Types(Branching):
 
     def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
         return context.outside(self.contexts, frame)
-
-
-def normal(name: str, sd: float, shape: tuple[int, ...], coords: Mapping[str, tuple[str, ...]]) -> Parameter:
-    """An array of independent normals around 0, whose natural unit is their standard deviation."""
-    return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.full(shape, sd)}, np.zeros(shape),
-                     np.full(shape, sd), coords)
