@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayes_personal import families as families
     from bayes_personal import priors as priors
     from bayes_personal.borrowed import borrowed
+    from bayes_personal.changes import changes
     from bayes_personal.compare import compare
     from bayes_personal.datasets import datasets, load_dataset
     from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         MetaLearned,
         Mixture,
         PartialPooling,
+        Partition,
         Population,
         TotalVariation,
         Transfer,
@@ -41,15 +43,16 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
     "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "compare", "datasets",
-    "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive",
-    "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "changes",
+    "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
+    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "borrowed": ("borrowed",),
+    "changes": ("changes",),
     "compare": ("compare",),
     "datasets": ("datasets", "load_dataset"),
     "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
@@ -63,7 +66,7 @@ _HOMES = {name: module for module, names in {
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
     "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Population", "TotalVariation", "Transfer"),
+               "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

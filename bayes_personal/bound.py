@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from bayes_personal.design import Design
-from bayes_personal.families.base import Family, curvature, log_density
+from bayes_personal.families.base import Family, curvature, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
+from bayes_personal.priors.base import Branching, Coefficients, Divided, Features, Field, Piece, Term, weights
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 
@@ -68,6 +68,11 @@ class Bound:
     def branching(self) -> Branching | None:
         """The field with alternatives among which every row chooses."""
         return next((one for one in self.fields if isinstance(one, Branching)), None)
+
+    @property
+    def divided(self) -> Divided | None:
+        """The field that is constant within cells nobody has seen, which are summed out."""
+        return next((one for one in self.fields if isinstance(one, Divided)), None)
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""
@@ -210,6 +215,18 @@ class Bound:
         for piece in self.pieces:
             result |= piece.reported(values, xp)
         return result
+
+    def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
+        """theta and outcome of the training rows, and the values completed by what fields are drawn with."""
+        if self.divided is not None:
+            matrix = self.features[self.pieces.index(self.divided)].matrix
+            values = {**values, **self.divided.simulated(values, matrix, rng)}
+        branches, labels = self.branches(values, self.features, self.x, np), None
+        if branches is not None:
+            shares = np.exp(branches[0]).cumsum(axis=-1)
+            labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
+        theta = self.theta(values, self.features, len(self.rows), labels)
+        return theta, draw(self.family, (theta * self.x).sum(axis=1), values, self.known, rng), values
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
               labels: np.ndarray | None = None) -> np.ndarray:

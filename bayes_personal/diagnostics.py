@@ -188,7 +188,7 @@ class Diagnostics:
 
 
 # What the names of variables end in that follow from others, or mean something else in every chain.
-PASSIVE = ("_z", "_partial", "_loading", "_component", "_gate", "_layer")
+PASSIVE = ("_z", "_partial", "_loading", "_component", "_gate", "_layer", "_start", "_low", "_high", "_level")
 Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 
 

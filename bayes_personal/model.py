@@ -116,7 +116,7 @@ class Model:
     def _bound(self, rows: Held | Stored, frame: Any, design: Design, location: float, unit: float) -> Bound:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
-                                    design.center)
+                                    design.center, self.family.conjugate)
         pieces = self.prior.terms(frame, coefficients)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Field))

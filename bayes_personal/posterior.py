@@ -121,7 +121,7 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     seed
         Of the sampler.
     method
-        How to sample; `NUTS()` by default.
+        How to sample; `NUTS()` by default, `Laplace()` under a `Partition` of 400 contexts or more.
     progress
         Whether to show a progress bar.
     client
@@ -133,10 +133,10 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     InputError, InputTypeError, SpecificationError
         Before anything compiles: a column, a row or an assumption that does not fit.
     """
-    from bayes_personal.inference.nuts import NUTS
+    from bayes_personal.inference.laplace import usual
 
     bound = model.bind(data, client=client, progress=progress)
-    return Posterior(model, bound, (method or NUTS()).sample(bound, seed, progress))
+    return Posterior(model, bound, (method or usual(bound)).sample(bound, seed, progress))
 
 
 def load(path: str | os.PathLike[str]) -> Posterior:

@@ -197,7 +197,7 @@ def warn_outside(bound: Bound, rows: pd.DataFrame) -> None:
 
 def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: tuple[Features, ...],
                       rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The values with every effect extended by draws from the prior for features that training never saw."""
+    """The values with every effect, and what fields are drawn with, extended to features that training never saw."""
     result = dict(values)
     for term, one in zip(bound.terms, features, strict=False):
         name = f"{term.name}_effect"
@@ -207,4 +207,6 @@ def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: 
             z = rng.standard_normal((len(effect), fresh, effect.shape[2]))
             drawn = weights(term, values, z, np) @ bound.coefficients.to_data_units(term.positions)
             result[name] = np.concatenate([effect, drawn], axis=1)
+    for field, one in zip(bound.fields, features[len(bound.terms) :], strict=True):
+        result |= field.extended(result, one.matrix, rng)
     return result

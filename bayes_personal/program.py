@@ -1,5 +1,6 @@
 """The generative `pm.Model` of a model with its data, in the data's own units."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,9 @@ def program(bound: Bound) -> pm.Model:
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
         eta, branches = bound.eta(values, pt), bound.branches(values, bound.features, bound.x, pt)
-        if branches is None:
+        if bound.divided is not None:
+            divided(bound, values)
+        elif branches is None:
             name, arguments = bound.family.likelihood(eta, values, bound.known, pt)
             getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
         else:
@@ -94,3 +97,24 @@ def program(bound: Bound) -> pm.Model:
             pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), observed=bound.y,
                        dims="unit")
     return model
+
+
+def divided(bound: Bound, values: Mapping[str, Any]) -> None:
+    """The outcome of all rows, divisions of contexts summed out; drawn forward, with a division."""
+    from bayes_personal.inference.evidence import LogEvidence
+    from bayes_personal.inference.summed import Summed
+
+    density = Summed(bound)
+
+    def logp(outcome: Any, *given: Any) -> Any:
+        natural = density.natural(dict(zip(values, given, strict=True)), pt)
+        return LogEvidence(density)(pt.stack(natural))[0]
+
+    def random(*given: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+        drawn = dict(zip(values, given, strict=True))
+        return bound.simulated(drawn | bound.derived(drawn, np), rng)[1]
+
+    # Every dimension of every hyperparameter is one of the distribution's own.
+    cores = (",".join(f"d{place}{k}" for k in range(one.ndim)) for place, one in enumerate(values.values()))
+    signature = ",".join(f"({core})" for core in cores)
+    pm.CustomDist("y", *values.values(), logp=logp, random=random, signature=f"{signature}->(n)", observed=bound.y, dims="unit")

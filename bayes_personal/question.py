@@ -11,16 +11,16 @@ import pandas as pd
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
 from bayes_personal.inference import left_out
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import Advance, stride
 from bayes_personal.inference.left_out import Part
 from bayes_personal.inference.line import LineIntegral
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.inference.statistics import Statistics, collapses
+from bayes_personal.inference.summed import marginal
 from bayes_personal.posterior import Posterior
-from bayes_personal.refit import CollapsedRefits, ExplicitRefits
+from bayes_personal.refit import ExplicitRefits, MarginalRefits
 
 Kind = Literal["unit", "group", "conditional"]
 QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrated out?",
@@ -39,24 +39,23 @@ class Question:
     Attributes
     ----------
     kind : what `loo` was asked
-    density : the model with its weights integrated out, where they do
-    exact : whether they do
+    density : the model with all but its hyperparameters integrated out; None where they do not
     values : draws of all variables, flat over chains; thinned evenly where quadrature is dear
     draws : which of each chain's those are
     chains : how many
-    sums, rows : of each group, if groups are left out: sums where the weights integrate out, places where they do not
+    taken, rows : of each group, if groups are left out: what `density` must know to do without it; without a density,
+        the places of its rows
     integral : over what groups have of their own, where the weights do not integrate out
     every : whether densities given the draws are too poor an answer, so that each group is to be refitted
     """
 
     posterior: Posterior
     kind: Kind
-    density: Collapsed
-    exact: bool
+    density: Marginal | None
     values: Mapping[str, np.ndarray]
     draws: np.ndarray
     chains: int
-    sums: Mapping[Hashable, Statistics]
+    taken: Mapping[Hashable, Any]
     rows: Mapping[Hashable, np.ndarray]
     integral: GroupIntegral
     every: bool
@@ -80,26 +79,30 @@ class Question:
         if bound.branching and (kind == "group" or isinstance(refit, NUTS)):
             raise SpecificationError(f"loo(kind={kind!r}, refit={refit!r}): under {posterior.model.prior!r} rows "
                                      "choose among alternatives; only kind='unit' without refits is worked out.")
-        density, values, exact = Collapsed(bound), flat(posterior.tree), collapses(bound)
-        check(refit, kind, exact)
-        sums: Mapping[Hashable, Statistics] = {}
+        density, values = marginal(bound), flat(posterior.tree)
+        check(refit, kind, density is not None)
+        taken: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}
         integral, every = GroupIntegral(bound, None), False
         if by is not None:
             if by not in bound.rows.available:
                 raise InputError(f"loo(by={by!r}): the training rows have no such column. "
                                  f"{did_you_mean(by, bound.rows.available)}")
-            if exact:
-                sums = left_out.sums_by(density, by)
+            if density is not None:
+                taken = left_out.taken_by(density, by)
             else:
                 rows = left_out.rows_by(bound, by)
                 integral, every = over_groups(posterior, by, rows, isinstance(refit, NUTS))
-        if not exact and kind != "conditional":
+        work = 0.0
+        if density is not None and kind == "unit":
+            work = density.leave_one_out_work
+        elif density is None and kind != "conditional":
             work = integral.work(list(rows.values())) if rows else LineIntegral(bound).work
+        if work:
             draws = draws[:: stride(work, chains, len(draws))]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
-        return cls(posterior, kind, density, exact, values, draws, chains, sums, rows, integral, every)
+        return cls(posterior, kind, density, values, draws, chains, taken, rows, integral, every)
 
     @property
     def count(self) -> int:
@@ -109,7 +112,7 @@ class Question:
     @property
     def groups(self) -> list[Hashable]:
         """Labels of the groups that are left out; none where rows are."""
-        return [*self.sums, *self.rows]
+        return [*self.taken, *self.rows]
 
     @property
     def dimension(self) -> str:
@@ -146,23 +149,23 @@ class Question:
         bound = self.posterior.bound
         if self.kind == "conditional":
             return left_out.conditional(bound, self.values, self.count, advance)
-        if self.sums:
-            return left_out.groups(self.density, self.density.points(self.values), self.sums, advance)
-        if self.exact:
+        if self.density is not None:
+            if self.taken:
+                return left_out.groups(self.density, self.density.points(self.values), self.taken, advance)
             return left_out.units(self.density, self.values, self.count, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
         return left_out.lines(bound, self.values, advance)
 
-    def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> CollapsedRefits | ExplicitRefits | None:
+    def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:
         """How to refit; None where nothing is to be refitted."""
         method = refit if isinstance(refit, NUTS) else None
         if refit is False or self.kind == "conditional":
             return None
         # A variational fit is not the posterior.
         values = {} if "variational" in self.posterior.tree else self.values
-        if self.exact:
-            return CollapsedRefits(self.density, rng, method, values, self.chains)
+        if self.density is not None:
+            return MarginalRefits(self.density, rng, method, values, self.chains)
         if method is None:
             return None
         integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)

@@ -12,14 +12,13 @@ import xarray as xr
 from arviz_stats.base.array import array_stats
 
 from bayes_personal.diagnostics import Diagnostics
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import Values
 from bayes_personal.inference.importance import Weighted
 from bayes_personal.inference.laplace import Laplace
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.nuts import NUTS
-from bayes_personal.inference.statistics import Statistics
 from bayes_personal.rows import Held
 
 # Of the iteration that finds the bridge: it takes a handful.
@@ -103,8 +102,8 @@ class Average(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class CollapsedRefits:
-    """Refits of a model whose weights integrate out: without rows whose sums are taken away.
+class MarginalRefits:
+    """Refits of a model of which all but the hyperparameters integrates out.
 
     Attributes
     ----------
@@ -114,7 +113,7 @@ class CollapsedRefits:
     values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
     """
 
-    density: Collapsed
+    density: Marginal
     rng: np.random.Generator
     method: NUTS | None
     values: Values
@@ -125,9 +124,9 @@ class CollapsedRefits:
         """The hyperparameters' posterior given all rows, by importance."""
         return Laplace().weighted(self.density, self.rng)
 
-    def without(self, sums: Statistics) -> Refit:
-        """Leave out the rows that have these sums."""
-        rest = Collapsed(self.density.bound, self.density.statistics - sums)
+    def without(self, taken: Any) -> Refit:
+        """Leave out rows, of which `taken` is what the density must know."""
+        rest = self.density.without(taken)
         if rest.size == 0:
             none = np.zeros(0)
             return Refit(self.density.value(none) - rest.value(none), 0.0, np.inf)
@@ -143,11 +142,11 @@ class CollapsedRefits:
         others = self.predicted(rest, self.density.points(self.values))
         return Refit.bridged(self.predicted(rest, points), tree, others, self.chains)
 
-    def predicted(self, rest: Collapsed, points: np.ndarray) -> np.ndarray:
+    def predicted(self, rest: Marginal, points: np.ndarray) -> np.ndarray:
         """log p(y_out | rest, phi), (draw,)."""
         return self.density.each_value(points) - rest.each_value(points)
 
-    def weighted(self, rest: Collapsed, found: Weighted) -> Refit:
+    def weighted(self, rest: Marginal, found: Weighted) -> Refit:
         """From an importance sample of the hyperparameters given the rest.
 
         Two estimates: the average of p(y_out | rest, phi) over the posterior given the rest, and the ratio of the
@@ -167,7 +166,7 @@ class CollapsedRefits:
         return Refit(float(highest + np.log(mean)), se, ess)
 
 
-def as_tree(density: Collapsed, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
+def as_tree(density: Marginal, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
     """Draws of the hyperparameters with the sampler's statistics, to be diagnosed."""
     draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
              for name, value in density.values(points).items()}

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data import table
-from bayes_personal.families.base import draw
 from bayes_personal.model import Model
 
 
@@ -22,7 +21,7 @@ class Simulation:
     frame : the rows given, the outcome among them replaced by the simulated one
     outcome : (unit,), the index of the frame kept
     theta : every row's true parameters in data units, a column a coefficient, the index of the frame kept
-    values : hyperparameters, mean and effects that made it, by name
+    values : hyperparameters, mean, effects and divisions that made it, by name
     """
 
     frame: pd.DataFrame
@@ -62,12 +61,7 @@ def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
     for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))
     values |= bound.derived(values, np)
-    branches, labels = bound.branches(values, bound.features, bound.x, np), None
-    if branches is not None:
-        shares = np.exp(branches[0]).cumsum(axis=-1)
-        labels = (rng.random((len(bound.frame), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
-    theta = bound.theta(values, bound.features, len(bound.frame), labels)
-    outcome = draw(bound.family, (theta * bound.x).sum(axis=1), values, bound.known, rng)
+    theta, outcome, values = bound.simulated(values, rng)
     index, names = bound.frame.index, list(bound.coefficients.names)
     made = pd.Series(outcome, index=index, name=name)
     return Simulation(bound.frame.assign(**{name: made}), made, pd.DataFrame(theta, index=index, columns=names), values)

@@ -147,6 +147,7 @@ class Computed(BackendArray):
         """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
                  *(each.name for field in self.bound.fields for each in field.parameters()),
+                 *(name for field in self.bound.fields for name in field.latent),
                  *(each.name for each in self.bound.family.parameters(self.bound.unit))}
         everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
         return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}

@@ -47,7 +47,7 @@ def conditioned(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1)
     """Hyperparameters from the prior, and the Gaussian weights exactly from their posterior given each; two chains."""
     bound, rng = model.bind(frame), np.random.default_rng(seed)
     values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in bound.parameters}
-    values |= Collapsed(bound).draw_weights(values, 2 * draws, rng)
+    values |= Collapsed(bound).draw_rest(values, 2 * draws, rng)
     return Posterior(model, bound, tree(bound, values, 2))
 
 

@@ -148,7 +148,7 @@ def test_draws_of_the_weights_have_the_moments_of_their_conditional(bound: Bound
     density, rng, count = Collapsed(bound), np.random.default_rng(11), 400
     point = rng.normal(0, 0.7, density.size)
     values = {name: np.repeat(value[None], count, axis=0) for name, value in density.values(point).items()}
-    drawn, parts = density.draw_weights(values, count, rng), []
+    drawn, parts = density.draw_rest(values, count, rng), []
     if bound.mean:
         parts.append((drawn[bound.mean.name] - bound.mean.arguments["mu"]) / bound.mean.arguments["sigma"])
     z = np.hstack([*parts, *(drawn[f"{term.name}_z"].reshape(count, -1) for term in bound.terms)])

@@ -1,7 +1,6 @@
 """Laplace: right where it answers, and it refuses rather than be wrong."""
 
 import warnings
-from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
@@ -14,6 +13,7 @@ from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.inference import importance, laplace
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace, Modes
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.proposal import DEFENSIVE, Mixture, Skewed
 from bayes_personal.parameter import Parameter
 
@@ -24,7 +24,8 @@ class Target:
     def __init__(self, size, log_density):
         self.size, self.log_density = size, log_density
         self.parameter = Parameter("u", "Normal", {"mu": 0.0, "sigma": 3.0}, np.zeros(size), np.ones(size))
-        self.bound = SimpleNamespace(parameters=(self.parameter,))
+        self.parameters, self.starts = (self.parameter,), ()
+        self.climbs, self.proposals, self.fewer = Marginal.climbs, Marginal.proposals, Marginal.fewer
 
     def value(self, point):
         return self.log_density(point)[0]

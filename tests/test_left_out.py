@@ -14,7 +14,7 @@ from bayes_personal.inference import left_out
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace
 from bayes_personal.inference.statistics import Statistics
-from bayes_personal.refit import CollapsedRefits
+from bayes_personal.refit import MarginalRefits
 
 
 def taken(density: Collapsed, rows: list[int]) -> Statistics:
@@ -42,7 +42,7 @@ def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list
     rest = Collapsed(line, density.statistics - taken(density, rows))
     grid = np.linspace(-4, 3, 4001)[:, None]
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
-    found = CollapsedRefits(density, np.random.default_rng(1), None, {}, 0).without(taken(density, rows))
+    found = MarginalRefits(density, np.random.default_rng(1), None, {}, 0).without(taken(density, rows))
     assert found.se < 0.03 and abs(found.elpd - exact) < 4 * found.se + 1e-3
     # The average over what the other rows say is in its tail for the outlier, and says so.
     assert (found.ess < 1000) == (rows == [19])

@@ -28,7 +28,7 @@ def given(bound: Bound, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     values = {name: np.asarray(value, float) for name, value in values.items()}
     point = np.concatenate([one.point(values[one.name]) for one in bound.parameters])
     value, _ = density.log_density(point)
-    once = density.draw_weights({name: value[None] for name, value in values.items()}, 1, Silent())
+    once = density.draw_rest({name: value[None] for name, value in values.items()}, 1, Silent())
     weights = {name: value[0] for name, value in once.items()}
     complete = values | weights
     theta = bound.theta(complete | bound.derived(complete, np), bound.features, len(bound.y))

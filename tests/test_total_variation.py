@@ -91,7 +91,7 @@ def test_the_joint_mode_is_the_fused_lasso() -> None:
         # sd^2 = 2 b^2 local = b |d|
         values = {"steps_c_scale": np.full((1, 1), scale),
                   "steps_c_local": np.maximum(np.abs(increments), 1e-13)[None] / (2 * b)}
-        values |= density.draw_weights(values, 1, Silent())
+        values |= density.draw_rest(values, 1, Silent())
         increments = bound.derived(values, np)["steps_c_effect"][0]
     mode = bound.theta(values | bound.derived(values, np), bound.features, len(bound.y))[0, :, 0]
     y = bound.y.copy()

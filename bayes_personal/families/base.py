@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.parameter import Parameter
 from bayes_personal.statement import statement
@@ -27,6 +28,11 @@ class Family(ABC):
     def gaussian(self) -> bool:
         """Whether y_i given eta_i is ``Normal(eta_i, sigma known_i)``, so that Gaussian weights integrate out."""
         return False
+
+    @property
+    def conjugate(self) -> Conjugate | None:
+        """How coefficients that rows share must be distributed to integrate out; None where nothing does it."""
+        return None
 
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import numbers
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
 from bayes_personal.families.base import Family
@@ -46,6 +47,10 @@ class Bernoulli(Family):
     @property
     def columns(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def conjugate(self) -> Conjugate:
+        return Conjugate("beta")
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role, name = "outcome of a Bernoulli family", values.name

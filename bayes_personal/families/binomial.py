@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
 from bayes_personal.families.base import Family
@@ -62,6 +63,10 @@ class Binomial(Family):
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.trials,)
+
+    @property
+    def conjugate(self) -> Conjugate:
+        return Conjugate("beta")
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role = "outcome of a Binomial family"

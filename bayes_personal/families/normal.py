@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import column_name
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
@@ -58,6 +59,10 @@ class Normal(Family):
     @property
     def gaussian(self) -> bool:
         return True
+
+    @property
+    def conjugate(self) -> Conjugate:
+        return Conjugate("normal")
 
     @property
     def _sigma(self) -> Hyperprior:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import column_name
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.families.base import Family
 from bayes_personal.families.counts import events, exposures, log_rate
 from bayes_personal.parameter import Parameter
@@ -57,6 +58,10 @@ class Poisson(Family):
     @property
     def columns(self) -> tuple[str, ...]:
         return () if self.exposure is None else (self.exposure,)
+
+    @property
+    def conjugate(self) -> Conjugate:
+        return Conjugate("gamma")
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return events(values, "outcome of a Poisson family")

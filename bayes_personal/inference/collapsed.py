@@ -19,8 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.statistics import Arrangement, Block, Statistics
 from bayes_personal.inference.tape import Symbolic, Tape
+from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
 
 SUBSTITUTE = get_lapack_funcs("trtrs", dtype=float)
@@ -56,7 +58,7 @@ class Factor(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Collapsed:
+class Collapsed(Marginal):
     """The model with its weights integrated out, as a function of the hyperparameters phi.
 
     Attributes
@@ -82,31 +84,9 @@ class Collapsed:
             # Batches are small: threads of BLAS would wait for each other.
             return self.bound.rows.total(partial(Statistics.of, self.arrangement))
 
-    @cached_property
-    def size(self) -> int:
-        """How many numbers phi is."""
-        return sum(parameter.size for parameter in self.bound.parameters)
-
-    def values(self, point: Any) -> dict[str, Any]:
-        """Hyperparameters at points (..., size) of the sampler's scale."""
-        result, start = {}, 0
-        for parameter in self.bound.parameters:
-            result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
-            start += parameter.size
-        return result
-
-    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
-        parts = [each.point(values[each.name]) for each in self.bound.parameters]
-        return np.concatenate(parts, axis=-1)
-
-    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
-        """Log density of the hyperpriors on the sampler's scale, (...)."""
-        total, start = np.zeros(point.shape[:-1]), 0
-        for parameter in self.bound.parameters:
-            total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
-            start += parameter.size
-        return total
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self.bound.parameters
 
     def sigma(self, values: Mapping[str, Any]) -> Any:
         """The unknown part of the error, in natural units; 1 where the errors are known, (...)."""
@@ -175,16 +155,21 @@ class Collapsed:
         return np.array(places, np.int64).reshape(-1, 3)
 
     def value(self, point: np.ndarray) -> float:
-        """log p(y, phi) on the sampler's scale, without its gradient."""
         return kernel.value(point, *self.arguments)
 
-    def each_value(self, points: np.ndarray, of_rows: Statistics | None = None) -> np.ndarray:
-        """The same at many points (draw, size); for other rows, if their sums are given."""
-        arguments = self.arguments if of_rows is None else self._arguments(of_rows)
-        return kernel.values(np.ascontiguousarray(points), *arguments)
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        return kernel.values(np.ascontiguousarray(points), *self.arguments)
+
+    def each_value_without(self, points: np.ndarray, taken: Statistics) -> np.ndarray:
+        return kernel.values(np.ascontiguousarray(points), *self._arguments(self.statistics - taken))
+
+    def taken(self, batch: Batch, rows: np.ndarray) -> Statistics:
+        return Statistics.of(self.arrangement, [batch.take(rows)])
+
+    def without(self, taken: Statistics) -> "Collapsed":
+        return Collapsed(self.bound, self.statistics - taken)
 
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y, phi) on the sampler's scale and its gradient; minus infinity, and zeros, where it is not finite."""
         return kernel.value_and_gradient(point, *self.arguments)
 
     def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:
@@ -201,8 +186,7 @@ class Collapsed:
             raise FloatingPointError("the precision of the weights is not finite")
         return found
 
-    def draw_weights(self, values: Mapping[str, np.ndarray], count: int,
-                     rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
         here = self.arrangement
         z = rng.standard_normal((count, here.size))
@@ -225,7 +209,6 @@ class Collapsed:
         return result
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        """log p(y_i | y_-i, phi) of some of the rows, all weights integrated out, (draw, unit)."""
         here, bound = self.arrangement, self.bound
         z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
         y = here.outcome(batch.x, batch.y, batch.known)

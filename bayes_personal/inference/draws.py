@@ -30,7 +30,7 @@ def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics
     variables = {}
     for name, value in complete.items():
         dims = bound.dims[name]
-        coords |= {dim: list(labels) for dim, labels in dims.items()}
+        coords |= {dim: list(labels) for dim, labels in dims.items() if labels}
         variables[name] = (("chain", "draw", *dims), np.asarray(value, float).reshape(chains, -1, *value.shape[1:]))
     groups = {"posterior": xr.Dataset(variables, coords=coords, attrs=attributes)}
     if statistics is not None:

@@ -11,16 +11,17 @@ from threadpoolctl import threadpool_limits
 from bayes_personal.arguments import flag, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode, climbed
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.proposal import Mixture, Prior, Skewed
-from bayes_personal.inference.statistics import LARGEST, collapses
+from bayes_personal.inference.statistics import LARGEST
+from bayes_personal.inference.summed import Summed, marginal
 
-# Climbs in search of modes, fresh points before each, and over how many standard deviations of the hyperpriors.
-CLIMBS, FRESH, SPREAD = 15, 256, 1.5
+# Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
+FRESH, SPREAD = 256, 1.5
 # Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count;
 # where the slope is steeper than this, in standard deviations, is none.
 APART, NEGLIGIBLE, LEVEL = 1.0, 1e-4, 0.3
@@ -51,7 +52,8 @@ class Laplace:
     draws
         Kept draws, as one chain, resampled in proportion to their weights.
     proposals
-        Draws that are weighted, a power of two; half as many in each round of adaptation.
+        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; for change
+        points and trees 1024, and a quarter of them in each round.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -75,23 +77,23 @@ class Laplace:
     """
 
     draws: int = 2000
-    proposals: int = 4096
+    proposals: int | None = None
     fallback: bool = True
 
     def __post_init__(self) -> None:
         whole("Laplace", 4, draws=self.draws)
-        whole("Laplace", 1024, proposals=self.proposals)
-        if self.proposals & (self.proposals - 1):
+        whole("Laplace", 1024, **({} if self.proposals is None else {"proposals": self.proposals}))
+        if self.proposals is not None and self.proposals & (self.proposals - 1):
             raise SpecificationError(f"Laplace: proposals={self.proposals} must be a power of two, such as 4096.")
         flag("Laplace", fallback=self.fallback)
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
-        if not collapses(bound):
+        density = marginal(bound)
+        if density is None:
             raise SpecificationError(
                 "Laplace integrates the weights out: it needs a Normal family, a Normal hyperprior of the mean and at "
                 f"most {LARGEST} weights beside those of one set of groups. Use NUTS() or ADVI().")
-        density = Collapsed(bound)
         if density.size == 0:
             return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
         rng = np.random.default_rng(seed)
@@ -100,19 +102,20 @@ class Laplace:
             if not found.trusted:
                 return self.refused(found, bound, seed, progress)
             values = density.values(found.resample(self.draws, rng))
-            values |= density.draw_weights(values, self.draws, rng)
+            values |= density.draw_rest(values, self.draws, rng)
         result = tree(bound, values, 1, inference_library="bayes_personal")
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
             "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))
         return result
 
-    def weighted(self, density: Collapsed, rng: np.random.Generator) -> Weighted:
+    def weighted(self, density: Marginal, rng: np.random.Generator) -> Weighted:
         """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
+        proposals = self.proposals or density.proposals
         modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
         mixture = modes.mixture
         for _ in range(ROUNDS):
-            points = mixture.draw(self.proposals // 2, rng)
+            points = mixture.draw(proposals // density.fewer, rng)
             values = density.each_value(points)
             fresh = Weighted.of(points, values, mixture.log_density(points))
             pool = pool.with_round(mixture, points, values)
@@ -120,7 +123,7 @@ class Laplace:
             if fresh.ess < GROWTH * best or fresh.ess > GOOD * len(points):
                 break
             best = max(best, fresh.ess)
-        for count in (self.proposals, AGAIN * self.proposals):
+        for count in (proposals, AGAIN * proposals):
             points = mixture.draw(count, rng)
             found = Weighted.of(points, density.each_value(points), mixture.log_density(points))
             if found.trusted:
@@ -143,11 +146,11 @@ class Laplace:
 class Modes:
     """The modes of a density that are known, as skewed t's."""
 
-    density: Collapsed
+    density: Marginal
     known: list[Skewed]
 
     @classmethod
-    def search(cls, density: Collapsed, rng: np.random.Generator) -> Self:
+    def search(cls, density: Marginal, rng: np.random.Generator) -> Self:
         """Climb from the middle of the natural units, and then from where the density is largest relative to what is
         known of it (Raftery and Bao 2010), among points spread over the hyperpriors.
 
@@ -158,7 +161,9 @@ class Modes:
         centre, spread = some.mean(axis=0), SPREAD * some.std(axis=0)
         modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
         points, values = np.zeros((0, density.size)), np.zeros(0)
-        for _ in range(CLIMBS):
+        for start in density.starts:
+            modes.climb(start)
+        for _ in range(density.climbs):
             fresh = rng.normal(centre, spread, (FRESH, density.size))
             home = np.array([one.point for one in modes.known])[rng.integers(len(modes.known), size=FRESH)]
             fresh = np.where(rng.random(fresh.shape) < rng.random((FRESH, 1)), home, fresh)
@@ -199,3 +204,9 @@ class Modes:
         mode = self.climb(found.heaviest)
         share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
         return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)
+
+
+def usual(bound: Bound) -> NUTS | Laplace:
+    """How to sample where nothing else is asked for: NUTS, unless a density takes milliseconds."""
+    density = Summed(bound) if bound.divided is not None else None
+    return Laplace() if density is not None and density.slow else NUTS()

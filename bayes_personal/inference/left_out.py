@@ -9,11 +9,10 @@ import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, first
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import NUMBERS, Advance, Values
 from bayes_personal.inference.line import LineIntegral
-from bayes_personal.inference.statistics import Statistics
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.rows import Batch
 
 
@@ -26,8 +25,8 @@ class Part:
     ----------
     places : theirs among all
     densities : (draw, place)
-    without : what a refit without one of them, the first being 0, must know of it: the sums over its rows where the
-        weights integrate out, the places of its rows where they do not
+    without : what a refit without one of them, the first being 0, must know of it: what its density says where all but
+        phi integrates out, the places of its rows where it does not
     """
 
     places: np.ndarray
@@ -40,26 +39,25 @@ def batch_size(count: int) -> int:
     return max(1, NUMBERS // count)
 
 
-def units(density: Collapsed, values: Values, count: int, advance: Advance) -> Iterator[Part]:
-    """log p(y_i | y_-i, phi), all weights integrated out."""
+def units(density: Marginal, values: Values, count: int, advance: Advance) -> Iterator[Part]:
+    """log p(y_i | y_-i, phi), all but phi integrated out."""
     for batch in density.bound.rows.batches(batch_size(count)):
         places = np.arange(batch.start, batch.start + len(batch))
         found = density.leave_one_out(values, count, batch)
         advance(len(batch))
-        yield Part(places, found, partial(sums_of, density, batch))
+        yield Part(places, found, partial(taken_of, density, batch))
 
 
-def sums_of(density: Collapsed, batch: Batch, row: int) -> Statistics:
-    """The sums over one row."""
-    return Statistics.of(density.arrangement, [batch.take(np.array([row]))])
+def taken_of(density: Marginal, batch: Batch, row: int) -> Any:
+    """What a density without one row of a batch must know of it."""
+    return density.taken(batch, np.array([row]))
 
 
-def groups(density: Collapsed, points: np.ndarray, sums: Mapping[Hashable, Statistics],
-           advance: Advance) -> Iterator[Part]:
-    """log p(y_g | y_-g, phi) = log p(y | phi) - log p(y_-g | phi), all weights integrated out."""
+def groups(density: Marginal, points: np.ndarray, taken: Mapping[Hashable, Any], advance: Advance) -> Iterator[Part]:
+    """log p(y_g | y_-g, phi) = log p(y | phi) - log p(y_-g | phi), all but phi integrated out."""
     everything = density.each_value(points)
-    for place, each in enumerate(sums.values()):
-        rest = density.each_value(points, density.statistics - each)
+    for place, each in enumerate(taken.values()):
+        rest = density.each_value_without(points, each)
         advance(1)
         yield Part(np.array([place]), (everything - rest)[:, None], [each].__getitem__)
 
@@ -76,11 +74,11 @@ def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarra
             yield batch, label, rows
 
 
-def sums_by(density: Collapsed, by: str) -> dict[Hashable, Statistics]:
-    """The sums over the rows of each group, in the order of their first rows."""
-    result: dict[Hashable, Statistics] = {}
+def taken_by(density: Marginal, by: str) -> dict[Hashable, Any]:
+    """What a density without a group must know of its rows, for each group in the order of their first rows."""
+    result: dict[Hashable, Any] = {}
     for batch, label, rows in labelled(density.bound, by):
-        found = Statistics.of(density.arrangement, [batch.take(rows)])
+        found = density.taken(batch, rows)
         result[label] = result[label] + found if label in result else found
     return result
 

@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 from bayes_personal.arguments import flag, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode
-from bayes_personal.inference.statistics import collapses
+from bayes_personal.inference.summed import marginal
 
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
@@ -74,8 +74,12 @@ class NUTS:
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
-        if self.collapse and self.sampler == "nutpie" and collapses(bound):
-            return self._collapsed(bound, seed, progress)
+        density = marginal(bound)
+        if density is not None and self.collapse and self.sampler == "nutpie":
+            return self._collapsed(density, seed, progress)
+        if bound.divided is not None:
+            raise SpecificationError(f"{self!r}: the divisions of {bound.divided.prior!r} are always summed out, which "
+                                     "takes collapse=True and sampler='nutpie', the defaults.")
         import pymc as pm
 
         from bayes_personal.program import program
@@ -85,19 +89,18 @@ class NUTS:
                              target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
                              progressbar=progress, quiet=not progress)
 
-    def _collapsed(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
-        density = Collapsed(bound)
+    def _collapsed(self, density: Marginal, seed: int | None, progress: bool) -> xr.DataTree:
         hyper, weights = np.random.SeedSequence(seed).spawn(2)
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
-            values = density.draw_weights({}, count, rng)
-            return tree(bound, values, self.chains, inference_library="exact")
+            values = density.draw_rest({}, count, rng)
+            return tree(density.bound, values, self.chains, inference_library="exact")
         points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
         values = density.values(points)
-        values |= density.draw_weights(values, count, rng)
-        return tree(bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)
+        values |= density.draw_rest(values, count, rng)
+        return tree(density.bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)
 
-    def walk(self, density: Collapsed, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
+    def walk(self, density: Marginal, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
         """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc

@@ -78,14 +78,18 @@ class Partition:
 
     def draw(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Exact draws of where segments start (draw, T) and of each context's coefficients (draw, T, p)."""
+        starts, each = self.draw_segments(draws, rng)
+        # All draws' contexts stand in one line, which each draw's first start cuts.
+        lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
+        return starts, np.repeat(each, lengths, axis=0).reshape(*starts.shape, -1)
+
+    def draw_segments(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The same, with the coefficients of segments one after the other, (segment, p)."""
         uniforms = rng.random((draws, self.segments.contexts))
         starts = partition_sums.draw_starts(*self._given, self.log_before, self.changes.shortest, uniforms)
         first = np.flatnonzero(starts)
-        # All draws' contexts stand in one line, which each draw's first start cuts.
-        lengths = np.diff(np.append(first, starts.size))
         start = first % self.segments.contexts
-        theta = np.repeat(self.segments.draw(start, start + lengths, rng), lengths, axis=0)
-        return starts, theta.reshape(*starts.shape, -1)
+        return starts, self.segments.draw(start, start + np.diff(np.append(first, starts.size)), rng)
 
     def ahead(self) -> np.ndarray:
         """log p(y of a context | y of those before it), (T,); the sum is the log evidence."""

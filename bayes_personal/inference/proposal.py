@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode
 
 # Along every axis a component is a t; in a share of its draws one of the axes strays, by a wider one.
@@ -119,13 +119,13 @@ class Skewed:
 class Prior:
     """The hyperpriors of a model, on the sampler's scale."""
 
-    density: Collapsed
+    density: Marginal
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Independent draws, (count, size)."""
         return self.density.points({
             each.name: DISTRIBUTIONS[each.distribution].draw(rng, (count, *each.shape), **each.arguments)
-            for each in self.density.bound.parameters})
+            for each in self.density.parameters})
 
     def place(self, uniform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many draws as there are rows of uniform numbers."""

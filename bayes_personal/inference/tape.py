@@ -12,7 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bayes_personal.inference.machine import inlined
+from bayes_personal.inference.machine import compiled, inlined
 
 ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, SMALLER, EXP, LOG, LOG1P, SQRT = range(10)
 PLAIN: tuple[Callable[[float, float], Any], ...] = (
@@ -236,3 +236,22 @@ def backward(work, slope, given, code):
     for k in range(len(given)):
         result[k] = slope[given[k]]
     return result
+
+
+@compiled
+def outputs(point, start, given, code, results):
+    """The outputs of a tape."""
+    work, found = forward(point, start, given, code), np.empty(len(results))
+    for k in range(len(results)):
+        found[k] = work[results[k]]
+    return found
+
+
+@compiled
+def pulled_back(point, start, given, code, results, slopes):
+    """d / d point of what has the derivatives `slopes` with respect to the outputs of a tape."""
+    work = forward(point, start, given, code)
+    slope = np.zeros(len(work))
+    for k in range(len(results)):
+        slope[results[k]] += slopes[k]
+    return backward(work, slope, given, code)

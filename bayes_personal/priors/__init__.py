@@ -8,11 +8,12 @@ from bayes_personal.priors.linear_varying import LinearVarying
 from bayes_personal.priors.meta_learned import MetaLearned
 from bayes_personal.priors.mixture import Mixture
 from bayes_personal.priors.partial_pooling import PartialPooling
+from bayes_personal.priors.partition import Partition
 from bayes_personal.priors.population import Population
 from bayes_personal.priors.total_variation import TotalVariation
 from bayes_personal.priors.transfer import Transfer
 
 __all__ = [
     "Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
-    "Population", "Prior", "Sum", "TotalVariation", "Transfer",
+    "Partition", "Population", "Prior", "Sum", "TotalVariation", "Transfer",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bayes_personal.conjugate import Conjugate
 from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.parameter import Parameter
 from bayes_personal.statement import statement
@@ -33,12 +34,14 @@ class Coefficients:
     location : where each is expected, with the intercept taken at the predictors' means, (coefficient,)
     unit : natural unit of each, scale of the linear predictor / spread of the predictor, (coefficient,)
     center : means of the predictors, 0 for the intercept, (coefficient,)
+    conjugate : the distribution under which coefficients that rows share integrate out of the family's likelihood
     """
 
     names: tuple[str, ...]
     location: np.ndarray
     unit: np.ndarray
     center: np.ndarray
+    conjugate: Conjugate | None = None
 
     def select(self, on: Any, owner: str) -> np.ndarray:
         """Positions of the coefficients that vary."""
@@ -189,6 +192,16 @@ class Term(Piece):
 class Field(Piece):
     """A piece that is any function of context and hyperparameters."""
 
+    @property
+    def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Labelled dimensions of what `deviation` reads beside hyperparameters, by name; () for places that no label
+        has."""
+        return {}
+
+    def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        """`latent` at draws, also for rows with features outside the training range."""
+        return {name: values[name] for name in self.latent}
+
     @abstractmethod
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         """What it adds to the coefficients that vary, the intercept at the predictors' means, (..., unit, varying).
@@ -202,6 +215,22 @@ class Field(Piece):
         xp
             `numpy` or `pytensor.tensor`.
         """
+
+
+class Divided(Field):
+    """A field that is constant within the cells of a random division of contexts, which nobody has seen.
+
+    Given its hyperparameters all divisions, and what their cells have of their own, are summed out of the likelihood.
+    Draws of them (`latent`) follow from the posterior of the hyperparameters.
+    """
+
+    @abstractmethod
+    def scale(self, values: Mapping[str, Any]) -> Any:
+        """Standard deviations of what cells have of their own, (..., varying)."""
+
+    @abstractmethod
+    def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        """One draw of `latent` from the prior, for rows with these features."""
 
 
 class Branching(Field):
@@ -289,6 +318,10 @@ class Sum(Prior):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
+        divided = [term.prior for term in bound if isinstance(term, Divided)]
+        if divided and len(bound) > 1:
+            raise SpecificationError(f"{self!r}: divisions of contexts are summed out only where nothing else varies. "
+                                     f"Take {divided[0]!r} alone, or TotalVariation(order) in its place.")
         branching = [term.name for term in bound if isinstance(term, Branching)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "

@@ -1,0 +1,95 @@
+"""log p(y, phi): the model with all but its hyperparameters phi integrated out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from bayes_personal.bound import Bound
+from bayes_personal.parameter import Parameter
+from bayes_personal.rows import Batch
+
+
+class Marginal(ABC):
+    """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
+
+    bound: Bound
+    # How `Laplace` goes about it: random points that climbs for modes start from, proposals, and how many times fewer
+    # there are in a round of adaptation.
+    climbs: ClassVar[int] = 15
+    proposals: ClassVar[int] = 4096
+    fewer: ClassVar[int] = 2
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What phi consists of."""
+
+    @property
+    def starts(self) -> tuple[np.ndarray, ...]:
+        """More points from which a climb may reach another mode, each (size,)."""
+        return ()
+
+    @property
+    def leave_one_out_work(self) -> int:
+        """Numbers that leaving out all rows one by one computes at each draw, if these are many."""
+        return 0
+
+    @abstractmethod
+    def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """log p(y, phi) and its gradient; minus infinity, and zeros, where it is not finite."""
+
+    @abstractmethod
+    def value(self, point: np.ndarray) -> float:
+        """log p(y, phi), without its gradient."""
+
+    @abstractmethod
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        """The same at many points (draw, size)."""
+
+    @abstractmethod
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Exact draws of what is integrated out, one a draw of the hyperparameters."""
+
+    @abstractmethod
+    def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""
+
+    @abstractmethod
+    def taken(self, batch: Batch, rows: np.ndarray) -> Any:
+        """What `without` must know of some rows of a batch; of two sets of rows these add."""
+
+    @abstractmethod
+    def without(self, taken: Any) -> Self:
+        """The density without rows."""
+
+    def each_value_without(self, points: np.ndarray, taken: Any) -> np.ndarray:
+        """`each_value` without rows."""
+        return self.without(taken).each_value(points)
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers phi is."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def values(self, point: Any) -> dict[str, Any]:
+        """Hyperparameters at points (..., size) of the sampler's scale."""
+        result, start = {}, 0
+        for parameter in self.parameters:
+            result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
+            start += parameter.size
+        return result
+
+    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
+        return np.concatenate([each.point(values[each.name]) for each in self.parameters], axis=-1)
+
+    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
+        """Log density of the hyperpriors on the sampler's scale, (...)."""
+        total, start = np.zeros(point.shape[:-1]), 0
+        for parameter in self.parameters:
+            total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
+            start += parameter.size
+        return total
