@@ -183,7 +183,7 @@ def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, que
         remedy = (f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
                   if len(refits) >= MOST_REFITS and not question.every else
                   "A family with heavier tails, such as StudentT, may suit them better."
-                  if question.exact or question.kind == "conditional" else
+                  if question.density is not None or question.kind == "conditional" else
                   "refit=bp.NUTS() leaves them out in earnest, a fit for each.")
         warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
                       f"these {noun} move the posterior so much that their elpd may be too good. {remedy}",

@@ -85,18 +85,20 @@ def program(bound: Bound) -> pm.Model:
         for name, value in bound.derived(values, pt).items():
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
-        eta, branches = bound.eta(values, pt), bound.branches(values, bound.features, bound.x, pt)
-        if bound.divided is not None:
-            divided(bound, values)
-        elif branches is None:
-            name, arguments = bound.family.likelihood(eta, values, bound.known, pt)
-            getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
-        else:
-            gate, added = branches
-            name, arguments = bound.family.likelihood(eta[:, None] + added, values, bound.known[:, None], pt)
-            pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), observed=bound.y,
-                       dims="unit")
+        (likelihood if bound.divided is None else divided)(bound, values)
     return model
+
+
+def likelihood(bound: Bound, values: Mapping[str, Any]) -> None:
+    """The outcome of every row given its eta, which of several branches a row takes summed out."""
+    eta, branches = bound.eta(values, pt), bound.branches(values, bound.features, bound.x, pt)
+    if branches is None:
+        name, arguments = bound.family.likelihood(eta, values, bound.known, pt)
+        getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
+    else:
+        gate, added = branches
+        name, arguments = bound.family.likelihood(eta[:, None] + added, values, bound.known[:, None], pt)
+        pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), observed=bound.y, dims="unit")
 
 
 def divided(bound: Bound, values: Mapping[str, Any]) -> None:
@@ -107,14 +109,16 @@ def divided(bound: Bound, values: Mapping[str, Any]) -> None:
     density = Summed(bound)
 
     def logp(outcome: Any, *given: Any) -> Any:
-        natural = density.natural(dict(zip(values, given, strict=True)), pt)
+        natural = density.natural(dict(zip(values, given, strict=False)), pt)
         return LogEvidence(density)(pt.stack(natural))[0]
 
     def random(*given: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
-        drawn = dict(zip(values, given, strict=True))
+        drawn = dict(zip(values, given, strict=False))
         return bound.simulated(drawn | bound.derived(drawn, np), rng)[1]
 
-    # Every dimension of every hyperparameter is one of the distribution's own.
+    # Every dimension of every hyperparameter is one of the distribution's own; the known constants say how many rows
+    # there are.
     cores = (",".join(f"d{place}{k}" for k in range(one.ndim)) for place, one in enumerate(values.values()))
-    signature = ",".join(f"({core})" for core in cores)
-    pm.CustomDist("y", *values.values(), logp=logp, random=random, signature=f"{signature}->(n)", observed=bound.y, dims="unit")
+    signature = "".join(f"({core})," for core in cores)
+    pm.CustomDist("y", *values.values(), bound.known, logp=logp, random=random, signature=f"{signature}(n)->(n)",
+                  observed=bound.y, dims="unit")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import xarray as xr
 from arviz_stats.base.array import array_stats
+from scipy.special import logsumexp
 
 from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.draws import flat
@@ -23,6 +24,9 @@ from bayes_personal.rows import Held
 
 # Of the iteration that finds the bridge: it takes a handful.
 ROUNDS = 100
+# Draws given all rows that are looked at before anything is sampled anew, and what makes them enough: a Pareto k up to
+# the first number, or logs that differ by less than the second, whose weights have no tail to speak of.
+SOME, LIGHT, LEVEL = 100, 0.5, 1.0
 
 
 @final
@@ -120,6 +124,13 @@ class MarginalRefits:
     chains: int
 
     @cached_property
+    def some(self) -> tuple[np.ndarray, np.ndarray]:
+        """A few of the draws given all rows, as points, and log p(y, phi) there."""
+        points = self.density.points(self.values)
+        points = points[np.linspace(0, len(points) - 1, min(SOME, len(points))).astype(int)]
+        return points, self.density.each_value(points)
+
+    @cached_property
     def everything(self) -> Weighted:
         """The hyperparameters' posterior given all rows, by importance."""
         return Laplace().weighted(self.density, self.rng)
@@ -130,6 +141,10 @@ class MarginalRefits:
         if rest.size == 0:
             none = np.zeros(0)
             return Refit(self.density.value(none) - rest.value(none), 0.0, np.inf)
+        if self.values and not self.density.leave_one_out_exact:
+            found = self.reweighted(rest)
+            if found is not None:
+                return found
         if self.method is None:
             found = Laplace().weighted(rest, self.rng)
             if found.trusted:
@@ -141,6 +156,21 @@ class MarginalRefits:
             return Refit.averaged(self.predicted(rest, points), tree)
         others = self.predicted(rest, self.density.points(self.values))
         return Refit.bridged(self.predicted(rest, points), tree, others, self.chains)
+
+    def reweighted(self, rest: Marginal) -> Refit | None:
+        """From a few of the draws given all rows, all else integrated out; None where the weights of the draws have a
+        tail."""
+        points, everything = self.some
+        logs = everything - rest.each_value(points)
+        smoothed, k = -logs - logsumexp(-logs), 0.0
+        if np.ptp(logs) > LEVEL:
+            smoothed, k = array_stats.psislw(logs)
+        if not k <= LIGHT:
+            return None
+        weights = np.exp(smoothed)
+        relative = weights / weights.mean()
+        return Refit(float(logsumexp(smoothed + logs)), float(relative.std() / np.sqrt(len(logs))),
+                     float(1 / (weights**2).sum()))
 
     def predicted(self, rest: Marginal, points: np.ndarray) -> np.ndarray:
         """log p(y_out | rest, phi), (draw,)."""

@@ -15,6 +15,7 @@ from bayes_personal.posterior import Posterior
 
 UNIT_NORMAL = bp.Hyperprior("Normal", mu=0, sigma=1)
 HALF_NORMAL = bp.Hyperprior("HalfNormal", sigma=1)
+EXPECTED = bp.Hyperprior("LogNormal", mu=0.7, sigma=0.5)
 NOISE = bp.Normal(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3))
 
 
@@ -107,6 +108,8 @@ SETTINGS = {
                               30),
     "horseshoe": Setting(bp.Model("y ~ x", bp.TotalVariation("t", "horseshoe", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                          series, 40),
+    "Partition": Setting(bp.Model("y ~ x", bp.Partition("t", scale=HALF_NORMAL, changes=EXPECTED), NOISE, UNIT_NORMAL),
+                         series, 60),
     "GaussianProcess": Setting(
         bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
         context, 30),

@@ -10,7 +10,9 @@ import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
 from bayes_personal.families import Family
+from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.summed import Summed
 from bayes_personal.priors import Prior, Sum
 
 NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
@@ -21,12 +23,15 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "Contextualized": bp.Contextualized("age", "arm", hidden=4),
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
-          "horseshoe": bp.TotalVariation("age", "horseshoe")}
+          "horseshoe": bp.TotalVariation("age", "horseshoe"), "Partition": bp.Partition("age")}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
             "NegativeBinomial": bp.NegativeBinomial("exposure")}
-PAIRS = [pytest.param(prior, family, id=f"{name}-{other}")
-         for (name, prior), (other, family) in itertools.product(PRIORS.items(), FAMILIES.items())]
+# Priors whose divisions are summed out, and families under which that can be done: with several coefficients, or one.
+DIVIDED, SEVERAL, ONE = ("Partition",), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
+ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
+FITTING = [(name, other) for name, other in ALL if name not in DIVIDED or other in SEVERAL + ONE]
+PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}") for name, other in FITTING]
 DRAWS = 20
 
 
@@ -41,6 +46,11 @@ def narrow(prior: Prior) -> dict:
     return {} if prior.replaces_mean else {"mean": NARROW}
 
 
+def formula(prior: Prior, family: Family) -> str:
+    """With a predictor, unless counts integrate out without one only."""
+    return "y ~ 1" if type(prior).__name__ in DIVIDED and type(family).__name__ in ONE else "y ~ x"
+
+
 def rows(count: int = 24) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     return pd.DataFrame({"x": rng.normal(size=count), "site": [f"s{i % 4}" for i in range(count)],
@@ -50,22 +60,26 @@ def rows(count: int = 24) -> pd.DataFrame:
 
 def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     """A posterior whose draws are those of the prior, for data made by one of them."""
-    model = bp.Model("y ~ x", prior=prior, family=family, **narrow(prior))
+    model = bp.Model(formula(prior, family), prior=prior, family=family, **narrow(prior))
     data = bp.simulate(model, rows(), seed=1).frame
     if isinstance(family, bp.Bernoulli | bp.Binomial):
         data["y"] = data["y"].astype(int)
     bound = model.bind(data)
     made = [bp.simulate(model, data, seed=seed).values for seed in range(2 * DRAWS)]
     derived = bound.derived({name: np.asarray(value) for name, value in made[0].items()}, np)
-    values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in derived}
+    latent = bound.divided.reported_dims if bound.divided else {}
+    values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in {*derived, *latent}}
+    if bound.divided:
+        values |= Summed(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
     return bp.Posterior(model, bound, tree(bound, values, chains=2))
 
 
 @pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
 @pytest.mark.parametrize(("prior", "family"), PAIRS)
 def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
-    data = bp.simulate(bp.Model("y ~ x", prior=prior, family=family, **narrow(prior)), rows(), seed=1).frame
-    program = bp.Model("y ~ x", prior=prior, family=family).pymc(data)
+    whole = formula(prior, family)
+    data = bp.simulate(bp.Model(whole, prior=prior, family=family, **narrow(prior)), rows(), seed=1).frame
+    program = bp.Model(whole, prior=prior, family=family).pymc(data)
     assert not program.potentials
     value, slope = (f(program.initial_point()) for f in (program.compile_logp(mode="FAST_COMPILE"),
                                                          program.compile_dlogp(mode="FAST_COMPILE")))
@@ -80,9 +94,9 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy()
     mean = bp.predict(posterior, new, kind="mean", seed=1).draws.to_numpy()
     outcome = bp.predict(posterior, new, kind="outcome", seed=1).draws.to_numpy()
-    assert theta.shape == (2, DRAWS, 6, 2) and mean.shape == outcome.shape == (2, DRAWS, 6)
+    assert theta.shape == (2, DRAWS, 6, len(posterior.bound.coefficients.names)) and mean.shape == outcome.shape == (2, DRAWS, 6)
     assert all(np.isfinite(each).all() for each in (theta, mean, outcome))
-    eta = (theta * np.column_stack([np.ones(6), new["x"]])).sum(axis=-1)
+    eta = (theta * np.column_stack([np.ones(6), new["x"]])[:, : theta.shape[-1]]).sum(axis=-1)
     # The mean is one increasing function of eta, row by row.
     for row in range(6):
         order = np.argsort(eta[..., row].ravel())
@@ -94,3 +108,10 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
         assert bp.loo(posterior, refit=False, progress=False).conditioning == "unit"
     pointwise = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
     assert pointwise.shape == (2, DRAWS, 24) and np.isfinite(pointwise).all()
+
+
+@pytest.mark.parametrize(("name", "other"), [pair for pair in ALL if pair not in FITTING])
+def test_what_does_not_fit_says_what_does(name: str, other: str) -> None:
+    data = rows().assign(y=rows()["trials"])
+    with pytest.raises(SpecificationError, match="Normal, Poisson, Bernoulli and Binomial .* TotalVariation"):
+        bp.Model("y ~ x", PRIORS[name], FAMILIES[other]).bind(data)

@@ -136,6 +136,18 @@ def total_variation(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "local_log__": np.log(values[f"{name}_local"]), "z": values[f"{name}_z"]}
 
 
+def along(bound: Bound) -> tuple[list, dict]:
+    piece = bound.divided
+    t, place = np.unique(bound.frame[piece.prior.order], return_inverse=True)
+    return [place, t, piece.positions], {}
+
+
+def partition(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    name = bound.divided.name
+    return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
+                                        "expected_log__": np.log(values[f"{name}_expected"])}
+
+
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
@@ -202,6 +214,8 @@ CASES = [
     Case("contextualized", bp.Contextualized("age", "height", hidden=4, archetypes=3), in_context, network),
     Case("total_variation", bp.TotalVariation("decade"), places, total_variation),
     Case("total_variation", bp.TotalVariation("decade", "horseshoe"), places, total_variation),
+    Case("partition", bp.Partition("decade"), along, partition),
+    Case("partition", bp.Partition("decade", on=["dose", "weight"]), along, partition),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

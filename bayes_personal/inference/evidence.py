@@ -20,6 +20,9 @@ class LogEvidence(Op):
     def __init__(self, density: Summed) -> None:
         self.density = density
 
+    def __str__(self) -> str:
+        return "LogEvidence"
+
     def make_node(self, natural: Any) -> Apply:
         """Of a vector, two outputs."""
         return Apply(self, [pt.as_tensor_variable(natural)], [pt.dscalar(), pt.dvector()])

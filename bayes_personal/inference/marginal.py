@@ -53,6 +53,11 @@ class Marginal(ABC):
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Exact draws of what is integrated out, one a draw of the hyperparameters."""
 
+    @property
+    def leave_one_out_exact(self) -> bool:
+        """Whether `leave_one_out` depends on the hyperparameters alone, and on nothing drawn given them."""
+        return True
+
     @abstractmethod
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
         """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""

@@ -181,9 +181,12 @@ class Summed(Marginal):
         return len(self.piece.places) >= MANY
 
     @property
+    def leave_one_out_exact(self) -> bool:
+        return len(self.piece.places) <= FEW
+
+    @property
     def leave_one_out_work(self) -> int:
-        contexts = len(self.piece.places)
-        return contexts**3 if contexts <= FEW else 0
+        return len(self.piece.places) ** 3 if self.leave_one_out_exact else 0
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
         natural = self.arguments(values, count)
@@ -191,7 +194,7 @@ class Summed(Marginal):
         result = np.empty((count, len(batch)))
         for draw in range(count):
             sums = Partition(*self.at(natural[draw]))
-            found = (sums.left_out() if self.leave_one_out_work else
+            found = (sums.left_out() if self.leave_one_out_exact else
                      sums.left_out_of(self.piece.changed(start[draw : draw + 1]))[0])
             result[draw] = found[batch.places]
         return result
