@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Population,
         TotalVariation,
         Transfer,
+        TreePartition,
     )
     from bayes_personal.report import report
     from bayes_personal.responsibilities import responsibilities
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
     "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "changes",
-    "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
-    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer",
+    "TreePartition", "borrowed", "changes", "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood",
+    "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
+    "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -66,7 +68,8 @@ _HOMES = {name: module for module, names in {
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
     "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer"),
+               "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer",
+               "TreePartition"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

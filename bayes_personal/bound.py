@@ -13,7 +13,8 @@ from bayes_personal.design import Design
 from bayes_personal.families.base import Family, curvature, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Branching, Coefficients, Divided, Features, Field, Piece, Term, weights
+from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
+from bayes_personal.priors.divided import Divided
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 

@@ -47,7 +47,9 @@ class Conjugate:
         if self.kind == "normal":
             return drawn
         kept = np.maximum(drawn, np.finfo(float).tiny)
-        return np.log(kept) if self.kind == "gamma" else np.log(kept) - np.log(np.maximum(1 - drawn, np.finfo(float).eps))
+        if self.kind == "gamma":
+            return np.log(kept)
+        return np.log(kept) - np.log(np.maximum(1 - drawn, np.finfo(float).eps))
 
     def words(self, scale: str) -> str:
         """What cells have of their own, as a line of the story; `scale` is what tau is called."""

@@ -110,6 +110,8 @@ SETTINGS = {
                          series, 40),
     "Partition": Setting(bp.Model("y ~ x", bp.Partition("t", scale=HALF_NORMAL, changes=EXPECTED), NOISE, UNIT_NORMAL),
                          series, 60),
+    "TreePartition": Setting(bp.Model("y ~ x + w", bp.TreePartition("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
+                             context, 60),
     "GaussianProcess": Setting(
         bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
         context, 30),

@@ -9,8 +9,8 @@ import pytest
 import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
-from bayes_personal.families import Family
 from bayes_personal.errors import SpecificationError
+from bayes_personal.families import Family
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.summed import Summed
 from bayes_personal.priors import Prior, Sum
@@ -23,12 +23,13 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "Contextualized": bp.Contextualized("age", "arm", hidden=4),
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
-          "horseshoe": bp.TotalVariation("age", "horseshoe"), "Partition": bp.Partition("age")}
+          "horseshoe": bp.TotalVariation("age", "horseshoe"), "Partition": bp.Partition("age"),
+          "TreePartition": bp.TreePartition("age", "arm")}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
             "NegativeBinomial": bp.NegativeBinomial("exposure")}
 # Priors whose divisions are summed out, and families under which that can be done: with several coefficients, or one.
-DIVIDED, SEVERAL, ONE = ("Partition",), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
+DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
 ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in DIVIDED or other in SEVERAL + ONE]
 PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}") for name, other in FITTING]
@@ -94,7 +95,8 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy()
     mean = bp.predict(posterior, new, kind="mean", seed=1).draws.to_numpy()
     outcome = bp.predict(posterior, new, kind="outcome", seed=1).draws.to_numpy()
-    assert theta.shape == (2, DRAWS, 6, len(posterior.bound.coefficients.names)) and mean.shape == outcome.shape == (2, DRAWS, 6)
+    assert theta.shape == (2, DRAWS, 6, len(posterior.bound.coefficients.names))
+    assert mean.shape == outcome.shape == (2, DRAWS, 6)
     assert all(np.isfinite(each).all() for each in (theta, mean, outcome))
     eta = (theta * np.column_stack([np.ones(6), new["x"]])[:, : theta.shape[-1]]).sum(axis=-1)
     # The mean is one increasing function of eta, row by row.

@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.inference import importance, laplace
+from bayes_personal.inference import importance
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace, Modes
 from bayes_personal.inference.marginal import Marginal

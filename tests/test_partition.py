@@ -14,7 +14,7 @@ from scipy.special import expit
 import bayes_personal as bp
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
-from bayes_personal.inference import summed
+from bayes_personal.inference import divisions
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.summed import Summed
 from bayes_personal.refit import MarginalRefits
@@ -53,13 +53,20 @@ def test_counts_are_summed_over_all_partitions(family: bp.families.Family, outco
                             "changes_t_expected": np.array(expected)})
     prior = density.log_prior(point, density.values(point))
     if isinstance(family, bp.Poisson):
-        law = lambda d: stats.gamma.pdf(np.exp(d), scale**-2, scale=scale**2) * np.exp(d)
-        one = lambda i, theta: stats.poisson.pmf(outcome[i], frame["e"][i] * np.exp(theta))
+        def law(d: float) -> float:
+            return stats.gamma.pdf(np.exp(d), scale**-2, scale=scale**2) * np.exp(d)
+
+        def one(i: int, theta: float) -> float:
+            return stats.poisson.pmf(outcome[i], frame["e"][i] * np.exp(theta))
     else:
         shapes = (1 + np.exp(mu)) / scale**2, (1 + np.exp(-mu)) / scale**2
-        law = lambda d: stats.beta.pdf(expit(mu + d), *shapes) * expit(mu + d) * expit(-mu - d)
         trials = frame["n"] if isinstance(family, bp.Binomial) else np.ones(4)
-        one = lambda i, theta: stats.binom.pmf(outcome[i], trials[i], expit(theta))
+
+        def law(d: float) -> float:
+            return stats.beta.pdf(expit(mu + d), *shapes) * expit(mu + d) * expit(-mu - d)
+
+        def one(i: int, theta: float) -> float:
+            return stats.binom.pmf(outcome[i], trials[i], expit(theta))
 
     def segment(rows: list[int]) -> float:
         return integrate.quad(lambda d: law(d) * np.prod([one(i, mu + d) for i in rows]), -15, 15, limit=200,
@@ -140,7 +147,10 @@ def test_prediction_between_and_beyond_contexts() -> None:
     new = pd.DataFrame({"t": [t[1], a, b, t[2], t[-1], t[-1] + 1, t[0], t[0] - 1], "x": 0.0})
     with pytest.warns(InputWarning, match="2 of 8 rows have a 't' outside the training range"):
         theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy().reshape(20_000, 8, 2)[..., 0]
-    level = lambda i, j: theta[:, i] == theta[:, j]
+
+    def level(i: int, j: int) -> np.ndarray:
+        return theta[:, i] == theta[:, j]
+
     changed, per = ~level(0, 3), rate / (t[-1] - t[0])
     before, after = per * (a - t[1]), per * (t[2] - a)
     whole = -np.expm1(-before - after)
@@ -184,12 +194,13 @@ def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch
     point = density.points({name: np.asarray(each[0]) for name, each in values.items()})
     np.testing.assert_allclose(exact, [density.value(point) - one.value(point) for one in rest], rtol=0, atol=1e-9)
     # From draws of the partition: 1 / p is averaged.
-    monkeypatch.setattr(summed, "FEW", 0)
+    monkeypatch.setattr(divisions, "FEW", 0)
     ratio = np.exp(exact - density.leave_one_out(values, 4000, batch))
     error = ratio.std(axis=0, ddof=1) / np.sqrt(4000)
     assert (np.abs(ratio.mean(axis=0) - 1) < 4 * error).all()
     # A row of which draws of partitions say too little is worked out from a few draws of the hyperparameters.
-    found = MarginalRefits(density, np.random.default_rng(1), None, values, 2).without(density.taken(batch, np.array([9])))
+    refits, row = MarginalRefits(density, np.random.default_rng(1), None, values, 2), np.array([9])
+    found = refits.without(density.taken(batch, row))
     assert found.elpd == pytest.approx(exact[9], abs=1e-8)
 
 
@@ -217,7 +228,10 @@ def test_the_flow_of_the_nile(nile: bp.Posterior) -> None:
     assert_healthy(nile)
     found = bp.changes(nile).set_index("context")["probability"]
     effective = min(float(az.ess(nile.tree["posterior"]["changes_year_number"])), 4000)
-    error = lambda p: np.sqrt(p * (1 - p) * (1 / effective + 1 / 2617))
+
+    def error(p: float) -> float:
+        return np.sqrt(p * (1 - p) * (1 / effective + 1 / 2617))
+
     for year, share in {1899: 0.749, 1898: 0.128, 1897: 0.064, 1900: 0.057}.items():
         assert abs(found[year] - share) < 4 * error(share), year
     number = nile.tree["posterior"]["changes_year_number"].to_numpy().ravel()

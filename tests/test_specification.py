@@ -25,7 +25,7 @@ from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
 ROOT = Path(__file__).parents[1]
-NOT_A_METHOD = {"__init__", "base", "levels", "spline"}
+NOT_A_METHOD = {"__init__", "base", "divided", "levels", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
@@ -148,6 +148,16 @@ def partition(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "expected_log__": np.log(values[f"{name}_expected"])}
 
 
+def halved(bound: Bound) -> tuple[list, dict]:
+    return [bound.divided.codes, bound.divided.depth], {}
+
+
+def tree_partition(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    name, split = bound.divided.name, values[f"{bound.divided.name}_split"]
+    return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
+                                        "split_logodds__": np.log(split) - np.log1p(-split)}
+
+
 def linear_arguments(bound: Bound) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
@@ -216,6 +226,7 @@ CASES = [
     Case("total_variation", bp.TotalVariation("decade", "horseshoe"), places, total_variation),
     Case("partition", bp.Partition("decade"), along, partition),
     Case("partition", bp.Partition("decade", on=["dose", "weight"]), along, partition),
+    Case("tree_partition", bp.TreePartition("age", "height", depth=2), halved, tree_partition),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

@@ -186,7 +186,8 @@ class Collapsed(Marginal):
             raise FloatingPointError("the precision of the weights is not finite")
         return found
 
-    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
         here = self.arrangement
         z = rng.standard_normal((count, here.size))

@@ -50,7 +50,8 @@ class Marginal(ABC):
         """The same at many points (draw, size)."""
 
     @abstractmethod
-    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Exact draws of what is integrated out, one a draw of the hyperparameters."""
 
     @property

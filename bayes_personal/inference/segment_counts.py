@@ -115,9 +115,13 @@ class CountSegments(Segments):
         mean, unit = moments[0], self.data.unit
         return unit * mean[:, None], unit**2 * (moments[1] - mean * mean)[:, None, None]
 
-    def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    @property
+    def least(self) -> float:
+        return 0.0
+
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         a, b = self.scaled
-        first, second = self.sums[:, stop] - self.sums[:, start]
+        first, second = statistics
         if self.kind == GAMMA:
             return (rng.gamma(a + first) / (b + second) * self.data.unit)[:, None]
         return rng.beta(a + first, b + second)[:, None]

@@ -146,12 +146,16 @@ class NormalSegments(Segments):
         covariance -= z[:, :, None] * z[:, None, :]
         return self.mean + self.tau * z, covariance * self.tau[:, None] * self.tau
 
-    def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        p, statistics = len(self.tau), (self.sums[:, stop] - self.sums[:, start]).T
+    @property
+    def least(self) -> float:
+        return -np.inf
+
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        p, statistics = len(self.tau), statistics.T
         low = np.tril_indices(p)
-        precision = np.empty((len(start), p, p))
+        precision = np.empty((len(statistics), p, p))
         precision[:, low[0], low[1]] = precision[:, low[1], low[0]] = statistics[:, : len(low[0])]
         precision += np.eye(p)
         root = np.linalg.cholesky(precision)
-        z = np.linalg.solve(root, statistics[:, len(low[0]) :, None]) + rng.standard_normal((len(start), p, 1))
+        z = np.linalg.solve(root, statistics[:, len(low[0]) :, None]) + rng.standard_normal((len(statistics), p, 1))
         return self.mean + self.tau * np.linalg.solve(np.swapaxes(root, 1, 2), z)[:, :, 0]

@@ -84,8 +84,17 @@ class Segments(ABC):
         """Mean (T, p) and covariance (T, p, p) of moments (moment, T)."""
 
     @abstractmethod
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Coefficients (segment, p) of segments with these statistics (statistic, segment)."""
+
+    @property
+    @abstractmethod
+    def least(self) -> float:
+        """What no statistic is below, whatever rounding makes of differences."""
+
     def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Coefficients (segment, p) of segments of the contexts from `start` up to `stop`, given their data."""
+        return self.draw_given(self.sums[:, stop] - self.sums[:, start], rng)
 
     @cached_property
     def context_terms(self) -> np.ndarray:

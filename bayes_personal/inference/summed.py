@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from bayes_personal.bound import Bound
-from bayes_personal.inference.changes import Changes
 from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.inference.divisions import Divisions, divisions
 from bayes_personal.inference.marginal import Marginal
-from bayes_personal.inference.partition import Partition, log_evidence_and_gradient
 from bayes_personal.inference.segment_counts import CountData
 from bayes_personal.inference.segment_normal import NormalData
 from bayes_personal.inference.segments import Segments
@@ -20,16 +19,10 @@ from bayes_personal.inference.tape import Symbolic, Tape, outputs, pulled_back
 from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
 
-# Scale of coefficients that do not vary, in natural units: nothing beside what data can tell, and something to divide by.
+# Scale of coefficients that do not vary, in natural units: nothing beside what data tell, and something to divide by.
 CONSTANT = 1e-9
 # Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
 FARTHEST = 1e12
-# Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
-FEW = 300
-# Contexts from which on an evaluation takes milliseconds.
-MANY = 400
-# Errors and expected changes, as logarithms of natural units, at which climbs for modes start.
-STARTS = ((-1.5, 1.5), (-3.0, 3.0))
 
 
 def marginal(bound: Bound) -> Marginal | None:
@@ -42,7 +35,7 @@ def marginal(bound: Bound) -> Marginal | None:
 @final
 @dataclass(frozen=True, eq=False)
 class Summed(Marginal):
-    """The model of change points as a function of its hyperparameters and its mean.
+    """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
 
     Attributes
     ----------
@@ -63,44 +56,53 @@ class Summed(Marginal):
         return self.bound.divided
 
     @cached_property
+    def divisions(self) -> Divisions:
+        """The sums over them."""
+        return divisions(self.piece)
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         assert self.bound.mean is not None
         return self.bound.mean, *self.bound.parameters
 
+    @property
+    def slow(self) -> bool:
+        """Whether so many evaluations as NUTS takes are minutes."""
+        return self.divisions.slow
+
     @cached_property
     def starts(self) -> tuple[np.ndarray, ...]:
         found = []
-        for error, changes in STARTS:
-            moved = {"sigma": error, f"{self.piece.name}_expected": changes}
+        for error, cuts in self.divisions.starts:
+            moved = {"sigma": error, self.piece.frequency: cuts}
             found.append(np.concatenate([np.full(each.size, moved.get(each.name, 0.0)) for each in self.parameters]))
         return tuple(found)
 
     @cached_property
     def data(self) -> NormalData | CountData:
-        """Sums over the rows of each context."""
-        bound, contexts = self.bound, len(self.piece.places)
-        kept = slice(None) if self.left_out is None else ~self.left_out
+        """Sums over the rows of each cell."""
+        bound, kept = self.bound, slice(None) if self.left_out is None else ~self.left_out
         y, known = bound.y[kept], bound.known[kept]
-        at = np.searchsorted(self.piece.places, bound.features[0].matrix[kept, 0])
+        cell = self.divisions.cell(bound.features[0].matrix)[kept]
         if self.piece.law.kind == "normal":
             x = bound.coefficients.predictors(bound.x[kept], bound.everywhere)
-            return NormalData.of(x, y, known, at, contexts)
+            return NormalData.of(x, y, known, cell, self.divisions.cells)
         count = CountData.of_counts if self.piece.law.kind == "gamma" else CountData.of_successes
-        return count(y, known, at, contexts)
+        return count(y, known, cell, self.divisions.cells)
 
     def natural(self, values: Mapping[str, Any], xp: Any) -> list[Any]:
-        """What the sums over partitions take of hyperparameters, each (...): log sigma, log tau and mean, or logarithms
-        of shapes; and the log of the rate."""
+        """The arguments of the sums at hyperparameters, each (...): log sigma, log tau and mean, or logarithms of
+        shapes; and the one of the divisions."""
         scale, mean = self.piece.scale(values), values[self.parameters[0].name]
-        rate = xp.log(self.piece.rate(values))
+        last = self.piece.cut(values, xp)
         if self.piece.law.kind != "normal":
-            return [*self.piece.law.log_shapes(mean[..., 0], scale[..., 0], xp), rate]
+            return [*self.piece.law.log_shapes(mean[..., 0], scale[..., 0], xp), last]
         where = {k: place for place, k in enumerate(self.piece.positions)}
         constant = np.log(CONSTANT * self.bound.coefficients.unit)
         tau = [xp.log(scale[..., where[k]]) if k in where else constant[k] + 0 * mean[..., k]
                for k in self.bound.everywhere]
-        error = xp.log(values["sigma"]) if "sigma" in values else 0 * rate
-        return [error, *tau, *(mean[..., k] for k in self.bound.everywhere), rate]
+        error = xp.log(values["sigma"]) if "sigma" in values else 0 * last
+        return [error, *tau, *(mean[..., k] for k in self.bound.everywhere), last]
 
     def _outputs(self, point: Any) -> list[Any]:
         stepped = point[None, :]
@@ -113,30 +115,27 @@ class Summed(Marginal):
         """What hyperparameters make of log prior and the arguments of the sums."""
         return Tape.of(self._outputs, self.size)
 
-    def at(self, natural: np.ndarray) -> tuple[Segments, Changes]:
-        """Segments and changes at one point of the arguments."""
-        gaps, p = np.diff(self.piece.places), len(self.bound.everywhere)
-        changes = Changes.by_rate(float(np.exp(natural[-1])), gaps, self.piece.prior.shortest)
+    def segments(self, natural: np.ndarray) -> Segments:
+        """Data and hyperparameters at one point of the arguments."""
         if isinstance(self.data, NormalData):
-            sigma, tau, mean = np.split(natural[:-1], [1, 1 + p])
-            return self.data.at(float(np.exp(sigma[0])), np.exp(tau), mean), changes
-        return self.data.at(*np.exp(natural[:-1])), changes
+            sigma, tau, mean = np.split(natural[:-1], [1, 1 + len(self.bound.everywhere)])
+            return self.data.at(float(np.exp(sigma[0])), np.exp(tau), mean)
+        return self.data.at(*np.exp(natural[:-1]))
 
-    def sums(self, natural: np.ndarray) -> Partition | None:
-        """All partitions at one point of the arguments; None where numbers do not reach."""
+    def within_reach(self, natural: np.ndarray) -> Segments | None:
+        """The same; None where numbers do not reach."""
         if not np.isfinite(natural).all():
             return None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            segments, changes = self.at(natural)
-            known = np.isfinite(segments.constant) and segments.constant > -FARTHEST
-        return Partition(segments, changes) if known else None
+            segments = self.segments(natural)
+            return segments if segments.constant > -FARTHEST else None
 
     def log_evidence(self, natural: np.ndarray) -> tuple[float, np.ndarray]:
         """log p(y | arguments), and its gradient."""
-        found = self.sums(natural)
-        if found is None:
+        segments = self.within_reach(natural)
+        if segments is None:
             return -np.inf, np.zeros(len(natural))
-        return log_evidence_and_gradient(found.segments, found.changes)
+        return self.divisions.log_evidence_and_gradient(segments, float(natural[-1]))
 
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         prior, *natural = outputs(point, *self.tape.arrays)
@@ -148,8 +147,8 @@ class Summed(Marginal):
 
     def value(self, point: np.ndarray) -> float:
         prior, *natural = outputs(point, *self.tape.arrays)
-        found = self.sums(np.array(natural))
-        total = -np.inf if found is None else float(prior + found.log_evidence)
+        segments = self.within_reach(np.array(natural))
+        total = -np.inf if segments is None else float(prior + self.divisions.log_evidence(segments, natural[-1]))
         return total if np.isfinite(total) else -np.inf
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
@@ -160,43 +159,34 @@ class Summed(Marginal):
         of_bound = {each.name: np.asarray(values[each.name], float) for each in self.parameters}
         return np.stack([np.broadcast_to(each, count) for each in self.natural(of_bound, np)], axis=1)
 
-    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Exact draws of change points and levels; draws with the same hyperparameters share one sum."""
-        natural = self.arguments(values, count)
-        points, which = np.unique(natural, axis=0, return_inverse=True)
-        changed, levels = np.zeros((count, len(self.piece.places)), bool), {}
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Exact draws of divisions and cells; draws with the same hyperparameters share one sum."""
+        points, which = np.unique(self.arguments(values, count), axis=0, return_inverse=True)
+        divided: list[Any] = [None] * count
+        levels: list[Any] = [None] * count
         for place, point in enumerate(points):
             draws = np.flatnonzero(which == place)
-            segments, changes = self.at(point)
-            starts, theta = Partition(segments, changes).draw_segments(len(draws), rng)
-            changed[draws] = starts
+            found, theta = self.divisions.draw(self.segments(point), float(point[-1]), len(draws), rng)
             own = self.piece.law.theta(theta) - values[self.parameters[0].name][draws[0]]
-            cuts = np.cumsum(starts.sum(axis=1))[:-1]
-            levels |= dict(zip(draws, np.split(own[:, self.piece.positions], cuts), strict=True))
-        return self.piece.sampled(changed, np.concatenate([levels[i] for i in range(count)]), values, rng)
-
-    @property
-    def slow(self) -> bool:
-        """Whether so many evaluations as NUTS takes are minutes."""
-        return len(self.piece.places) >= MANY
+            cuts = np.cumsum(list(map(len, found)))[:-1]
+            for draw, one, level in zip(draws, found, np.split(own[:, self.piece.positions], cuts), strict=True):
+                divided[draw], levels[draw] = one, level
+        return self.divisions.latent(divided, np.concatenate(levels), values, rng)
 
     @property
     def leave_one_out_exact(self) -> bool:
-        return len(self.piece.places) <= FEW
+        return self.divisions.exact
 
     @property
     def leave_one_out_work(self) -> int:
-        return len(self.piece.places) ** 3 if self.leave_one_out_exact else 0
+        return self.divisions.leave_one_out_work
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        natural = self.arguments(values, count)
-        start = values[f"{self.piece.name}_start"]
-        result = np.empty((count, len(batch)))
-        for draw in range(count):
-            sums = Partition(*self.at(natural[draw]))
-            found = (sums.left_out() if self.leave_one_out_exact else
-                     sums.left_out_of(self.piece.changed(start[draw : draw + 1]))[0])
-            result[draw] = found[batch.places]
+        natural, result = self.arguments(values, count), np.empty((count, len(batch)))
+        for draw, point in enumerate(natural):
+            latent = {name: values[name][draw : draw + 1] for name in self.piece.latent}
+            result[draw] = self.divisions.left_out(self.segments(point), float(point[-1]), latent)[batch.places]
         return result
 
     def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:

@@ -12,8 +12,10 @@ from bayes_personal.priors.partition import Partition
 from bayes_personal.priors.population import Population
 from bayes_personal.priors.total_variation import TotalVariation
 from bayes_personal.priors.transfer import Transfer
+from bayes_personal.priors.tree_partition import TreePartition
 
 __all__ = [
     "Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
     "Partition", "Population", "Prior", "Sum", "TotalVariation", "Transfer",
+    "TreePartition",
 ]

@@ -123,6 +123,11 @@ class Piece(ABC):
         return False
 
     @property
+    def alone(self) -> bool:
+        """Whether no other piece can stand beside it."""
+        return False
+
+    @property
     def own_mean(self) -> np.ndarray | None:
         """Prior mean of the coefficients that vary, where its weights carry them whole and there is no common mu."""
         return None
@@ -217,22 +222,6 @@ class Field(Piece):
         """
 
 
-class Divided(Field):
-    """A field that is constant within the cells of a random division of contexts, which nobody has seen.
-
-    Given its hyperparameters all divisions, and what their cells have of their own, are summed out of the likelihood.
-    Draws of them (`latent`) follow from the posterior of the hyperparameters.
-    """
-
-    @abstractmethod
-    def scale(self, values: Mapping[str, Any]) -> Any:
-        """Standard deviations of what cells have of their own, (..., varying)."""
-
-    @abstractmethod
-    def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        """One draw of `latent` from the prior, for rows with these features."""
-
-
 class Branching(Field):
     """A field with alternatives: every row takes one of them, and which is summed out of the likelihood.
 
@@ -318,10 +307,10 @@ class Sum(Prior):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
-        divided = [term.prior for term in bound if isinstance(term, Divided)]
-        if divided and len(bound) > 1:
+        alone = [term.prior for term in bound if term.alone]
+        if alone and len(bound) > 1:
             raise SpecificationError(f"{self!r}: divisions of contexts are summed out only where nothing else varies. "
-                                     f"Take {divided[0]!r} alone, or TotalVariation(order) in its place.")
+                                     f"Take {alone[0]!r} alone, or TotalVariation(order) in its place.")
         branching = [term.name for term in bound if isinstance(term, Branching)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "

@@ -13,7 +13,8 @@ from bayes_personal.context import Context
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Divided, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.divided import Divided, law_in_words, must_integrate_out
 
 # Distinct contexts: an evaluation costs the square of their number, which for these is an eighth of a second.
 MOST = 10_000
@@ -99,14 +100,14 @@ class Partition(Prior):
         owner = f"Partition({self.order!r})"
         context = Context.learn(frame, self.order, owner)
         if context.levels:
-            raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and change points need an order. "
+            raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and changes need an order. "
                                      f"Give numbers or dates, or use PartialPooling({self.order!r}).")
         places, first = np.unique(context.at(frame)[:, 0], return_index=True)
         if len(places) > MOST:
             raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and the cost is the square "
                              f"of their number; at most {MOST:,}. Round it to fewer: changes are then looked for "
                              "between rounded values.")
-        return (Segments(self, context, places, frame[self.order].iloc[first], conjugate(owner, coefficients),
+        return (Segments(self, context, places, frame[self.order].iloc[first], must_integrate_out(owner, coefficients),
                          coefficients.select(self.on, owner), coefficients),)
 
     @property
@@ -119,25 +120,9 @@ class Partition(Prior):
 
     def story(self) -> tuple[str, ...]:
         who, several = self.name, "" if self.shortest == 1 else f", none within {self.shortest} contexts of another"
-        laws = "; ".join(f"{Conjugate(kind).words(f'{who}_scale')} ({family})" for kind, family in (
-            ("normal", "Normal"), ("gamma", "Poisson"), ("beta", "Bernoulli, Binomial")))
         return (f"segments of {self.order} begin at the points of a Poisson process with {who}_expected of them over "
-                f"the training range{several}", f"d[segment, k] ~ {laws}",
+                f"the training range{several}", f"d[segment, k] ~ {law_in_words(f'{who}_scale')}",
                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_expected ~ {self.changes.words()}")
-
-
-def conjugate(owner: str, coefficients: Coefficients) -> Conjugate:
-    """How cells' coefficients integrate out of the family, or an error that says which families do."""
-    found = coefficients.conjugate
-    if found is None:
-        raise SpecificationError(f"{owner}: what the rows of a cell share integrates out of Normal, Poisson, Bernoulli "
-                                 "and Binomial families. For another family use a prior that fits every one, such as "
-                                 "TotalVariation(order), GaussianProcess(*context) or Contextualized(*context).")
-    if not found.several and coefficients.names != ("Intercept",):
-        raise SpecificationError(f"{owner}: with counts, cells share a rate or probability, and the formula must be "
-                                 f"'outcome ~ 1'; it has the coefficients {', '.join(coefficients.names)}. Drop the "
-                                 "predictors, or use TotalVariation(order) or GaussianProcess(*context).")
-    return found
 
 
 @final
@@ -168,8 +153,12 @@ class Segments(Divided):
         return (self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying),
                 self.prior.changes.bind(f"{self.name}_expected"))
 
-    def scale(self, values: Mapping[str, Any]) -> Any:
-        return values[f"{self.name}_scale"]
+    @property
+    def frequency(self) -> str:
+        return f"{self.name}_expected"
+
+    def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
+        return xp.log(self.rate(values))
 
     def rate(self, values: Mapping[str, Any]) -> Any:
         """Expected changes over one unit of the standardised context, (...)."""
@@ -184,16 +173,12 @@ class Segments(Divided):
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_number": {}} | self.latent
 
-    def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Levels of segments without data, one for each of some draws, (segment, varying)."""
-        mean = 0.0 if self.law.several else values["mu"][draw]
-        return self.law.deviations(mean, self.scale(values)[draw], (len(draw), len(self.positions)), rng)
-
-    def sampled(self, starts: np.ndarray, level: np.ndarray, values: Mapping[str, Any],
+    def sampled(self, starts: Sequence[np.ndarray], level: np.ndarray, values: Mapping[str, Any],
                 rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Step functions from draws of where segments start, the first context included, (draw, context), and their
+        """Step functions from draws of the contexts that begin segments, the first one included, and the segments'
         levels one after the other, (segment, varying)."""
-        draw, at = np.nonzero(starts)
+        count = np.array(list(map(len, starts)))
+        draw, at = np.repeat(np.arange(len(starts)), count), np.concatenate(starts)
         first_level, changed = level[at == 0], at > 0
         draw, at, level = draw[changed], at[changed], level[changed]
         gap, expected = np.diff(self.places, prepend=np.nan)[at], self.rate(values)[draw]
@@ -218,7 +203,7 @@ class Segments(Divided):
         cuts = np.searchsorted(draw[event], np.arange(1, len(starts)))
         begin = [np.append(-np.inf, one) for one in np.split(place, cuts)]
         steps = [np.vstack(both) for both in zip(first_level, np.split(levels, cuts), strict=True)]
-        return {f"{self.name}_number": starts[:, 1:].sum(axis=1).astype(float)} | self.padded(begin, steps)
+        return {f"{self.name}_number": count - 1.0} | self.padded(begin, steps)
 
     def padded(self, starts: Sequence[np.ndarray], levels: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Step functions with unequal numbers of segments as arrays; what never starts has no level."""
@@ -241,11 +226,11 @@ class Segments(Divided):
     def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         many = {name: np.asarray(value)[None] for name, value in values.items()}
         chance = -np.expm1(-self.rate(values) * np.diff(self.places, prepend=-np.inf))
-        starts, since = np.zeros((1, len(chance)), bool), 0
+        starts = [0]
         for t, u in enumerate(rng.random(len(chance))):
-            starts[0, t] = t == 0 or (since >= self.prior.shortest and u < chance[t])
-            since = 1 if starts[0, t] else since + 1
-        found = self.sampled(starts, self.fresh(many, np.zeros(starts.sum(), int), rng), many, rng)
+            if t - starts[-1] >= self.prior.shortest and u < chance[t]:
+                starts.append(t)
+        found = self.sampled([np.array(starts)], self.fresh(many, np.zeros(len(starts), int), rng), many, rng)
         return {name: value[0] for name, value in found.items()}
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
