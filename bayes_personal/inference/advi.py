@@ -84,7 +84,7 @@ class ADVI:
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""
         if bound.divided is not None:
-            raise SpecificationError(f"ADVI: the divisions of {bound.divided.prior!r} are summed out, which leaves a few "
+            raise SpecificationError(f"ADVI: the divisions of {bound.divided.prior!r} are summed out, which leaves few "
                                      "hyperparameters. Use NUTS() or Laplace().")
         import pymc as pm
         from pytensor.compile.sharedvalue import shared
