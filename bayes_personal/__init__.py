@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         PartialPooling,
         Partition,
         Population,
+        Repulsive,
         TotalVariation,
         Transfer,
     )
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
     "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "changes",
-    "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
-    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "Partition", "Poisson", "Population", "Posterior", "Repulsive", "StudentT", "TotalVariation", "Transfer",
+    "borrowed", "changes", "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo",
+    "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report", "responsibilities",
+    "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -66,7 +68,7 @@ _HOMES = {name: module for module, names in {
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
     "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer"),
+               "PartialPooling", "Partition", "Population", "Repulsive", "TotalVariation", "Transfer"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),
