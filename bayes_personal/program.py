@@ -72,7 +72,7 @@ def jointly(parameter: Parameter, joint: Joint, values: Mapping[str, Any]) -> An
 
     def logp(value: Any, *inputs: Any) -> Any:
         base = getattr(pm, parameter.distribution).dist(**dict(zip(names, inputs[count:], strict=True)))
-        return pm.logp(base, value).sum() + joint.log_ratio(value, inputs[:count], pt)
+        return pt.sum(pm.logp(base, value)) + joint.log_ratio(value, inputs[:count], pt)
 
     def random(*inputs: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
         return parameter.draw(rng, dict(zip(joint.given, inputs, strict=False)))

@@ -1,5 +1,6 @@
 """Repulsive: archetypes keep apart by a density whose normaliser is exact, and context chooses by a learned metric."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pymc as pm
 import pytest
 from calibration import unsampled, z_scores
+from conftest import explicit, width
 from scipy import stats
 
 import bayes_personal as bp
@@ -15,6 +17,7 @@ from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.program import program
+from bayes_personal.specification import decode, encode
 
 
 def some(bound: Bound, seed: int = 3) -> dict[str, Any]:
@@ -197,6 +200,21 @@ def test_what_is_reported_needs_no_names(frame: pd.DataFrame) -> None:
         for found in (field.reported(values, np), field.reported(moved, np)):
             np.testing.assert_allclose(found[f"repulsive_age_{name}"], value, rtol=1e-9)
         np.testing.assert_allclose(draws[f"repulsive_age_{name}"][1, 7], value, rtol=1e-9)
+
+
+def test_units_do_not_matter(frame: pd.DataFrame) -> None:
+    model = bp.Model("y ~ dose", bp.Repulsive("age", archetypes=3))
+    other = frame.assign(y=1e6 * frame["y"] + 7, dose=1e-3 * frame["dose"] - 2, age=365 * frame["age"])
+    before, after = model.bind(frame), model.bind(other)
+    plain, moved = explicit(before), explicit(after)
+    for u in np.random.default_rng(10).normal(0, 0.7, (5, width(before))):
+        np.testing.assert_allclose(moved(u) + len(frame) * np.log(1e6), plain(u), rtol=1e-8)
+
+
+def test_a_model_is_written_and_read() -> None:
+    for prior in (bp.Repulsive("age"), bp.Repulsive("age", "sex", archetypes=2, strength=0.5, on=["dose"])):
+        assert decode(json.loads(json.dumps(encode(prior)))) == prior
+        assert eval(repr(prior), {"Repulsive": bp.Repulsive}) == prior
 
 
 def test_a_smooth_part_adds(frame: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """Repulsive: a few archetypes that keep apart, among which context chooses by a learned metric."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, final
 
@@ -139,14 +139,13 @@ class Repulsive(Prior):
         who, count = self.name, self.archetypes
         if count == 1:
             return ("one archetype, from which nothing deviates",)
-        repelled = ("a[j] ~ Normal(0, 1)" if not self.strength else
-                    "a ~ prod over j of Normal(a[j]; 0, 1) * det M / E[det M], M[j, j] = 1, "
-                    f"M[j, l] = {self.strength:g} exp(-mean over k of (a[j, k] - a[l, k])^2 / (2 {who}_length^2))")
+        repelled = (f"a[j, k] ~ Normal(0, 1) of {count} archetypes j",) if not self.strength else (
+            f"a ~ Normal(a; 0, 1) det(M) / E det(M) of {count} archetypes j, M[j, j] = 1",
+            f"M[j, l] = {self.strength:g} exp(-mean over k of (a[j, k] - a[l, k])^2 / (2 {who}_length^2))",
+            f"{who}_length ~ {self.length.words()}, above {LONGEST:g} counted as {LONGEST:g}")
         return (f"z_i ~ Categorical(softmax(b + G ({who}_metric * c_i))), c = {', '.join(self.contexts)} standardised",
-                f"{repelled}, of {count} archetypes j, the intercept at the predictors' means",
-                *((f"{who}_length ~ {self.length.words()}, above {LONGEST:g} counted as {LONGEST:g}",)
-                  if self.strength else ()),
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
+                *repelled,
+                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}, the intercept at the predictors' means",
                 f"b[j] ~ Normal(0, {LEVEL:g}), G[j, q] ~ Normal(0, 1), {who}_metric ~ {self.metric.words()}")
 
 
@@ -177,13 +176,12 @@ class Archetypes(Branching):
         who = self.name
         archetype = {f"{who}_archetype": tuple(str(place + 1) for place in range(self.branches))}
         reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        independent = normals(f"{who}_component", archetype | self.varying)
-        length, component = (), independent
+        component = normals(f"{who}_component", archetype | self.varying)
+        length: tuple[Parameter, ...] = ()
         if self.prior.strength:
             length = (self.prior.length.bind(f"{who}_length"),)
-            component = Parameter(independent.name, independent.distribution, independent.arguments,
-                                  independent.location, independent.unit, independent.coords,
-                                  Determinantal((f"{who}_length",), *independent.shape, self.prior.strength))
+            repelled = Determinantal((f"{who}_length",), self.branches, len(self.positions), self.prior.strength)
+            component = replace(component, joint=repelled)
         return (*length, component, self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
                 self.prior.metric.bind(f"{who}_metric", 0.0, np.ones(len(self.contexts)),
                                        {f"{who}_context": self.prior.contexts}),
