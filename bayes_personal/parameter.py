@@ -95,6 +95,8 @@ class Parameter:
 
     def log_density(self, value: Any, moved: Any) -> Any:
         """Log density of the sampler's point, Jacobian included, (...)."""
+        # Only densities of hyperparameters alone ask, and nothing with a joint density collapses to one.
+        assert self.joint is None
         moved = moved.reshape((*moved.shape[:-1], *self.shape))
         density = DISTRIBUTIONS[self.distribution].log_density(value, **self.arguments)
         if self.support == "positive":
