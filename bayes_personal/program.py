@@ -50,10 +50,13 @@ class Logarithm(Transform):
         return value + np.log(self.unit)
 
 
-def declare(parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """Declare a hyperparameter in the open model, after those with these values; the sampler moves in natural units."""
+def declare(parameter: Parameter, values: Mapping[str, Any] | None = None) -> Any:
+    """Declare a hyperparameter in the open model; the sampler moves in its natural units.
+
+    `values` are the variables declared before it, which a joint density may depend on.
+    """
     if parameter.joint is not None:
-        return jointly(parameter, parameter.joint, values)
+        return jointly(parameter, parameter.joint, values or {})
     kind = getattr(pm, parameter.distribution)
     if parameter.support == "positive":
         moves = {"default_transform": Logarithm(parameter.unit)}
