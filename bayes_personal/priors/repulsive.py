@@ -55,6 +55,8 @@ class Repulsive(Prior):
 
     Right when contexts that lie close together have different, even opposite mechanisms. Fails when parameters drift
     within an archetype, which is then cut into several: add a smooth prior, ``Repulsive(c) + GaussianProcess(c)``.
+    Where nothing varies the scales go to zero, which NUTS follows without divergences only in small steps:
+    ``NUTS(target_accept=0.97)``.
 
     Parameters
     ----------
