@@ -4,7 +4,8 @@ Samplers move in natural units of the parameter: (value - location) / unit on th
 positive half-line, log-odds on the unit interval. `program` states the same change of variable to PyMC.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -14,10 +15,30 @@ import numpy as np
 from bayes_personal.distributions import DISTRIBUTIONS
 
 
+class Joint(ABC):
+    """How the entries of an array depend on each other.
+
+    Attributes
+    ----------
+    given : names of the hyperparameters, declared before the array, that its density depends on
+    """
+
+    given: tuple[str, ...]
+
+    @abstractmethod
+    def log_ratio(self, value: Any, given: tuple[Any, ...], xp: Any) -> Any:
+        """Log of the joint density over that of independent entries, at values (..., *shape), (...)."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, given: tuple[Any, ...],
+             independent: Callable[[int], np.ndarray]) -> np.ndarray:
+        """One draw, (*shape), by means of so many draws of independent entries as are asked for, (draw, *shape)."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One hyperparameter, an array of independent entries.
+    """One hyperparameter, an array of entries that are independent unless it has a joint density.
 
     Attributes
     ----------
@@ -26,6 +47,7 @@ class Parameter:
     arguments : its parameters in the data's own units
     location, unit : of one natural unit of the parameter; their shape is that of the parameter
     coords : labels along each of its dimensions
+    joint : how its entries, which then are real, depend on each other; None where they do not
     """
 
     name: str
@@ -34,6 +56,7 @@ class Parameter:
     location: np.ndarray
     unit: np.ndarray
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joint: Joint | None = None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -72,6 +95,8 @@ class Parameter:
 
     def log_density(self, value: Any, moved: Any) -> Any:
         """Log density of the sampler's point, Jacobian included, (...)."""
+        # Only densities of hyperparameters alone ask, and nothing with a joint density collapses to one.
+        assert self.joint is None
         moved = moved.reshape((*moved.shape[:-1], *self.shape))
         density = DISTRIBUTIONS[self.distribution].log_density(value, **self.arguments)
         if self.support == "positive":
@@ -82,9 +107,16 @@ class Parameter:
             jacobian = 0 * moved + np.log(self.unit)
         return (density + jacobian).sum(axis=tuple(range(-len(self.shape), 0)))
 
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """One draw from the prior, (*shape)."""
-        return np.asarray(DISTRIBUTIONS[self.distribution].draw(rng, self.shape, **self.arguments), float)
+    def draw(self, rng: np.random.Generator, values: Mapping[str, Any] | None = None) -> np.ndarray:
+        """One draw from the prior, (*shape); for a joint density, given the values that it depends on."""
+        def independent(*count: int) -> np.ndarray:
+            drawn = DISTRIBUTIONS[self.distribution].draw(rng, (*count, *self.shape), **self.arguments)
+            return np.asarray(drawn, float)
+
+        if self.joint is None:
+            return independent()
+        assert values is not None
+        return self.joint.draw(rng, tuple(values[name] for name in self.joint.given), independent)
 
 
 def normals(name: str, coords: Mapping[str, tuple[str, ...]], sd: float = 1.0) -> Parameter:

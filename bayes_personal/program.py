@@ -9,16 +9,17 @@ import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
 from bayes_personal.bound import Bound
-from bayes_personal.parameter import Parameter
+from bayes_personal.parameter import Joint, Parameter
 
 
 class Affine(Transform):
-    """The sampler sees (value - location) / unit."""
+    """The sampler sees (value - location) / unit; the last `together` axes have a joint density."""
 
     name = "standardised"
 
-    def __init__(self, location: Any, unit: Any) -> None:
+    def __init__(self, location: Any, unit: Any, together: int = 0) -> None:
         self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
+        self.last = tuple(range(-together, 0))
 
     def forward(self, value: Any, *inputs: Any) -> Any:
         return (value - self.location) / self.unit
@@ -27,7 +28,8 @@ class Affine(Transform):
         return self.location + self.unit * value
 
     def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        return pt.zeros_like(value) + np.log(self.unit)
+        each = pt.zeros_like(value) + np.log(self.unit)
+        return each.sum(axis=self.last) if self.last else each
 
 
 class Logarithm(Transform):
@@ -48,8 +50,13 @@ class Logarithm(Transform):
         return value + np.log(self.unit)
 
 
-def declare(parameter: Parameter) -> Any:
-    """Declare a hyperparameter in the open model; the sampler moves in its natural units."""
+def declare(parameter: Parameter, values: Mapping[str, Any] | None = None) -> Any:
+    """Declare a hyperparameter in the open model; the sampler moves in its natural units.
+
+    `values` are the variables declared before it, which a joint density may depend on.
+    """
+    if parameter.joint is not None:
+        return jointly(parameter, parameter.joint, values or {})
     kind = getattr(pm, parameter.distribution)
     if parameter.support == "positive":
         moves = {"default_transform": Logarithm(parameter.unit)}
@@ -58,6 +65,27 @@ def declare(parameter: Parameter) -> Any:
     else:
         moves = {}
     return kind(parameter.name, dims=tuple(parameter.coords) or None, **moves, **parameter.arguments)
+
+
+def jointly(parameter: Parameter, joint: Joint, values: Mapping[str, Any]) -> Any:
+    """Declare an array whose entries depend on each other."""
+    names, count = list(parameter.arguments), len(joint.given)
+    arguments = [np.broadcast_to(value, parameter.shape) for value in parameter.arguments.values()]
+    given = [values[name] for name in joint.given]
+
+    def logp(value: Any, *inputs: Any) -> Any:
+        base = getattr(pm, parameter.distribution).dist(**dict(zip(names, inputs[count:], strict=True)))
+        return pt.sum(pm.logp(base, value)) + joint.log_ratio(value, inputs[:count], pt)
+
+    def random(*inputs: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+        return parameter.draw(rng, dict(zip(joint.given, inputs, strict=False)))
+
+    own = ",".join(f"d{k}" for k in range(len(parameter.shape)))
+    cores = (*(",".join(f"g{place}{k}" for k in range(one.ndim)) for place, one in enumerate(given)),
+             *(own for _ in arguments))
+    return pm.CustomDist(parameter.name, *given, *arguments, logp=logp, random=random, dims=tuple(parameter.coords),
+                         signature=f"{','.join(f'({core})' for core in cores)}->({own})",
+                         default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
 
 
 def program(bound: Bound) -> pm.Model:
@@ -72,7 +100,9 @@ def program(bound: Bound) -> pm.Model:
         coords |= labelled
     with pm.Model(coords=coords) as model:
         hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
-        values = {parameter.name: declare(parameter) for parameter in hyper}
+        values: dict[str, Any] = {}
+        for parameter in hyper:
+            values[parameter.name] = declare(parameter, values)
         for term in bound.terms:
             name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
             if term.name in bound.pinned:

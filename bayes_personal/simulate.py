@@ -57,7 +57,9 @@ def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
     bound = model.bind(rows) if name in rows.columns else model.unobserved(rows)
     rng = np.random.default_rng(seed)
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
-    values: dict[str, Any] = {parameter.name: parameter.draw(rng) for parameter in hyper}
+    values: dict[str, Any] = {}
+    for parameter in hyper:
+        values[parameter.name] = parameter.draw(rng, values)
     for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))
     values |= bound.derived(values, np)

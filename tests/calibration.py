@@ -38,7 +38,10 @@ def unsampled(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1) -
     """Draws from the prior in the place of the posterior's, two chains: prediction maps any draws alike."""
     bound, rng = model.bind(frame), np.random.default_rng(seed)
     hyper = (*bound.parameters, *([bound.mean] if bound.mean else []))
-    values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in hyper}
+    values: dict[str, np.ndarray] = {}
+    for each in hyper:
+        values[each.name] = np.array([each.draw(rng, {name: value[draw] for name, value in values.items()})
+                                      for draw in range(2 * draws)])
     for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((2 * draws, features.matrix.shape[1], len(term.positions)))
     return Posterior(model, bound, tree(bound, values, 2))

@@ -19,7 +19,7 @@ NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),
           "PartialPooling": bp.PartialPooling("site"), "MetaLearned": bp.MetaLearned("site", rank=2),
           "Transfer": bp.Transfer("site", "s1"),
-          "Mixture": bp.Mixture(3, gate="age"),
+          "Mixture": bp.Mixture(3, gate="age"), "Repulsive": bp.Repulsive("age", archetypes=3),
           "Contextualized": bp.Contextualized("age", "arm", hidden=4),
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),

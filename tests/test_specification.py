@@ -25,7 +25,7 @@ from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
 ROOT = Path(__file__).parents[1]
-NOT_A_METHOD = {"__init__", "base", "divided", "levels", "spline"}
+NOT_A_METHOD = {"__init__", "base", "divided", "gate", "levels", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
@@ -108,6 +108,18 @@ def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def gated(bound: Bound) -> tuple[list, dict]:
     return [3, bound.features[0].matrix], {}
+
+
+def repulsive(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    name = bound.fields[0].name
+    return population(bound, values) | {
+        **{f"{each}_log__": np.log(values[f"{name}_{each}"]) for each in ("scale", "length", "metric")},
+        "a": values[f"{name}_component"], "b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]}
+
+
+def apart(bound: Bound) -> tuple[list, dict]:
+    (field,) = bound.fields
+    return [field.branches, bound.features[0].matrix, field.owner, field.prior.strength], {}
 
 
 def network(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,6 +232,8 @@ CASES = [
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
     Case("mixture", bp.Mixture(3), lambda bound: ([3], {}), mixture),
     Case("mixture", bp.Mixture(3, gate=["age", "sex"]), gated, mixture),
+    Case("repulsive", bp.Repulsive("age"), apart, repulsive),
+    Case("repulsive", bp.Repulsive("sex", "age", archetypes=3, strength=0.7), apart, repulsive),
     Case("contextualized", bp.Contextualized("age", "sex", hidden=4), in_context, network),
     Case("contextualized", bp.Contextualized("age", "height", hidden=4, archetypes=3), in_context, network),
     Case("total_variation", bp.TotalVariation("decade"), places, total_variation),

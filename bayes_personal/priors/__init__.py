@@ -10,12 +10,12 @@ from bayes_personal.priors.mixture import Mixture
 from bayes_personal.priors.partial_pooling import PartialPooling
 from bayes_personal.priors.partition import Partition
 from bayes_personal.priors.population import Population
+from bayes_personal.priors.repulsive import Repulsive
 from bayes_personal.priors.total_variation import TotalVariation
 from bayes_personal.priors.transfer import Transfer
 from bayes_personal.priors.tree_partition import TreePartition
 
 __all__ = [
     "Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture", "PartialPooling",
-    "Partition", "Population", "Prior", "Sum", "TotalVariation", "Transfer",
-    "TreePartition",
+    "Partition", "Population", "Prior", "Repulsive", "Sum", "TotalVariation", "Transfer", "TreePartition",
 ]

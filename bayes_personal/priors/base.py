@@ -134,7 +134,7 @@ class Piece(ABC):
 
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
-        """Its hyperparameters."""
+        """Its hyperparameters; what a joint density depends on stands before it."""
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -15,6 +15,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.parameter import Parameter, normals
 from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.gate import log_softmax, share_and_spread
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
 LEVEL, SLOPE = 1.5, 2.5
@@ -172,9 +173,7 @@ class Types(Branching):
             gate = values[f"{self.name}_gate"]
             return (xp.log(gate) - xp.log(gate.sum(axis=-1)[..., None]))[..., None, :]
         slopes = values[f"{self.name}_slope_gate"]
-        logit = values[f"{self.name}_level_gate"][..., None, :] + xp.matmul(features, slopes.mT)
-        highest = logit.max(axis=-1)[..., None]
-        return logit - highest - xp.log(xp.exp(logit - highest).sum(axis=-1))[..., None]
+        return log_softmax(values[f"{self.name}_level_gate"][..., None, :] + xp.matmul(features, slopes.mT), xp)
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -182,11 +181,10 @@ class Types(Branching):
         return {f"{self.name}_share": {f"{self.name}_rank": labels}, f"{self.name}_spread": self.varying}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        share = xp.exp(self.log_gate(values, np.zeros((1, sum(len(one.labels) for one in self.contexts))), xp))
-        each, share = self.deviation(values, None, xp)[..., 0, :, :], share[..., 0, :, None]
-        mean = (share * each).sum(axis=-2)[..., None, :]
-        return {f"{self.name}_share": -xp.sort(-share[..., 0], axis=-1),
-                f"{self.name}_spread": xp.sqrt((share * (each - mean) ** 2).sum(axis=-2))}
+        middle = np.zeros((1, sum(len(one.labels) for one in self.contexts)))
+        share, spread = share_and_spread(self.log_gate(values, middle, xp)[..., 0, :],
+                                         values[f"{self.name}_component"], xp)
+        return {f"{self.name}_share": share, f"{self.name}_spread": spread}
 
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(np.concatenate([np.zeros((len(frame), 0)), *(one.at(frame) for one in self.contexts)], axis=1))
