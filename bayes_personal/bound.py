@@ -162,12 +162,13 @@ class Bound:
             return self.fixed_mean
         return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
-    def eta(self, values: Mapping[str, Any], xp: Any, rows: np.ndarray | None = None) -> Any:
-        """x_i' theta_i of the training rows, or of some of them, (..., unit); without what `branches` adds."""
-        x = self.x if rows is None else self.x[rows]
+    def eta(self, values: Mapping[str, Any], xp: Any, rows: Any = None) -> Any:
+        """x_i' theta_i of the training rows, or of those at some places, which may be symbols, (..., unit); without
+        what `branches` adds."""
+        x = self.x if rows is None else xp.take(self.x, rows, axis=0)
         eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
         for piece, features in zip(self.pieces, self.features, strict=True):
-            some = features if rows is None else Features(features.matrix[rows])
+            some = features if rows is None else features.taken(rows, xp)
             if isinstance(piece, Term):
                 deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
             elif isinstance(piece, Branching):

@@ -41,7 +41,8 @@ class Variational:
     def complaints(self) -> tuple[str, ...]:
         """Why the fit must not be trusted; there is always a reason."""
         checks = (
-            (True, "standard deviations from ADVI are not calibrated"),
+            (True, "standard deviations from ADVI are not calibrated: 90 % intervals of a network's theta held 60 to 86 % "
+                   "of it in simulations"),
             (not self.converged, f"ADVI did not converge in {self.iterations} iterations; raise max_iterations"),
             (not self.pareto_k <= PARETO_K,
              f"Pareto k is {self.pareto_k:.2f}, above {PARETO_K}: the fit misses the posterior; use NUTS"))

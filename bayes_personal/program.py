@@ -88,12 +88,13 @@ def jointly(parameter: Parameter, joint: Joint, values: Mapping[str, Any]) -> An
                          default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
 
 
-def program(bound: Bound) -> pm.Model:
+def program(bound: Bound, batch: int | None = None) -> pm.Model:
     """Hyperparameters, population mean, weights (whitened, or as they are where data pin them down), likelihood.
 
     No potentials: PyMC would leave them out when it samples forward.
 
-    Its variables and dimensions are those of every posterior of the model.
+    Its variables and dimensions are those of every posterior of the model. With a `batch` the likelihood is that of so
+    many rows, others at every evaluation, and stands for all.
     """
     coords = {"unit": np.arange(len(bound.rows)), "coefficient": bound.coefficients.names}
     for labelled in bound.dims.values():
@@ -115,20 +116,29 @@ def program(bound: Bound) -> pm.Model:
         for name, value in bound.derived(values, pt).items():
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
-        (likelihood if bound.divided is None else divided)(bound, values)
+        if bound.divided is not None:
+            divided(bound, values)
+        else:
+            likelihood(bound, values, batch)
     return model
 
 
-def likelihood(bound: Bound, values: Mapping[str, Any]) -> None:
+def likelihood(bound: Bound, values: Mapping[str, Any], batch: int | None) -> None:
     """The outcome of every row given its eta, which of several branches a row takes summed out."""
-    eta, branches = bound.eta(values, pt), bound.branches(values, bound.features, bound.x, pt)
+    x, features, known, outcome, rows = bound.x, bound.features, bound.known, {"observed": bound.y, "dims": "unit"}, None
+    if batch is not None:
+        rows, y = pm.Minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
+        x, known = pt.take(x, rows, axis=0), pt.take(known, rows)
+        features = tuple(one.taken(rows, pt) for one in features)
+        outcome = {"observed": y, "total_size": len(bound.y)}
+    eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
     if branches is None:
-        name, arguments = bound.family.likelihood(eta, values, bound.known, pt)
-        getattr(pm, name)("y", observed=bound.y, dims="unit", **arguments)
+        name, arguments = bound.family.likelihood(eta, values, known, pt)
+        getattr(pm, name)("y", **outcome, **arguments)
     else:
         gate, added = branches
-        name, arguments = bound.family.likelihood(eta[:, None] + added, values, bound.known[:, None], pt)
-        pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), observed=bound.y, dims="unit")
+        name, arguments = bound.family.likelihood(eta[:, None] + added, values, known[:, None], pt)
+        pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), **outcome)
 
 
 def divided(bound: Bound, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from scipy.stats import multivariate_normal
 
 import bayes_personal as bp
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.advi import ADVI, _falls, _pareto_k
+from bayes_personal.inference.advi import ADVI, NARROW, _falls, _pareto_k, _start
+from bayes_personal.program import program
 
 # Distance to the optimum that a stopped optimiser may keep, in posterior standard deviations and in nats.
 STOPPED, NATS = 0.1, 0.03
@@ -209,7 +210,42 @@ def test_the_fit_is_judged_at_rest() -> None:
 
 @pytest.mark.parametrize("arguments", [
     {"covariance": "diagonal"}, {"draws": 3}, {"max_iterations": 0}, {"tolerance": 0.0}, {"tolerance": 0.5},
-    {"learning_rate": 0.0}, {"learning_rate": float("nan")}])
+    {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"batch": 0}])
 def test_bad_arguments(arguments: dict[str, object]) -> None:
     with pytest.raises(SpecificationError, match=next(iter(arguments))):
         ADVI(**arguments)
+
+
+@pytest.mark.parametrize("model", [
+    bp.Model("y ~ dose", bp.PartialPooling("site") + bp.GaussianProcess("age"), bp.Normal(sd="se")),
+    bp.Model("y ~ dose", bp.Mixture(2, gate="age"))], ids=lambda model: repr(model.prior))
+def test_the_likelihood_of_a_batch_stands_for_that_of_all_rows(frame: pd.DataFrame, model: bp.Model) -> None:
+    """On average over batches, at one point."""
+    bound = model.bind(frame)
+    everything, some = program(bound), program(bound, batch=8)
+    point = {name: value + 0.1 for name, value in everything.initial_point().items()}
+    whole = float(everything.compile_logp(mode="FAST_COMPILE")(point))
+    part = some.compile_logp(mode="FAST_COMPILE")
+    found = np.array([float(part(point)) for _ in range(1500)])
+    assert found.std() > 0 and abs(found.mean() - whole) < 4 * found.std() / np.sqrt(1500)
+
+
+def test_types_and_hidden_units_do_not_start_alike(frame: pd.DataFrame) -> None:
+    bound = bp.Model("y ~ dose", bp.Mixture(3) + bp.PartialPooling("site")).bind(frame)
+    start = _start(bound, program(bound), np.random.default_rng(1))
+    assert len(np.unique(start["start"]["mixture_component"], axis=0)) == 3
+    assert set(start["start"]) == {"mixture_component", "mixture_gate"}, "groups start in the middle"
+    assert all((sd == NARROW).all() for sd in start["start_sigma"].values())
+
+
+def test_batches_find_the_same_fit(regression: tuple[bp.Model, pd.DataFrame]) -> None:
+    """Pareto k is that of the density of all rows; a batch that holds all rows is no batch."""
+    model, rows = regression
+    whole, part, same = (bp.fit(model, rows, seed=1, method=ADVI(batch=batch), progress=False)
+                         for batch in (None, len(rows) // 2, len(rows)))
+    pd.testing.assert_frame_equal(whole.theta_frame(), same.theta_frame())
+    one, other = (each.theta_frame() for each in (whole, part))
+    assert (np.abs(one["mean"] - other["mean"]) < 0.5 * one["sd"]).all()
+    assert part.tree["variational"].attrs["pareto_k"] < 0.7
+    elbo = [each.tree["variational"].attrs["elbo"] for each in (whole, part)]
+    assert abs(elbo[0] - elbo[1]) < 1.0

@@ -8,7 +8,7 @@ Gaussian given phi, and say how phi scales and correlates them; a field is any o
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,12 @@ class Coefficients:
         return x[:, positions] - self.center[positions] * self.centred(positions)
 
 
+class Indicated(NamedTuple):
+    """A matrix with a single 1 a row, by where that is, (unit,)."""
+
+    indices: Any
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -90,9 +96,15 @@ class Features:
 
     def times(self, weights: Any, xp: Any) -> Any:
         """f(c)' W for weights (..., feature, varying), (..., unit, varying)."""
-        if sp.issparse(self.matrix):
+        if sp.issparse(self.matrix) or isinstance(self.matrix, Indicated):
             return weights[..., self.matrix.indices, :]
         return xp.matmul(self.matrix, weights)
+
+    def taken(self, rows: Any, xp: Any) -> "Features":
+        """Of some rows, which may be symbols."""
+        if sp.issparse(self.matrix):
+            return Features(Indicated(xp.take(self.matrix.indices, rows, axis=0)))
+        return Features(xp.take(self.matrix, rows, axis=0))
 
 
 class Piece(ABC):
