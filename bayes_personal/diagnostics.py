@@ -21,6 +21,10 @@ class Worst:
     where: str
 
 
+UNCALIBRATED = ("standard deviations from ADVI are not calibrated: in simulations 90 % intervals of a network's theta "
+                "held 60 to 86 % of it")
+
+
 @final
 @dataclass(frozen=True)
 class Variational:
@@ -41,8 +45,7 @@ class Variational:
     def complaints(self) -> tuple[str, ...]:
         """Why the fit must not be trusted; there is always a reason."""
         checks = (
-            (True, "standard deviations from ADVI are not calibrated: 90 % intervals of a network's theta held 60 to 86 % "
-                   "of it in simulations"),
+            (True, UNCALIBRATED),
             (not self.converged, f"ADVI did not converge in {self.iterations} iterations; raise max_iterations"),
             (not self.pareto_k <= PARETO_K,
              f"Pareto k is {self.pareto_k:.2f}, above {PARETO_K}: the fit misses the posterior; use NUTS"))

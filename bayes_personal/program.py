@@ -125,7 +125,8 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
 
 def likelihood(bound: Bound, values: Mapping[str, Any], batch: int | None) -> None:
     """The outcome of every row given its eta, which of several branches a row takes summed out."""
-    x, features, known, outcome, rows = bound.x, bound.features, bound.known, {"observed": bound.y, "dims": "unit"}, None
+    x, features, known, rows = bound.x, bound.features, bound.known, None
+    outcome = {"observed": bound.y, "dims": "unit"}
     if batch is not None:
         rows, y = pm.Minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
         x, known = pt.take(x, rows, axis=0), pt.take(known, rows)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_personal.diagnostics import Diagnostics, Variational
+from bayes_personal.diagnostics import UNCALIBRATED, Diagnostics, Variational
 
 CHAINS, DRAWS = 4, 1000
 
@@ -153,7 +153,7 @@ def variational(pareto_k: float, converged: bool) -> Diagnostics:
 def test_variational_fit() -> None:
     good, bad = variational(0.5, True), variational(0.9, False)
     assert good.variational == Variational(0.5, True, 700) and good.r_hat is None and good.ess_bulk is None
-    assert good.complaints == ("standard deviations from ADVI are not calibrated",)
+    assert good.complaints == (UNCALIBRATED,)
     assert bad.complaints[0] == good.complaints[0] and len(bad.complaints) == 3
     assert "700 iterations" in bad.complaints[1] and "0.90" in bad.complaints[2]
     assert len(variational(np.nan, True).complaints) == 2

@@ -63,8 +63,8 @@ class ADVI:
     Raises
     ------
     SpecificationError
-        An unknown covariance; fewer than 4 draws or iterations, or a batch without rows; a tolerance outside (0, 1/2); a learning rate that
-        is not positive; while fitting, a loss that is not finite.
+        An unknown covariance; fewer than 4 draws or iterations, or a batch without rows; a tolerance outside (0, 1/2);
+        a learning rate that is not positive; while fitting, a loss that is not finite.
 
     References
     ----------
