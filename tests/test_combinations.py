@@ -1,6 +1,7 @@
 """Every prior with every family: a generative program with a finite gradient, predictions, integrated LOO."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -117,3 +118,29 @@ def test_what_does_not_fit_says_what_does(name: str, other: str) -> None:
     data = rows().assign(y=rows()["trials"])
     with pytest.raises(SpecificationError, match="Normal, Poisson, Bernoulli and Binomial .* TotalVariation"):
         bp.Model("y ~ x", PRIORS[name], FAMILIES[other]).bind(data)
+
+
+def cell(prior: Prior, family: Family) -> str:
+    """Whether they fit: with any formula, with an intercept alone, or not."""
+    data = rows().assign(y=rows()["trials"] - (isinstance(family, bp.Bernoulli)) * (rows()["trials"] - 1))
+    data.loc[data.index % 2 == 0, "y"] -= 1
+    for whole, words in (("y ~ x", "yes"), ("y ~ 1", "`y ~ 1`")):
+        try:
+            bp.Model(whole, prior, family).bind(data)
+        except SpecificationError:
+            continue
+        return words
+    return "no"
+
+
+@pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
+def test_the_readme_says_which_priors_and_families_fit_together() -> None:
+    names = sorted({type(prior).__name__: prior for prior in PRIORS.values()}.items())
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, prior in names:
+        alike.setdefault(tuple(cell(prior, family) for family in FAMILIES.values()), []).append(f"`{name}`")
+    lines = [["Prior", *FAMILIES], ["---"] * (len(FAMILIES) + 1)]
+    lines += [[", ".join(found), *cells] for cells, found in sorted(alike.items(), key=lambda each: -len(each[1]))]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert table in readme, f"put this table into README.md:\n{table}"

@@ -1,0 +1,195 @@
+"""Twelve simulated worlds: does comparison find the assumption that is true, and what do wrong ones cost?
+
+An intercept and slopes of one predictor, or five; noise of 0.4, or as said. `winner` has the largest integrated elpd
+by `bp.compare`; `true` is the assumption that made the data, `behind` how far it is from the winner, with the standard
+error of that difference: it wins or ties within two of these. `stacked` is what the stacked predictive densities of all
+assumptions gain over the best single one on as many new rows, with its standard error. `rmse` is that of theta at these
+new rows, posterior means against the truth. Priors whose weights integrate out are sampled by importance, the others by
+NUTS.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+import bayes_personal as bp
+from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.errors import ConvergenceWarning, InputWarning
+from bayes_personal.inference.draws import flat
+from bayes_personal.inference.summed import marginal
+from benchmarks.tables import options, publish
+
+Draw = Callable[[np.random.Generator], tuple[pd.DataFrame, np.ndarray]]
+
+
+@final
+@dataclass(frozen=True)
+class World:
+    """Data that one assumption made, and assumptions to try.
+
+    Attributes
+    ----------
+    true : name of the one that made them
+    tried : assumptions by name
+    draw : frame with contexts, and theta of its rows (row, coefficient)
+    noise : standard deviation of errors
+    """
+
+    true: str
+    tried: Mapping[str, bp.priors.Prior]
+    draw: Draw
+    noise: float = 0.4
+
+    def frame(self, seed: int) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
+        """Rows with outcomes and their theta, and as many new ones."""
+        rng = np.random.default_rng(seed)
+        frame, theta = self.draw(rng)
+        x = rng.normal(size=(len(frame), theta.shape[1] - 1))
+        y = theta[:, 0] + (x * theta[:, 1:]).sum(axis=1) + self.noise * rng.normal(size=len(frame))
+        whole = frame.assign(**{f"x{k + 1}": x[:, k] for k in range(x.shape[1])}, y=y)
+        new = frame["new"].to_numpy(bool)
+        columns = whole.columns.drop("new")
+        return whole.loc[~new, columns], theta[~new], whole.loc[new, columns], theta[new]
+
+
+def contexts(rng: np.random.Generator, rows: int, count: int) -> pd.DataFrame:
+    """Uniform contexts c1, c2, ..., half of the rows new."""
+    columns = {f"c{q + 1}": rng.uniform(-1, 1, 2 * rows) for q in range(count)}
+    return pd.DataFrame(columns).assign(new=np.arange(2 * rows) >= rows)
+
+
+def along(theta: Callable[[pd.DataFrame], tuple[Any, Any]], rows: int = 200, count: int = 2) -> Draw:
+    """Intercept and slope as functions of contexts."""
+    def draw(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+        frame = contexts(rng, rows, count)
+        return frame, np.stack([np.broadcast_to(one, len(frame)) for one in theta(frame)], axis=1).astype(float)
+    return draw
+
+
+def grouped(groups: int, rows: int, theta: Callable[[np.random.Generator, int], np.ndarray]) -> Draw:
+    """Groups g of so many rows each, and as many new ones; a context c1 that says nothing."""
+    def draw(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+        label = np.tile(np.repeat(np.arange(groups), rows), 2)
+        frame = pd.DataFrame({"g": [f"g{k}" for k in label], "c1": rng.uniform(-1, 1, len(label)),
+                              "new": np.arange(len(label)) >= groups * rows})
+        return frame, theta(rng, groups)[label]
+    return draw
+
+
+def low_rank(rng: np.random.Generator, groups: int) -> np.ndarray:
+    """Six coefficients that lie along one direction."""
+    return rng.normal(size=6) + rng.normal(size=(groups, 1)) * rng.normal(size=6) + 0.1 * rng.normal(size=(groups, 6))
+
+
+def shifted(rng: np.random.Generator, groups: int) -> np.ndarray:
+    """Sources and, first, a target whose slope has the other sign."""
+    theta = np.array([1.0, 1.0]) + 0.05 * rng.normal(size=(groups, 2))
+    theta[0, 1] = -1.0
+    return theta
+
+
+def target(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """Eight rows of a target and 300 of sources; new rows are the target's."""
+    label = np.concatenate([np.zeros(8, int), rng.integers(1, 6, 300), np.zeros(308, int)])
+    frame = pd.DataFrame({"g": [f"g{k}" for k in label], "new": np.arange(616) >= 308})
+    return frame, shifted(rng, 6)[label]
+
+
+def clumps(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """Two clumps along c1, the smaller a sixth of the rows, with opposite slopes; c2 says nothing and is far wider."""
+    minor = rng.random(240) < 1 / 6
+    frame = pd.DataFrame({"c1": np.where(minor, 1.0, -1.0) + 0.2 * rng.normal(size=240), "c2": 5 * rng.normal(size=240),
+                          "new": np.arange(240) >= 120})
+    return frame, np.stack([np.zeros(240), np.where(minor, -1.0, 1.0)], axis=1)
+
+
+def kinds(rng: np.random.Generator, groups: int) -> np.ndarray:
+    """Three labels with slopes of -1, 0 and 1."""
+    return np.stack([np.zeros(groups), np.arange(groups) % 3 - 1.0], axis=1)
+
+
+POPULATION = {"Population": bp.Population()}
+SMOOTH = {"LinearVarying": bp.LinearVarying("c1", "c2"), "GaussianProcess": bp.GaussianProcess("c1"),
+          "Partition": bp.Partition("c1"), "TreePartition": bp.TreePartition("c1", "c2")}
+BY_GROUP = {"Conditional": bp.Conditional("g"), "PartialPooling": bp.PartialPooling("g")}
+WORLDS = {
+    "constant": World("Population", POPULATION | SMOOTH, along(lambda c: (0.5, 1.0))),
+    "exchangeable": World("PartialPooling", POPULATION | BY_GROUP | {"GaussianProcess": bp.GaussianProcess("c1")},
+                          grouped(30, 8, lambda rng, groups: rng.normal(size=(groups, 2)))),
+    "groups": World("Conditional", POPULATION | BY_GROUP | {"Mixture": bp.Mixture(3)}, grouped(3, 60, kinds)),
+    "linear": World("LinearVarying", POPULATION | SMOOTH, along(lambda c: (0.5, 0.3 + c["c1"]))),
+    "smooth": World("GaussianProcess", POPULATION | SMOOTH, along(lambda c: (0.0, np.sin(3 * c["c1"])))),
+    "step": World("Partition", POPULATION | SMOOTH, along(lambda c: (0.0, np.sign(c["c1"] - 0.2)))),
+    "interaction": World(
+        "Contextualized", POPULATION | {
+            "LinearVarying": bp.LinearVarying("c1", "c2", "c3", "c4"),
+            "additive GaussianProcess": bp.GaussianProcess("c1") + bp.GaussianProcess("c2"),
+            "Contextualized": bp.Contextualized("c1", "c2", "c3", "c4")},
+        along(lambda c: (0.0, 1.5 * np.sin(2 * c["c1"]) * (c["c2"] > 0)), 300, 4)),
+    "unequal smoothness": World(
+        "GaussianProcess by coefficient", POPULATION | SMOOTH | {
+            "GaussianProcess by coefficient": bp.LinearVarying("c1", on="Intercept")
+            + bp.GaussianProcess("c1", on="x1")},
+        along(lambda c: (c["c1"], np.sin(8 * c["c1"])))),
+    "target shift": World("Transfer", POPULATION | BY_GROUP | {"Transfer": bp.Transfer("g", "g0")}, target),
+    "low-rank tasks": World("MetaLearned", POPULATION | BY_GROUP | {"MetaLearned": bp.MetaLearned("g")},
+                            grouped(30, 4, low_rank)),
+    "metric": World("TreePartition", POPULATION | SMOOTH, clumps),
+}
+
+
+def sampled(model: bp.Model, frame: pd.DataFrame, seed: int) -> bp.Posterior:
+    """By importance where that is possible."""
+    method = bp.Laplace() if marginal(model.bind(frame)) is not None else bp.NUTS(draws=500, target_accept=0.95)
+    return bp.fit(model, frame, seed=seed, method=method, progress=False)
+
+
+def densities(posterior: bp.Posterior, new: pd.DataFrame) -> np.ndarray:
+    """log p(y_new | y) of every new row."""
+    theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy()
+    eta = np.einsum("cdnk,nk->cdn", theta, posterior.bound.design.at(new)).reshape(-1, len(new))
+    sigma = flat(posterior.tree)["sigma"][:, None]
+    logs = DISTRIBUTIONS["Normal"].log_density(new["y"].to_numpy(), mu=eta, sigma=sigma)
+    return logsumexp(logs, axis=0) - np.log(len(logs))
+
+
+def row(name: str, seed: int) -> dict[str, Any]:
+    """What comparison says of one world, and what the new rows say."""
+    world, start = WORLDS[name], time.perf_counter()
+    frame, _, new, theta = world.frame(seed)
+    formula = "y ~ " + " + ".join(column for column in frame if column.startswith("x"))
+    posteriors = {each: sampled(bp.Model(formula, prior), frame, seed) for each, prior in world.tried.items()}
+    found = bp.compare(posteriors, progress=False)
+    logs = {each: densities(posterior, new) for each, posterior in posteriors.items()}
+    best = max(logs, key=lambda each: logs[each].sum())
+    weights = found["weight"].clip(lower=1e-300)
+    stacked = logsumexp([np.log(weights[each]) + logs[each] for each in logs], axis=0) - logs[best]
+    rmse = {each: float(np.sqrt(np.mean((bp.predict(posterior, new, kind="theta", seed=1).frame()["mean"].to_numpy()
+                                         .reshape(theta.shape) - theta) ** 2)))
+            for each, posterior in posteriors.items()}
+    true = found.loc[world.true]
+    return {"world": name, "seed": seed, "true": world.true, "winner": found.index[0],
+            "behind": -abs(float(true["difference"])), "its se": float(true["difference_se"]),
+            "wins or ties": "yes" if abs(true["difference"]) <= 2 * true["difference_se"] else "no",
+            "weight of the true": float(true["weight"]), "stacked": float(stacked.sum()),
+            "se of stacked": float(np.sqrt(len(stacked)) * stacked.std(ddof=1)), "rmse of the true": rmse[world.true],
+            "rmse of Population": rmse["Population"], "least rmse": min(rmse.values()),
+            "not to be trusted": ", ".join(each for each, one in posteriors.items() if one.complaints),
+            "seconds": time.perf_counter() - start}
+
+
+if __name__ == "__main__":
+    given = options(__doc__)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.simplefilter("ignore", InputWarning)
+    found: list[dict[str, Any]] = []
+    for name in list(WORLDS)[3:5] if given.small else WORLDS:
+        found.append(row(name, 0))
+        # A world takes a minute or more: what is known is kept.
+        publish("worlds", __doc__, {"Worlds": found}, given.small)
