@@ -13,7 +13,7 @@ from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.inference import importance
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.laplace import Laplace, Modes
-from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.marginal import Effort
 from bayes_personal.inference.proposal import DEFENSIVE, Mixture, Skewed
 from bayes_personal.parameter import Parameter
 
@@ -25,7 +25,7 @@ class Target:
         self.size, self.log_density = size, log_density
         self.parameter = Parameter("u", "Normal", {"mu": 0.0, "sigma": 3.0}, np.zeros(size), np.ones(size))
         self.parameters, self.starts = (self.parameter,), ()
-        self.climbs, self.proposals, self.fewer = Marginal.climbs, Marginal.proposals, Marginal.fewer
+        self.effort = Effort()
 
     def value(self, point):
         return self.log_density(point)[0]
@@ -121,7 +121,7 @@ def test_a_narrow_mode_beside_a_broad_one(seed) -> None:
 
 def test_draws_find_a_mode_that_the_search_misses() -> None:
     target = normals(3, [[-3, 0, 1], [3, 0, -1]], sd=0.35)
-    target.climbs = 0
+    target.effort = Effort(climbs=0)
     found = sampled(target)
     assert found.trusted and abs(found.log_evidence) < 4 * found.log_evidence_se
     assert found.log_evidence_se < 0.015, "only the hyperpriors' draws reach the second mode"

@@ -52,8 +52,8 @@ class Laplace:
     draws
         Kept draws, as one chain, resampled in proportion to their weights.
     proposals
-        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; for change
-        points and trees 1024, and a quarter of them in each round.
+        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where
+        there are change points in 400 contexts or more 1024, and a quarter of them in each round.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -111,11 +111,12 @@ class Laplace:
 
     def weighted(self, density: Marginal, rng: np.random.Generator) -> Weighted:
         """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
-        proposals = self.proposals or density.proposals
+        effort = density.effort
+        proposals = self.proposals or effort.proposals
         modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
         mixture = modes.mixture
         for _ in range(ROUNDS):
-            points = mixture.draw(proposals // density.fewer, rng)
+            points = mixture.draw(proposals // effort.fewer, rng)
             values = density.each_value(points)
             fresh = Weighted.of(points, values, mixture.log_density(points))
             pool = pool.with_round(mixture, points, values)
@@ -163,7 +164,7 @@ class Modes:
         points, values = np.zeros((0, density.size)), np.zeros(0)
         for start in density.starts:
             modes.climb(start)
-        for _ in range(density.climbs):
+        for _ in range(density.effort.climbs):
             fresh = rng.normal(centre, spread, (FRESH, density.size))
             home = np.array([one.point for one in modes.known])[rng.integers(len(modes.known), size=FRESH)]
             fresh = np.where(rng.random(fresh.shape) < rng.random((FRESH, 1)), home, fresh)

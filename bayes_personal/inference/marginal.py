@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -12,20 +12,35 @@ from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
 
 
+class Effort(NamedTuple):
+    """What importance sampling spends on a density.
+
+    Attributes
+    ----------
+    climbs : for modes, from random points
+    proposals : draws that are weighted in the end
+    fewer : how many times fewer there are in a round of adaptation
+    """
+
+    climbs: int = 15
+    proposals: int = 4096
+    fewer: int = 2
+
+
 class Marginal(ABC):
     """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
 
     bound: Bound
-    # How `Laplace` goes about it: random points that climbs for modes start from, proposals, and how many times fewer
-    # there are in a round of adaptation.
-    climbs: ClassVar[int] = 15
-    proposals: ClassVar[int] = 4096
-    fewer: ClassVar[int] = 2
 
     @property
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
         """What phi consists of."""
+
+    @property
+    def effort(self) -> Effort:
+        """What `Laplace` spends on it."""
+        return Effort()
 
     @property
     def starts(self) -> tuple[np.ndarray, ...]:

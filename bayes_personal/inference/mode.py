@@ -13,6 +13,8 @@ Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
 BOX = 12.0
 # Standard deviations that the curvature may ask for: flatter directions are left to the sampler to find.
 NARROW, WIDE = 1e-4, 3.0
+# Height of what is beyond the density, over that of the point where a climb starts.
+WALL = 1e3
 
 
 @final
@@ -54,7 +56,11 @@ class Mode:
 
 def climbed(density: Density, start: np.ndarray) -> np.ndarray:
     """The point that a climb from `start` ends at."""
+    # Where there is no density stands a wall, not so high that a step back from it comes to nothing.
+    first = density(start)[0]
+    wall = WALL * (1 + abs(first)) if np.isfinite(first) else 1e300
+
     def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = density(point)
-        return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros(len(point)))
+        return (-value, -slope) if np.isfinite(value) else (wall, np.zeros(len(point)))
     return optimize.minimize(descend, start, jac=True, method="L-BFGS-B", bounds=[(-BOX, BOX)] * len(start)).x

@@ -134,8 +134,10 @@ class Prior:
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """log p(phi), (draw,)."""
         # Rounding may put a draw at the end of an interval, where the density is 0 or infinite: no reason to warn.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.density.log_prior(points, self.density.values(points))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            found = self.density.log_prior(points, self.density.values(points))
+        # A point so far out that its value is rounded to the end of where values lie.
+        return np.where(np.isnan(found), -np.inf, found)
 
 
 @final

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self, final
+from typing import Any, Self, final
 
 import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.divisions import Divisions, divisions
-from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.marginal import Effort, Marginal
 from bayes_personal.inference.segment_counts import CountData
 from bayes_personal.inference.segment_normal import NormalData
 from bayes_personal.inference.segments import Segments
@@ -46,10 +46,6 @@ class Summed(Marginal):
     bound: Bound
     left_out: np.ndarray | None = None
 
-    climbs: ClassVar[int] = 0
-    proposals: ClassVar[int] = 1024
-    fewer: ClassVar[int] = 4
-
     @cached_property
     def piece(self) -> Any:
         """What the prior consists of."""
@@ -69,6 +65,10 @@ class Summed(Marginal):
     def slow(self) -> bool:
         """Whether so many evaluations as NUTS takes are minutes."""
         return self.divisions.slow
+
+    @property
+    def effort(self) -> Effort:
+        return Effort(climbs=0, proposals=1024, fewer=4) if self.slow else Effort()
 
     @cached_property
     def starts(self) -> tuple[np.ndarray, ...]:
