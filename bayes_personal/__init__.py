@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_personal.priors import (
         Conditional,
         Contextualized,
+        DistanceRegularized,
         GaussianProcess,
         LinearVarying,
         MetaLearned,
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from bayes_personal.simulate import simulate
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
-    "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer", "borrowed", "changes",
+    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess",
+    "Hyperprior", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal",
+    "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "StudentT", "TotalVariation", "Transfer",
+    "borrowed", "changes",
     "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
     "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
@@ -65,8 +67,8 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer"),
+    "priors": ("Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess", "LinearVarying",
+               "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "TotalVariation", "Transfer"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

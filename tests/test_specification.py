@@ -25,7 +25,7 @@ from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
 ROOT = Path(__file__).parents[1]
-NOT_A_METHOD = {"__init__", "base", "levels", "spline"}
+NOT_A_METHOD = {"__init__", "base", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
