@@ -11,6 +11,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.inference.changes import Changes
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.markov import Markov, integrates
 from bayes_personal.inference.partition import Partition, log_evidence_and_gradient
 from bayes_personal.inference.segment_counts import CountData
 from bayes_personal.inference.segment_normal import NormalData
@@ -36,6 +37,8 @@ def marginal(bound: Bound) -> Marginal | None:
     """The density of the hyperparameters alone; None where all else does not integrate out."""
     if bound.divided is not None:
         return Summed(bound)
+    if integrates(bound):
+        return Markov(bound)
     return Collapsed(bound) if collapses(bound) else None
 
 

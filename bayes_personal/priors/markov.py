@@ -123,10 +123,6 @@ class MarkovField(Field):
         mean = distance.mean(axis=-1)[..., None]
         return mean / (self.neighbours * (distance + FLOOR * mean))
 
-    def local(self, values: Mapping[str, Any]) -> Any:
-        """What w_ij are divided by, (..., edge)."""
-        return values[f"{self.name}_local"] if self.prior.power == 1 else np.ones(len(self.edges))
-
     @cached_property
     def joined(self) -> np.ndarray:
         """Place of each pair's edge among all, counted from 1; 0 where there is none, (place, place)."""
@@ -163,7 +159,7 @@ class MarkovField(Field):
         diagonal = (covariance * np.eye(len(self.points))).sum(axis=-1)
         about_mean = xp.matmul(diagonal, self.share) - xp.matmul(xp.matmul(covariance, self.share), self.share)
         if self.prior.power == 1:
-            covariance = xp.linalg.inv(self.precision(anchor, plain / self.local(values), xp))
+            covariance = xp.linalg.inv(self.precision(anchor, plain / values[f"{self.name}_local"], xp))
         return xp.linalg.cholesky(covariance), values[f"{self.name}_scale"] / xp.sqrt(about_mean)[..., None]
 
     def at(self, frame: pd.DataFrame) -> Features:
