@@ -1,6 +1,7 @@
 """A Gaussian Markov field and the mean integrated out: the model as a density of its hyperparameters."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self, final
@@ -135,7 +136,11 @@ class Markov(Marginal):
         return total if np.isfinite(total) else -np.inf
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
-        return np.array([self.value(point) for point in np.ascontiguousarray(points)])
+        if not self.slow:
+            return np.array([self.value(point) for point in np.ascontiguousarray(points)])
+        # The factors are computed without the interpreter's lock.
+        with ThreadPoolExecutor() as pool:
+            return np.array(list(pool.map(self.value, np.ascontiguousarray(points))))
 
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Those of a `Point` at draws of the hyperparameters, (draw, number)."""
@@ -170,7 +175,6 @@ class Markov(Marginal):
 
     @property
     def slow(self) -> bool:
-        """Whether so many evaluations as NUTS takes are minutes."""
         return len(self.order) >= MANY
 
     @property

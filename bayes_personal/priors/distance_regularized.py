@@ -108,7 +108,7 @@ class DistanceRegularized(Prior):
     anchor: Hyperprior
     concentration: float
 
-    def __init__(self, *contexts: str, power: Literal[1, 2] = 2, neighbors: int | None = 8,
+    def __init__(self, *contexts: str, power: Literal[1, 2] = 2, neighbors: int | None = 6,
                  metric: Any = "learned", on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE, anchor: Hyperprior = ANCHOR, concentration: float = 1.0) -> None:
         owner = f"DistanceRegularized({', '.join(map(repr, contexts))})"
@@ -146,7 +146,7 @@ class DistanceRegularized(Prior):
         points, first, which = np.unique(readings, axis=0, return_index=True, return_inverse=True)
         if self.neighbors is None and len(points) > MOST_PLACES:
             raise InputError(f"{owner}: neighbors=None joins all pairs of {len(points):,} distinct contexts, and can of "
-                             f"{MOST_PLACES}. Say how many neighbors each has, such as 8, or round the contexts.")
+                             f"{MOST_PLACES}. Say how many neighbors each has, such as 6, or round the contexts.")
         turned = turn(self.metric, contexts, owner)
         edges = graph.edges(points @ turned, self.neighbors)
         if self.power == 1 and len(edges) > MOST_LOCAL:
