@@ -1,6 +1,6 @@
 """A Gaussian Markov field and the mean integrated out: the model as a density of its hyperparameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,7 +44,7 @@ class Markov(Marginal):
 
     climbs: ClassVar[int] = 0
     proposals: ClassVar[int] = 1024
-    fewer: ClassVar[int] = 4
+    fewer: ClassVar[int] = 8
 
     @cached_property
     def field(self) -> MarkovField:
@@ -136,11 +136,15 @@ class Markov(Marginal):
         return total if np.isfinite(total) else -np.inf
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
+        return np.array(self.each(self.value, np.ascontiguousarray(points)))
+
+    def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        """What a function makes of each argument; in threads where it is slow, for factors are computed without the
+        interpreter's lock."""
         if not self.slow:
-            return np.array([self.value(point) for point in np.ascontiguousarray(points)])
-        # The factors are computed without the interpreter's lock.
+            return list(map(function, arguments))
         with ThreadPoolExecutor() as pool:
-            return np.array(list(pool.map(self.value, np.ascontiguousarray(points))))
+            return list(pool.map(function, arguments))
 
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Those of a `Point` at draws of the hyperparameters, (draw, number)."""
@@ -159,17 +163,21 @@ class Markov(Marginal):
         same hyperparameters share one factor."""
         field, pattern, unit = self.field, self.posterior.pattern, self.bound.coefficients.unit
         points, which = np.unique(self.numbers(values, count), axis=0, return_inverse=True)
-        deviation, step = np.empty((count, len(self.order), len(field.positions))), np.empty((count, len(field.positions)))
-        mean = np.empty((count, len(unit)))
-        for place, numbers in enumerate(points):
-            draws, given = np.flatnonzero(which.ravel() == place), self.at_draw(numbers)
-            away = np.linalg.solve(given.shared_lower.T, rng.standard_normal((len(unit), len(draws))))
-            free = rng.standard_normal((deviation[0].size, len(draws)))
+        deviation = rng.standard_normal((count, len(self.order), len(field.positions)))
+        mean, step = rng.standard_normal((count, len(unit))), np.empty((count, len(field.positions)))
+
+        def draw(place: int) -> None:
+            """Makes draws of the standard normals at one point of the hyperparameters."""
+            draws, given = np.flatnonzero(which.ravel() == place), self.at_draw(points[place])
+            away = np.linalg.solve(given.shared_lower.T, mean[draws].T)
+            free = np.ascontiguousarray(deviation[draws].reshape(len(draws), -1).T)
             sparse.backward(pattern.start, pattern.rows, given.lower, free)
             drawn = given.mean[:, :, None] + free.reshape(*given.mean.shape, -1) - given.coupling @ away
             deviation[draws[:, None], self.order] = np.moveaxis(drawn, 2, 0) * field.unit
             mean[draws] = self.arrangement.centre + (given.shared[:, None] + away).T * unit
             step[draws] = field.unit / np.sqrt(given.precision)
+
+        self.each(draw, range(len(points)))
         assert self.bound.mean is not None
         return {self.bound.mean.name: mean, f"{field.name}_deviation": deviation, f"{field.name}_step": step}
 
