@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.inference import sparse
 from bayes_personal.inference.sparse import Pattern
@@ -23,6 +24,7 @@ from bayes_personal.priors.markov import MarkovField
 
 # Differences of log v over so much of the logarithm of what it depends on are derivatives, to eight digits.
 STEP = 1e-4
+CHOLESKY = get_lapack_funcs("potrf", dtype=float)
 
 
 class Sums(NamedTuple):
@@ -177,7 +179,9 @@ class FieldPosterior:
         half = np.concatenate([gram[:, :p, p:], moment[:, :p, None]], axis=2).reshape(p * len(gram), -1)
         sparse.forward(pattern.start, pattern.rows, lower, half)
         products = half.T @ half
-        shared_lower = np.linalg.cholesky(shared_gram - products[:-1, :-1] + np.diag(self.shared_precision))
+        shared_lower, wrong = CHOLESKY(shared_gram - products[:-1, :-1] + np.diag(self.shared_precision), lower=1)
+        if wrong:
+            return None
         shared_half = np.linalg.solve(shared_lower, shared_moment - products[:-1, -1])
         shared = np.linalg.solve(shared_lower.T, shared_half)
         sparse.backward(pattern.start, pattern.rows, lower, half)

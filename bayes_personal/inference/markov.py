@@ -18,7 +18,7 @@ from bayes_personal.parameter import Parameter
 from bayes_personal.priors.markov import MarkovField
 from bayes_personal.rows import Batch
 
-# Distinct contexts from which on an evaluation takes milliseconds.
+# Distinct contexts from which on factors are computed in threads.
 MANY = 1000
 
 
@@ -139,9 +139,9 @@ class Markov(Marginal):
         return np.array(self.each(self.value, np.ascontiguousarray(points)))
 
     def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
-        """What a function makes of each argument; in threads where it is slow, for factors are computed without the
+        """What a function makes of each argument; in threads where there are many places, for factors are computed without the
         interpreter's lock."""
-        if not self.slow:
+        if len(self.order) < MANY:
             return list(map(function, arguments))
         with ThreadPoolExecutor() as pool:
             return list(pool.map(function, arguments))
@@ -183,7 +183,8 @@ class Markov(Marginal):
 
     @property
     def slow(self) -> bool:
-        return len(self.order) >= MANY
+        # With a local scale for each pair of neighbours there are too many hyperparameters for anything but NUTS.
+        return self.field.prior.power == 2
 
     @property
     def leave_one_out_work(self) -> int:

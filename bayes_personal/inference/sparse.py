@@ -9,6 +9,7 @@ References: Davis (2006), doi:10.1137/1.9780898718881. Takahashi, Fagan and Chen
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self, final
 
 import numpy as np
@@ -164,9 +165,14 @@ class Pattern:
         """The entries of a matrix from blocks (node, varying, varying) and diagonals between nodes (edge, varying)."""
         values = np.zeros(len(self.rows))
         values[self.pairs] = joined
-        low = np.tril_indices(self.blocks.shape[1])
-        values[self.blocks[:, *low]] = own[:, *low]
+        row, column = self.low
+        values[self.blocks[:, row, column]] = own[:, row, column]
         return values
+
+    @cached_property
+    def low(self) -> tuple[np.ndarray, ...]:
+        """Rows and columns of a block's lower triangle."""
+        return np.tril_indices(self.blocks.shape[1])
 
     def log_determinant(self, lower: np.ndarray) -> float:
         """Of L L'."""
@@ -175,5 +181,7 @@ class Pattern:
     def inverse(self, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the inverse of L L', what `matrix` takes."""
         found = inverse(self.start, self.rows, lower)
-        lower_half = found[self.blocks] * np.tri(self.blocks.shape[1])
-        return lower_half + np.tril(lower_half, -1).mT, found[self.pairs]
+        row, column = self.low
+        own = np.empty(self.blocks.shape)
+        own[:, row, column] = own[:, column, row] = found[self.blocks[:, row, column]]
+        return own, found[self.pairs]

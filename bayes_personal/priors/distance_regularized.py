@@ -16,7 +16,7 @@ from bayes_personal.priors.base import Coefficients, Prior, as_names, restricted
 from bayes_personal.priors.markov import MarkovField, read
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
-MOST_PLACES, MOST_LOCAL = 500, 2000
+MOST_PLACES, MOST_LOCAL = 200, 2000
 
 ANCHOR = Hyperprior("LogNormal", mu=-3.0, sigma=2.5)
 
@@ -58,9 +58,10 @@ class DistanceRegularized(Prior):
     at jumps, which ``power=2`` rounds off. Intervals away from the training contexts rest on the anchor.
 
     For a Normal family the field is integrated out exactly, by a sparse Cholesky factor an evaluation, whatever the
-    number of rows; `Laplace` and `NUTS` then move over the hyperparameters alone. Thousands of contexts take seconds
-    to a minute by `Laplace`, the default from 1000 on. For other families, and beside other summands, NUTS moves over
-    the field's values, with a dense factor: up to 1000 contexts, some hundred with patience.
+    number of rows; `Laplace`, the default for ``power=2``, and `NUTS` then move over the hyperparameters alone. By
+    `Laplace` hundreds of contexts take seconds, and 5000 in two dimensions about a minute. For other families, and
+    beside other summands, NUTS moves over the field's values, with a dense factor: up to 1000 contexts, some hundred
+    with patience.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class DistanceRegularized(Prior):
     power
         2 or 1.
     neighbors
-        How many nearest contexts each is joined to; None for all pairs, of up to 500 distinct contexts.
+        How many nearest contexts each is joined to; None for all pairs, of up to 200 distinct contexts.
     metric
         "learned"; or a symmetric positive definite matrix M of all readings with ``D^2 = (c_i - c_j)' M (c_i - c_j)``
         of readings in the data's own units (days, for dates), which then also finds the neighbours.
@@ -88,7 +89,7 @@ class DistanceRegularized(Prior):
         No context, another power, a metric that is no such matrix, an unknown coefficient, a hyperprior that can be
         negative.
     InputError, InputTypeError
-        A context that is missing, infinite, or the same in all rows; all pairs of more than 500 distinct contexts;
+        A context that is missing, infinite, or the same in all rows; all pairs of more than 200 distinct contexts;
         with ``power=1`` more than 2000 pairs of neighbours.
 
     References
