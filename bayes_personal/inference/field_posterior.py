@@ -172,7 +172,7 @@ class FieldPosterior:
             gram, moment = sums.gram / point.sigma**2, sums.moment / point.sigma**2
             diagonal = (point.anchor + self.degree(weights))[:, None] * precision
             lower = pattern.matrix(gram[:, :p, :p] + diagonal[:, None, :] * np.eye(p), -weights[:, None] * precision)
-        if not np.isfinite(lower).all() or not sparse.factorize(pattern.start, pattern.rows, lower):
+        if not (np.isfinite(lower).all() and (precision > 0).all()) or not sparse.factorize(pattern.start, pattern.rows, lower):
             return None
         shared_gram, shared_moment = gram[:, p:, p:].sum(axis=0), moment[:, p:].sum(axis=0)
         # What P^-1 is applied to: C, and the field's own moments.
