@@ -72,22 +72,40 @@ class Given:
     ----------
     weights : w_ij of the edges, local scales included, (edge,)
     precision : step^-2, in natural units, (varying,)
-    prior_lower, lower : the factors of Q and P
-    mean, shared : expected field (place, varying) and mean less its prior mean, (coefficient,)
-    coupling : P^-1 C, (place, varying, coefficient)
+    prior_inverse : of Q, as `Pattern.inverse` gives it
+    pattern, lower : of P, and its factor
+    half : the inverse of that factor times C and the field's own moments, (place * varying, coefficient + 1)
+    shared : expected mean less its prior mean, (coefficient,)
     shared_lower : the factor of M
     log_evidence : log p(y | hyperparameters)
     """
 
     weights: np.ndarray
     precision: np.ndarray
-    prior_lower: np.ndarray
+    prior_inverse: tuple[np.ndarray, np.ndarray]
+    pattern: Pattern
     lower: np.ndarray
-    mean: np.ndarray
+    half: np.ndarray
     shared: np.ndarray
-    coupling: np.ndarray
     shared_lower: np.ndarray
     log_evidence: float
+
+    @cached_property
+    def solved(self) -> np.ndarray:
+        """P^-1 times C and the field's own moments, (place, varying, coefficient + 1)."""
+        result = self.half.copy()
+        sparse.backward(self.pattern.start, self.pattern.rows, self.lower, result)
+        return result.reshape(-1, len(self.precision), result.shape[1])
+
+    @property
+    def coupling(self) -> np.ndarray:
+        """P^-1 C, (place, varying, coefficient)."""
+        return self.solved[:, :, :-1]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """The expected field, (place, varying)."""
+        return self.solved[:, :, -1] - self.coupling @ self.shared
 
 
 @final
@@ -143,17 +161,28 @@ class FieldPosterior:
         lower = pattern.matrix(own[:, None, None], -weights[:, None])
         return lower if sparse.factorize(pattern.start, pattern.rows, lower) else None
 
-    def log_variance(self, lower: np.ndarray) -> float:
-        """log v: of the variance over the rows of a field whose precision has this factor."""
+    def log_variance(self, lower: np.ndarray, variances: np.ndarray) -> float:
+        """log v: of the variance over the rows of a field whose precision has this factor, with these variances."""
         pattern, share = self.prior_pattern, self.share[:, None].copy()
         sparse.forward(pattern.start, pattern.rows, lower, share)
-        own, _ = pattern.inverse(lower)
-        return float(np.log(self.share @ own[:, 0, 0] - (share**2).sum()))
+        return float(np.log(self.share @ variances.ravel() - (share**2).sum()))
 
     def log_variance_at(self, anchor: float, metric: np.ndarray) -> float:
         """The same at hyperparameters, all local scales being 1."""
         lower = self.prior_factor(anchor, self.field.weights(metric, np))
-        return np.nan if lower is None else self.log_variance(lower)
+        return np.nan if lower is None else self.log_variance(lower, self.prior_pattern.inverse(lower)[0])
+
+    def variance_slopes(self, point: Point) -> tuple[float, np.ndarray]:
+        """d log v by the anchor and by the metric."""
+        metric, by_metric = point.metric, np.zeros(len(point.metric))
+        by_anchor = difference(lambda anchor: self.log_variance_at(anchor, metric), point.anchor)
+        for m in range(len(metric) - 1):
+            axis = np.arange(len(metric)) == m
+            by_metric[m] = difference(lambda at, axis=axis: self.log_variance_at(
+                point.anchor, np.where(axis, at, metric)), metric[m])
+        # Only the ratios of the metric's weights matter.
+        by_metric[-1] = -by_metric[:-1] @ metric[:-1] / metric[-1]
+        return by_anchor, by_metric
 
     def given(self, point: Point) -> Given | None:
         """All that follows from the hyperparameters; None where numbers do not reach."""
@@ -166,13 +195,15 @@ class FieldPosterior:
             prior_lower = self.prior_factor(point.anchor, weights)
             if prior_lower is None:
                 return None
-            variance = (self.log_variance(prior_lower) if self.field.prior.power == 2 else
+            prior_inverse = self.prior_pattern.inverse(prior_lower)
+            variance = (self.log_variance(prior_lower, prior_inverse[0]) if self.field.prior.power == 2 else
                         self.log_variance_at(point.anchor, point.metric))
             precision = np.exp(variance) / point.scale**2
             gram, moment = sums.gram / point.sigma**2, sums.moment / point.sigma**2
             diagonal = (point.anchor + self.degree(weights))[:, None] * precision
             lower = pattern.matrix(gram[:, :p, :p] + diagonal[:, None, :] * np.eye(p), -weights[:, None] * precision)
-        if not (np.isfinite(lower).all() and (precision > 0).all()) or not sparse.factorize(pattern.start, pattern.rows, lower):
+            reached = np.isfinite(lower).all() and (precision > 0).all()
+        if not (reached and sparse.factorize(pattern.start, pattern.rows, lower)):
             return None
         shared_gram, shared_moment = gram[:, p:, p:].sum(axis=0), moment[:, p:].sum(axis=0)
         # What P^-1 is applied to: C, and the field's own moments.
@@ -184,16 +215,13 @@ class FieldPosterior:
             return None
         shared_half = np.linalg.solve(shared_lower, shared_moment - products[:-1, -1])
         shared = np.linalg.solve(shared_lower.T, shared_half)
-        sparse.backward(pattern.start, pattern.rows, lower, half)
-        solved = half.reshape(len(gram), p, -1)
         determinants = (pattern.log_determinant(lower) + 2 * np.log(np.diag(shared_lower)).sum()
                         - p * self.prior_pattern.log_determinant(prior_lower)
                         - len(self.order) * np.log(precision).sum() - np.log(self.shared_precision).sum())
         fit = products[-1, -1] + shared_half @ shared_half
         evidence = -0.5 * (determinants + sums.square / point.sigma**2 - fit) - sums.log_error - sums.count * (
             0.5 * np.log(2 * np.pi) + np.log(point.sigma))
-        return Given(weights, precision, prior_lower, lower, solved[:, :, -1] - solved[:, :, :-1] @ shared, shared,
-                     solved[:, :, :-1], shared_lower, float(evidence))
+        return Given(weights, precision, prior_inverse, pattern, lower, half, shared, shared_lower, float(evidence))
 
     def covariances(self, given: Given) -> tuple[np.ndarray, np.ndarray]:
         """Of the field's values at each place (place, varying, varying), and of each coefficient at the two ends of
@@ -207,8 +235,7 @@ class FieldPosterior:
         """d log p(y | hyperparameters) / d the numbers of a `Point`."""
         sums, field, (one, other) = self.sums, self.field, self.edges.T
         count, p = len(self.order), self.varying
-        prior_own, prior_between = (each[..., 0] for each in self.prior_pattern.inverse(given.prior_lower))
-        prior_own = prior_own[:, 0]
+        prior_own, prior_between = (each.ravel() for each in given.prior_inverse)
         own, between = self.covariances(given)
         variances = np.diagonal(own, axis1=1, axis2=2)
         # Of coefficients' squares at places, and of their squared differences along edges.
@@ -232,13 +259,9 @@ class FieldPosterior:
         moved = point.metric + 1e-30j * np.eye(len(point.metric))
         each_weight = by_weight / point.local if len(point.local) else by_weight
         by_metric = field.weights(moved, np).imag / 1e-30 @ each_weight
-        total = by_log_precision.sum()
-        by_anchor += total * difference(lambda anchor: self.log_variance_at(anchor, point.metric), point.anchor)
-        if len(point.metric) > 1:
-            for m in range(len(point.metric)):
-                axis = np.eye(len(point.metric))[m]
-                by_metric[m] += total * difference(lambda at: self.log_variance_at(
-                    point.anchor, point.metric + (at - point.metric[m]) * axis), point.metric[m])
+        of_variance = self.variance_slopes(point)
+        by_anchor += by_log_precision.sum() * of_variance[0]
+        by_metric += by_log_precision.sum() * of_variance[1]
         return np.concatenate([[by_sigma, by_anchor], -2 * by_log_precision / point.scale, by_metric,
                                -each_weight * given.weights if len(point.local) else []])
 

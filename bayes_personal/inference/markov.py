@@ -139,8 +139,8 @@ class Markov(Marginal):
         return np.array(self.each(self.value, np.ascontiguousarray(points)))
 
     def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
-        """What a function makes of each argument; in threads where there are many places, for factors are computed without the
-        interpreter's lock."""
+        """What a function makes of each argument; in threads where there are many places, for factors are computed
+        without the interpreter's lock."""
         if len(self.order) < MANY:
             return list(map(function, arguments))
         with ThreadPoolExecutor() as pool:
@@ -149,7 +149,8 @@ class Markov(Marginal):
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Those of a `Point` at draws of the hyperparameters, (draw, number)."""
         of_bound = {each.name: np.asarray(values[each.name], float) for each in self.parameters}
-        return np.concatenate([np.broadcast_to(each, (count, each.shape[-1])) for each in self.natural(of_bound)], axis=1)
+        found = self.natural(of_bound)
+        return np.concatenate([np.broadcast_to(each, (count, each.shape[-1])) for each in found], axis=1)
 
     def at_draw(self, numbers: np.ndarray) -> Given:
         """All that follows from a draw of the hyperparameters."""
@@ -158,7 +159,8 @@ class Markov(Marginal):
             raise FloatingPointError("the precision of the field is not finite")
         return found
 
-    def draw_rest(self, values: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Exact draws of the mean, in data units, and of the field, one a draw of the hyperparameters; draws with the
         same hyperparameters share one factor."""
         field, pattern, unit = self.field, self.posterior.pattern, self.bound.coefficients.unit

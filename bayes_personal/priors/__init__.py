@@ -15,6 +15,6 @@ from bayes_personal.priors.total_variation import TotalVariation
 from bayes_personal.priors.transfer import Transfer
 
 __all__ = [
-    "Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-    "PartialPooling", "Partition", "Population", "Prior", "Sum", "TotalVariation", "Transfer",
+    "Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess", "LinearVarying", "MetaLearned",
+    "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Sum", "TotalVariation", "Transfer",
 ]

@@ -146,8 +146,8 @@ class DistanceRegularized(Prior):
         readings = read(contexts, frame)
         points, first, which = np.unique(readings, axis=0, return_index=True, return_inverse=True)
         if self.neighbors is None and len(points) > MOST_PLACES:
-            raise InputError(f"{owner}: neighbors=None joins all pairs of {len(points):,} distinct contexts, and can of "
-                             f"{MOST_PLACES}. Say how many neighbors each has, such as 6, or round the contexts.")
+            raise InputError(f"{owner}: neighbors=None joins all pairs of {len(points):,} distinct contexts, and can "
+                             f"of {MOST_PLACES}. Say how many neighbors each has, such as 6, or round the contexts.")
         turned = turn(self.metric, contexts, owner)
         edges = graph.edges(points @ turned, self.neighbors)
         if self.power == 1 and len(edges) > MOST_LOCAL:
@@ -165,8 +165,8 @@ class DistanceRegularized(Prior):
     def story(self) -> tuple[str, ...]:
         who, what = self.name, ", ".join(self.contexts)
         local = "" if self.power == 2 else f" / {who}_local[ij]"
-        lines = (f"field({what})[k] ~ MvNormal(0, {who}_scale[k]^2 / v Q^-1), f'Q f = {who}_anchor sum_i f_i^2 + sum_ij "
-                 f"w_ij (f_i - f_j)^2{local} over neighbours ij; the intercept at the predictors' means",
+        lines = (f"field({what})[k] ~ MvNormal(0, {who}_scale[k]^2 / v Q^-1), f'Q f = {who}_anchor sum_i f_i^2 + "
+                 f"sum_ij w_ij (f_i - f_j)^2{local} over neighbours ij; the intercept at the predictors' means",
                  "w_ij = d / (n (D_ij + 0.01 d)), d the mean of D_ij, n the mean number of neighbours; v the variance "
                  f"over the rows of a field of precision Q{'' if self.power == 2 else ' with all local scales 1'}",
                  f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_anchor ~ {self.anchor.words()}")

@@ -1,4 +1,4 @@
-"""Gaussian Markov fields over distinct contexts, which are joined to their neighbours by weights of one over distance."""
+"""Gaussian Markov fields over distinct contexts, joined to their neighbours by weights of one over distance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,9 +150,9 @@ class MarkovField(Field):
         """R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, ``R R' = Q^-1``."""
         if xp is not np and len(self.points) > MOST_DENSE:
             raise SpecificationError(
-                f"{self.prior!r}: sampling the values at {len(self.points):,} distinct contexts takes a dense factor of "
-                f"their covariance, and can for {MOST_DENSE:,}. Take a Normal family, with a Normal hyperprior of the "
-                "mean and no other summand, under which the field integrates out; or round the contexts to fewer.")
+                f"{self.prior!r}: sampling the values at {len(self.points):,} distinct contexts takes a dense factor "
+                f"of their covariance, and can for {MOST_DENSE:,}. Take a Normal family, with a Normal hyperprior of "
+                "the mean and no other summand, under which the field integrates out; or round the contexts to fewer.")
         anchor, plain = values[f"{self.name}_anchor"], self.weights(self.metric(values, xp), xp)
         plain = plain + 0 * anchor[..., None]
         covariance = xp.linalg.inv(self.precision(anchor, plain, xp))
