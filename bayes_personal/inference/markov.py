@@ -1,5 +1,6 @@
 """A Gaussian Markov field and the mean integrated out: the model as a density of its hyperparameters."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ class Markov(Marginal):
         without the interpreter's lock."""
         if len(self.order) < MANY:
             return list(map(function, arguments))
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(function, arguments))
 
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
