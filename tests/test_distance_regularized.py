@@ -17,7 +17,8 @@ from bayes_personal import graph
 from bayes_personal.bound import Bound
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import InputError, SpecificationError
-from bayes_personal.inference.draws import tree
+from bayes_personal.inference.draws import flat, tree
+from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.markov import Markov
 from bayes_personal.inference.sparse import Pattern, factorize, order
 from bayes_personal.inference.summed import marginal
@@ -135,6 +136,16 @@ def test_leaving_a_row_out_is_exact(model: bp.Model) -> None:
     np.testing.assert_allclose(density.leave_one_out(values, 1, batch)[0], wanted, rtol=0, atol=1e-8)
     without = density.without(density.taken(batch, np.array([7])))
     np.testing.assert_allclose(density.value(point) - without.value(point), wanted[7], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("model", [MODELS["learned"], MODELS["unsquared"], MODELS["a slope"]], ids=repr)
+def test_quadrature_leaves_a_row_out_as_exactly(model: bp.Model) -> None:
+    """What is done under other families: for Normal outcomes the line's integral is the exact one, at any draw."""
+    posterior, _ = at_point(model, rows(30), 3)
+    bound, values = posterior.bound, flat(posterior.tree)
+    (batch,) = bound.rows.batches()
+    ((found_rows, found),) = LineIntegral(bound).leave_one_out(values)
+    np.testing.assert_allclose(found, Markov(bound).leave_one_out(values, 6, batch)[:, found_rows], rtol=0, atol=1e-6)
 
 
 def at_point(model: bp.Model, frame: pd.DataFrame, draws: int) -> tuple[bp.Posterior, dict[str, Any]]:
