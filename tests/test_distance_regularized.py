@@ -122,6 +122,16 @@ def test_the_gradient_is_that_of_differences(model: bp.Model) -> None:
         np.testing.assert_allclose(slope, wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("column", ["a", "b", "x", "y"])
+def test_the_density_is_the_same_in_other_units(column: str) -> None:
+    model, frame = MODELS["learned"], rows()
+    before = Markov(model.bind(frame))
+    after = Markov(model.bind(frame.assign(**{column: 1e-3 * (frame[column] + 1e3)})))
+    constant = len(frame) * np.log(1e-3) * (column == "y")
+    for point in points(before):
+        np.testing.assert_allclose(after.value(point) + constant, before.value(point), rtol=1e-8)
+
+
 @EVERY
 def test_leaving_a_row_out_is_exact(model: bp.Model) -> None:
     bound = model.bind(rows())
