@@ -122,6 +122,16 @@ def test_the_gradient_is_that_of_differences(model: bp.Model) -> None:
         np.testing.assert_allclose(slope, wanted, rtol=0, atol=1e-6)
 
 
+def test_where_digits_are_lost_there_is_no_density() -> None:
+    """Squares of the outcome in units of a tiny error cancel: what is left of them must not look like a peak."""
+    density = Markov(MODELS["learned"].bind(rows()))
+    highest = max(density.value(point) for point in points(density, 20))
+    for point in points(density, 20):
+        point[:2] -= 8
+        point[-1] = -20
+        assert density.value(point) < highest - 100 and not density.log_density(point)[1].any()
+
+
 @pytest.mark.parametrize("column", ["a", "b", "x", "y"])
 def test_the_density_is_the_same_in_other_units(column: str) -> None:
     model, frame = MODELS["learned"], rows()

@@ -24,6 +24,8 @@ from bayes_personal.priors.markov import MarkovField
 
 # Differences of log v over so much of the logarithm of what it depends on are derivatives, to eight digits.
 STEP = 1e-4
+# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+FARTHEST = 1e12
 CHOLESKY = get_lapack_funcs("potrf", dtype=float)
 
 
@@ -202,7 +204,7 @@ class FieldPosterior:
             gram, moment = sums.gram / point.sigma**2, sums.moment / point.sigma**2
             diagonal = (point.anchor + self.degree(weights))[:, None] * precision
             lower = pattern.matrix(gram[:, :p, :p] + diagonal[:, None, :] * np.eye(p), -weights[:, None] * precision)
-            reached = np.isfinite(lower).all() and (precision > 0).all()
+            reached = np.isfinite(lower).all() and (precision > 0).all() and sums.square < FARTHEST * point.sigma**2
         if not (reached and sparse.factorize(pattern.start, pattern.rows, lower)):
             return None
         shared_gram, shared_moment = gram[:, p:, p:].sum(axis=0), moment[:, p:].sum(axis=0)
