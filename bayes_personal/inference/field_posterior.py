@@ -182,8 +182,8 @@ class FieldPosterior:
             axis = np.arange(len(metric)) == m
             by_metric[m] = difference(lambda at, axis=axis: self.log_variance_at(
                 point.anchor, np.where(axis, at, metric)), metric[m])
-        # Only the ratios of the metric's weights matter.
-        by_metric[-1] = -by_metric[:-1] @ metric[:-1] / metric[-1]
+        # Only the ratios of the metric's weights matter; one that is rounded to 0 does not move.
+        by_metric[-1] = -by_metric[:-1] @ metric[:-1] / metric[-1] if metric[-1] > 0 else 0.0
         return by_anchor, by_metric
 
     def given(self, point: Point) -> Given | None:

@@ -44,8 +44,20 @@ class Markov(Marginal):
     left_out: np.ndarray | None = None
 
     climbs: ClassVar[int] = 0
-    proposals: ClassVar[int] = 1024
-    fewer: ClassVar[int] = 8
+
+    @property
+    def proposals(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        # Few contexts leave it open how much of the outcome is error, and a posterior that is far from normal.
+        return 1024 if len(self.order) >= MANY else 4096
+
+    @property
+    def fewer(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 8 if len(self.order) >= MANY else 4
+
+    @property
+    def starts(self) -> tuple[np.ndarray, ...]:
+        # Where the field takes all of the outcome.
+        return (np.concatenate([np.full(each.size, -4.0 if each.name == "sigma" else 0.0) for each in self.parameters]),)
 
     @cached_property
     def field(self) -> MarkovField:
