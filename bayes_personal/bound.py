@@ -15,6 +15,7 @@ from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.priors.divided import Divided
+from bayes_personal.priors.markov import MarkovField
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 
@@ -74,6 +75,11 @@ class Bound:
     def divided(self) -> Divided | None:
         """The field that is constant within cells nobody has seen, which are summed out."""
         return next((one for one in self.fields if isinstance(one, Divided)), None)
+
+    @property
+    def markov(self) -> tuple[MarkovField, ...]:
+        """The fields whose values at the training contexts are Gaussian given their hyperparameters."""
+        return tuple(one for one in self.fields if isinstance(one, MarkovField))
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""
@@ -220,6 +226,9 @@ class Bound:
 
     def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
         """theta and outcome of the training rows, and the values completed by what fields are drawn with."""
+        for field in self.markov:
+            size = tuple(map(len, (field.places | field.varying).values()))
+            values = {**values, **field.colored(values, rng.standard_normal(size), np)}
         if self.divided is not None:
             matrix = self.features[self.pieces.index(self.divided)].matrix
             values = {**values, **self.divided.simulated(values, matrix, rng)}

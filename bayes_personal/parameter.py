@@ -98,14 +98,14 @@ class Parameter:
         # Only densities of hyperparameters alone ask, and nothing with a joint density collapses to one.
         assert self.joint is None
         moved = moved.reshape((*moved.shape[:-1], *self.shape))
-        density = DISTRIBUTIONS[self.distribution].log_density(value, **self.arguments)
-        if self.support == "positive":
-            jacobian = moved + np.log(self.unit)
-        elif self.support == "unit interval":
-            jacobian = -np.log1p(np.exp(-moved)) - np.log1p(np.exp(moved))
-        else:
-            jacobian = 0 * moved + np.log(self.unit)
-        return (density + jacobian).sum(axis=tuple(range(-len(self.shape), 0)))
+        of_value, axes = DISTRIBUTIONS[self.distribution].log_density, tuple(range(-len(self.shape), 0))
+        if self.support == "unit interval":
+            # In log-odds, for a value near 1 is rounded to 1. A Beta's density at 1/2 has its constant.
+            above, below = self.arguments["alpha"], self.arguments["beta"]
+            constant = of_value(0.5, **self.arguments) + (above + below - 2) * np.log(2)
+            return (constant - above * np.log1p(np.exp(-moved)) - below * np.log1p(np.exp(moved))).sum(axis=axes)
+        jacobian = moved if self.support == "positive" else 0 * moved
+        return (of_value(value, **self.arguments) + jacobian + np.log(self.unit)).sum(axis=axes)
 
     def draw(self, rng: np.random.Generator, values: Mapping[str, Any] | None = None) -> np.ndarray:
         """One draw from the prior, (*shape); for a joint density, given the values that it depends on."""

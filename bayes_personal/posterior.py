@@ -121,7 +121,8 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     seed
         Of the sampler.
     method
-        How to sample; `NUTS()` by default, `Laplace()` under a `Partition` of 400 contexts or more.
+        How to sample; `NUTS()` by default, `Laplace()` under a `Partition` of 400 contexts or more, or
+        `DistanceRegularized`.
     progress
         Whether to show a progress bar.
     client

@@ -113,6 +113,10 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
                 values[name] = pm.Deterministic(name, weight / scale, dims=dims)
             else:
                 values[name] = pm.Normal(name, dims=dims)
+        for field in bound.markov:
+            z = pm.Normal(f"{field.name}_z", dims=tuple(bound.dims[f"{field.name}_z"]))
+            for name, value in field.colored(values, z, pt).items():
+                values[name] = pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
         for name, value in bound.derived(values, pt).items():
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))

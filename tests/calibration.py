@@ -107,6 +107,8 @@ SETTINGS = {
                                  UNIT_NORMAL), groups, 200),
     "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                              context, 60),
+    "DistanceRegularized": Setting(
+        bp.Model("y ~ x", bp.DistanceRegularized("c", "w", scale=HALF_NORMAL), NOISE, UNIT_NORMAL), context, 30),
     "TotalVariation": Setting(bp.Model("y ~ x", bp.TotalVariation("t", scale=HALF_NORMAL), NOISE, UNIT_NORMAL), series,
                               30),
     "horseshoe": Setting(bp.Model("y ~ x", bp.TotalVariation("t", "horseshoe", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),

@@ -31,13 +31,14 @@ def width(bound: Bound) -> int:
     mean = bound.mean.size if bound.mean else 0
     weights = sum(one.matrix.shape[1] * len(term.positions)
                   for term, one in zip(bound.terms, bound.features, strict=False))
-    return sum(parameter.size for parameter in bound.parameters) + mean + weights
+    fields = sum(len(field.labels) * len(field.positions) for field in bound.markov)
+    return sum(parameter.size for parameter in bound.parameters) + mean + weights + fields
 
 
 def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
     """A point (..., width) on the sampler's scale as values of the variables, and as PyMC names its parts.
 
-    Hyperparameters come first, as in the collapsed density; then the mean and each term's weights.
+    Hyperparameters come first, as in the collapsed density; then the mean, each term's weights and each field's values.
     """
     values, named, start = {}, {}, 0
     for parameter in (*bound.parameters, *([bound.mean] if bound.mean else [])):
@@ -49,6 +50,11 @@ def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
         shape = one.matrix.shape[1], len(term.positions)
         part = point[..., start : start + shape[0] * shape[1]]
         values[f"{term.name}_z"] = named[f"{term.name}_z"] = part.reshape((*part.shape[:-1], *shape))
+        start += shape[0] * shape[1]
+    for field in bound.markov:
+        shape = len(field.labels), len(field.positions)
+        part = point[..., start : start + shape[0] * shape[1]]
+        values[f"{field.name}_z"] = named[f"{field.name}_z"] = part.reshape((*part.shape[:-1], *shape))
         start += shape[0] * shape[1]
     return values, named
 

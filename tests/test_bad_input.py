@@ -18,6 +18,7 @@ PRIORS = {
     "Population": bp.Population(), "PartialPooling": bp.PartialPooling("site"), "Conditional": bp.Conditional("site"),
     "LinearVarying": bp.LinearVarying("age"), "spline": bp.LinearVarying("age", basis="spline", df=4),
     "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
+    "DistanceRegularized": bp.DistanceRegularized("age", "site", neighbors=3),
 }
 
 

@@ -22,6 +22,8 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "Transfer": bp.Transfer("site", "s1"),
           "Mixture": bp.Mixture(3, gate="age"), "Repulsive": bp.Repulsive("age", archetypes=3),
           "Contextualized": bp.Contextualized("age", "arm", hidden=4),
+          "DistanceRegularized": bp.DistanceRegularized("age", "arm", neighbors=3),
+          "unsquared": bp.DistanceRegularized("age", power=1, neighbors=2),
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
           "horseshoe": bp.TotalVariation("age", "horseshoe"), "Partition": bp.Partition("age"),

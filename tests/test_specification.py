@@ -25,7 +25,7 @@ from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
 ROOT = Path(__file__).parents[1]
-NOT_A_METHOD = {"__init__", "base", "divided", "gate", "levels", "spline"}
+NOT_A_METHOD = {"__init__", "base", "divided", "gate", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
@@ -215,6 +215,38 @@ def gaussian_process(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
         "z": values[f"{term.name}_z"][order]}
 
 
+def near_arguments(bound: Bound) -> tuple[list, dict]:
+    (field,) = bound.fields
+    return [bound.features[0].matrix[:, 0].astype(int), field.points], {
+        "neighbors": field.prior.neighbors, "power": field.prior.power}
+
+
+def analytic_cholesky(matrix: Any) -> Any:
+    """L with L L' = matrix, as a function that a complex step goes through: NumPy's would conjugate."""
+    lower = np.zeros_like(matrix)
+    for j in range(len(matrix)):
+        column = matrix[j:, j] - lower[j:, :j] @ lower[j, :j]
+        lower[j:, j] = column / np.sqrt(column[0])
+    return lower
+
+
+def distance_regularized(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    (field,) = bound.fields
+    name, metric = field.name, field.metric(values, np)
+    plain = field.weights(metric, np)
+    local = {"local_log__": np.log(values[f"{name}_local"])} if field.prior.power == 1 else {}
+    precision = field.precision(values[f"{name}_anchor"], plain / np.exp(local.get("local_log__", 0.0)), np)
+    flat = np.linalg.inv(field.precision(values[f"{name}_anchor"], plain, np))
+    variance = field.share @ np.diag(flat) - field.share @ flat @ field.share
+    root = analytic_cholesky(np.linalg.inv(precision)) / np.sqrt(variance)
+    theta = values[bound.mean.name] + root @ values[f"{name}_z"] * values[f"{name}_scale"]
+    logs = np.log(metric) - np.log(metric).mean()
+    return population(bound, values) | local | {
+        "scale_log__": np.log(values[f"{name}_scale"]), "anchor_log__": np.log(values[f"{name}_anchor"])} | (
+        {"metric_simplex__": logs[:-1]} if field.learned else {}) | {
+        f"theta_{k}": theta[:, k] for k in range(theta.shape[1])}
+
+
 def nothing(bound: Bound) -> tuple[list, dict]:
     return [], {}
 
@@ -241,6 +273,11 @@ CASES = [
     Case("partition", bp.Partition("decade"), along, partition),
     Case("partition", bp.Partition("decade", on=["dose", "weight"]), along, partition),
     Case("tree_partition", bp.TreePartition("age", "height", depth=2), halved, tree_partition),
+    Case("distance_regularized", bp.DistanceRegularized("decade"), near_arguments, distance_regularized),
+    Case("distance_regularized", bp.DistanceRegularized("age", "sex", neighbors=4), near_arguments,
+         distance_regularized),
+    Case("distance_regularized", bp.DistanceRegularized("age", "height", power=1, neighbors=2), near_arguments,
+         distance_regularized),
     Case("linear_varying", bp.LinearVarying("age", "sex"), linear_arguments, linear_varying),
     Case("linear_varying", bp.LinearVarying("age", "height", basis="spline", df=7), linear_arguments, linear_varying),
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),

@@ -18,7 +18,7 @@ from bayes_personal.inference.mode import Mode, climbed
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.proposal import Mixture, Prior, Skewed
 from bayes_personal.inference.statistics import LARGEST
-from bayes_personal.inference.summed import Summed, marginal
+from bayes_personal.inference.summed import marginal
 
 # Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
 FRESH, SPREAD = 256, 1.5
@@ -209,5 +209,5 @@ class Modes:
 
 def usual(bound: Bound) -> NUTS | Laplace:
     """How to sample where nothing else is asked for: NUTS, unless a density takes milliseconds."""
-    density = Summed(bound) if bound.divided is not None else None
+    density = marginal(bound)
     return Laplace() if density is not None and density.slow else NUTS()

@@ -73,6 +73,13 @@ class LineIntegral:
                 moved = one.matrix[rows][:, :, None] * x[:, None, :] * scale[:, None]
                 moved = moved if root is None else moved @ root[:, None]
                 yield moved.reshape(count, len(rows), -1), z.reshape(count, -1)
+        for field in bound.markov if self.grouped is None else ():
+            root, step = field.root(values, np)
+            at = bound.features[bound.pieces.index(field)].matrix[rows, 0].astype(int)
+            x = bound.coefficients.predictors(bound.x[rows], field.positions)
+            moved = root[:, at, :, None] * (x * step[:, None])[:, :, None]
+            z = np.linalg.solve(root, values[f"{field.name}_deviation"] / step[:, None])
+            yield moved.reshape(count, len(rows), -1), z.reshape(count, -1)
 
     def leave_one_out(self, values: Values,
                       advance: Advance = lambda done: None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

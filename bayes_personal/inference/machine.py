@@ -11,7 +11,7 @@ from numba import config, njit
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 HERE = Path(__file__).parent
 FILES = ("machine", "lapack", "tape", "elimination", "kernel", "elementary", "segment_factors", "partition_sums",
-         "partition_left_out", "tree_sums")
+         "partition_left_out", "tree_sums", "sparse")
 
 
 def _kept() -> str:

@@ -48,6 +48,11 @@ class Marginal(ABC):
         return ()
 
     @property
+    def slow(self) -> bool:
+        """Whether so many evaluations as NUTS takes are minutes."""
+        return False
+
+    @property
     def leave_one_out_work(self) -> int:
         """Numbers that leaving out all rows one by one computes at each draw, if these are many."""
         return 0

@@ -11,6 +11,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.divisions import Divisions, divisions
 from bayes_personal.inference.marginal import Effort, Marginal
+from bayes_personal.inference.markov import Markov, integrates
 from bayes_personal.inference.segment_counts import CountData
 from bayes_personal.inference.segment_normal import NormalData
 from bayes_personal.inference.segments import Segments
@@ -29,6 +30,8 @@ def marginal(bound: Bound) -> Marginal | None:
     """The density of the hyperparameters alone; None where all else does not integrate out."""
     if bound.divided is not None:
         return Summed(bound)
+    if integrates(bound):
+        return Markov(bound)
     return Collapsed(bound) if collapses(bound) else None
 
 
@@ -63,7 +66,6 @@ class Summed(Marginal):
 
     @property
     def slow(self) -> bool:
-        """Whether so many evaluations as NUTS takes are minutes."""
         return self.divisions.slow
 
     @property
