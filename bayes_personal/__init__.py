@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_personal.priors import (
         Conditional,
         Contextualized,
+        FineTuned,
         GaussianProcess,
         LinearVarying,
         MetaLearned,
@@ -43,11 +44,11 @@ if TYPE_CHECKING:
     from bayes_personal.simulate import simulate
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "GaussianProcess", "Hyperprior",
-    "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal", "PartialPooling",
-    "Partition", "Poisson", "Population", "Posterior", "Repulsive", "StudentT", "TotalVariation", "Transfer",
-    "TreePartition", "borrowed", "changes", "compare", "datasets", "fit", "load", "load_dataset", "log_likelihood",
-    "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
+    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "FineTuned", "GaussianProcess",
+    "Hyperprior", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Normal",
+    "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "Repulsive", "StudentT", "TotalVariation",
+    "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets", "fit", "load", "load_dataset",
+    "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report",
     "responsibilities", "simulate",
 ]
 
@@ -68,8 +69,8 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "Contextualized", "GaussianProcess", "LinearVarying", "MetaLearned", "Mixture",
-               "PartialPooling", "Partition", "Population", "Repulsive", "TotalVariation", "Transfer",
+    "priors": ("Conditional", "Contextualized", "FineTuned", "GaussianProcess", "LinearVarying", "MetaLearned",
+               "Mixture", "PartialPooling", "Partition", "Population", "Repulsive", "TotalVariation", "Transfer",
                "TreePartition"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
