@@ -36,9 +36,10 @@ from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.statistics import LARGEST, collapses
 from bayes_personal.rows import Held
 
-# Proposals that are judged and used, in each round of adaptation, and how many rounds; times as many where the first
-# ones cannot be trusted.
-PROPOSALS, FEW, ROUNDS, AGAIN = 4096, 1024, 4, 4
+# Proposals that are judged and used; times as many where the first ones cannot be trusted.
+PROPOSALS, AGAIN = 4096, 4
+# Rounds of adaptation, proposals in each, and the draws of mu that they are fitted to.
+ROUNDS, FEW, SOME = 4, 1024, 256
 # Draws of mu whose ratios are made together, and how many of those with the fewest effective draws are looked at.
 TOGETHER, JUDGED = 64, 20
 
@@ -119,9 +120,8 @@ class GivenPopulation:
 
     def at(self, points: np.ndarray) -> Population:
         """What the population is given hyperparameters."""
-        joint, size = self.joint, self.population.shape[1]
-        values, count = joint.values(points), len(points)
-        scaling, s = joint.draws(values, count)
+        joint, (count, size) = self.joint, (len(points), self.population.shape[1])
+        scaling, s = joint.draws(joint.values(points), count)
         result = Population(joint.each_value(points), np.empty((count, size)), np.empty((count, size, size)))
         for place in range(count):
             found = joint.factor(scaling, s, place)
@@ -164,10 +164,11 @@ class GivenPopulation:
         Proposals start around the modes at the mean of the population, and are fitted to what they count on average.
         """
         centre = Collapsed(replace(self.bound, population=self.population.mean(axis=0)))
+        some = replace(self, population=self.population[:: -(-len(self.population) // SOME)])
         mixture = Modes.search(centre, rng).mixture
         for _ in range(ROUNDS):
             points = mixture.draw(FEW, rng)
-            mixture = mixture.adapted(points, self.ratios(points, mixture.log_density(points), rng).shares)
+            mixture = mixture.adapted(points, some.ratios(points, mixture.log_density(points), rng).shares)
         for count in (PROPOSALS, AGAIN * PROPOSALS):
             points = mixture.draw(count, rng)
             found = self.ratios(points, mixture.log_density(points), rng)
