@@ -27,7 +27,6 @@ from threadpoolctl import threadpool_limits
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN
-from bayes_personal.inference import kernel
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat, tree
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS

@@ -320,7 +320,7 @@ class Sum(Prior):
         frozen = [term.prior for term in bound if term.freeze is not None]
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
-                                     f"{frozen[0]!r} alone, or with freeze=None, which estimates all summands together.")
+                                     f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")
         branching = [term.name for term in bound if isinstance(term, Branching)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "

@@ -17,8 +17,8 @@ from bayes_personal.priors.levels import Grouped, Levels
 
 Label = str | int | float | bool
 FREEZES = {
+    "cut": "its draws stand as they are, and nothing estimated after them informs it",
     "plug-in": "its mean stands for it",
-    "cut": "its draws stand as they are, and nothing below them informs it",
 }
 
 
@@ -124,8 +124,8 @@ class FineTuned(Prior):
                                      "with pandas.read_parquet, or take freeze=None.")
         law = coefficients.conjugate
         if self.freeze == "cut" and (law is None or law.kind != "normal"):
-            raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn exactly, which takes "
-                                     "a Normal family. For another family take freeze='plug-in' or freeze=None.")
+            raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn exactly, which "
+                                     "takes a Normal family. For another family take freeze='plug-in' or freeze=None.")
         levels, positions = Levels.learn(frame, self.by, self.owner), coefficients.select(self.on, self.owner)
         if self.target is None:
             return (TunedGroups(self, levels, positions, coefficients),)
