@@ -315,6 +315,12 @@ def test_saved_and_read_again(frame: pd.DataFrame, quick: Callable[..., bp.Poste
     np.testing.assert_array_equal(flat(again.tree["population"])["sigma"], flat(posterior.tree["population"])["sigma"])
 
 
+def test_a_report_says_why_nothing_is_left_out(frame: pd.DataFrame, quick: Callable[..., bp.Posterior],
+                                              tmp_path: Path) -> None:
+    text = bp.report(quick(frame), tmp_path / "tuned.html", seed=1).read_text()
+    assert "The population is frozen" in text and "population: Pareto k" in text and "Pareto k of every row" not in text
+
+
 def test_what_is_simulated_does_not_depend_on_how_it_will_be_estimated(frame: pd.DataFrame) -> None:
     made = [bp.simulate(bp.Model("y ~ dose", bp.FineTuned("site", freeze=freeze)), frame, seed=3)
             for freeze in ("cut", "plug-in", None)]

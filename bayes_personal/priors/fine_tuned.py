@@ -49,8 +49,8 @@ class FineTuned(Prior):
     (`PartialPooling` weighs them). Without `target` a group's rows are seen twice, by both stages: intervals that are
     too short are the price. With it they are not.
 
-    What leaves rows out asks for the posterior of a joint density: `loo`, and ``predict(given=...)``, refuse a frozen
-    population. `simulate` and ``posterior.pymc`` are the generative story, which is the same for every `freeze`.
+    What leaves rows out asks for the posterior of a joint density: `loo`, `compare` and ``predict(given=...)`` refuse a
+    frozen population. `simulate` and ``posterior.pymc`` are the generative story, which is the same for every `freeze`.
 
     Parameters
     ----------
