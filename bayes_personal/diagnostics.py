@@ -136,7 +136,7 @@ class Diagnostics:
 
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        before = Diagnostics.of(tree["population"]) if "population" in tree else None
+        before = Diagnostics.of(tree.children["population"]) if "population" in tree.children else None
         if "variational" in tree:
             found = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(

@@ -250,7 +250,8 @@ class Stages:
         names = [*(each.name for each in bound.parameters), *(f"{term.name}_z" for term in bound.terms)]
         values = {name: draws[name] for name in names}
         values[bound.mean.name] = np.tile(population, (sizes["chain"] * sizes["draw"], 1))
-        complete = tree(bound, values, sizes["chain"], **second["posterior"].attrs)
+        said = {str(name): value for name, value in second["posterior"].attrs.items()}
+        complete = tree(bound, values, sizes["chain"], **said)
         second["posterior"] = complete["posterior"]
         return second
 

@@ -107,7 +107,9 @@ class FineTuned(Prior):
     @property
     def targets(self) -> tuple[Label, ...]:
         """The groups whose rows stage one does not see."""
-        return () if self.target is None else self.target if isinstance(self.target, tuple) else (self.target,)
+        if self.target is None:
+            return ()
+        return tuple(self.target) if isinstance(self.target, tuple | list) else (self.target,)
 
     @property
     def name(self) -> str:
