@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Conditional,
         Contextualized,
         DistanceRegularized,
+        FineTuned,
         GaussianProcess,
         LinearVarying,
         MetaLearned,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from bayes_personal.simulate import simulate
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized",
+    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
     "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
     "NegativeBinomial", "Normal", "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "Repulsive",
     "StudentT", "TotalVariation", "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets", "fit",
@@ -69,7 +70,7 @@ _HOMES = {name: module for module, names in {
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess", "LinearVarying",
+    "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "LinearVarying",
                "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive", "TotalVariation",
                "Transfer", "TreePartition"),
     "report": ("report",),

@@ -15,6 +15,7 @@ from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.priors.divided import Divided
+from bayes_personal.priors.fine_tuned import Tuned
 from bayes_personal.priors.markov import MarkovField
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
@@ -30,6 +31,8 @@ class Bound:
 
     `values` below are arrays by the name of a variable, each with any leading batch axes: hyperparameters, the mean
     at the predictors' means, and the whitened weights ``<term>_z``.
+
+    `population` is the mean of all coefficients, at the predictors' means, where that is known: it is then no variable.
     """
 
     family: Family
@@ -40,6 +43,7 @@ class Bound:
     coefficients: Coefficients
     terms: tuple[Term, ...]
     fields: tuple[Field, ...] = ()
+    population: np.ndarray | None = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -81,6 +85,11 @@ class Bound:
         """The fields whose values at the training contexts are Gaussian given their hyperparameters."""
         return tuple(one for one in self.fields if isinstance(one, MarkovField))
 
+    @property
+    def tuned(self) -> Tuned | None:
+        """The term that is estimated after the population, which is frozen before it."""
+        return next((one for one in self.terms if isinstance(one, Tuned) and one.freeze is not None), None)
+
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""
         return tuple(piece.at(frame) for piece in self.pieces)
@@ -97,7 +106,9 @@ class Bound:
 
     @cached_property
     def shared(self) -> np.ndarray:
-        """Positions of the coefficients that have a common mean."""
+        """Positions of the coefficients that have a common mean to be estimated."""
+        if self.population is not None:
+            return self.everywhere[:0]
         replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
         return np.setdiff1d(self.everywhere, replaced)
 
@@ -155,8 +166,8 @@ class Bound:
 
     @cached_property
     def fixed_mean(self) -> np.ndarray:
-        """Prior means of the coefficients without a common mean, 0 for the others, (coefficient,)."""
-        result = np.zeros(len(self.everywhere))
+        """Prior means of the coefficients without a common mean to be estimated, 0 for the others, (coefficient,)."""
+        result = np.zeros(len(self.everywhere)) if self.population is None else self.population.copy()
         for piece in self.pieces:
             if piece.own_mean is not None:
                 result[piece.positions] = piece.own_mean

@@ -67,13 +67,14 @@ class Importance:
     ----------
     pareto_k : shape of the tail of the importance ratios
     ess : Kish's effective sample size of their weights
-    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error
+    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None of a cut, which is
+        weighted at each draw of a population and then has the worst `pareto_k` and `ess` of all
     """
 
     pareto_k: float
     ess: float
-    log_evidence: float
-    log_evidence_se: float
+    log_evidence: float | None = None
+    log_evidence_se: float | None = None
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -86,8 +87,10 @@ class Importance:
     @property
     def words(self) -> tuple[str, ...]:
         """How it went, a line a statement."""
-        return (f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}",
-                f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}")
+        sampled = f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}"
+        if self.log_evidence is None:
+            return (sampled,)
+        return sampled, f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}"
 
 
 @final
@@ -110,6 +113,7 @@ class Diagnostics:
     variational : how a variational fit ended; None for samplers
     importance : how importance sampling went; None for others
     exact : whether the draws are independent ones of the posterior itself
+    population : of the stage before, in which a population was estimated that is frozen; None without one
 
     References
     ----------
@@ -127,6 +131,7 @@ class Diagnostics:
     variational: Variational | None = None
     importance: Importance | None = None
     exact: bool = False
+    population: "Diagnostics | None" = None
 
     @classmethod
     def of(cls, tree: xr.DataTree) -> Self:
@@ -135,14 +140,15 @@ class Diagnostics:
 
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+        before = Diagnostics.of(tree.children["population"]) if "population" in tree.children else None
         if "variational" in tree:
             found = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(
                 float(found["pareto_k"]), bool(found["converged"]), int(found["iterations"])))
         if "importance" in tree:
-            names = [one.name for one in fields(Importance)]
-            return cls(chains, draws, importance=Importance(
-                **{name: float(tree["importance"].attrs[name]) for name in names}))
+            found, names = tree["importance"].attrs, [one.name for one in fields(Importance)]
+            return cls(chains, draws, population=before, importance=Importance(
+                **{name: float(found[name]) for name in names if name in found}))
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
         moving = list(_moving(posterior))
         return cls(
@@ -152,11 +158,17 @@ class Diagnostics:
             _worst(moving, lambda values: array_stats.ess(values, method="bulk"), 0.0),
             _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
             _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
-            exact=posterior.attrs.get("inference_library") == "exact")
+            exact=posterior.attrs.get("inference_library") == "exact", population=before)
 
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
+        before = () if self.population is None else self.population.complaints
+        return (*(f"population: {each}" for each in before), *self._complaints)
+
+    @property
+    def _complaints(self) -> tuple[str, ...]:
+        """Without those of a stage before."""
         if self.variational is not None:
             return self.variational.complaints
         if self.importance is not None:
@@ -171,6 +183,12 @@ class Diagnostics:
     @property
     def words(self) -> tuple[str, ...]:
         """The diagnostics, a line a statement."""
+        before = () if self.population is None else self.population.words
+        return (*(f"population: {each}" for each in before), *self._words)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """Without those of a stage before."""
         if self.variational is not None:
             return (f"{self.draws} independent draws", *self.variational.words)
         if self.importance is not None:

@@ -65,6 +65,10 @@ class FewShot:
     @classmethod
     def of(cls, bound: Bound, given: Any) -> Self:
         """Check that rows are such rows."""
+        if bound.tuned is not None:
+            raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "
+                                     f"inform the population that {bound.tuned.prior!r} freezes. Fit a frame that has "
+                                     "these rows too, or take freeze=None.")
         if not bound.family.gaussian:
             raise SpecificationError(f"predict(given=...) needs a Normal family; got {bound.family!r}. Fit a frame "
                                      "that has these rows too.")

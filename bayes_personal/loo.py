@@ -105,7 +105,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
         Something that is not a posterior.
     SpecificationError
         An unknown kind, fewer than 25 draws, `by` without ``kind="group"`` or the reverse; groups without weights of
-        their own, where weights do not integrate out and `refit` is no method; a `refit` that is none.
+        their own, where weights do not integrate out and `refit` is no method; a `refit` that is none; a population
+        that `FineTuned` freezes.
     InputError
         No such column, a missing label in it, or a single one.
 

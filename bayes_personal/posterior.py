@@ -137,7 +137,12 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     from bayes_personal.inference.laplace import usual
 
     bound = model.bind(data, client=client, progress=progress)
-    return Posterior(model, bound, (method or usual(bound)).sample(bound, seed, progress))
+    method = method or usual(bound)
+    if bound.tuned is not None:
+        from bayes_personal.inference.stages import Stages
+
+        return Posterior(model, bound, Stages.of(bound, method).sample(seed, progress))
+    return Posterior(model, bound, method.sample(bound, seed, progress))
 
 
 def load(path: str | os.PathLike[str]) -> Posterior:

@@ -149,7 +149,8 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         A column that is missing or holds what training could not take; an unseen level of a predictor; given rows of
         groups that training saw.
     SpecificationError
-        Given rows and a family that is not Normal, or no or several context columns with new groups.
+        Given rows and a family that is not Normal, or no or several context columns with new groups, or a population
+        that `FineTuned` freezes.
 
     Warns
     -----

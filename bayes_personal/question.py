@@ -71,6 +71,10 @@ class Question:
             raise SpecificationError(f"loo(kind={kind!r}, by={by!r}): name the column of the groups to leave out with "
                                      "kind='group', and only then.")
         sizes, bound = posterior.tree["posterior"].sizes, posterior.bound
+        if bound.tuned is not None:
+            raise SpecificationError(f"loo reweights draws of a joint posterior; under {posterior.model.prior!r} there "
+                                     "is none, and without a row both stages would differ. Fit with freeze=None, or "
+                                     "fit without the rows and compare with what predict says of them.")
         chains, draws = sizes["chain"], np.arange(sizes["draw"])
         if chains * len(draws) < FEWEST:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "

@@ -105,6 +105,8 @@ SETTINGS = {
                                     UNIT_NORMAL), groups, 30),
     "Transfer": Setting(bp.Model("y ~ x", bp.Transfer("g", "4", overall=bp.Hyperprior("HalfCauchy", beta=0.1)), NOISE,
                                  UNIT_NORMAL), groups, 200),
+    "FineTuned": Setting(bp.Model("y ~ x", bp.FineTuned("g", target=["4", "7"], freeze=None, scale=HALF_NORMAL), NOISE,
+                                  UNIT_NORMAL), groups, 150),
     "LinearVarying": Setting(bp.Model("y ~ x + w", bp.LinearVarying("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                              context, 60),
     "DistanceRegularized": Setting(

@@ -61,6 +61,11 @@ normals = st.builds(lambda mu, sigma, relative: bp.Hyperprior("Normal", mu=mu, s
                     st.floats(-100, 100), positive_numbers, st.booleans())
 
 
+# What annotations do not say of arguments.
+SPECIAL = {(bp.Repulsive, "archetypes"): st.integers(1, 8), (bp.Repulsive, "strength"): st.floats(0, 0.99),
+           (bp.DistanceRegularized, "metric"): st.sampled_from(["learned", ((2.0,),), ((1.0, 0.5), (0.5, 2.0))])}
+
+
 def argument(annotation: Any) -> st.SearchStrategy:
     """Any value that an annotation allows."""
     if get_origin(annotation) in (Union, UnionType):
@@ -82,7 +87,8 @@ def parts(draw: st.DrawFn, kind: type) -> Any:
             positional = draw(st.lists(argument(hints[name]), min_size=1, max_size=3, unique=True))
         else:
             # The mean of Gaussian weights is the one hyperprior of a prior that must be Normal.
-            named[name] = draw(normals if name == "mean" else argument(hints[name]))
+            special = SPECIAL.get((kind, name), normals if name == "mean" else None)
+            named[name] = draw(argument(hints[name]) if special is None else special)
     try:
         return kind(*positional, **named)
     except SpecificationError:

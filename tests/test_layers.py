@@ -52,6 +52,7 @@ LAYERS = [
     ("inference.left_out",),
     ("inference.nuts", "inference.advi"),
     ("inference.laplace",),
+    ("inference.stages",),
     ("inference",),
     ("diagnostics", "summary", "storage"),
     ("few_shot", "refit", "theta"),

@@ -17,7 +17,8 @@ from bayes_personal.priors.base import Prior
 STEP = 1e-30
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
           bp.LinearVarying("age", "sex", basis="spline", df=6), bp.GaussianProcess("age"),
-          bp.MetaLearned("site", rank=2), bp.Transfer("site", "Delft"),
+          bp.MetaLearned("site", rank=2), bp.Transfer("site", "Delft"), bp.FineTuned("site"),
+          bp.FineTuned("site", target="Delft", freeze=None),
           bp.TotalVariation("age"), bp.TotalVariation("height", "horseshoe", on="dose"),
           bp.PartialPooling("site", on="dose") + bp.GaussianProcess("age", on="Intercept")]
 

@@ -97,6 +97,12 @@ def transfer(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "z": values["site_target_z"][0]}
 
 
+def fine_tuned(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    (term,) = bound.terms
+    return population(bound, values) | {"scale_log__": np.log(values[f"{term.name}_scale"]),
+                                        "z": values[f"{term.name}_z"]}
+
+
 def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     (field,) = bound.fields
     name = field.name
@@ -262,6 +268,9 @@ CASES = [
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
+    Case("fine_tuned", bp.FineTuned("site"), by_group, fine_tuned),
+    Case("fine_tuned", bp.FineTuned("site", target=["Delft", "Cork"], freeze=None),
+         lambda bound: ([bound.frame["site"].map({"Delft": 0, "Cork": 1}).fillna(-1).to_numpy(int)], {}), fine_tuned),
     Case("mixture", bp.Mixture(3), lambda bound: ([3], {}), mixture),
     Case("mixture", bp.Mixture(3, gate=["age", "sex"]), gated, mixture),
     Case("repulsive", bp.Repulsive("age"), apart, repulsive),

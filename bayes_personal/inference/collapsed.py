@@ -192,7 +192,13 @@ class Collapsed(Marginal):
         here = self.arrangement
         z = rng.standard_normal((count, here.size))
         own = rng.standard_normal((count, here.varying, 1, here.groups))
-        (sd, roots, own_sd, own_root), s = self.draws(values, count)
+        return self.drawn(*self.draws(values, count), z, own)
+
+    def drawn(self, scaling: Scaling, s: np.ndarray, z: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
+        """The same from noise: `z` of the weights that are not eliminated, (draw, weight), and `own` of the others,
+        (draw, varying, 1, group), both of which are overwritten."""
+        here, count = self.arrangement, len(s)
+        sd, roots, own_sd, own_root = scaling
         if not kernel.draw(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s, z, own):
             raise FloatingPointError("the precision of the weights is not finite")
         result = {}

@@ -4,6 +4,7 @@ from bayes_personal.priors.base import Prior, Sum
 from bayes_personal.priors.conditional import Conditional
 from bayes_personal.priors.contextualized import Contextualized
 from bayes_personal.priors.distance_regularized import DistanceRegularized
+from bayes_personal.priors.fine_tuned import FineTuned
 from bayes_personal.priors.gaussian_process import GaussianProcess
 from bayes_personal.priors.linear_varying import LinearVarying
 from bayes_personal.priors.meta_learned import MetaLearned
@@ -17,7 +18,7 @@ from bayes_personal.priors.transfer import Transfer
 from bayes_personal.priors.tree_partition import TreePartition
 
 __all__ = [
-    "Conditional", "Contextualized", "DistanceRegularized", "GaussianProcess", "LinearVarying", "MetaLearned",
-    "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Repulsive", "Sum", "TotalVariation",
-    "Transfer", "TreePartition",
+    "Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "LinearVarying",
+    "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Repulsive", "Sum",
+    "TotalVariation", "Transfer", "TreePartition",
 ]

@@ -8,7 +8,7 @@ Gaussian given phi, and say how phi scales and correlates them; a field is any o
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from bayes_personal.statement import statement
 
 RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
                       "method", "shared"})
+Freeze = Literal["cut", "plug-in"] | None
 
 
 @final
@@ -138,6 +139,11 @@ class Piece(ABC):
     def alone(self) -> bool:
         """Whether no other piece can stand beside it."""
         return False
+
+    @property
+    def freeze(self) -> Freeze:
+        """How the population, estimated before it, enters its estimation; None where both are estimated together."""
+        return None
 
     @property
     def own_mean(self) -> np.ndarray | None:
@@ -323,6 +329,10 @@ class Sum(Prior):
         if alone and len(bound) > 1:
             raise SpecificationError(f"{self!r}: divisions of contexts are summed out only where nothing else varies. "
                                      f"Take {alone[0]!r} alone, or TotalVariation(order) in its place.")
+        frozen = [term.prior for term in bound if term.freeze is not None]
+        if frozen and len(bound) > 1:
+            raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
+                                     f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")
         branching = [term.name for term in bound if isinstance(term, Branching)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "

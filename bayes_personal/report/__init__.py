@@ -40,7 +40,8 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
 
     It holds the model with its hyperpriors in the data's own units, the diagnostics (in red what speaks against
     trusting the draws), the population's parameters and scales, who differs, a posterior predictive check,
-    leave-one-out cross-validation, the comparison where one is given, software versions and the seed.
+    leave-one-out cross-validation (but of a frozen population, which has none), the comparison where one is given,
+    software versions and the seed.
 
     Parameters
     ----------
@@ -78,13 +79,14 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     with warnings.catch_warnings():
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        elpd = loo(posterior, progress=False)
+        elpd = None if posterior.bound.tuned else loo(posterior, progress=False)
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
         estimates=estimates(posterior), theta=image(plot_theta(posterior)), extremes=extremes(posterior),
-        predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd, pareto=pareto(elpd),
-        pareto_k=image(plot_pareto_k(elpd)), comparison=comparison, comparison_figure=figure, seed=seed,
+        predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd,
+        pareto=elpd and pareto(elpd), pareto_k=elpd and image(plot_pareto_k(elpd)),
+        comparison=comparison, comparison_figure=figure, seed=seed,
         versions={"Python": python_version()} | {
             name: version(name) for name in ("bayes-personal", "pymc", "arviz", "nutpie", "numpy")})
     try:
