@@ -321,3 +321,12 @@ def test_known_errors_and_nothing_to_learn() -> None:
         posterior = bp.fit(bp.Model("effect ~ 1", family=bp.Normal(sd="se")), schools, seed=1, progress=False,
                            method=bp.Laplace())
     assert posterior.tree["posterior"]["mu"].sizes["draw"] == 2000 and not posterior.complaints
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_draw_so_far_out_that_no_density_is_a_number_spoils_nothing() -> None:
+    proposal = Mixture((Skewed.standard(2),), np.ones(1))
+    points = np.random.default_rng(1).normal(size=(500, 2))
+    points[7] = 1e200
+    adapted = proposal.adapted(points, np.full(500, 1 / 500) * (np.arange(500) != 7))
+    assert np.isfinite(adapted.weights).all() and np.isfinite(adapted.components[0].root).all()

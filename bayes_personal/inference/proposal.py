@@ -200,7 +200,10 @@ class Mixture:
         """Each component fitted to the draws that are its own, by weights of sum 1; where the hyperpriors have draws
         to themselves, these become a component."""
         size, parts = points.shape[1], self.parts(points)
-        owned = np.exp(parts - np.logaddexp.reduce(parts, axis=0)) * tempered(weights, TEMPERED * size)
+        # So far out that no density is a number, a draw is nobody's.
+        parts = np.where(np.isnan(parts), -np.inf, parts)
+        total = np.maximum(np.logaddexp.reduce(parts, axis=0), np.finfo(float).min)
+        owned = np.exp(parts - total) * tempered(weights, TEMPERED * size)
         components, shares = [], []
         for one, own in zip(self.all, owned, strict=True):
             share = own.sum()
