@@ -127,7 +127,7 @@ class Model:
 
     def pymc(self, frame: Any) -> "pm.Model":
         """The generative `pm.Model` of these data, in their own units."""
-        from bayes_personal.program import program
+        from bayes_personal.inference.program import program
 
         return program(self.bind(frame))
 

@@ -44,7 +44,7 @@ class Posterior:
     @cached_property
     def pymc(self) -> "pm.Model":
         """The generative `pm.Model`, with the variables that the tree holds draws of."""
-        from bayes_personal.program import program
+        from bayes_personal.inference.program import program
 
         return program(self.bound)
 

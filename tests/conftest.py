@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayes_personal.bound import Bound
-from bayes_personal.program import program
+from bayes_personal.inference.program import program
 
 SUFFIX = {"positive": "_log__", "real": "_standardised__", "unit interval": "_logodds__"}
 

@@ -13,7 +13,7 @@ import bayes_personal as bp
 from bayes_personal.diagnostics import UNCALIBRATED
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.advi import ADVI, NARROW, _falls, _pareto_k, _start
-from bayes_personal.program import program
+from bayes_personal.inference.program import program
 
 # Distance to the optimum that a stopped optimiser may keep, in posterior standard deviations and in nats.
 STOPPED, NATS = 0.1, 0.03

@@ -21,7 +21,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 from bayes_personal.families import Bernoulli, Binomial, Family, NegativeBinomial, Normal, Poisson, StudentT
 from bayes_personal.families.base import draw, log_density, mean
-from bayes_personal.program import program
+from bayes_personal.inference.program import program
 from bayes_personal.separation import warn_of_separation
 
 ROWS = 12

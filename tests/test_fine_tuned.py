@@ -17,8 +17,8 @@ from bayes_personal.errors import ConvergenceWarning, InputError, NotFittedError
 from bayes_personal.inference import stages
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
+from bayes_personal.inference.program import program
 from bayes_personal.inference.stages import GivenPopulation, Stages
-from bayes_personal.program import program
 
 LAPLACE = bp.Laplace(draws=4000)
 PRIORS = [bp.FineTuned("site"), bp.FineTuned("site", on="dose"), bp.FineTuned("site", target=["Delft", "Cork"]),

@@ -42,7 +42,7 @@ LAYERS = [
     ("inference.collapsed", "inference.markov"),
     ("inference.summed",),
     ("inference.evidence",),
-    ("program",),
+    ("inference.program",),
     ("model",),
     ("specification",),
     ("arrow",),

@@ -17,7 +17,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.program import program
+from bayes_personal.inference.program import program
 from bayes_personal.specification import decode, encode
 
 

@@ -96,7 +96,7 @@ class ADVI:
         import pymc as pm
         from pytensor.compile.sharedvalue import shared
 
-        from bayes_personal.program import program
+        from bayes_personal.inference.program import program
 
         descent, kept, first = np.random.SeedSequence(seed).spawn(3)
         rate: Any = shared(self.learning_rate)
@@ -201,7 +201,7 @@ def _of_all_rows(bound: Bound, group: Any, points: np.ndarray, approximation: An
     """log q - log p at points (draw, size) of the fit, by the density of all rows."""
     from scipy.stats import multivariate_normal
 
-    from bayes_personal.program import program
+    from bayes_personal.inference.program import program
 
     fit = multivariate_normal(approximation.mean.eval(), approximation.cov.eval(), allow_singular=True)
     log_density = program(bound).compile_logp()

@@ -82,7 +82,7 @@ class NUTS:
                                      "takes collapse=True and sampler='nutpie', the defaults.")
         import pymc as pm
 
-        from bayes_personal.program import program
+        from bayes_personal.inference.program import program
 
         with program(bound):
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
