@@ -41,7 +41,7 @@ ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in WHY or other in SEVERAL
            or name in DIVIDED and other in ONE]
 # Another option of a prior that is tried with every family is tried with two of them.
-OPTIONS, TWO = ("plug-in", "unsquared", "horseshoe"), ("Normal", "Poisson")
+OPTIONS, TWO = ("plug-in", "target", "unsquared", "horseshoe"), ("Normal", "Poisson")
 PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}") for name, other in FITTING
          if name not in OPTIONS or other in TWO]
 DRAWS = 20
