@@ -93,8 +93,8 @@ def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
     data = bp.simulate(bp.Model(whole, prior=prior, family=family, **narrow(prior)), rows(), seed=1).frame
     program = bp.Model(whole, prior=prior, family=family).pymc(data)
     assert not program.potentials
-    value, slope = (f(program.initial_point()) for f in (program.compile_logp(mode="FAST_COMPILE"),
-                                                         program.compile_dlogp(mode="FAST_COMPILE")))
+    both = program.compile_fn([program.logp(), program.dlogp()], mode="FAST_COMPILE")
+    value, slope = both(program.initial_point())
     assert np.isfinite(value) and np.isfinite(slope).all() and np.any(slope != 0)
 
 
