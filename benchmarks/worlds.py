@@ -1,4 +1,4 @@
-"""Twelve simulated worlds: does comparison find the assumption that is true, and what do wrong ones cost?
+"""Simulated worlds: does comparison find the assumption that is true, and what do wrong ones cost?
 
 An intercept and slopes of one predictor, or five; noise of 0.4, or as said. `winner` has the largest integrated elpd
 by `bp.compare`; `true` is the assumption that made the data, `behind` how far it is from the winner, with the standard

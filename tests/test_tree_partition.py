@@ -144,8 +144,7 @@ def test_simulated_boxes_are_halved_as_often_as_they_should_be() -> None:
     assert all(len(np.unique(one.theta, axis=0)) == leaf for one, leaf in zip(made[:50], leaves, strict=False))
 
 
-def test_one_context_alone_and_a_useless_one() -> None:
-    """A context that says nothing takes little of the trees, and a fit is found."""
+def test_a_two_way_step_is_found() -> None:
     frame, theta = two_way(5, 300)
     model = bp.Model("y ~ x", bp.TreePartition("a", "b"))
     posterior = bp.fit(model, frame, seed=1, method=bp.Laplace(fallback=False), progress=False)

@@ -19,7 +19,7 @@ import numpy as np
 from bayes_personal.inference.elimination import eliminate, excess, moment_root, own_weights, second_moments
 from bayes_personal.inference.lapack import cholesky, invert, subtract_gram
 from bayes_personal.inference.machine import compiled, inlined
-from bayes_personal.inference.tape import backward, forward
+from bayes_personal.inference.tape import backward, forward, outputs_of
 
 # Groups that are worked on together: the innermost loops run over them, so that they use the processor's vectors.
 TOGETHER = 128
@@ -106,15 +106,6 @@ def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
 def log_marginal(square, count, constant, s, half, fit):
     """log p(y | phi)."""
     return constant - count * np.log(s) - half - 0.5 * (square / (s * s) - fit)
-
-
-@inlined
-def outputs_of(work, outputs):
-    """What a tape leaves in the places of its outputs."""
-    result = np.empty(len(outputs))
-    for k in range(len(outputs)):
-        result[k] = work[outputs[k]]
-    return result
 
 
 @inlined

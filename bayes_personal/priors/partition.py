@@ -16,7 +16,7 @@ from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
 from bayes_personal.priors.divided import Divided, law_in_words, must_integrate_out
 
-# Distinct contexts: an evaluation costs the square of their number, which for these is an eighth of a second.
+# Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000
 
 
@@ -44,7 +44,7 @@ class Partition(Prior):
     `shortest`. `TotalVariation` is the choice for other families, or where coefficients change at different contexts.
 
     An evaluation costs the square of the number of distinct contexts, whatever the number of rows: fits take seconds
-    for hundreds and about a minute for 5000. From 400 contexts on the default of `fit` is `Laplace`.
+    for hundreds. From 400 contexts on the default of `fit` is `Laplace`.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class Partition(Prior):
     changes
         Hyperprior of the expected number of changes over the training range.
     shortest
-        Distinct contexts that a segment has at least, but for the last one; only the first can then hold a change that
-        is not at a training context.
+        Distinct contexts that a segment has at least, but for the last one. With more than 1 there is one change
+        between two training contexts at most.
 
     Raises
     ------
