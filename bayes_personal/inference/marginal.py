@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -119,3 +120,25 @@ class Marginal(ABC):
             total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
             start += parameter.size
         return total
+
+
+@dataclass(frozen=True, eq=False)
+class Masked(Marginal):
+    """A density that goes through its rows anew where some are left out.
+
+    Attributes
+    ----------
+    bound : the model with its data
+    left_out : which rows are not looked at, (unit,); none where it is not given
+    """
+
+    bound: Bound
+    left_out: np.ndarray | None = None
+
+    def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(self.bound.rows), bool)
+        mask[batch.start + rows] = True
+        return mask
+
+    def without(self, taken: np.ndarray) -> Self:
+        return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)

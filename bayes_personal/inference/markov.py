@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import sparse
 from bayes_personal.inference.field_posterior import FieldPosterior, Given, Point, Sums
-from bayes_personal.inference.marginal import Effort, Marginal
+from bayes_personal.inference.marginal import Effort, Masked
 from bayes_personal.inference.statistics import Arrangement
 from bayes_personal.inference.tape import Tape, outputs, pulled_back
 from bayes_personal.parameter import Parameter
@@ -31,17 +31,8 @@ def integrates(bound: Bound) -> bool:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Markov(Marginal):
-    """The model of one field over contexts as a function of its hyperparameters.
-
-    Attributes
-    ----------
-    bound : the model with its data
-    left_out : which rows are not looked at, (unit,); none where it is not given
-    """
-
-    bound: Bound
-    left_out: np.ndarray | None = None
+class Markov(Masked):
+    """The model of one field over contexts as a function of its hyperparameters."""
 
     @property
     def effort(self) -> Effort:
@@ -220,11 +211,3 @@ class Markov(Marginal):
             residual, spread = (y - fit) / left_out, sigma**2 / left_out
             result[draw] = -0.5 * (residual**2 / spread + np.log(2 * np.pi * spread)) - shift
         return result
-
-    def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
-        mask = np.zeros(len(self.bound.rows), bool)
-        mask[batch.start + rows] = True
-        return mask
-
-    def without(self, taken: np.ndarray) -> Self:
-        return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)

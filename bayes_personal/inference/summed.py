@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.divisions import Divisions, divisions
-from bayes_personal.inference.marginal import Effort, Marginal
+from bayes_personal.inference.marginal import Effort, Marginal, Masked
 from bayes_personal.inference.markov import Markov, integrates
 from bayes_personal.inference.segment_counts import CountData
 from bayes_personal.inference.segment_normal import NormalData
@@ -37,17 +37,8 @@ def marginal(bound: Bound) -> Marginal | None:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Summed(Marginal):
-    """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
-
-    Attributes
-    ----------
-    bound : the model with its data
-    left_out : which rows are not looked at, (unit,); none where it is not given
-    """
-
-    bound: Bound
-    left_out: np.ndarray | None = None
+class Summed(Masked):
+    """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean."""
 
     @cached_property
     def piece(self) -> Any:
@@ -190,11 +181,3 @@ class Summed(Marginal):
             latent = {name: values[name][draw : draw + 1] for name in self.piece.latent}
             result[draw] = self.divisions.left_out(self.segments(point), float(point[-1]), latent)[batch.places]
         return result
-
-    def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
-        mask = np.zeros(len(self.bound.rows), bool)
-        mask[batch.start + rows] = True
-        return mask
-
-    def without(self, taken: np.ndarray) -> Self:
-        return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)
