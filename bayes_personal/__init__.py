@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayes_personal.inference.advi import ADVI
     from bayes_personal.inference.laplace import Laplace
     from bayes_personal.inference.nuts import NUTS
+    from bayes_personal.invariance import invariance
     from bayes_personal.loo import log_likelihood, loo
     from bayes_personal.model import Model
     from bayes_personal.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         DistanceRegularized,
         FineTuned,
         GaussianProcess,
+        Invariant,
         LinearVarying,
         MetaLearned,
         Mixture,
@@ -46,11 +48,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
-    "GaussianProcess", "Hyperprior", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
+    "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
     "NegativeBinomial", "Normal", "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "Repulsive",
     "StudentT", "TotalVariation", "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets", "fit",
-    "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k", "plot_predictive",
-    "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "invariance", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
+    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -65,14 +67,15 @@ _HOMES = {name: module for module, names in {
     "inference.advi": ("ADVI",),
     "inference.laplace": ("Laplace",),
     "inference.nuts": ("NUTS",),
+    "invariance": ("invariance",),
     "loo": ("log_likelihood", "loo"),
     "model": ("Model",),
     "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "posterior": ("Posterior", "fit", "load"),
     "predict": ("predict",),
-    "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "LinearVarying",
-               "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive", "TotalVariation",
-               "Transfer", "TreePartition"),
+    "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
+               "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive",
+               "TotalVariation", "Transfer", "TreePartition"),
     "report": ("report",),
     "responsibilities": ("responsibilities",),
     "simulate": ("simulate",),

@@ -14,6 +14,13 @@ def positive(owner: str, **values: Any) -> None:
             raise SpecificationError(f"{owner}: {name}={value!r} must be positive and finite.")
 
 
+def fraction(owner: str, **values: Any) -> None:
+    """Refuse what is not a number between zero and one."""
+    for name, value in values.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:
+            raise SpecificationError(f"{owner}: {name}={value!r} must lie between 0 and 1.")
+
+
 def column_name(owner: str, **values: Any) -> None:
     """Refuse what is neither the name of a column nor None."""
     for name, value in values.items():

@@ -16,6 +16,7 @@ from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.priors.divided import Divided
 from bayes_personal.priors.fine_tuned import Tuned
+from bayes_personal.priors.invariant import Environments
 from bayes_personal.priors.markov import MarkovField
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
@@ -89,6 +90,11 @@ class Bound:
     def tuned(self) -> Tuned | None:
         """The term that is estimated after the population, which is frozen before it."""
         return next((one for one in self.terms if isinstance(one, Tuned) and one.freeze is not None), None)
+
+    @property
+    def environments(self) -> Environments | None:
+        """The term whose predictors may be of use in environments that nobody has seen."""
+        return next((one for one in self.terms if isinstance(one, Environments)), None)
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""

@@ -126,3 +126,11 @@ def must_be_positive(owner: str, **hyperpriors: Any) -> None:
         if not given.positive:
             raise SpecificationError(f"{owner}: {name}={given!r} can be negative; use a distribution on the positive "
                                      "numbers, such as HalfNormal.")
+
+
+def must_be_normal(owner: str, **hyperpriors: Any) -> None:
+    """Refuse what is no Normal hyperprior, where coefficients are integrated out."""
+    for name, given in hyperpriors.items():
+        if not isinstance(given, Hyperprior) or given.distribution != "Normal":
+            raise SpecificationError(f"{owner}: {name}={given!r} must be a Normal hyperprior, such as "
+                                     "Hyperprior('Normal', mu=0, sigma=5).")

@@ -142,7 +142,12 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
         from bayes_personal.inference.stages import Stages
 
         return Posterior(model, bound, Stages.of(bound, method).sample(seed, progress))
-    return Posterior(model, bound, method.sample(bound, seed, progress))
+    draws = method.sample(bound, seed, progress)
+    if bound.environments is not None:
+        from bayes_personal.inference.invariance import completed
+
+        draws = completed(bound, bound.environments, draws, seed)
+    return Posterior(model, bound, draws)
 
 
 def load(path: str | os.PathLike[str]) -> Posterior:

@@ -17,7 +17,7 @@ from bayes_personal.families.base import draw, mean
 from bayes_personal.few_shot import FewShot
 from bayes_personal.inference.draws import flat
 from bayes_personal.posterior import Posterior
-from bayes_personal.priors.base import Features, weights
+from bayes_personal.priors.base import Features
 from bayes_personal.summary import tabulate
 from bayes_personal.theta import Computed, Given, Part, Theta, Training
 
@@ -82,15 +82,21 @@ class Mean(Computed):
     """Expected outcomes, (chain, draw, unit)."""
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
-        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws)), part.known)
+        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws), part), part.known)
 
     def eta(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
         """x_i' theta_i, (draw, unit)."""
         return np.einsum("snk,nk->sn", self.theta(draws, places, part), part.x)
 
-    def own(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The family's own parameters, (draw, 1)."""
-        return {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
+    def own(self, values: Mapping[str, np.ndarray], part: Part) -> dict[str, np.ndarray]:
+        """The family's own parameters, (draw, 1) or (draw, unit)."""
+        result = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
+        for term, one in zip(self.bound.terms, part.features, strict=False):
+            for name, elsewhere in term.own_elsewhere.items():
+                if name in result:
+                    unseen = one.matrix.indices >= term.size
+                    result[name] = np.where(unseen, values[elsewhere][:, None], result[name])
+        return result
 
 
 @final
@@ -104,11 +110,12 @@ class Outcome(Mean):
         result, numbers = np.empty((len(draws), len(part))), draws // DRAWS
         for number in np.unique(numbers):
             all_of = np.arange(number * DRAWS, min((number + 1) * DRAWS, np.prod(self.sizes)))
-            own, asked = self.own(self.at(all_of)), np.flatnonzero(numbers == number)
+            values, asked = self.at(all_of), np.flatnonzero(numbers == number)
             for start in range(0, len(part), ROWS):
                 rows = slice(start, start + ROWS)
                 seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
-                made = draw(self.bound.family, self.eta(all_of, places[rows], part[rows]), own, part.known[rows],
+                some = part[rows]
+                made = draw(self.bound.family, self.eta(all_of, places[rows], some), self.own(values, some), some.known,
                             np.random.default_rng(seed))
                 result[asked, rows] = made[draws[asked] - all_of[0]]
         return result
@@ -205,9 +212,7 @@ def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: 
         effect = values[name]
         fresh = one.matrix.shape[1] - effect.shape[1]
         if fresh:
-            z = rng.standard_normal((len(effect), fresh, effect.shape[2]))
-            drawn = weights(term, values, z, np) @ bound.coefficients.to_data_units(term.positions)
-            result[name] = np.concatenate([effect, drawn], axis=1)
+            result[name] = np.concatenate([effect, term.unseen(values, fresh, rng)], axis=1)
     for field, one in zip(bound.fields, features[len(bound.terms) :], strict=True):
         result |= field.extended(result, one.matrix, rng)
     return result

@@ -38,7 +38,7 @@ class Question:
 
     Attributes
     ----------
-    kind : what `loo` was asked
+    kind, by : what `loo` was asked
     density : the model with all but its hyperparameters integrated out; None where they do not
     values : draws of all variables, flat over chains; thinned evenly where quadrature is dear
     draws : which of each chain's those are
@@ -51,6 +51,7 @@ class Question:
 
     posterior: Posterior
     kind: Kind
+    by: str | None
     density: Marginal | None
     values: Mapping[str, np.ndarray]
     draws: np.ndarray
@@ -106,7 +107,7 @@ class Question:
             draws = draws[:: stride(work, chains, len(draws))]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
-        return cls(posterior, kind, density, values, draws, chains, taken, rows, integral, every)
+        return cls(posterior, kind, by, density, values, draws, chains, taken, rows, integral, every)
 
     @property
     def count(self) -> int:
@@ -122,6 +123,12 @@ class Question:
     def dimension(self) -> str:
         """What is left out, as a dimension."""
         return "left_out" if self.groups else "unit"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether groups are environments, each predicted as one that nobody has seen."""
+        term = self.posterior.bound.environments
+        return term is not None and self.by == term.levels.name
 
     @property
     def noun(self) -> str:
@@ -154,6 +161,8 @@ class Question:
         if self.kind == "conditional":
             return left_out.conditional(bound, self.values, self.count, advance)
         if self.density is not None:
+            if self.elsewhere:
+                return left_out.environments(bound, self.count, advance)
             if self.taken:
                 return left_out.groups(self.density, self.density.points(self.values), self.taken, advance)
             return left_out.units(self.density, self.values, self.count, advance)
@@ -164,7 +173,7 @@ class Question:
     def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:
         """How to refit; None where nothing is to be refitted."""
         method = refit if isinstance(refit, NUTS) else None
-        if refit is False or self.kind == "conditional":
+        if refit is False or self.kind == "conditional" or self.elsewhere:
             return None
         # A variational fit is not the posterior.
         values = {} if "variational" in self.posterior.tree else self.values

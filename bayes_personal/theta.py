@@ -146,6 +146,7 @@ class Computed(BackendArray):
     def at(self, draws: np.ndarray) -> Mapping[str, np.ndarray]:
         """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
+                 *(name for term in self.bound.terms for name in term.own_elsewhere.values()),
                  *(each.name for field in self.bound.fields for each in field.parameters()),
                  *(name for field in self.bound.fields for name in field.latent),
                  *(each.name for each in self.bound.family.parameters(self.bound.unit))}

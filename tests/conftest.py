@@ -1,6 +1,9 @@
-"""Small data with every kind of column, and the explicit program of a model as a density of one flat point."""
+"""Small data with every kind of column, the programs of models/, and explicit programs as densities of one point."""
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import pytest
 from bayes_personal.bound import Bound
 from bayes_personal.inference.program import program
 
+ROOT = Path(__file__).parents[1]
 SUFFIX = {"positive": "_log__", "real": "_standardised__", "unit interval": "_logodds__"}
 
 
@@ -96,3 +100,14 @@ class Silent:
 
     def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
+
+
+def plain(stem: str) -> ModuleType:
+    """A program of models/."""
+    path = ROOT / "models" / f"{stem}.py"
+    assert path.exists(), f"priors/{stem}.py has no executable specification: write models/{stem}.py"
+    spec = importlib.util.spec_from_file_location(stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

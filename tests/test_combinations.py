@@ -13,13 +13,14 @@ import bayes_personal.priors
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.invariance import completed
 from bayes_personal.inference.summed import Summed
 from bayes_personal.priors import Prior, Sum
 
 NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),
           "PartialPooling": bp.PartialPooling("site"), "MetaLearned": bp.MetaLearned("site", rank=2),
-          "Transfer": bp.Transfer("site", "s1"), "FineTuned": bp.FineTuned("site"),
+          "Transfer": bp.Transfer("site", "s1"), "FineTuned": bp.FineTuned("site"), "Invariant": bp.Invariant("site"),
           "plug-in": bp.FineTuned("site", freeze="plug-in"), "target": bp.FineTuned("site", target="s1", freeze=None),
           "Mixture": bp.Mixture(3, gate="age"), "Repulsive": bp.Repulsive("age", archetypes=3),
           "Contextualized": bp.Contextualized("age", "arm", hidden=4),
@@ -36,6 +37,7 @@ FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Be
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
 # Why a pair does not fit: each of these priors takes the families that it names.
 WHY = dict.fromkeys(DIVIDED, "Normal, Poisson, Bernoulli and Binomial .* TotalVariation")
+WHY["Invariant"] = "takes a Normal family. PartialPooling takes any"
 WHY["FineTuned"] = "takes a Normal family. .* freeze='plug-in' or freeze=None"
 ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in WHY or other in SEVERAL
@@ -83,7 +85,10 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in {*derived, *latent}}
     if bound.divided:
         values |= Summed(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
-    return bp.Posterior(model, bound, tree(bound, values, chains=2))
+    draws = tree(bound, values, chains=2)
+    if bound.environments:
+        draws = completed(bound, bound.environments, draws, seed=1)
+    return bp.Posterior(model, bound, draws)
 
 
 @pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")

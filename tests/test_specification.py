@@ -5,18 +5,16 @@ taken by a complex step, so that it needs no formula of its own.
 """
 
 import ast
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
-from conftest import explicit, split, width
+from conftest import ROOT, explicit, plain, split, width
 from scipy.interpolate import CubicSpline
 
 import bayes_personal as bp
@@ -24,21 +22,10 @@ from bayes_personal.bound import Bound
 from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
-ROOT = Path(__file__).parents[1]
 NOT_A_METHOD = {"__init__", "base", "divided", "gate", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
-
-
-def plain(stem: str) -> ModuleType:
-    path = ROOT / "models" / f"{stem}.py"
-    assert path.exists(), f"priors/{stem}.py has no executable specification: write models/{stem}.py"
-    spec = importlib.util.spec_from_file_location(stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass
@@ -95,6 +82,11 @@ def transfer(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {"overall_log__": np.log(values["site_target_overall"]),
                                         "local_log__": np.log(values["site_target_local"]),
                                         "z": values["site_target_z"][0]}
+
+
+def invariant(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+    return population(bound, values) | {"overall_log__": np.log(values["site_overall"]),
+                                        "local_log__": np.log(values["site_local"]), "z": values["site_z"]}
 
 
 def fine_tuned(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,6 +260,7 @@ CASES = [
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
+    Case("invariant", bp.Invariant("site"), by_group, invariant),
     Case("fine_tuned", bp.FineTuned("site"), by_group, fine_tuned),
     Case("fine_tuned", bp.FineTuned("site", target=["Delft", "Cork"], freeze=None),
          lambda bound: ([bound.frame["site"].map({"Delft": 0, "Cork": 1}).fillna(-1).to_numpy(int)], {}), fine_tuned),

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any, final
 
 import numpy as np
+import pandas as pd
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, first
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import NUMBERS, Advance, Values
+from bayes_personal.inference.invariance import InvariantSets
 from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.marginal import Marginal
 from bayes_personal.rows import Batch
@@ -89,6 +91,16 @@ def rows_by(bound: Bound, by: str) -> dict[Hashable, np.ndarray]:
     for batch, label, rows in labelled(bound, by):
         result.setdefault(label, []).append(batch.start + rows)
     return {label: np.concatenate(parts) for label, parts in result.items()}
+
+
+def environments(bound: Bound, count: int, advance: Advance) -> Iterator[Part]:
+    """log p(y_e | all other environments), e one that nobody has seen: the same at every draw."""
+    term = bound.environments
+    assert term is not None
+    order = pd.unique(np.concatenate([term.at(batch.frame).matrix.indices for batch in bound.rows.batches()]))
+    found = InvariantSets.of(bound, term).left_out(np.random.default_rng(0))[order]
+    advance(len(order))
+    yield Part(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), order[:, None].__getitem__)
 
 
 def lines(bound: Bound, values: Values, advance: Advance) -> Iterator[Part]:

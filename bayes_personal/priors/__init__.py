@@ -6,6 +6,7 @@ from bayes_personal.priors.contextualized import Contextualized
 from bayes_personal.priors.distance_regularized import DistanceRegularized
 from bayes_personal.priors.fine_tuned import FineTuned
 from bayes_personal.priors.gaussian_process import GaussianProcess
+from bayes_personal.priors.invariant import Invariant
 from bayes_personal.priors.linear_varying import LinearVarying
 from bayes_personal.priors.meta_learned import MetaLearned
 from bayes_personal.priors.mixture import Mixture
@@ -18,7 +19,7 @@ from bayes_personal.priors.transfer import Transfer
 from bayes_personal.priors.tree_partition import TreePartition
 
 __all__ = [
-    "Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "LinearVarying",
-    "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Repulsive", "Sum",
-    "TotalVariation", "Transfer", "TreePartition",
+    "Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
+    "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Repulsive",
+    "Sum", "TotalVariation", "Transfer", "TreePartition",
 ]

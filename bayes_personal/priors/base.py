@@ -136,9 +136,9 @@ class Piece(ABC):
         return False
 
     @property
-    def alone(self) -> bool:
-        """Whether no other piece can stand beside it."""
-        return False
+    def alone(self) -> str:
+        """Why no other piece can stand beside it; empty where one can."""
+        return ""
 
     @property
     def freeze(self) -> Freeze:
@@ -193,6 +193,17 @@ class Term(Piece):
     def one_weight_a_scale(self) -> bool:
         """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
         return False
+
+    def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws of the effects, in data units, of so many features that training never saw, (draw, count, varying)."""
+        draws = len(values[f"{self.name}_effect"])
+        drawn = weights(self, values, rng.standard_normal((draws, count, len(self.positions))), np)
+        return drawn @ self.coefficients.to_data_units(self.positions)
+
+    @property
+    def own_elsewhere(self) -> Mapping[str, str]:
+        """Of the family's own parameters, those that rows with such features have others of, and the names of these."""
+        return {}
 
     @abstractmethod
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
@@ -325,10 +336,9 @@ class Sum(Prior):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
-        alone = [term.prior for term in bound if term.alone]
+        alone = [term for term in bound if term.alone]
         if alone and len(bound) > 1:
-            raise SpecificationError(f"{self!r}: divisions of contexts are summed out only where nothing else varies. "
-                                     f"Take {alone[0]!r} alone, or TotalVariation(order) in its place.")
+            raise SpecificationError(f"{self!r}: {alone[0].alone}. Take {alone[0].prior!r} alone.")
         frozen = [term.prior for term in bound if term.freeze is not None]
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "

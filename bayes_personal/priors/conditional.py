@@ -8,8 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
 from bayes_personal.priors.levels import Grouped, Levels
@@ -54,9 +53,7 @@ class Conditional(Prior):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))
-        if not isinstance(self.mean, Hyperprior) or self.mean.distribution != "Normal":
-            raise SpecificationError(f"Conditional({self.by!r}): mean={self.mean!r} must be a Normal hyperprior, such "
-                                     "as Hyperprior('Normal', mu=0, sigma=5).")
+        must_be_normal(f"Conditional({self.by!r})", mean=self.mean)
 
     @property
     def columns(self) -> tuple[str, ...]:

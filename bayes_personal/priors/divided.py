@@ -26,8 +26,9 @@ class Divided(Field):
     law: Conjugate
 
     @property
-    def alone(self) -> bool:
-        return True
+    def alone(self) -> str:
+        return ("divisions of contexts are summed out only where nothing else varies; TotalVariation(order) goes with "
+                "other summands")
 
     @property
     @abstractmethod

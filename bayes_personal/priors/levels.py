@@ -32,8 +32,8 @@ class Levels:
     empty: pd.Index
 
     @classmethod
-    def learn(cls, frame: pd.DataFrame, name: str, owner: str) -> "Levels":
-        """Read the labels; a missing one, or a single one for all rows, is an error."""
+    def learn(cls, frame: pd.DataFrame, name: str, owner: str, fewest: int = 2) -> "Levels":
+        """Read the labels; a missing one, or fewer of them than there must be, is an error."""
         values = column(frame, name, owner)
         missing = values.isna().to_numpy()
         if missing.any():
@@ -42,7 +42,7 @@ class Levels:
         kept = without_unused(values, owner)
         _must_label(kept, owner)
         labels = _index(sorted(kept.unique(), key=lambda label: (str(label), type(label).__name__)))
-        if len(labels) < 2:
+        if len(labels) < fewest:
             raise InputError(f"{owner}: column {name!r} has a single group ({first(labels)}), so that nothing can "
                              "be learned of differences between groups. Use Population().")
         empty = pd.Index([])

@@ -12,7 +12,7 @@ from bayes_personal import context
 from bayes_personal.arguments import positive, whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.parameter import Parameter, normals
 from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
 from bayes_personal.priors.gate import log_softmax, share_and_spread
@@ -76,9 +76,7 @@ class Mixture(Prior):
     def __post_init__(self) -> None:
         owner = f"Mixture({self.components!r})"
         whole(f"{owner}, which with one type is Population()", 2, components=self.components)
-        if not isinstance(self.mean, Hyperprior) or self.mean.distribution != "Normal":
-            raise SpecificationError(f"{owner}: mean={self.mean!r} must be a Normal hyperprior, such as "
-                                     "Hyperprior('Normal', mu=0, sigma=5).")
+        must_be_normal(owner, mean=self.mean)
         if self.gate is not None and self.concentration is not None:
             raise SpecificationError(f"{owner}: concentration={self.concentration!r} is of shares that all rows have, "
                                      f"and gate={self.gate!r} makes shares depend on context. Drop one of them.")

@@ -1,0 +1,188 @@
+"""Invariant: coefficients differ between environments, and some sets of predictors mean the same in all of them."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.arguments import fraction
+from bayes_personal.errors import InputWarning, SpecificationError
+from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
+from bayes_personal.parameter import Parameter
+from bayes_personal.priors.base import Coefficients, Prior, Term, variable
+from bayes_personal.priors.levels import Grouped, Levels
+
+OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)
+# Predictors of which each may be in an invariant set or not: all sets are looked at.
+MOST = 12
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Invariant(Prior):
+    """Coefficients differ between environments, and some set of predictors means the same in all of them.
+
+    Generative story, in environments that training saw: ``theta_e = mu + effect_e``, ``effect_e[k] ~ Normal(0,
+    scale[k])``, ``scale[k] = unit[k] overall local[k]``, ``overall ~ HalfNormal(0.2)``, ``local[k] ~ HalfCauchy(1)``,
+    effects and scales of the intercept at the predictors' means. Where a scale is near 0 a coefficient is the same in
+    all environments, given all other predictors.
+
+    In an environment that nobody has seen, a predictor whose relation to the outcome is different everywhere is worse
+    than none, and its coefficient spoils those of others that are with it in one regression. There
+    ``theta = theta_S``: of a set S of predictors, 0 for all others, fitted anew without these. S is one for which
+
+        y_i ~ Normal(x_iS' theta_S, sigma_e),   theta_S the same in all environments,
+
+    while the predictors outside S depend on y, on those in S and on the environment in ways that are left open. What is
+    left open cancels, and with ``p(S)``, by which each predictor is in S with probability `inclusion`,
+
+        p(S | data) = p(S) p(y | x_S, one theta_S) / prod_e p(y_e | x_S, a theta_S of e alone), normalised,
+
+    where ``theta_S[k] ~ Normal(mean)`` and every environment has its own sigma_e, with the family's prior. All sets are
+    looked at, and coefficients and errors are integrated out. One environment has nothing to say: p(S) stands, and a
+    warning says so. An environment that nobody has seen has the error of one that was, each as likely.
+
+    `predict` follows this story for rows of new environments, `loo` for ``kind="group", by=environment``, and
+    `invariance` says how probable it is that each predictor is in S. The intercept always is.
+
+    Right when the mechanism by which some predictors cause the outcome is the same everywhere, while other predictors
+    are its effects or share unobserved causes with it. Fails with one environment, or with environments that are all
+    alike, in which every set is invariant; and when effects of causes differ themselves: `PartialPooling` says what
+    they are. A weak instability is found only with many rows, and p(S) depends on `mean`: the wider it is, the more the
+    evidence has to say against a set.
+
+    Parameters
+    ----------
+    environment
+        Column that says which environment a row is of.
+    overall
+        Hyperprior of how far environments differ: in natural units of the coefficients where it is relative, as the
+        default is; in units of outcome / predictor where it is not.
+    mean
+        Hyperprior of the coefficients of a set, a Normal one, in units of outcome / predictor.
+    inclusion
+        Probability of each predictor, before data are seen, to be in the invariant set.
+
+    Raises
+    ------
+    SpecificationError
+        A hyperprior that can be negative, or one of coefficients that is not Normal; an `inclusion` that is not between
+        0 and 1, more than 12 predictors, another summand, a family that is not Normal.
+    InputError
+        A missing label.
+
+    Warns
+    -----
+    InputWarning
+        A single environment.
+
+    References
+    ----------
+    Peters, Bühlmann and Meinshausen (2016), doi:10.1111/rssb.12167. Arjovsky, Bottou, Gulrajani and Lopez-Paz (2019),
+    doi:10.48550/arXiv.1907.02893. Wu, Yin, Wang, Cunningham and Blei (2025), doi:10.48550/arXiv.2506.22675.
+    """
+
+    environment: str
+    overall: Hyperprior = OVERALL
+    mean: Hyperprior = NATURAL_MEAN
+    inclusion: float = 0.5
+
+    def __post_init__(self) -> None:
+        must_be_normal(self.owner, mean=self.mean)
+        must_be_positive(self.owner, overall=self.overall)
+        fraction(self.owner, inclusion=self.inclusion)
+
+    @property
+    def owner(self) -> str:
+        """What messages call it."""
+        return f"Invariant({self.environment!r})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.environment,)
+
+    def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
+        law = coefficients.conjugate
+        if law is None or law.kind != "normal":
+            raise SpecificationError(f"{self.owner}: what sets of predictors predict in all environments is integrated "
+                                     "out, which takes a Normal family. PartialPooling takes any.")
+        levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
+        if len(levels.labels) == 1:
+            warnings.warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
+                          "is the same in others: the probability of every set of predictors is that of the prior.",
+                          InputWarning, stacklevel=4)
+        term = Environments(self, levels, np.arange(len(coefficients.names)), coefficients)
+        if len(term.candidates) > MOST:
+            raise SpecificationError(f"{self.owner}: {len(term.candidates)} predictors have "
+                                     f"{2 ** len(term.candidates)} sets, which are looked at one by one. At most "
+                                     f"{MOST} predictors can be.")
+        return (term,)
+
+    @property
+    def deviation(self) -> str:
+        return f"{self.environment}_effect({self.environment}_i)"
+
+    def story(self) -> tuple[str, ...]:
+        who = self.environment
+        return (f"{who}_effect(e)[k] ~ Normal(0, {who}_scale[k]), the intercept at the predictors' means",
+                f"{who}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{who}_overall {who}_local[k]",
+                f"{who}_overall ~ {self.overall.words()}, {who}_local[k] ~ {LOCAL.words()}",
+                f"in an environment nobody has seen theta is that of a set S of predictors, and 0 for all others; "
+                f"p(S) p(y | x_S, one theta) / prod_e p(y_e | x_S, a theta of e), P(k in S) = {self.inclusion:g}, "
+                f"theta[k] ~ {self.mean.words('location[k]', 'unit[k]')}")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Environments(Grouped):
+    """What the environments that training saw have of their own, and what is said of others."""
+
+    prior: Invariant
+    levels: Levels
+    positions: np.ndarray
+    coefficients: Coefficients
+
+    @property
+    def alone(self) -> str:
+        return "sets of predictors are compared only where nothing but environments varies"
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Positions of the coefficients that may be in an invariant set or not: all but the intercept."""
+        return np.array([k for k, name in enumerate(self.coefficients.names) if name != "Intercept"], int)
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (self.prior.overall.bind(f"{self.name}_overall"),
+                LOCAL.bind(f"{self.name}_local", 0.0, np.ones(len(self.positions)), self.varying))
+
+    def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
+        return self.reported(values, xp)[f"{self.name}_scale"][..., None, :], None
+
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        return {f"{self.name}_scale": self.varying, self.theta_elsewhere: {"coefficient": self.coefficients.names},
+                self.sigma_elsewhere: {}}
+
+    def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
+        return {f"{self.name}_scale": scale * self.unit if self.prior.overall.relative else scale}
+
+    @property
+    def theta_elsewhere(self) -> str:
+        """Name of the parameters in an environment that nobody has seen."""
+        return f"{variable(self.prior.environment)}_theta_elsewhere"
+
+    @property
+    def sigma_elsewhere(self) -> str:
+        """Name of the standard deviation of errors there."""
+        return f"{variable(self.prior.environment)}_sigma_elsewhere"
+
+    @property
+    def own_elsewhere(self) -> dict[str, str]:
+        return {"sigma": self.sigma_elsewhere}
+
+    def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
+        return np.repeat((values[self.theta_elsewhere] - values["mu"])[:, None, :], count, axis=1)
