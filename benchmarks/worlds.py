@@ -4,7 +4,8 @@ An intercept and slopes of one predictor, or five; noise of 0.4, or as said. `wi
 by `bp.compare`; `true` is the assumption that made the data, `behind` how far it is from the winner, with the standard
 error of that difference: it wins or ties within two of these. `stacked` is what the stacked predictive densities of all
 assumptions gain over the best single one on as many new rows, with its standard error. `rmse` is that of theta at these
-new rows, posterior means against the truth. Priors whose weights integrate out are sampled by importance, the others by
+new rows, posterior means against the truth. Where environments are spurious they are left out whole, one by one, and the
+new rows are of two that nobody has seen. Priors whose weights integrate out are sampled by importance, the others by
 NUTS.
 """
 
@@ -39,17 +40,22 @@ class World:
     tried : assumptions by name
     draw : frame with contexts, and theta of its rows (row, coefficient)
     noise : standard deviation of errors
+    by : column of what is left out together; None where rows are left out one by one
     """
 
     true: str
     tried: Mapping[str, bp.priors.Prior]
     draw: Draw
     noise: float = 0.4
+    by: str | None = None
 
     def frame(self, seed: int) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
         """Rows with outcomes and their theta, and as many new ones."""
         rng = np.random.default_rng(seed)
         frame, theta = self.draw(rng)
+        if "y" in frame:
+            new = frame.pop("new").to_numpy(bool)
+            return frame[~new], theta[~new], frame[new], theta[new]
         x = rng.normal(size=(len(frame), theta.shape[1] - 1))
         y = theta[:, 0] + (x * theta[:, 1:]).sum(axis=1) + self.noise * rng.normal(size=len(frame))
         whole = frame.assign(**{f"x{k + 1}": x[:, k] for k in range(x.shape[1])}, y=y)
@@ -109,6 +115,17 @@ def clumps(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     return frame, np.stack([np.zeros(240), np.where(minor, -1.0, 1.0)], axis=1)
 
 
+def spurious(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """Eight environments and two new ones of 60 rows: x1 causes y, and y causes x2, in each by another coefficient."""
+    place = np.repeat(np.arange(10), 60)
+    spread, back = rng.uniform(0.5, 2, 10)[place], rng.normal(0, 1, 10)[place]
+    x1 = spread * rng.normal(size=600)
+    y = x1 + rng.uniform(0.5, 1.5, 10)[place] * rng.normal(size=600)
+    frame = pd.DataFrame({"x1": x1, "x2": back * y + 0.5 * rng.normal(size=600), "y": y,
+                          "g": [f"g{k}" for k in place], "new": place >= 8})
+    return frame, np.tile([0.0, 1.0, 0.0], (600, 1))
+
+
 def kinds(rng: np.random.Generator, groups: int) -> np.ndarray:
     """Three labels with slopes of -1, 0 and 1."""
     return np.stack([np.zeros(groups), np.arange(groups) % 3 - 1.0], axis=1)
@@ -137,6 +154,8 @@ WORLDS = {
             "GaussianProcess by coefficient": bp.LinearVarying("c1", on="Intercept")
             + bp.GaussianProcess("c1", on="x1")},
         along(lambda c: (c["c1"], np.sin(8 * c["c1"])))),
+    "spurious environments": World("Invariant", POPULATION | {
+        "PartialPooling": bp.PartialPooling("g"), "Invariant": bp.Invariant("g")}, spurious, by="g"),
     "target shift": World("Transfer", POPULATION | BY_GROUP | {"Transfer": bp.Transfer("g", "g0")}, target),
     "low-rank tasks": World("MetaLearned", POPULATION | BY_GROUP | {"MetaLearned": bp.MetaLearned("g")},
                             grouped(30, 4, low_rank)),
@@ -154,7 +173,9 @@ def densities(posterior: bp.Posterior, new: pd.DataFrame) -> np.ndarray:
     """log p(y_new | y) of every new row."""
     theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy()
     eta = np.einsum("cdnk,nk->cdn", theta, posterior.bound.design.at(new)).reshape(-1, len(new))
-    sigma = flat(posterior.tree)["sigma"][:, None]
+    # Under Invariant all new rows are of environments that nobody has seen.
+    draws = flat(posterior.tree)
+    sigma = draws.get("g_sigma_elsewhere", draws["sigma"])[:, None]
     logs = DISTRIBUTIONS["Normal"].log_density(new["y"].to_numpy(), mu=eta, sigma=sigma)
     return logsumexp(logs, axis=0) - np.log(len(logs))
 
@@ -165,7 +186,7 @@ def row(name: str, seed: int) -> dict[str, Any]:
     frame, _, new, theta = world.frame(seed)
     formula = "y ~ " + " + ".join(column for column in frame if column.startswith("x"))
     posteriors = {each: sampled(bp.Model(formula, prior), frame, seed) for each, prior in world.tried.items()}
-    found = bp.compare(posteriors, progress=False)
+    found = bp.compare(posteriors, kind="group" if world.by else "unit", by=world.by, progress=False)
     logs = {each: densities(posterior, new) for each, posterior in posteriors.items()}
     best = max(logs, key=lambda each: logs[each].sum())
     weights = found["weight"].clip(lower=1e-300)
