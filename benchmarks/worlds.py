@@ -6,8 +6,8 @@ error of that difference: it wins or ties within two of these. `stacked` is what
 assumptions gain over the best single one on as many new rows, with its standard error. `rmse` is that of theta at these
 new rows, posterior means against the truth. In the world of spurious environments no row that was seen says what a
 shifted one is like: there `winner` and `behind` are judged by the new rows, which are of an environment whose spurious
-relation has the other sign, and stacking weighs by environments left out whole. Priors whose weights integrate out are sampled by importance, the others by
-NUTS.
+relation has the other sign, and stacking weighs by environments left out whole. Priors whose weights integrate out are
+sampled by importance, the others by NUTS.
 """
 
 import time
@@ -118,8 +118,8 @@ def clumps(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def spurious(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
-    """Three environments in which x1 causes y, and y causes x2, with errors of 0.5, 1 and 2; in a new one, with errors of
-    3, y moves x2 the other way."""
+    """Three environments in which x1 causes y, and y causes x2, with errors of 0.5, 1 and 2; in a new one, with errors
+    of 3, y moves x2 the other way."""
     place = np.repeat([0, 1, 2, 3], [100, 100, 100, 300])
     error, back = np.array([0.5, 1.0, 2.0, 3.0])[place], np.array([1.0, 1.0, 1.0, -1.0])[place]
     x1 = error * rng.normal(size=600)
