@@ -38,7 +38,12 @@ def marginal(bound: Bound) -> Marginal | None:
 @final
 @dataclass(frozen=True, eq=False)
 class Summed(Masked):
-    """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean."""
+    """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
+
+    Where there are few cells the mean lies about as far from what all rows say as the cells' scale is large: a funnel.
+    The sampler moves on ``(mean - pooled) / sqrt(error^2 + scale^2)``, where `pooled` is the estimate of all rows, with
+    its standard error.
+    """
 
     @cached_property
     def piece(self) -> Any:
@@ -54,6 +59,43 @@ class Summed(Masked):
     def parameters(self) -> tuple[Parameter, ...]:
         assert self.bound.mean is not None
         return self.bound.mean, *self.bound.parameters
+
+    @cached_property
+    def pooled(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean as all rows have it in common, and its standard error, (coefficient,)."""
+        bound, kind = self.bound, self.piece.law.kind
+        if kind == "normal":
+            x = bound.coefficients.predictors(bound.x, bound.everywhere) * bound.coefficients.unit
+            x, y = x / bound.known[:, None], bound.y / bound.known
+            found = np.linalg.lstsq(x, y)[0]
+            left = float(((y - x @ found) ** 2).mean()) if "sigma" in {each.name for each in self.parameters} else 1.0
+            error = np.sqrt(left * np.clip(np.diag(np.linalg.pinv(x.T @ x)), 1e-12, None))
+            return found * bound.coefficients.unit, np.clip(error, 1e-6, 1.0) * bound.coefficients.unit
+        # Half an event more, that there is one.
+        events, exposed = bound.y.sum() + 0.5, bound.known.sum() + (kind == "beta")
+        rate = np.array([events / exposed])
+        if kind == "gamma":
+            return np.log(rate), np.array([events**-0.5])
+        return np.log(rate) - np.log1p(-rate), (exposed * rate * (1 - rate)) ** -0.5
+
+    def width(self, values: Mapping[str, Any]) -> Any:
+        """What the mean moves by, (..., coefficient)."""
+        varies = np.eye(len(self.bound.everywhere))[self.piece.positions]
+        return np.sqrt((self.piece.scale(values)[..., None] ** 2 * varies).sum(axis=-2) + self.pooled[1] ** 2)
+
+    def values(self, point: Any) -> dict[str, Any]:
+        values, mean = super().values(point), self.parameters[0]
+        values[mean.name] = self.pooled[0] + self.width(values) * point[..., : mean.size]
+        return values
+
+    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        mean, result = self.parameters[0], super().points(values)
+        result[..., : mean.size] = (values[mean.name] - self.pooled[0]) / self.width(values)
+        return result
+
+    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
+        jacobian = np.log(self.width(values)) - np.log(self.parameters[0].unit)
+        return super().log_prior(point, values) + jacobian.sum(axis=-1)
 
     @property
     def slow(self) -> bool:
