@@ -93,18 +93,15 @@ def test_directions_are_not_diagnosed_and_their_covariance_is() -> None:
     assert posterior.diagnostics.r_hat.value < 1.1, "R-hat of what changes sign from chain to chain"
 
 
-def test_few_directions_predict_better_than_coefficients_pooled_apart() -> None:
-    gains, harm = [], []
-    for seed in range(3):
-        train, held = tasks(seed)
-        found = {}
-        for rank in (0, 1, None):
-            posterior = bp.fit(bp.Model(FORMULA, bp.MetaLearned("task", rank=rank)), train, seed=seed, progress=False,
-                               method=bp.NUTS(target_accept=0.98))
-            told = posterior.diagnostics
-            assert told.divergences == 0 and told.r_hat.value < 1.02 and told.ess_bulk.value > 300, told
-            found[rank] = elpd(posterior, held)
-        gains.append(found[None].sum() - found[0].sum())
-        harm.append(found[1].sum() - found[None].sum())
-    assert min(gains) > 10, gains
-    assert max(harm) < 4, harm
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+def test_few_directions_predict_better_than_coefficients_pooled_apart(seed: int) -> None:
+    train, held = tasks(seed)
+    found = {}
+    for rank in (0, 1, None):
+        posterior = bp.fit(bp.Model(FORMULA, bp.MetaLearned("task", rank=rank)), train, seed=seed, progress=False,
+                           method=bp.NUTS(target_accept=0.98))
+        told = posterior.diagnostics
+        assert told.divergences == 0 and told.r_hat.value < 1.02 and told.ess_bulk.value > 300, told
+        found[rank] = elpd(posterior, held).sum()
+    assert found[None] - found[0] > 10, found
+    assert found[1] - found[None] < 4, found

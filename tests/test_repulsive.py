@@ -266,11 +266,12 @@ def regimes(seed: int, rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
 def test_adjacent_opposite_regimes_are_found() -> None:
     rows, theta = regimes(2)
     errors = {}
-    for prior in (bp.Repulsive("c"), bp.GaussianProcess("c")):
-        posterior = bp.fit(bp.Model("y ~ a + b", prior), rows, seed=1, progress=False,
-                           method=bp.NUTS(draws=400, tune=500, chains=2, target_accept=0.95))
+    for prior, method in ((bp.Repulsive("c"), bp.NUTS(draws=300, tune=400, chains=2, target_accept=0.95)),
+                          (bp.GaussianProcess("c"), bp.Laplace())):
+        posterior = bp.fit(bp.Model("y ~ a + b", prior), rows, seed=1, progress=False, method=method)
         # Archetypes have no names: whether chains agree shows in theta.
-        assert float(az.rhat(posterior.theta.to_dataset())["theta"].max()) < 1.05
+        if isinstance(method, bp.NUTS):
+            assert float(az.rhat(posterior.theta.to_dataset())["theta"].max()) < 1.05
         found = posterior.theta.mean(("chain", "draw")).to_numpy()
         errors[prior] = np.sqrt(np.mean((found - theta) ** 2))
     repelled, smooth = errors.values()
