@@ -103,6 +103,8 @@ SETTINGS = {
                               groups, 30),
     "MetaLearned": Setting(bp.Model("y ~ x", bp.MetaLearned("g", scale=HALF_NORMAL, shared=HALF_NORMAL), NOISE,
                                     UNIT_NORMAL), groups, 30),
+    "Invariant": Setting(bp.Model("y ~ x", bp.Invariant("g", overall=bp.Hyperprior("HalfNormal", sigma=0.5),
+                                                        mean=UNIT_NORMAL), NOISE, UNIT_NORMAL), groups, 30),
     "Transfer": Setting(bp.Model("y ~ x", bp.Transfer("g", "4", overall=bp.Hyperprior("HalfCauchy", beta=0.1)), NOISE,
                                  UNIT_NORMAL), groups, 200),
     "FineTuned": Setting(bp.Model("y ~ x", bp.FineTuned("g", target=["4", "7"], freeze=None, scale=HALF_NORMAL), NOISE,

@@ -62,7 +62,8 @@ normals = st.builds(lambda mu, sigma, relative: bp.Hyperprior("Normal", mu=mu, s
 
 
 # What annotations do not say of arguments.
-SPECIAL = {(bp.Repulsive, "archetypes"): st.integers(1, 8), (bp.Repulsive, "strength"): st.floats(0, 0.99),
+SPECIAL = {(bp.Invariant, "inclusion"): st.floats(0.01, 0.99),
+           (bp.Repulsive, "archetypes"): st.integers(1, 8), (bp.Repulsive, "strength"): st.floats(0, 0.99),
            (bp.DistanceRegularized, "metric"): st.sampled_from(["learned", ((2.0,),), ((1.0, 0.5), (0.5, 2.0))])}
 
 
