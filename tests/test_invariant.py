@@ -127,10 +127,19 @@ def test_known_environments_have_their_own_coefficients_and_new_ones_share_their
     # In a known environment x2 tells s^2 / (s^2 + 1) of y.
     assert theta[:, :, 0, 2].mean() == pytest.approx(0.2, abs=0.1)
     assert theta[:, :, 1, 2].mean() == pytest.approx(0.8, abs=0.1)
+    # log sigma elsewhere is one more of the three that were seen.
+    elsewhere = np.log(fitted.tree["posterior"]["env_sigma_elsewhere"].to_numpy().ravel())
+    frame = arjovsky(1)
+    seen = np.log((frame["y"] - frame["x1"]).groupby(frame["env"]).std())
+    assert elsewhere.mean() == pytest.approx(seen.mean(), abs=0.08)
+    assert elsewhere.std() == pytest.approx(seen.std() * np.sqrt(4 / 3), rel=0.08)
     outcome = bp.predict(fitted, rows, kind="outcome", seed=1).draws.to_numpy().reshape(-1, 5)
-    # Elsewhere errors have the sd 0.5, 1 or 2, each as likely; here the pooled sigma of the model.
-    assert outcome[:, 2].std() == pytest.approx(np.sqrt((0.25 + 1 + 4) / 3), rel=0.1)
-    assert outcome[:, 0].std() < 0.9
+    error = outcome[:, 2] - (theta[:, :, 2] @ [1.0, 1.0, 2.0]).ravel()
+    assert np.median(np.abs(error)) == pytest.approx(np.median(np.abs(np.exp(elsewhere) * np.random.default_rng(1)
+                                                                      .standard_normal(len(elsewhere)))), rel=0.1)
+    # In a known environment errors have the pooled sigma of the model.
+    assert (outcome[:, 0] - (theta[:, :, 0] @ [1.0, 1.0, 2.0]).ravel()).std() == pytest.approx(
+        float(fitted.tree["posterior"]["sigma"].mean()), rel=0.05)
 
 
 def test_one_environment_says_nothing() -> None:

@@ -251,9 +251,15 @@ class InvariantSets:
             kept = np.flatnonzero(self.sets[place])
             whitened = np.linalg.solve(root.mT, noise[..., None])[..., 0]
             theta[np.ix_(draws, kept)] = self.mean[kept] + self.sd[kept] * whitened
-            sigma[draws] = self.error * np.exp(points[np.arange(len(draws)), rng.integers(self.term.size,
-                                                                                          size=len(draws))])
+            sigma[draws] = self.error * np.exp(another(points, rng))
         return theta, sigma
+
+
+def another(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One more of the normal numbers in each row, of which there may be a single one, (draw,)."""
+    count = points.shape[1]
+    spread = points.std(axis=1, ddof=1) * np.sqrt(1 + 1 / count) if count > 1 else np.zeros(len(points))
+    return points.mean(axis=1) + spread * rng.standard_normal(len(points))
 
 
 def completed(bound: Bound, term: Environments, draws: xr.DataTree, seed: int | None) -> xr.DataTree:

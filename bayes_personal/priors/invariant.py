@@ -43,9 +43,11 @@ class Invariant(Prior):
 
     where ``theta_S[k] ~ Normal(mean)`` and every environment has its own sigma_e, with the family's prior. All sets are
     looked at, and coefficients and errors are integrated out. One environment has nothing to say: p(S) stands, and a
-    warning says so. An environment that nobody has seen has the error of one that was, each as likely.
+    warning says so. log sigma of an environment that nobody has seen is one more of normal numbers whose mean and
+    standard deviation are those of the others.
 
-    `predict` follows this story for rows of new environments, `loo` for ``kind="group", by=environment``, and
+    `predict` follows this story for rows of new environments, `loo` for ``kind="group", by=environment``, where the
+    error of the environment left out has its prior and all of that environment's rows are predicted together, and
     `invariance` says how probable it is that each predictor is in S. The intercept always is.
 
     Right when the mechanism by which some predictors cause the outcome is the same everywhere, while other predictors
