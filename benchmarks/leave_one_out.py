@@ -10,7 +10,6 @@ itself the rows whose Pareto k is too high, as it does by default. Errors are in
 `time` is in processor seconds, that of the fit apart.
 """
 
-import importlib.util
 import warnings
 from types import ModuleType
 from typing import Any
@@ -21,7 +20,7 @@ import pandas as pd
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning
-from benchmarks.measure import ROOT, Stopwatch, fresh
+from benchmarks.measure import Stopwatch, fresh, test_module
 from benchmarks.tables import options, publish
 
 ROWS, SEEDS, WRONG = 80, 10, (0, 2)
@@ -30,15 +29,6 @@ LARGEST_ERROR = 0.05
 ESTIMATES: dict[str, dict[str, Any]] = {"conditional": {"kind": "conditional"}, "integrated": {"refit": False},
                                        "bp.loo": {}}
 MODEL = bp.Model("y ~ x1 + x2", bp.GaussianProcess("c", lengthscale=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.4)))
-
-
-def by_dense_algebra() -> ModuleType:
-    """The refits that the tests hold leave-one-out to, without the engine's algebra."""
-    spec = importlib.util.spec_from_file_location("leave_one_out_by_refits", ROOT / "tests" / "leave_one_out.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def rough(seed: int, wrong: int) -> pd.DataFrame:
@@ -95,7 +85,8 @@ def one_set(seed: int, wrong: int, stride: int) -> dict[str, Any]:
     """The three estimates and the reference on one data set, over one in `stride` rows."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", UserWarning)
-    dense = by_dense_algebra()
+    # Refits that the tests hold leave-one-out to, without the engine's algebra.
+    dense = test_module("leave_one_out")
     posterior = bp.fit(MODEL, rough(seed, wrong), seed=seed, method=bp.NUTS(), progress=False)
     found, seconds = {}, {}
     for name, asked in ESTIMATES.items():

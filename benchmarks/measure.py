@@ -4,6 +4,7 @@ Only the standard library is imported here, so that a process that measures an i
 """
 
 import importlib
+import importlib.util
 import os
 import pickle
 import resource
@@ -14,11 +15,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
 # Processes and chains may run side by side; linear algebra within one of them does not.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+
+
+def test_module(stem: str) -> ModuleType:
+    """A module of what tests share, which is not in a package."""
+    spec = importlib.util.spec_from_file_location(f"tests_{stem}", ROOT / "tests" / f"{stem}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look their module up by name.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def processor() -> float:

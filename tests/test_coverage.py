@@ -1,12 +1,14 @@
-"""Coverage on a few simulated sets; `slow/test_calibration.py` has enough of them for every prior."""
+"""Calibration on a few simulated sets; `slow/test_calibration.py` has enough of them for every prior."""
 
 import numpy as np
-from calibration import SETTINGS, coverage
+from calibration import SETTINGS, assert_healthy, calibrated
 
 
 def test_intervals_of_groups_cover() -> None:
-    shares = np.array([coverage(SETTINGS[name], seed) for name in ("Conditional", "PartialPooling")
-                       for seed in range(100, 103)])
+    found = [calibrated(SETTINGS[name], seed) for name in ("Conditional", "PartialPooling") for seed in range(100, 103)]
+    for each in found:
+        assert_healthy(each.posterior, ess=60, r_hat=1.06)
     # Intervals of one set are right or wrong together: the sets are what is independent.
+    shares = np.array([each.held for each in found])
     error = shares.std(ddof=1) / np.sqrt(len(shares))
     assert abs(shares.mean() - 0.9) < 4 * error, (shares, error)

@@ -55,6 +55,7 @@ def test_file_agrees_with_its_row(name):
         ("nile", (100, 2)),
         ("coal", (112, 2)),
         ("georgia", (159, 12)),
+        ("galaxies", (82, 1)),
     ],
 )
 def test_shape(name, shape):
@@ -111,6 +112,14 @@ def test_georgia():
     # 1990 census: 6 478 216 persons in the state, 648 951 in Fulton County
     assert data["total_population"].sum() == 6_478_216
     assert data.set_index("area_key").loc["13121", "total_population"] == 648_951
+
+
+def test_galaxies():
+    velocity = load_dataset("galaxies")["velocity"]
+    # Roeder (1990): six regions of space, whose gaps are the widest between neighbours
+    assert velocity.is_monotonic_increasing
+    assert velocity.iloc[[0, 77, -1]].tolist() == [9172, 26960, 34279]
+    assert sorted(velocity.diff().nlargest(2).index) == [7, 79]
 
 
 def test_each_load_is_a_fresh_copy():

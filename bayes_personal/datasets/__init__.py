@@ -1,4 +1,4 @@
-"""Six small datasets of the literature, to learn with and to test against.
+"""Seven small datasets of the literature, to learn with and to test against.
 
 Each is a CSV file of this folder; the facts about all of them (units, source, licence, reference)
 are in `index.toml`.
@@ -37,7 +37,7 @@ def datasets() -> pd.DataFrame:
     Examples
     --------
     >>> datasets()["name"].tolist()
-    ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia']
+    ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia', 'galaxies']
     """
     table = pd.DataFrame([{"name": name, **facts} for name, facts in _index().items()], columns=_FIELDS)
     described = ["; ".join(f"{c} [{unit}]" for c, unit in facts["columns"].items()) for facts in _index().values()]

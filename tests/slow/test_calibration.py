@@ -1,16 +1,24 @@
-"""Coverage: where truth and fit share the prior, 90 % intervals of theta hold the truth in 90 % of cases."""
+"""Calibration: where truth and fit share the prior, intervals of theta cover, and ranks of the truth are uniform."""
 
 import numpy as np
 import pytest
-from calibration import SETTINGS, coverage
+from calibration import SETTINGS, assert_healthy, calibrated, unevenness
+from scipy import stats
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_intervals_of_theta_cover(name: str) -> None:
+def test_a_posterior_is_calibrated(name: str) -> None:
     setting = SETTINGS[name]
-    shares = np.array([coverage(setting, seed) for seed in range(setting.sets)])
+    found = [calibrated(setting, seed) for seed in range(setting.sets)]
+    for each in found:
+        assert_healthy(each.posterior, ess=60, r_hat=1.06)
+    shares = np.array([each.held for each in found])
     error = shares.std(ddof=1) / np.sqrt(len(shares))
-    print(f"{name}: {shares.mean():.3f} +- {error:.3f} over {len(shares)} sets")
+    p = unevenness([each.ranks for each in found])
+    worst = min(p, key=p.__getitem__)
+    print(f"{name}: {shares.mean():.3f} +- {error:.3f} over {len(shares)} sets; {worst}: p {p[worst]:.2g} of {len(p)}")
     assert 0.85 < shares.mean() < 0.95, f"{name}: coverage {shares.mean():.3f}, standard error {error:.3f}"
+    # As improbable as z = 4.
+    assert p[worst] > 2 * stats.norm.sf(4) / len(p), (worst, p[worst])
