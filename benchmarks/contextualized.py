@@ -8,14 +8,9 @@ download of 3 GB, for it needs torch); where that cannot be made the table says 
 imports done; those of the package are too, with NUTS, its kernels compiled.
 """
 
-import os
-import subprocess
-import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -23,10 +18,11 @@ import pandas as pd
 
 import bayes_personal as bp
 from bayes_personal.errors import InputWarning
-from benchmarks.measure import ONE_THREAD, Stopwatch, fresh, medians
+from benchmarks.isolated import REQUIREMENTS, answer, installs
+from benchmarks.measure import Stopwatch, fresh, medians
 from benchmarks.tables import options, publish
 
-REQUIREMENT = "contextualized-ml==0.2.9"
+PEER = "contextualized-ml"
 NEW, NOISE = 1000, 0.5
 
 
@@ -111,31 +107,15 @@ def network(task: str, rows: int, seed: int, bootstraps: int) -> dict[str, Any]:
     """contextualized-ml."""
     (frame, _), (new, truth) = TASKS[task].frame(rows, seed), TASKS[task].frame(NEW, seed + 1000)
     contexts = [name for name in frame if name.startswith("c")]
-    with tempfile.TemporaryDirectory() as folder:
-        data, answer = Path(folder, "rows.npz"), Path(folder, "answer.npz")
-        np.savez(data, y=frame["y"], x=frame[["x1", "x2"]], c=frame[contexts], new=new[contexts])
-        # It writes its logs and checkpoints where it runs.
-        isolated(str(Path(__file__).with_name("network.py")), str(data), str(answer), str(bootstraps), folder=folder)
-        with np.load(answer) as found:
-            wall, cpu = found["seconds"].tolist()
-            return {"rmse": rmse(found["theta"], truth), "coverage": None, "wall, s": wall, "CPU, s": cpu}
-
-
-def isolated(*command: str, folder: str, check: bool = True) -> int:
-    """Run Python with contextualized-ml and nothing else; its exit code.
-
-    Not the folder of the script either, where a module of that package's name is: this one.
-    """
-    uv = [os.environ.get("UV", "uv"), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
-    whole = [*uv, "--with", REQUIREMENT, "python", "-P", *command]
-    return subprocess.run(whole, cwd=folder, env=os.environ | ONE_THREAD, check=check,
-                          stdout=subprocess.DEVNULL).returncode
+    arrays = {"y": frame["y"], "x": frame[["x1", "x2"]], "c": frame[contexts], "new": new[contexts]}
+    found = answer(PEER, "network.py", {name: each.to_numpy() for name, each in arrays.items()}, [str(bootstraps)])
+    wall, cpu = found["seconds"].tolist()
+    return {"rmse": rmse(found["theta"], truth), "coverage": None, "wall, s": wall, "CPU, s": cpu}
 
 
 def table(sizes: list[int], tasks: list[str], networks: list[int], repetitions: int) -> list[dict[str, Any]]:
     """Every task and size."""
-    with tempfile.TemporaryDirectory() as folder:
-        there = isolated("-c", "import contextualized", folder=folder, check=False) == 0
+    there = installs(PEER, "contextualized")
     result: list[dict[str, Any]] = []
     for task in tasks:
         for rows in sizes:
@@ -144,7 +124,7 @@ def table(sizes: list[int], tasks: list[str], networks: list[int], repetitions: 
                 found = medians([fresh(engine, task, rows, seed, varying) for seed in range(repetitions)])
                 result.append({**row, "method": name} | found)
             for bootstraps in networks:
-                name = f"{REQUIREMENT}, {bootstraps} bootstraps" + ("" if there else ": not installed here")
+                name = f"{REQUIREMENTS[PEER][0]}, {bootstraps} bootstraps" + ("" if there else ": not installed here")
                 found = medians([network(task, rows, seed, bootstraps) for seed in range(repetitions)]) if there else {}
                 result.append({**row, "method": name} | found)
     return result
