@@ -74,7 +74,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     - otherwise, for groups that have weights of their own (``PartialPooling(by)`` and ``Conditional(by)``; groups that
       consist of such groups, or are parts of them), these are integrated out by quadrature given phi and all other
       weights: by product grids up to three of them, beyond that by importance sampling;
-    - otherwise every group is refitted, if `refit` says how.
+    - otherwise, and where rows are of types that are summed out, every group is refitted, if `refit` says how.
 
     Parameters
     ----------

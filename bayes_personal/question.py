@@ -81,9 +81,6 @@ class Question:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
-        if bound.branching and (kind == "group" or isinstance(refit, NUTS)):
-            raise SpecificationError(f"loo(kind={kind!r}, refit={refit!r}): under {posterior.model.prior!r} rows "
-                                     "choose among alternatives; only kind='unit' without refits is worked out.")
         density, values = marginal(bound), flat(posterior.tree)
         check(refit, kind, density is not None)
         taken: Mapping[Hashable, Any] = {}
@@ -211,8 +208,10 @@ def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarra
     if found is not None:
         return found, False
     if not refitted:
-        raise SpecificationError(
-            f"loo(kind='group', by={by!r}): the weights of {posterior.model.family!r} do not integrate out, and no "
-            f"part of {posterior.model.prior!r} gives the groups of {by!r} weights of their own, as "
-            f"PartialPooling({by!r}) does. Ask for refits, a fit for each of the {len(rows)} groups: refit=bp.NUTS().")
+        prior = posterior.model.prior
+        reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.branching
+                  else f"the weights of {posterior.model.family!r} do not integrate out, and no part of {prior!r} "
+                       f"gives the groups of {by!r} weights of their own, as PartialPooling({by!r}) does")
+        raise SpecificationError(f"loo(kind='group', by={by!r}): {reason}. Ask for refits, a fit for each of the "
+                                 f"{len(rows)} groups: refit=bp.NUTS().")
     return GroupIntegral.of_rows(bound), True

@@ -12,6 +12,7 @@ import bayes_personal as bp
 from bayes_personal.bound import Bound
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.inference.draws import flat, tree
+from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.posterior import Posterior
 from bayes_personal.profile import profiles
 
@@ -171,12 +172,24 @@ def test_what_is_refused(frame: pd.DataFrame) -> None:
         with pytest.raises(SpecificationError, match=words):
             make()
     posterior = unsampled(bp.Model("y ~ dose", bp.Mixture(2)), frame, draws=20)
-    with pytest.raises(SpecificationError, match="only kind='unit'"):
-        bp.loo(posterior, kind="group", by="site")
+    with pytest.raises(SpecificationError, match="rows choose among alternatives.*refit=bp.NUTS"):
+        bp.loo(posterior, kind="group", by="site", progress=False)
     with pytest.raises(SpecificationError, match="the model has Population"):
         bp.responsibilities(unsampled(bp.Model("y ~ dose"), frame, draws=20))
     with pytest.raises(NotFittedError):
         bp.responsibilities(frame)
+
+
+@pytest.mark.parametrize("prior", [*PRIORS, bp.Repulsive("age", archetypes=2),
+                                   bp.Mixture(2) + bp.PartialPooling("site")], ids=repr)
+def test_rows_that_are_left_out_together_are_each_of_any_type(frame: pd.DataFrame, prior: bp.priors.Prior) -> None:
+    """Given all that a refit samples, rows are independent, and each one's type is summed out."""
+    posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=40)
+    sets = [np.flatnonzero(frame["site"] == site) for site in frame["site"].unique()[:3]] + [np.array([5])]
+    found = list(GroupIntegral.of_rows(posterior.bound).left_out(flat(posterior.tree), sets))
+    apart = bp.log_likelihood(posterior, kind="conditional", progress=False)["y"].to_numpy().reshape(80, -1)
+    for rows, one in zip(sets, found, strict=True):
+        np.testing.assert_allclose(one, apart[:, rows].sum(axis=1), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("gate", "kind", "places"), [

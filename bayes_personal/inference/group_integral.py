@@ -243,7 +243,8 @@ class GroupIntegral:
     Attributes
     ----------
     bound : the model with its data
-    place : of the term whose groups these are; None to integrate nothing, which leaves p(y_out | theta)
+    place : of the term whose groups these are; None to integrate nothing, which leaves p(y_out | theta), or where rows
+        choose among alternatives p(y_out | every theta that a row may have)
     """
 
     bound: Bound
@@ -251,16 +252,19 @@ class GroupIntegral:
 
     @classmethod
     def of_rows(cls, bound: Bound) -> "GroupIntegral":
-        """Over the weights of the smallest groups that there are."""
-        return cls(bound, finest(bound))
+        """Over the weights of the smallest groups that there are; over none where rows choose among alternatives."""
+        return cls(bound, None if bound.branching else finest(bound))
 
     @classmethod
     def of_sets(cls, bound: Bound, sets: Sequence[np.ndarray]) -> "GroupIntegral | None":
-        """Over the weights that matter most to sets which together are all rows; None where no term's groups fit.
+        """Over the weights that matter most to sets which together are all rows; None where no term's groups fit, or
+        rows choose among alternatives.
 
         Those of groups that lie within the sets, the largest such groups; or else of groups within which the sets lie,
         the smallest such.
         """
+        if bound.branching:
+            return None
         labels = np.empty(len(bound.rows), int)
         for place, rows in enumerate(sets):
             labels[rows] = place
@@ -335,13 +339,17 @@ class GroupIntegral:
     def of_some(self, whole: Integrand, values: Values, rows: np.ndarray,
                 out: np.ndarray) -> tuple[np.ndarray, float]:
         """Log density of those of the rows that are out, given the others, and how far from settled it is."""
+        bound = self.bound
         if self.place is None:
-            return whole.density(whole.eta).sum(axis=1), 0.0
-        term = self.bound.terms[self.place]
+            features = tuple(each.taken(rows, np) for each in bound.features)
+            own = {name: value[:, None] for name, value in whole.own.items()}
+            branches = bound.branches(values, features, bound.x[rows], np)
+            return bound.log_likelihood(whole.y, whole.eta, own, whole.known, branches).sum(axis=1), 0.0
+        term = bound.terms[self.place]
         total, worst = np.zeros(len(whole)), 0.0
         for level in np.unique(self.codes[rows]):
             here = np.flatnonzero(self.codes[rows] == level)
-            x = self.bound.coefficients.predictors(self.bound.x[rows[here]], term.positions)
+            x = bound.coefficients.predictors(bound.x[rows[here]], term.positions)
             loading, z = whitened(term, x, values, level), values[f"{term.name}_z"][:, level]
             group = whole.of_rows(here)
             group = replace(group, loading=loading, eta=group.eta - (loading @ z[..., None])[..., 0])

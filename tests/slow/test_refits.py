@@ -7,6 +7,8 @@ from calibration import assert_healthy
 from leave_one_out import ASSUMPTIONS, curve, on_a_grid, refit
 
 import bayes_personal as bp
+from bayes_personal.inference.draws import flat
+from bayes_personal.refit import Average
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:loo. Pareto k")]
 
@@ -40,3 +42,31 @@ def test_every_group_is_refitted_by_nuts(family: bp.families.Family) -> None:
     exact = np.array([grid.left_out(np.flatnonzero(frame["week"] == week)) for week in (1, 2, 3)])
     error = found.refits["se"].to_numpy()
     assert (np.abs(found.elpd_i - exact) < 4 * error).all() and (error < 0.05).all(), (found.elpd_i - exact, error)
+
+
+def test_groups_are_left_out_of_a_mixture() -> None:
+    """By refits, beside fits to the other rows that are averaged plainly."""
+    rng = np.random.default_rng(5)
+    x, first = rng.normal(size=90), rng.random(90) < 0.4
+    frame = pd.DataFrame({"y": np.where(first, 1.5, -1.0) * x + 0.5 * rng.normal(size=90), "x": x,
+                          "week": np.arange(90) % 3})
+    # Hyperpriors of their own: those of a fit to other rows are then the same.
+    mean, error = bp.Hyperprior("Normal", mu=0, sigma=2), bp.Hyperprior("HalfNormal", sigma=1)
+    model = bp.Model("y ~ x", bp.Mixture(2, mean=mean), bp.Normal(sigma=error))
+    method = bp.NUTS(draws=1500, chains=2, target_accept=0.95)
+    posterior = bp.fit(model, frame, seed=1, progress=False, method=method)
+    assert_healthy(posterior, ess=200, r_hat=1.02)
+    found = bp.loo(posterior, kind="group", by="week", refit=method, progress=False)
+    assert (found.refits["complaints"] == "").all(), found.refits
+    for place, week in enumerate(range(3)):
+        left = frame["week"] == week
+        rest = bp.fit(model, frame[~left], seed=2, progress=False, method=method)
+        draws, bound = flat(rest.tree), rest.bound
+        x = np.column_stack([np.ones(left.sum()), frame.loc[left, "x"]])
+        branches = bound.branches(draws, bound.features_at(frame[left]), x, np)
+        logs = bound.log_likelihood(frame.loc[left, "y"].to_numpy(), np.zeros((len(draws["sigma"]), len(x))),
+                                    {"sigma": draws["sigma"][:, None]}, np.ones(len(x)), branches).sum(axis=1)
+        average = Average.of(logs, 2)
+        away = float(found.elpd_i[place]) - average.log
+        allowed = np.hypot(average.error, found.refits["se"].iloc[place])
+        assert abs(away) < 4 * allowed < 0.5, (week, away, allowed)
