@@ -281,6 +281,11 @@ class Prior(ABC):
     def columns(self) -> tuple[str, ...]:
         """The context columns that it reads."""
 
+    @property
+    def owner(self) -> str:
+        """What errors call it."""
+        return f"{type(self).__name__}({', '.join(map(repr, self.columns))})"
+
     @abstractmethod
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         """Its pieces, which learn what must be remembered from the training rows: levels, scalings."""

@@ -60,7 +60,7 @@ class Conditional(Prior):
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"Conditional({self.by!r})"
+        owner = self.owner
         return (SeparateTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
                          coefficients),)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter, normals
-from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, Features, Field, Piece, Term, as_names, restricted
+from bayes_personal.priors.in_context import InContext
 
 # How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
 # archetypes are told apart.
@@ -27,7 +28,7 @@ FOLLOWED = 12
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
-class Contextualized(Prior):
+class Contextualized(InContext):
     """Coefficients are a neural network of context, whose weights have a posterior.
 
     Generative story, of q contexts c, standardised, and H hidden units:
@@ -82,6 +83,7 @@ class Contextualized(Prior):
     doi:10.48550/arXiv.2310.11340.
     """
 
+    kind: ClassVar = "network"
     contexts: tuple[str, ...]
     hidden: int | None
     archetypes: int | None
@@ -93,7 +95,9 @@ class Contextualized(Prior):
     def __init__(self, *contexts: str, hidden: int | None = None, archetypes: int | None = None,
                  network: Literal["bayesian", "last-layer"] = "bayesian", seed: int = 0,
                  on: tuple[str, ...] | list[str] | str | None = None, scale: Hyperprior = NATURAL_SCALE) -> None:
-        owner = f"Contextualized({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, hidden=hidden, archetypes=archetypes, network=network, seed=seed, on=as_names(on),
+                  scale=scale)
+        owner = self.owner
         must_be_positive(owner, scale=scale)
         if network not in HIDDEN:
             raise SpecificationError(f"{owner}: network={network!r} must be 'bayesian' or 'last-layer'.")
@@ -105,18 +109,6 @@ class Contextualized(Prior):
                 raise SpecificationError(f"{owner}: archetypes={archetypes} are chosen by a network all of whose "
                                          "layers are learned; leave out network='last-layer'.")
         whole(owner, 0, seed=seed)
-        for name, value in (("contexts", tuple(contexts)), ("hidden", hidden), ("archetypes", archetypes),
-                            ("network", network), ("seed", seed), ("on", as_names(on)), ("scale", scale)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
-
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("network", *self.contexts)))
 
     @property
     def units(self) -> int:
@@ -124,7 +116,7 @@ class Contextualized(Prior):
         return HIDDEN[self.network] if self.hidden is None else self.hidden
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        owner = f"Contextualized({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
         positions = coefficients.select(self.on, owner)
         if self.network == "last-layer":

@@ -1,7 +1,7 @@
 """DistanceRegularized: contexts that are near to each other have similar coefficients."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ from bayes_personal.context import Context
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.priors.base import Coefficients, Prior, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, as_names, restricted
+from bayes_personal.priors.in_context import InContext
 from bayes_personal.priors.markov import MarkovField, read
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
@@ -23,7 +24,7 @@ ANCHOR = Hyperprior("LogNormal", mu=-3.0, sigma=2.5)
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
-class DistanceRegularized(Prior):
+class DistanceRegularized(InContext):
     """Contexts that are near to each other have similar coefficients.
 
     Generative story: theta is a Gaussian Markov field over the T distinct contexts, proper and anchored at mu,
@@ -101,6 +102,7 @@ class DistanceRegularized(Prior):
     on scale mixtures.
     """
 
+    kind: ClassVar = "near"
     contexts: tuple[str, ...]
     power: Literal[1, 2]
     neighbors: int | None
@@ -113,36 +115,26 @@ class DistanceRegularized(Prior):
     def __init__(self, *contexts: str, power: Literal[1, 2] = 2, neighbors: int | None = 6,
                  metric: Any = "learned", on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE, anchor: Hyperprior = ANCHOR, concentration: float = 1.0) -> None:
-        owner = f"DistanceRegularized({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, power=power, neighbors=neighbors, metric=metric, on=as_names(on), scale=scale,
+                  anchor=anchor, concentration=concentration)
+        owner = self.owner
         must_be_positive(owner, scale=scale, anchor=anchor)
         positive(owner, concentration=concentration)
+        self.hold(concentration=float(concentration))
         if power not in (1, 2):
             raise SpecificationError(f"{owner}: power={power!r} must be 2, for squared differences, or 1, for their "
                                      "norm.")
         if neighbors is not None:
             whole(owner, 1, neighbors=neighbors)
         if not isinstance(metric, str) or metric != "learned":
-            metric = as_metric(metric, owner)
-        for name, value in (("contexts", tuple(contexts)), ("power", power), ("neighbors", neighbors),
-                            ("metric", metric), ("on", as_names(on)), ("scale", scale), ("anchor", anchor),
-                            ("concentration", float(concentration))):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
+            self.hold(metric=as_metric(metric, owner))
 
     @property
     def linear(self) -> bool:
         return False
 
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("near", *self.contexts)))
-
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[MarkovField, ...]:
-        owner = f"DistanceRegularized({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
         readings = read(contexts, frame)
         points, first, which = np.unique(readings, axis=0, return_index=True, return_inverse=True)

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, Features, Term, as_names, restricted
+from bayes_personal.priors.in_context import InContext
 from bayes_personal.rows import pieces
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
@@ -35,7 +36,7 @@ BOX = {1: np.inf, 2: 1.5, 3: 1.5}
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
-class GaussianProcess(Prior):
+class GaussianProcess(InContext):
     """Coefficients are smooth functions of context.
 
     Generative story: ``theta_k(.) = mu_k + f_k(.)``, ``f_k ~ GP(0, scale_k^2 kernel(lengthscale_k))``, one
@@ -81,6 +82,7 @@ class GaussianProcess(Prior):
     coefficient needs its own length-scale.
     """
 
+    kind: ClassVar = "gp"
     contexts: tuple[str, ...]
     kernel: Kernel
     on: tuple[str, ...] | None
@@ -90,28 +92,17 @@ class GaussianProcess(Prior):
     def __init__(self, *contexts: str, kernel: Kernel = "matern52", on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE,
                  lengthscale: Hyperprior | None = None) -> None:
-        owner = f"GaussianProcess({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, kernel=kernel, on=as_names(on), scale=scale, lengthscale=lengthscale)
+        owner = self.owner
         must_be_positive(owner, scale=scale, **({} if lengthscale is None else {"lengthscale": lengthscale}))
         if kernel not in RULES:
             raise SpecificationError(f"{owner}: kernel={kernel!r} must be one of {', '.join(map(repr, RULES))}.")
         if not 1 <= len(contexts) <= max(BASIS_SIZE):
             raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to "
                                      "three. Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")
-        for name, value in (("contexts", tuple(contexts)), ("kernel", kernel), ("on", as_names(on)), ("scale", scale),
-                            ("lengthscale", lengthscale)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
-
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("gp", *self.contexts)))
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"GaussianProcess({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
         for one in contexts:
             if one.levels:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,14 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, Features, Term, as_names, restricted
+from bayes_personal.priors.in_context import InContext
 from bayes_personal.priors.spline import Spline
 
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
-class LinearVarying(Prior):
+class LinearVarying(InContext):
     """Coefficients are linear in context, or a sum of smooth functions of each context.
 
     Generative story, linear: ``theta_i = mu + A c_i``, ``A[k, q] ~ Normal(0, scale[m, k])`` with c standardised and
@@ -60,6 +61,7 @@ class LinearVarying(Prior):
     doi:10.1201/9781315370279, sections 5.3.1 and 5.8.
     """
 
+    kind: ClassVar = "linear"
     contexts: tuple[str, ...]
     basis: Literal["linear", "spline"]
     df: int
@@ -71,26 +73,15 @@ class LinearVarying(Prior):
                  on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE,
                  smooth: Hyperprior = NATURAL_SCALE) -> None:
-        owner = f"LinearVarying({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, basis=basis, df=df, on=as_names(on), scale=scale, smooth=smooth)
+        owner = self.owner
         must_be_positive(owner, scale=scale, smooth=smooth)
         if basis not in ("linear", "spline"):
             raise SpecificationError(f"{owner}: basis={basis!r} must be 'linear' or 'spline'.")
         whole(f"{owner}, knots of a cubic spline", 3, df=df)
-        for name, value in (("contexts", tuple(contexts)), ("basis", basis), ("df", df), ("on", as_names(on)),
-                            ("scale", scale), ("smooth", smooth)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
-
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("linear", *self.contexts)))
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"LinearVarying({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
         splines = {one.name: Spline.learn(one.at(frame)[:, 0], self.df)
                    for one in contexts if self.basis == "spline" and not one.levels}

@@ -69,7 +69,7 @@ class MetaLearned(Prior):
     shared: Hyperprior = NATURAL_SCALE
 
     def __post_init__(self) -> None:
-        owner = f"MetaLearned({self.task!r})"
+        owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         if self.rank is not None:
             whole(owner, 0, rank=self.rank)
@@ -80,7 +80,7 @@ class MetaLearned(Prior):
         return (self.task,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"MetaLearned({self.task!r})"
+        owner = self.owner
         levels, positions = Levels.learn(frame, self.task, owner), coefficients.select(self.on, owner)
         rank = most_directions(len(positions)) if self.rank is None else self.rank
         if rank > len(positions):

@@ -74,7 +74,7 @@ class Mixture(Prior):
     concentration: float | None = None
 
     def __post_init__(self) -> None:
-        owner = f"Mixture({self.components!r})"
+        owner = self.owner
         whole(f"{owner}, which with one type is Population()", 2, components=self.components)
         must_be_normal(owner, mean=self.mean)
         if self.gate is not None and self.concentration is not None:
@@ -89,8 +89,12 @@ class Mixture(Prior):
     def columns(self) -> tuple[str, ...]:
         return tuple(self.gate or ())
 
+    @property
+    def owner(self) -> str:
+        return f"Mixture({self.components!r})"
+
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        owner = f"Mixture({self.components!r})"
+        owner = self.owner
         contexts = context.learn(frame, tuple(self.gate), owner) if self.gate else ()
         return (Types(self, contexts, coefficients.select(self.on, owner), coefficients),)
 

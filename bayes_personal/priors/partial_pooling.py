@@ -65,7 +65,7 @@ class PartialPooling(Prior):
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"PartialPooling({self.by!r})"
+        owner = self.owner
         return (ExchangeableTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
                                  coefficients),)
 

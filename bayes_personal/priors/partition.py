@@ -82,7 +82,7 @@ class Partition(Prior):
     shortest: int = 1
 
     def __post_init__(self) -> None:
-        owner = f"Partition({self.order!r})"
+        owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale, changes=self.changes)
         whole(owner, 1, shortest=self.shortest)
@@ -97,7 +97,7 @@ class Partition(Prior):
         return variable(f"changes_{self.order}")
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        owner = f"Partition({self.order!r})"
+        owner = self.owner
         context = Context.learn(frame, self.order, owner)
         if context.levels:
             raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and changes need an order. "

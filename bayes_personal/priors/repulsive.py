@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,9 @@ from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter, normals
-from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.gate import log_softmax, share_and_spread
+from bayes_personal.priors.in_context import InContext
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5
@@ -27,7 +28,7 @@ LENGTH = Hyperprior("LogNormal", mu=-0.5, sigma=0.5)
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
-class Repulsive(Prior):
+class Repulsive(InContext):
     """Near contexts share an archetype, far ones need not, and archetypes repel each other.
 
     Generative story: ``theta_i = mu + scale * a[z_i]``, ``z_i ~ Categorical(softmax(b + G (metric * c_i)))`` of K
@@ -91,6 +92,7 @@ class Repulsive(Prior):
     doi:10.48550/arXiv.1910.06939.
     """
 
+    kind: ClassVar = "repulsive"
     contexts: tuple[str, ...]
     archetypes: int
     strength: float
@@ -102,7 +104,9 @@ class Repulsive(Prior):
     def __init__(self, *contexts: str, archetypes: int = 4, strength: float = STRONGEST,
                  on: tuple[str, ...] | list[str] | str | None = None, scale: Hyperprior = NATURAL_SCALE,
                  metric: Hyperprior = METRIC, length: Hyperprior = LENGTH) -> None:
-        owner = f"Repulsive({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, archetypes=archetypes, strength=strength, on=as_names(on), scale=scale,
+                  metric=metric, length=length)
+        owner = self.owner
         must_be_positive(owner, scale=scale, metric=metric, length=length)
         whole(owner, 1, archetypes=archetypes)
         if archetypes > MOST:
@@ -111,21 +115,10 @@ class Repulsive(Prior):
         if not isinstance(strength, Real) or isinstance(strength, bool) or not 0 <= float(strength) <= STRONGEST:
             raise SpecificationError(f"{owner}: strength={strength!r} must be a number from 0, where archetypes are "
                                      f"independent, to {STRONGEST}.")
-        for name, value in (("contexts", tuple(contexts)), ("archetypes", archetypes), ("strength", float(strength)),
-                            ("on", as_names(on)), ("scale", scale), ("metric", metric), ("length", length)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
-
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("repulsive", *self.contexts)))
+        self.hold(strength=float(strength))
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        owner = f"Repulsive({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         contexts, positions = context.learn(frame, self.contexts, owner), coefficients.select(self.on, owner)
         return () if self.archetypes == 1 else (Archetypes(self, contexts, positions, coefficients),)
 

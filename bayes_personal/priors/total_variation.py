@@ -91,7 +91,7 @@ class TotalVariation(Prior):
     scale: Hyperprior = NATURAL_SCALE
 
     def __post_init__(self) -> None:
-        owner = f"TotalVariation({self.order!r})"
+        owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale)
         if self.increments not in LOCAL:
@@ -107,7 +107,7 @@ class TotalVariation(Prior):
         return variable(f"steps_{self.order}")
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"TotalVariation({self.order!r})"
+        owner = self.owner
         context = Context.learn(frame, self.order, owner)
         if context.levels:
             raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and steps need an order. Give "

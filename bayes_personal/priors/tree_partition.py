@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,9 @@ from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.base import Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.divided import Divided, law_in_words, must_integrate_out
+from bayes_personal.priors.in_context import InContext
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}
@@ -26,7 +27,7 @@ NUMBERS = 2**22
 
 @final
 @dataclass(frozen=True, repr=False)
-class TreePartition(Prior):
+class TreePartition(InContext):
     """Coefficients are constant within boxes of contexts, made by halving again and again; which ones is not known.
 
     Generative story: a box of contexts is halved with probability ``split``, along each axis alike, where it has as
@@ -73,6 +74,7 @@ class TreePartition(Prior):
     doi:10.1080/01621459.1998.10473750.
     """
 
+    kind: ClassVar = "tree"
     contexts: tuple[str, ...]
     on: tuple[str, ...] | list[str] | str | None = None
     scale: Hyperprior = NATURAL_SCALE
@@ -80,26 +82,16 @@ class TreePartition(Prior):
 
     def __init__(self, *contexts: str, on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE, depth: int | None = None) -> None:
-        owner = f"TreePartition({', '.join(map(repr, contexts))})"
+        self.hold(contexts=contexts, on=as_names(on), scale=scale, depth=depth)
+        owner = self.owner
         must_be_positive(owner, scale=scale)
         if depth is not None:
             whole(owner, 1, depth=depth)
             if depth > 16:
                 raise SpecificationError(f"{owner}: depth={depth} would tell 2^{depth} intervals apart; at most 16.")
-        for name, value in (("contexts", contexts), ("on", as_names(on)), ("scale", scale), ("depth", depth)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.contexts
-
-    @property
-    def name(self) -> str:
-        """What its variables are called after."""
-        return variable("_".join(("tree", *self.contexts)))
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        owner = f"TreePartition({', '.join(map(repr, self.contexts))})"
+        owner = self.owner
         law = must_integrate_out(owner, coefficients)
         contexts = context.learn(frame, self.contexts, owner)
         readings = np.concatenate([one.at(frame) for one in contexts], axis=1)

@@ -1,0 +1,29 @@
+"""What priors have in common that are called with the columns that parameters depend on."""
+
+from typing import Any, ClassVar
+
+from bayes_personal.priors.base import Prior, variable
+
+
+class InContext(Prior):
+    """A prior whose call begins with the columns that parameters depend on, any number of them.
+
+    Its constructor is its own, for the fields of a dataclass cannot be given so: it holds them and then checks them.
+    """
+
+    contexts: tuple[str, ...]
+    kind: ClassVar[str]
+
+    def hold(self, **values: Any) -> None:
+        """Set fields, which are frozen from then on."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.contexts
+
+    @property
+    def name(self) -> str:
+        """What its variables are called after."""
+        return variable("_".join((self.kind, *self.contexts)))
