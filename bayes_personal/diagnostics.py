@@ -22,7 +22,7 @@ class Worst:
 
 
 UNCALIBRATED = ("standard deviations from ADVI are not calibrated: in simulations 90 % intervals of a network's theta "
-                "held 60 to 86 % of it")
+                "held 50 to 86 % of it")
 
 
 @final

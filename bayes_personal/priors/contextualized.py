@@ -49,7 +49,7 @@ class Contextualized(InContext):
     Right for interactions of several contexts, and for any shape, given data. Fails with few rows, where the prior of
     the network decides; for one or two smooth contexts `GaussianProcess` is sharper and faster. For thousands of rows
     ``ADVI(batch=256)`` finds theta in minutes, but its intervals are too narrow: for 20 000 rows of five
-    contexts 90 % intervals held 60 to 86 % of theta.
+    contexts 90 % intervals held 50 to 86 % of theta.
 
     Parameters
     ----------
