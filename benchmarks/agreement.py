@@ -61,3 +61,8 @@ def compared(one: Sampled, other: Sampled) -> dict[str, float]:
         result |= {f"{name}: largest abs z": float(np.abs(z).max()), f"{name}: rms z": float(np.sqrt(np.mean(z**2))),
                    f"{name}: least sd ratio": float(ratio.min()), f"{name}: largest sd ratio": float(ratio.max())}
     return result
+
+
+def rmse(found: np.ndarray, truth: np.ndarray) -> float:
+    """Root mean square error over all of theta."""
+    return float(np.sqrt(np.mean((found - truth) ** 2)))

@@ -1,10 +1,10 @@
 """Methods at the sizes they are made for: how long does a fit take, and how near is theta?
 
 Steps in two contexts (`TreePartition`), a rough surface over scattered places (`DistanceRegularized`, each joined to
-six neighbours), an interaction of two contexts beside three that do nothing (`Contextualized` by ADVI).
-`rmse` is that of theta at training rows against the truth, `coverage` the share of theta in its central 90 % interval;
-`all alike` is the rmse of `Population`. Seconds are of the fit alone, by each method's default unless named, kernels of
-the package compiled; what PyTensor compiles for this model is counted in.
+six neighbours), an interaction of two contexts beside three that do nothing (`Contextualized` by ADVI, 256 rows a
+step). `rmse` is that of theta at training rows against the truth, `coverage` the share of theta in its central 90 %
+interval; `all alike` is the rmse of `Population`. Seconds are of the fit alone, by each method's default unless named,
+kernels of the package compiled; what PyTensor compiles for this model is counted in.
 """
 
 import warnings
@@ -16,6 +16,7 @@ import pandas as pd
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning
+from benchmarks.agreement import rmse
 from benchmarks.measure import Stopwatch, fresh, medians
 from benchmarks.tables import options, publish
 
@@ -75,11 +76,6 @@ def fitted(name: str, rows: int, seed: int) -> dict[str, Any]:
     return {"wall, s": watch.wall, "CPU, s": watch.cpu, "rmse": rmse(mean, theta),
             "all alike": rmse(shared["mean"].to_numpy().reshape(theta.shape), theta),
             "coverage": float(((low <= theta) & (theta <= high)).mean()), "complaints": len(posterior.complaints)}
-
-
-def rmse(found: np.ndarray, theta: np.ndarray) -> float:
-    """Root mean square error over rows and coefficients."""
-    return float(np.sqrt(np.mean((found - theta) ** 2)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
+from benchmarks.agreement import rmse
 from benchmarks.isolated import answer, installs
 from benchmarks.measure import Stopwatch, fresh, medians
 from benchmarks.tables import options, publish
@@ -41,11 +42,6 @@ def package(rows: int, changes: int, seed: int) -> dict[str, Any]:
     return {"rmse": rmse(theta.mean(axis=(0, 1)), level), "coverage": float(((low <= level) & (level <= high)).mean()),
             "changes": float(found["probability"].sum()), "wall, s": watch.wall, "CPU, s": watch.cpu,
             "complaints": len(posterior.complaints)}
-
-
-def rmse(found: np.ndarray, level: np.ndarray) -> float:
-    """Root mean square error over rows."""
-    return float(np.sqrt(np.mean((found - level) ** 2)))
 
 
 def peer(name: str, rows: int, changes: int, seed: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pandas as pd
 
 import bayes_personal as bp
 from bayes_personal.errors import InputWarning
+from benchmarks.agreement import rmse
 from benchmarks.isolated import REQUIREMENTS, answer, installs
 from benchmarks.measure import Stopwatch, fresh, medians
 from benchmarks.tables import options, publish
@@ -96,11 +97,6 @@ def engine(task: str, rows: int, seed: int, varying: bool) -> dict[str, Any]:
     low, high = np.quantile(draws, [0.05, 0.95], axis=(0, 1))
     return {"rmse": rmse(draws.mean(("chain", "draw")).to_numpy(), truth),
             "coverage": float(((low <= truth) & (truth <= high)).mean()), "wall, s": watch.wall, "CPU, s": watch.cpu}
-
-
-def rmse(theta: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square error over rows and coefficients."""
-    return float(np.sqrt(np.mean((theta - truth) ** 2)))
 
 
 def network(task: str, rows: int, seed: int, bootstraps: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning
-from benchmarks.measure import Stopwatch, fresh, test_module
+from benchmarks.measure import Stopwatch, fresh, from_tests
 from benchmarks.tables import options, publish
 
 ROWS, SEEDS, WRONG = 80, 10, (0, 2)
@@ -86,7 +86,7 @@ def one_set(seed: int, wrong: int, stride: int) -> dict[str, Any]:
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", UserWarning)
     # Refits that the tests hold leave-one-out to, without the engine's algebra.
-    dense = test_module("leave_one_out")
+    dense = from_tests("leave_one_out")
     posterior = bp.fit(MODEL, rough(seed, wrong), seed=seed, method=bp.NUTS(), progress=False)
     found, seconds = {}, {}
     for name, asked in ESTIMATES.items():

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
-def test_module(stem: str) -> ModuleType:
+def from_tests(stem: str) -> ModuleType:
     """A module of what tests share, which is not in a package."""
     spec = importlib.util.spec_from_file_location(f"tests_{stem}", ROOT / "tests" / f"{stem}.py")
     assert spec is not None and spec.loader is not None

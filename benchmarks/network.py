@@ -5,7 +5,6 @@ coefficient) with the intercept first, with the seconds of the fit.
 """
 
 import logging
-import resource
 import sys
 import time
 import warnings
@@ -14,23 +13,16 @@ import numpy as np
 import torch
 from contextualized.easy import ContextualizedRegressor
 
-
-def processor() -> float:
-    """Processor seconds of this process so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     torch.manual_seed(1)
     with np.load(sys.argv[1]) as rows:
         y, x, c, new = (rows[name].astype(np.float32) for name in ("y", "x", "c", "new"))
-    wall, cpu = time.perf_counter(), processor()
+    wall, cpu = time.perf_counter(), time.process_time()
     model = ContextualizedRegressor(n_bootstraps=int(sys.argv[3]))
     model.fit(c, x, y[:, None], max_epochs=200)
-    seconds = np.array([time.perf_counter() - wall, processor() - cpu])
+    seconds = np.array([time.perf_counter() - wall, time.process_time() - cpu])
     slopes, intercepts = model.predict_params(new)
     theta = np.concatenate([intercepts.reshape(len(new), 1), slopes.reshape(len(new), -1)], axis=1)
     np.savez(sys.argv[2], theta=theta, seconds=seconds)

@@ -22,15 +22,17 @@ NOISE = bp.Normal(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3))
 
 
 def assert_healthy(posterior: Posterior, ess: float = 400, r_hat: float = 1.01) -> None:
-    """No divergences, and R-hat and bulk effective sample size of hyperparameters and mean as good as asked for.
-
-    Those apart that mean something else in every chain.
-    """
-    draws = posterior.tree["posterior"].to_dataset()[sampled(posterior)]
-    found = (int(posterior.tree["sample_stats"]["diverging"].sum()),
-             max(float(each.max()) for each in az.rhat(draws).data_vars.values()),
-             min(float(each.min()) for each in az.ess(draws).data_vars.values()))
+    """No divergences, and R-hat and bulk effective sample size of what is sampled as good as asked for."""
+    found = health(posterior)
     assert found[0] == 0 and found[1] < r_hat and found[2] > ess, found
+
+
+def health(posterior: Posterior) -> tuple[int, float, float]:
+    """Divergences, the largest R-hat and the least bulk effective sample size of what is sampled."""
+    draws = posterior.tree["posterior"].to_dataset()[sampled(posterior)]
+    return (int(posterior.tree["sample_stats"]["diverging"].sum()),
+            max(float(each.max()) for each in az.rhat(draws).data_vars.values()),
+            min(float(each.min()) for each in az.ess(draws).data_vars.values()))
 
 
 def sampled(posterior: Posterior) -> list[str]:
@@ -159,6 +161,12 @@ class Calibrated:
     posterior: Posterior
     held: float
     ranks: dict[str, float]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the draws are good enough for their ranks and intervals to mean something."""
+        divergences, r_hat, ess = health(self.posterior)
+        return divergences == 0 and r_hat < 1.06 and ess > RANKED
 
 
 def calibrated(setting: Setting, seed: int, level: float = 0.9) -> Calibrated:

@@ -61,7 +61,7 @@ class DistanceRegularized(InContext):
 
     For a Normal family the field is integrated out exactly, by a sparse Cholesky factor an evaluation, whatever the
     number of rows; `Laplace`, the default for ``power=2``, and `NUTS` then move over the hyperparameters alone. By
-    `Laplace` a hundred contexts take ten seconds, and 5000 in two dimensions a minute and a half of processor time,
+    `Laplace` a hundred contexts take ten seconds, and 5000 in two dimensions a minute of processor time,
     shared among the processors. For other families, and beside other summands, NUTS moves over the field's values,
     with a dense factor: up to 1000 contexts, some hundred with patience.
 

@@ -45,7 +45,7 @@ class TreePartition(InContext):
     Right for effects that jump where several contexts cross thresholds, interactions included. Fails where effects
     change smoothly, or along a slanted boundary, which boxes follow in a staircase. Thresholds that are no binary
     fractions of the quantiles take several halvings to reach. Cost grows with the number of rows times that of the ways
-    to halve the axes: seconds for 2000 rows and two contexts.
+    to halve the axes: half a minute for 2000 rows and two contexts.
 
     Parameters
     ----------
