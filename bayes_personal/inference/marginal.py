@@ -1,7 +1,9 @@
 """log p(y, phi): the model with all but its hyperparameters phi integrated out."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -134,6 +136,21 @@ class Masked(Marginal):
 
     bound: Bound
     left_out: np.ndarray | None = None
+
+    @property
+    @abstractmethod
+    def heavy(self) -> bool:
+        """Whether a value takes milliseconds, nearly all of them in compiled code that needs no interpreter."""
+
+    def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        """What a function makes of each argument, in threads where values are heavy."""
+        if not self.heavy:
+            return list(map(function, arguments))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(function, arguments))
+
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        return np.array(self.each(self.value, np.ascontiguousarray(points)))
 
     def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self.bound.rows), bool)

@@ -1,8 +1,6 @@
 """A Gaussian Markov field and the mean integrated out: the model as a density of its hyperparameters."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -35,10 +33,13 @@ class Markov(Masked):
     """The model of one field over contexts as a function of its hyperparameters."""
 
     @property
+    def heavy(self) -> bool:
+        return len(self.order) >= MANY
+
+    @property
     def effort(self) -> Effort:
         # Few contexts leave it open how much of the outcome is error, and a posterior that is far from normal.
-        many = len(self.order) >= MANY
-        return Effort(climbs=0, proposals=1024 if many else 4096, fewer=8 if many else 4)
+        return Effort(climbs=0, proposals=1024 if self.heavy else 4096, fewer=8 if self.heavy else 4)
 
     @property
     def starts(self) -> tuple[np.ndarray, ...]:
@@ -134,17 +135,6 @@ class Markov(Masked):
         given = self.posterior.given(self.point(np.array(numbers)))
         total = -np.inf if given is None else float(prior + given.log_evidence)
         return total if np.isfinite(total) else -np.inf
-
-    def each_value(self, points: np.ndarray) -> np.ndarray:
-        return np.array(self.each(self.value, np.ascontiguousarray(points)))
-
-    def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
-        """What a function makes of each argument; in threads where there are many places, for factors are computed
-        without the interpreter's lock."""
-        if len(self.order) < MANY:
-            return list(map(function, arguments))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(function, arguments))
 
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Those of a `Point` at draws of the hyperparameters, (draw, number)."""

@@ -102,8 +102,12 @@ class Summed(Masked):
         return self.divisions.slow
 
     @property
+    def heavy(self) -> bool:
+        return self.slow
+
+    @property
     def effort(self) -> Effort:
-        return Effort(climbs=0, proposals=1024, fewer=4) if self.slow else Effort()
+        return Effort(climbs=0, proposals=1024, fewer=8) if self.slow else Effort()
 
     @cached_property
     def starts(self) -> tuple[np.ndarray, ...]:
@@ -186,9 +190,6 @@ class Summed(Masked):
         total = -np.inf if segments is None else float(prior + self.divisions.log_evidence(segments, natural[-1]))
         return total if np.isfinite(total) else -np.inf
 
-    def each_value(self, points: np.ndarray) -> np.ndarray:
-        return np.array([self.value(point) for point in np.ascontiguousarray(points)])
-
     def arguments(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """The arguments of the sums at draws of the hyperparameters, (draw, argument)."""
         of_bound = {each.name: np.asarray(values[each.name], float) for each in self.parameters}
@@ -200,13 +201,18 @@ class Summed(Masked):
         points, which = np.unique(self.arguments(values, count), axis=0, return_inverse=True)
         divided: list[Any] = [None] * count
         levels: list[Any] = [None] * count
-        for place, point in enumerate(points):
-            draws = np.flatnonzero(which == place)
+
+        def draw(place: int, rng: np.random.Generator) -> None:
+            """Makes the draws with one point's hyperparameters."""
+            draws, point = np.flatnonzero(which == place), points[place]
             found, theta = self.divisions.draw(self.segments(point), float(point[-1]), len(draws), rng)
             own = self.piece.law.theta(theta) - values[self.parameters[0].name][draws[0]]
             cuts = np.cumsum(list(map(len, found)))[:-1]
-            for draw, one, level in zip(draws, found, np.split(own[:, self.piece.positions], cuts), strict=True):
-                divided[draw], levels[draw] = one, level
+            for at, one, level in zip(draws, found, np.split(own[:, self.piece.positions], cuts), strict=True):
+                divided[at], levels[at] = one, level
+
+        # A generator each, for it is open which thread comes first.
+        self.each(lambda both: draw(*both), enumerate(rng.spawn(len(points))))
         return self.divisions.latent(divided, np.concatenate(levels), values, rng)
 
     @property
@@ -218,8 +224,11 @@ class Summed(Masked):
         return self.divisions.leave_one_out_work
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        natural, result = self.arguments(values, count), np.empty((count, len(batch)))
-        for draw, point in enumerate(natural):
+        natural = self.arguments(values, count)
+
+        def left_out(draw: int) -> np.ndarray:
             latent = {name: values[name][draw : draw + 1] for name in self.piece.latent}
-            result[draw] = self.divisions.left_out(self.segments(point), float(point[-1]), latent)[batch.places]
-        return result
+            point = natural[draw]
+            return self.divisions.left_out(self.segments(point), float(point[-1]), latent)[batch.places]
+
+        return np.array(self.each(left_out, range(count)))
