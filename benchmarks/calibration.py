@@ -7,19 +7,19 @@ first and the last row and of the log-likelihood the rank of the truth among 60 
 posterior is right: `least p` is the most uneven one's probability, times the number of ranks looked at, and the figure
 shows all of them as differences from the uniform distribution, in a band that holds a uniform one with probability
 0.95 (as one of many lines, some leave it). `complaints` are data sets whose draws have a divergence, R-hat above 1.06
-or fewer than 60 effective ones; they are counted in.
+or fewer than 60 effective ones even of longer chains with smaller steps, which are tried where there are any; they are
+counted in. Priors can be run one by one: names after the command are those to run.
 """
 
 import os
 import warnings
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import arviz_stats.ecdf_utils as ecdf
-import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bayes_personal.plots import BLUE, GREY, INK
@@ -27,57 +27,74 @@ from benchmarks.measure import ONE_THREAD, from_tests
 from benchmarks.tables import RESULTS, options, publish
 
 COLUMNS = 3
+# Of every data set: priors take minutes each, and tables and the figure show all that were run.
+SETS = RESULTS / "calibration.parquet"
 
 
-def one_set(name: str, seed: int) -> dict[str, Any]:
-    """One data set of a prior."""
+def one_set(name: str, seed: int) -> list[dict[str, Any]]:
+    """One data set of a prior: its share of theta held, whether it is healthy, and its ranks."""
     warnings.simplefilter("ignore")
     calibration = from_tests("calibration")
     found = calibration.calibrated(calibration.SETTINGS[name], seed)
-    return {"held": found.held, "healthy": found.healthy, "ranks": found.ranks}
+    values = {"held": found.held, "healthy": float(calibration.healthy(found.posterior)), **found.ranks}
+    return [{"prior": name, "seed": seed, "what": what, "value": value} for what, value in values.items()]
 
 
-def row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def table(sets: pd.DataFrame) -> list[dict[str, Any]]:
+    """All data sets of every prior, a row a prior."""
+    return [row(str(name), wide(sets, name)) for name in sets["prior"].unique()]
+
+
+def wide(sets: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A row a data set of a prior, a column each of its values, in the order in which they came."""
+    own = sets[sets["prior"] == name]
+    return own.pivot(index="seed", columns="what", values="value")[own["what"].unique()]
+
+
+def row(name: str, found: pd.DataFrame) -> dict[str, Any]:
     """All data sets of a prior."""
-    held = np.array([one["held"] for one in found])
-    p = from_tests("calibration").unevenness([one["ranks"] for one in found])
+    held, ranks = found["held"], found.drop(columns=["held", "healthy"])
+    p = from_tests("calibration").unevenness(ranks.to_dict("records"))
     worst = min(p, key=p.__getitem__)
-    return {"prior": name, "sets": len(found), "coverage": held.mean(),
-            "its standard error": held.std(ddof=1) / np.sqrt(len(held)), "ranks": len(p),
-            "least p": min(p[worst] * len(p), 1.0), "at": worst, "complaints": sum(not one["healthy"] for one in found)}
+    return {"prior": name, "sets": len(found), "coverage": held.mean(), "its standard error": held.sem(),
+            "ranks": len(p), "least p": min(p[worst] * len(p), 1.0), "at": worst,
+            "complaints": int((found["healthy"] == 0).sum())}
 
 
-def picture(found: dict[str, Sequence[dict[str, Any]]]) -> Figure:
+def picture(sets: pd.DataFrame) -> Figure:
     """A panel a prior: how far the distribution of each rank is from the uniform one."""
-    lines = -(-len(found) // COLUMNS)
+    names = sets["prior"].unique()
+    lines = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(3.4 * COLUMNS, 1.9 * lines), layout="constrained")
     axes = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
-    for each in axes[len(found):]:
+    for each in axes[len(names):]:
         each.remove()
-    for panel, (name, sets) in zip(axes, found.items(), strict=False):
-        for rank in sets[0]["ranks"]:
-            at, share, low, high = ecdf.ecdf_pit(np.array([one["ranks"][rank] for one in sets]), 0.95, 1000)
+    for panel, name in zip(axes, names, strict=False):
+        found = wide(sets, name)
+        for rank in found.columns.drop(["held", "healthy"]):
+            at, share, low, high = ecdf.ecdf_pit(found[rank].to_numpy(), 0.95, 1000)
             special = rank.startswith(("theta", "log-likelihood"))
             panel.plot(at, share - at, color=BLUE if special else GREY, lw=1, zorder=3 if special else 2)
         panel.fill_between(at, low - at, high - at, color=GREY, alpha=0.25, lw=0)
         panel.axhline(0, color=INK, lw=0.6)
-        panel.set_title(f"{name}, {len(sets)} sets", fontsize=9)
+        panel.set_title(f"{name}, {len(found)} sets", fontsize=9)
     figure.supxlabel("rank of the truth", fontsize=9)
     figure.supylabel("share of sets below it, minus the uniform one", fontsize=9)
     return figure
 
 
 if __name__ == "__main__":
-    given = options(__doc__)
     os.environ.update(ONE_THREAD)
     settings = from_tests("calibration").SETTINGS
-    found: dict[str, Sequence[dict[str, Any]]] = {}
+    given = options(__doc__, list(settings))
+    sets = pd.DataFrame({"prior": []}) if given.small or not SETS.exists() else pd.read_parquet(SETS)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for name in list(settings)[:2] if given.small else settings:
+        for name in given.parts or list(settings)[:2 if given.small else None]:
             seeds = range(4 if given.small else settings[name].sets)
-            found[name] = list(pool.map(partial(one_set, name), seeds))
-            # A prior takes minutes: what is known is kept.
-            publish("calibration", __doc__, {"Calibration": [row(each, sets) for each, sets in found.items()]},
-                    given.small)
+            new = [value for found in pool.map(partial(one_set, name), seeds) for value in found]
+            sets = pd.concat([sets[sets["prior"] != name], pd.DataFrame(new)], ignore_index=True)
+            sets = sets.sort_values("prior", key=lambda names: names.map(list(settings).index), kind="stable")
+            publish("calibration", __doc__, {"Calibration": table(sets)}, given.small)
             if not given.small:
-                picture(found).savefig(RESULTS / "calibration.png", dpi=120)
+                sets.to_parquet(SETS, index=False)
+                picture(sets).savefig(RESULTS / "calibration.png", dpi=120)

@@ -24,7 +24,7 @@ from benchmarks.measure import Stopwatch, fresh, from_tests
 from benchmarks.tables import options, publish
 
 ROWS, SEEDS, WRONG = 80, 10, (0, 2)
-# Of a refit, beyond which it is done again with sixteen times as many draws.
+# Of a refit, beyond which it is done again with four times as many draws.
 LARGEST_ERROR = 0.05
 ESTIMATES: dict[str, dict[str, Any]] = {"conditional": {"kind": "conditional"}, "integrated": {"refit": False},
                                        "bp.loo": {}}
@@ -44,7 +44,7 @@ def refits(dense: ModuleType, posterior: bp.Posterior, rows: range) -> np.ndarra
     """log p(y_i | y_-i) of every row, its Monte Carlo error and the effective sample size behind it, (row, 3)."""
     found = []
     for row in rows:
-        result = refitted(dense, posterior.bound, row, bp.Laplace(draws=500))
+        result = refitted(dense, posterior.bound, row, bp.Laplace(draws=2000))
         if result[1] > LARGEST_ERROR:
             result = refitted(dense, posterior.bound, row, bp.Laplace(draws=8000, proposals=16_384))
         found.append(result)

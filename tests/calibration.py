@@ -129,7 +129,7 @@ SETTINGS = {
     "Partition": Setting(bp.Model("y ~ x", bp.Partition("t", scale=HALF_NORMAL, changes=EXPECTED), NOISE, UNIT_NORMAL),
                          series, 100),
     "TreePartition": Setting(bp.Model("y ~ x + w", bp.TreePartition("c", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
-                             context, 100),
+                             context, 200),
     "GaussianProcess": Setting(
         bp.Model("y ~ x", bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
         context, 100),
@@ -141,7 +141,9 @@ SETTINGS = {
     "Repulsive": Setting(bp.Model("y ~ x", bp.Repulsive("c", archetypes=2, scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                          context, 40),
 }
-METHOD = bp.NUTS(draws=750, tune=500, chains=2, target_accept=0.98)
+# The second is for the one data set in a hundred that the first is not enough for.
+METHODS = (bp.NUTS(draws=750, tune=500, chains=2, target_accept=0.98),
+           bp.NUTS(draws=3000, tune=2000, chains=4, target_accept=0.998))
 # Ranks are among draws far enough apart to be as good as independent.
 RANKED = 60
 
@@ -162,19 +164,22 @@ class Calibrated:
     held: float
     ranks: dict[str, float]
 
-    @property
-    def healthy(self) -> bool:
-        """Whether the draws are good enough for their ranks and intervals to mean something."""
-        divergences, r_hat, ess = health(self.posterior)
-        return divergences == 0 and r_hat < 1.06 and ess > RANKED
+
+def healthy(posterior: Posterior) -> bool:
+    """Whether draws are good enough for their ranks and intervals to mean something."""
+    divergences, r_hat, ess = health(posterior)
+    return divergences == 0 and r_hat < 1.06 and ess > RANKED
 
 
 def calibrated(setting: Setting, seed: int, level: float = 0.9) -> Calibrated:
-    """Simulate, and fit."""
+    """Simulate, and fit until draws are healthy or methods are at an end."""
     rng = np.random.default_rng(seed)
     frame = setting.frame(rng)
     truth = bp.simulate(setting.model, frame, seed=seed)
-    posterior = bp.fit(setting.model, truth.frame, seed=seed, method=METHOD, progress=False)
+    for method in METHODS:
+        posterior = bp.fit(setting.model, truth.frame, seed=seed, method=method, progress=False)
+        if healthy(posterior):
+            break
     theta = posterior.theta.to_numpy()
     low, high = np.quantile(theta, [(1 - level) / 2, (1 + level) / 2], axis=(0, 1))
     _, different = np.unique(truth.theta.to_numpy(), axis=0, return_index=True)
