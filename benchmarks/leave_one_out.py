@@ -6,8 +6,9 @@ sets two rows are grossly wrong, and leaving them out moves the hyperparameters 
 79 rows 80 times, by importance sampling and dense algebra, and is the reference: its Monte Carlo error is that of the
 sum over rows, its least ESS that of p(y_i | y_-i, phi) over the draws of a refit. `conditional` smooths the weights 1 /
 p(y_i | theta_i), `integrated` those of 1 / p(y_i | y_-i, phi), theta_i integrated out, and `bp.loo` also refits by
-itself the rows whose Pareto k is too high, as it does by default. Errors are in elpd, `largest` that of a single row;
-`time` is in processor seconds, that of the fit apart.
+itself the rows whose Pareto k is too high, as it does by default; all three have the same 16 000 draws, for with 4000
+the elpd differs by up to 0.1 between seeds. Errors are in elpd, `largest` that of a single row; `time` is in processor
+seconds, that of the fit apart.
 """
 
 import warnings
@@ -44,7 +45,7 @@ def refits(dense: ModuleType, posterior: bp.Posterior, rows: range) -> np.ndarra
     """log p(y_i | y_-i) of every row, its Monte Carlo error and the effective sample size behind it, (row, 3)."""
     found = []
     for row in rows:
-        result = refitted(dense, posterior.bound, row, bp.Laplace(draws=2000))
+        result = refitted(dense, posterior.bound, row, bp.Laplace(draws=2000, proposals=8192))
         if result[1] > LARGEST_ERROR:
             result = refitted(dense, posterior.bound, row, bp.Laplace(draws=8000, proposals=16_384))
         found.append(result)
@@ -87,7 +88,7 @@ def one_set(seed: int, wrong: int, stride: int) -> dict[str, Any]:
     warnings.simplefilter("ignore", UserWarning)
     # Refits that the tests hold leave-one-out to, without the engine's algebra.
     dense = from_tests("leave_one_out")
-    posterior = bp.fit(MODEL, rough(seed, wrong), seed=seed, method=bp.NUTS(), progress=False)
+    posterior = bp.fit(MODEL, rough(seed, wrong), seed=seed, method=bp.NUTS(draws=4000), progress=False)
     found, seconds = {}, {}
     for name, asked in ESTIMATES.items():
         with Stopwatch() as watch:
