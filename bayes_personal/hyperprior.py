@@ -106,6 +106,8 @@ class Hyperprior:
             if not self.relative or role == "shape" or unit == "1" and location == "0":
                 return f"{value:g}"
             scaled = f"{value:g} {unit}" if unit != "1" else f"{value:g}"
+            if role == "log-location":
+                return f"log({unit}) + {value:g}" if unit != "1" else f"{value:g}"
             if role == "location":
                 return location if value == 0 else f"{location} + {scaled}"
             return f"{value:g} / ({unit})" if role == "rate" else scaled

@@ -3,8 +3,8 @@
     y_i ~ sum over k of w_ik Normal(x_i' (mu + scale * a_k), sigma)
     w_i = softmax(b + G (metric * c_i)),   b_k ~ Normal(0, 1.5),   G_kq ~ Normal(0, 1),   metric_m ~ HalfNormal(2.5)
     a ~ Normal(a; 0, 1) det M / E det M,   M_kl = strength exp(-|a_k - a_l|^2 / (2 p length^2)),   M_kk = 1
-    mu_j ~ Normal(location_j, 2.5 unit_j),   scale_j ~ HalfNormal(unit_j),   sigma ~ HalfNormal(sd)
-    length ~ LogNormal(-0.5, 0.5), above 1 counted as 1
+    mu_j ~ Normal(location_j, 2.5 unit_j),   scale_j ~ LogNormal(log unit_j + 0.7, 0.3)
+    sigma ~ HalfNormal(sd),   length ~ LogNormal(-0.5, 0.5), above 1 counted as 1
 
 The predictors x are centred, so that the intercept is that of an average row; contexts c are standardised, and owner
 says of which context each column of c is. A determinant is a signed sum over permutations. In it a ring of m archetypes
@@ -39,7 +39,8 @@ def model(y, x, K, c, owner, strength=0.99, *, location, unit, sd):
         return pm.logp(pm.Normal.dist(), a).sum() + ratio
 
     with pm.Model() as repulsive:
-        mu, scale = pm.Normal("mu", location, 2.5 * np.asarray(unit)), pm.HalfNormal("scale", np.asarray(unit))
+        mu = pm.Normal("mu", location, 2.5 * np.asarray(unit))
+        scale = pm.LogNormal("scale", np.log(unit) + 0.7, np.float64(0.3))
         length = pm.LogNormal("length", -0.5, np.float64(0.5))
         a = pm.CustomDist("a", length, np.zeros((K, p)), logp=repelled, signature="(),(k,p)->(k,p)")
         b, G = pm.Normal("b", 0.0, np.full(K, 1.5)), pm.Normal("G", shape=(K, c.shape[1]))

@@ -104,3 +104,5 @@ def test_repr_is_the_statement() -> None:
     assert repr(prior) == "Hyperprior('HalfCauchy', beta=5)"
     assert eval(repr(prior)) == prior
     assert Hyperprior("Normal", sigma=2, relative=True).words("mean(y)", "sd(y)") == "Normal(mean(y), 2 sd(y))"
+    assert (Hyperprior("LogNormal", mu=0.7, sigma=0.3, relative=True).words(unit="sd(y)")
+            == "LogNormal(log(sd(y)) + 0.7, 0.3)")

@@ -13,7 +13,7 @@ from bayes_personal.arguments import whole
 from bayes_personal.context import Context
 from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter, normals
 from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.gate import log_softmax, share_and_spread
@@ -21,6 +21,9 @@ from bayes_personal.priors.in_context import InContext
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5
+# As wide apart as the types of a mixture: with scales near zero, archetypes that differ by less than the noise would
+# take the place of one.
+SCALE = Hyperprior("LogNormal", mu=0.7, sigma=0.3, relative=True)
 # Log odds for one standard deviation of a context; length of the repulsion, the archetypes' own spread being 1.
 METRIC = Hyperprior("HalfNormal", sigma=2.5)
 LENGTH = Hyperprior("LogNormal", mu=-0.5, sigma=0.5)
@@ -36,8 +39,9 @@ class Repulsive(InContext):
     archetypes are a determinantal process,
     ``a ~ prod over k of Normal(a[k]; 0, 1) * det M / E[det M]``, ``M[k, k] = 1``,
     ``M[k, l] = strength * exp(-|a[k] - a[l]|^2 / (2 p length^2))``, p the number of coefficients that vary,
-    ``length ~ LogNormal(-0.5, 0.5)``; E[det M], the normaliser, is exact. The z_i are summed out of the likelihood.
-    Where the intercept varies, it is that at the predictors' means.
+    ``length ~ LogNormal(-0.5, 0.5)``; E[det M], the normaliser, is exact. ``scale[k] ~ LogNormal(log(unit[k]) + 0.7,
+    0.3)``, unit[k] one standard deviation of the outcome for one of predictor k. The z_i are summed out of the
+    likelihood. Where the intercept varies, it is that at the predictors' means.
 
     The metric is that of the gate: log odds of archetypes at two contexts differ with the variance
     ``D(c, c')^2 = sum over m of metric[m]^2 (c_m - c'_m)^2``. Contexts near in D have one archetype and share what
@@ -54,10 +58,11 @@ class Repulsive(InContext):
     With one archetype nothing deviates from mu and the model is ``Population()``; with strength 0 archetypes are
     independent, as in a `Mixture` with a gate, and there is no length.
 
-    Right when contexts that lie close together have different, even opposite mechanisms. Fails when parameters drift
-    within an archetype, which is then cut into several: add a smooth prior, ``Repulsive(c) + GaussianProcess(c)``.
-    Where nothing varies the scales go to zero, which NUTS follows without divergences only in small steps:
-    ``NUTS(target_accept=0.97)``.
+    Right when contexts that lie close together have different, even opposite mechanisms. Where nothing varies one
+    archetype has all rows and the others are empty. Fails when parameters drift within an archetype, which is then cut
+    into several: add a smooth prior, ``Repulsive(c) + GaussianProcess(c)``. Where archetypes differ by far less than a
+    unit, repulsion and scale pull against each other, and NUTS needs small steps, ``NUTS(target_accept=0.97)``, or a
+    ``scale`` as small as the differences.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ class Repulsive(InContext):
     length: Hyperprior
 
     def __init__(self, *contexts: str, archetypes: int = 4, strength: float = STRONGEST,
-                 on: tuple[str, ...] | list[str] | str | None = None, scale: Hyperprior = NATURAL_SCALE,
+                 on: tuple[str, ...] | list[str] | str | None = None, scale: Hyperprior = SCALE,
                  metric: Hyperprior = METRIC, length: Hyperprior = LENGTH) -> None:
         self.hold(contexts=contexts, archetypes=archetypes, strength=strength, on=as_names(on), scale=scale,
                   metric=metric, length=length)
