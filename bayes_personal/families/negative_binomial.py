@@ -4,19 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-import pandas as pd
-
-from bayes_personal.arguments import column_name
-from bayes_personal.families.base import Family
-from bayes_personal.families.counts import events, exposures, log_rate
+from bayes_personal.families.rates import Rates
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class NegativeBinomial(Family):
+class NegativeBinomial(Rates):
     """Counts that vary more than independent events do.
 
     Generative story: ``y_i ~ Poisson(g_i m_i)``, ``g_i ~ Gamma(alpha, alpha)``, that is
@@ -56,33 +51,15 @@ class NegativeBinomial(Family):
     Martins and Sørbye (2017), doi:10.1214/16-STS576.
     """
 
-    exposure: str | None = None
     dispersion: Hyperprior | None = None
 
     def __post_init__(self) -> None:
-        column_name("NegativeBinomial", exposure=self.exposure)
+        super().__post_init__()
         must_be_positive("NegativeBinomial", dispersion=self._dispersion)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return () if self.exposure is None else (self.exposure,)
 
     @property
     def _dispersion(self) -> Hyperprior:
         return self.dispersion or Hyperprior("HalfNormal", sigma=1.0)
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return events(values, "outcome of a NegativeBinomial family")
-
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
-        return exposures(self.exposure, frame, "NegativeBinomial")
-
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
-        return log_rate(outcome, known), 1.0
-
-    @property
-    def natural(self) -> tuple[str, str]:
-        return "log of the mean rate", "1"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return (self._dispersion.bind("dispersion"),)
@@ -91,6 +68,5 @@ class NegativeBinomial(Family):
         return "NegativeBinomial", {"mu": known * xp.exp(eta), "alpha": values["dispersion"] ** -2.0}
 
     def story(self) -> tuple[str, ...]:
-        rate = "" if self.exposure is None else f"{self.exposure}_i "
-        return (f"y_i ~ NegativeBinomial({rate}exp(x_i' theta_i), alpha), alpha = 1 / dispersion^2",
+        return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / dispersion^2",
                 f"dispersion ~ {self._dispersion.words()}")

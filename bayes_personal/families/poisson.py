@@ -4,19 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-import pandas as pd
-
-from bayes_personal.arguments import column_name
 from bayes_personal.conjugate import Conjugate
-from bayes_personal.families.base import Family
-from bayes_personal.families.counts import events, exposures, log_rate
+from bayes_personal.families.rates import Rates
 from bayes_personal.parameter import Parameter
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class Poisson(Family):
+class Poisson(Rates):
     """Counts of independent events.
 
     Generative story: ``y_i ~ Poisson(exposure_i exp(x_i' theta_i))``. A coefficient is the log of the factor by which
@@ -50,31 +45,9 @@ class Poisson(Family):
     McCullagh and Nelder (1989), Generalized Linear Models, chapter 6, doi:10.1007/978-1-4899-3242-6.
     """
 
-    exposure: str | None = None
-
-    def __post_init__(self) -> None:
-        column_name("Poisson", exposure=self.exposure)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return () if self.exposure is None else (self.exposure,)
-
     @property
     def conjugate(self) -> Conjugate:
         return Conjugate("gamma")
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return events(values, "outcome of a Poisson family")
-
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
-        return exposures(self.exposure, frame, "Poisson")
-
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
-        return log_rate(outcome, known), 1.0
-
-    @property
-    def natural(self) -> tuple[str, str]:
-        return "log of the mean rate", "1"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
@@ -83,5 +56,4 @@ class Poisson(Family):
         return "Poisson", {"mu": known * xp.exp(eta)}
 
     def story(self) -> tuple[str, ...]:
-        rate = "" if self.exposure is None else f"{self.exposure}_i "
-        return (f"y_i ~ Poisson({rate}exp(x_i' theta_i))",)
+        return (f"y_i ~ Poisson({self.rate})",)
