@@ -19,8 +19,6 @@ from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.parameter import Parameter
 from bayes_personal.statement import statement
 
-RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
-                      "method", "shared"})
 Freeze = Literal["cut", "plug-in"] | None
 
 
@@ -116,9 +114,9 @@ class Piece(ABC):
     coefficients: Coefficients
 
     @property
-    @abstractmethod
     def name(self) -> str:
         """What its variables are called after."""
+        return self.prior.name
 
     @property
     def varying(self) -> dict[str, tuple[str, ...]]:
@@ -282,6 +280,11 @@ class Prior(ABC):
         """The context columns that it reads."""
 
     @property
+    def name(self) -> str:
+        """What its variables are called after."""
+        return variable("_".join(self.columns))
+
+    @property
     def owner(self) -> str:
         """What errors call it."""
         return f"{type(self).__name__}({', '.join(map(repr, self.columns))})"
@@ -377,11 +380,6 @@ class Sum(Prior):
 def variable(name: str) -> str:
     """A column's name as a name of variables: a slash would be read as a path in a saved file."""
     return name.replace("/", "|")
-
-
-def dimension(name: str) -> str:
-    """A column's name as a name of a dimension: some names mean something else to ArviZ."""
-    return f"{variable(name)}_level" if name in RESERVED else variable(name)
 
 
 def restricted(phrase: str, on: Any) -> str:

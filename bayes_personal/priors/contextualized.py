@@ -175,10 +175,6 @@ class Network(Field):
     positions: np.ndarray
     coefficients: Coefficients
 
-    @property
-    def name(self) -> str:
-        return self.prior.name
-
     def parameters(self) -> tuple[Parameter, ...]:
         who, archetypes = self.name, self.prior.archetypes
         reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
@@ -228,10 +224,6 @@ class LastLayer(Term):
     contexts: tuple[Context, ...]
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return self.prior.name
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:

@@ -113,7 +113,6 @@ class FineTuned(Prior):
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
         return variable(self.by) if self.target is None else f"{variable(self.by)}_tuned"
 
     @property
@@ -160,10 +159,6 @@ class Tuned(Term):
 
     prior: FineTuned
     levels: Levels
-
-    @property
-    def name(self) -> str:
-        return self.prior.name
 
     @property
     def freeze(self) -> Freeze:

@@ -215,10 +215,6 @@ class SmoothTerm(Term):
     power: np.ndarray
 
     @property
-    def name(self) -> str:
-        return self.prior.name
-
-    @property
     def features(self) -> dict[str, tuple[str, ...]]:
         return {f"{self.name}_feature": tuple("cosine " + " ".join(map(str, order)) for order in orders(self.boxes))}
 

@@ -25,5 +25,4 @@ class InContext(Prior):
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
         return variable("_".join((self.kind, *self.contexts)))

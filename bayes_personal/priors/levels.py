@@ -12,7 +12,10 @@ import scipy.sparse as sp
 
 from bayes_personal.data import column, spelled, without_unused
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
-from bayes_personal.priors.base import Features, Term, dimension, variable
+from bayes_personal.priors.base import Features, Term, variable
+
+RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
+                      "method", "shared"})
 
 
 @final
@@ -123,10 +126,6 @@ class Grouped(Term):
     levels: Levels
 
     @property
-    def name(self) -> str:
-        return variable(self.levels.name)
-
-    @property
     def features(self) -> dict[str, tuple[str, ...]]:
         return {dimension(self.levels.name): self.levels.text}
 
@@ -162,3 +161,8 @@ def _must_label(values: pd.Series, owner: str) -> None:
             raise InputTypeError(f"{owner}: column {values.name!r} holds {type(label).__name__} values such as "
                                  f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. "
                                  "Convert them to text.")
+
+
+def dimension(name: str) -> str:
+    """A column's name as a name of a dimension: some names mean something else to ArviZ."""
+    return f"{variable(name)}_level" if name in RESERVED else variable(name)

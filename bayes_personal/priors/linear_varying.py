@@ -116,10 +116,6 @@ class LinearTerm(Term):
     coefficients: Coefficients
 
     @property
-    def name(self) -> str:
-        return self.prior.name
-
-    @property
     def features(self) -> dict[str, tuple[str, ...]]:
         linear = [label for one in self.contexts for label in one.labels]
         wiggles = [f"spline {name} {j}" for name, spline in self.splines.items() for j in range(spline.size)]

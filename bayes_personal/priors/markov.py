@@ -54,10 +54,6 @@ class MarkovField(Field):
     coefficients: Coefficients
 
     @property
-    def name(self) -> str:
-        return self.prior.name
-
-    @property
     def places(self) -> dict[str, tuple[str, ...]]:
         return {f"{self.name}_place": self.labels}
 

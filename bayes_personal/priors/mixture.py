@@ -90,6 +90,10 @@ class Mixture(Prior):
         return tuple(self.gate or ())
 
     @property
+    def name(self) -> str:
+        return variable("_".join(("mixture", *self.columns)))
+
+    @property
     def owner(self) -> str:
         return f"Mixture({self.components!r})"
 
@@ -130,10 +134,6 @@ class Types(Branching):
     contexts: tuple[Context, ...]
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return variable("_".join(("mixture", *(self.prior.gate or ()))))
 
     @property
     def branches(self) -> int:

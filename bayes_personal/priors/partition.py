@@ -94,7 +94,6 @@ class Partition(Prior):
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
         return variable(f"changes_{self.order}")
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
@@ -145,10 +144,6 @@ class Segments(Divided):
     law: Conjugate
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return self.prior.name
 
     def parameters(self) -> tuple[Parameter, ...]:
         return (self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying),

@@ -160,10 +160,6 @@ class Archetypes(Branching):
     coefficients: Coefficients
 
     @property
-    def name(self) -> str:
-        return self.prior.name
-
-    @property
     def branches(self) -> int:
         return self.prior.archetypes
 

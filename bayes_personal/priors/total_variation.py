@@ -103,7 +103,6 @@ class TotalVariation(Prior):
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
         return variable(f"steps_{self.order}")
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
@@ -168,10 +167,6 @@ class StepsTerm(Term):
     labels: tuple[str, ...]
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return self.prior.name
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:

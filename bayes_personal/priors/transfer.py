@@ -66,14 +66,22 @@ class Transfer(Prior):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", as_names(self.on))
-        must_be_positive(f"Transfer({self.domain!r}, {self.target!r})", overall=self.overall)
+        must_be_positive(self.owner, overall=self.overall)
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.domain,)
 
+    @property
+    def name(self) -> str:
+        return f"{variable(self.domain)}_target"
+
+    @property
+    def owner(self) -> str:
+        return f"Transfer({self.domain!r}, {self.target!r})"
+
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        owner = f"Transfer({self.domain!r}, {self.target!r})"
+        owner = self.owner
         levels = Levels.learn(frame, self.domain, owner)
         if self.target not in levels.labels:
             raise InputError(f"{owner}: no row has the label {self.target!r} in column {self.domain!r}. "
@@ -100,10 +108,6 @@ class TargetTerm(Term):
     levels: Levels
     positions: np.ndarray
     coefficients: Coefficients
-
-    @property
-    def name(self) -> str:
-        return f"{variable(self.prior.domain)}_target"
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:

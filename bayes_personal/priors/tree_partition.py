@@ -153,10 +153,6 @@ class Boxes(Divided):
     positions: np.ndarray
     coefficients: Coefficients
 
-    @property
-    def name(self) -> str:
-        return self.prior.name
-
     def parameters(self) -> tuple[Parameter, ...]:
         split = Parameter(self.frequency, "Beta", {"alpha": np.float64(1.0), "beta": np.float64(1.0)}, np.array(0.0),
                           np.array(1.0))
