@@ -163,3 +163,10 @@ def test_the_readme_says_which_priors_and_families_fit_together() -> None:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert table in readme, f"put this table into README.md:\n{table}"
+
+
+def test_every_prior_and_family_has_its_line_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in (*bayes_personal.priors.__all__, *bayes_personal.families.__all__)
+               if name not in ("Prior", "Sum", "Family") and f"\n| `{name}(" not in readme]
+    assert not missing, f"no line in the README's tables: {missing}"
