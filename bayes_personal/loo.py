@@ -63,10 +63,12 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     - where the weights integrate out (a Normal family with Normal hyperprior of the mean): ``p(y_i | y_-i, phi)``
       exactly. Rows whose Pareto k is too high all the same are left out in earnest: their part of the sums over rows is
       taken away, and the hyperparameters are sampled anew;
+    - where a row has nothing of its own, its theta following from mu, a network or types that all rows share:
+      ``p(y_i | phi)``, types summed out;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all
       weights, where no context has groups), given everything else. Its cost grows with the sum of squared group sizes,
       or with the square of the number of rows; draws are thinned evenly to 250 or more to keep it bounded. Rows with a
-      high Pareto k are refitted if `refit` says how.
+      high Pareto k are refitted if `refit` says how, here and in the case before.
 
     ``kind="group"`` leaves out all rows of a group together, which is how well a new group is predicted:
 

@@ -98,8 +98,10 @@ class Question:
         work = 0.0
         if density is not None and kind == "unit":
             work = density.leave_one_out_work
-        elif density is None and kind != "conditional":
-            work = integral.work(list(rows.values())) if rows else LineIntegral(bound).work
+        elif rows:
+            work = integral.work(list(rows.values()))
+        elif kind == "unit" and not left_out.shared(bound):
+            work = LineIntegral(bound).work
         if work:
             draws = draws[:: stride(work, chains, len(draws))]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
@@ -165,6 +167,8 @@ class Question:
             return left_out.units(self.density, self.values, self.count, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
+        if left_out.shared(bound):
+            return left_out.conditional(bound, self.values, self.count, advance)
         return left_out.lines(bound, self.values, advance)
 
     def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from calibration import unsampled
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, poisson
 from test_collapsed import marginal
 
 import bayes_personal as bp
@@ -145,3 +146,14 @@ def test_what_cannot_be_left_out(outlying: pd.DataFrame) -> None:
         bp.loo(posterior, kind="group", by="g", progress=False)
     with pytest.raises(InputError, match="no such column"):
         bp.loo(posterior, kind="group", by="h", progress=False)
+
+
+@pytest.mark.parametrize("prior", [bp.Population(), bp.Contextualized("c", hidden=2)], ids=["mean", "network"])
+def test_rows_that_share_all_there_is_have_nothing_to_integrate_out(prior: bp.priors.Prior) -> None:
+    """Their cost is then that of a density for each draw, and every draw is used."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"x": rng.normal(size=30), "c": rng.normal(size=30), "y": rng.poisson(3, 30)})
+    posterior = unsampled(bp.Model("y ~ x", prior, bp.Poisson()), frame, 60)
+    found = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
+    rate = np.exp((posterior.theta.to_numpy() * posterior.bound.x).sum(axis=-1))
+    np.testing.assert_allclose(found, poisson.logpmf(frame["y"], rate), rtol=1e-9)

@@ -103,6 +103,11 @@ def environments(bound: Bound, count: int, advance: Advance) -> Iterator[Part]:
     yield Part(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), order[:, None].__getitem__)
 
 
+def shared(bound: Bound) -> bool:
+    """Whether a row has no weights but a mean, which is every row's: there is nothing of its own to integrate out."""
+    return not bound.terms and not bound.markov
+
+
 def lines(bound: Bound, values: Values, advance: Advance) -> Iterator[Part]:
     """log p(y_i | y_-i, all but one direction of the weights), by quadrature."""
     for rows, densities in LineIntegral(bound).leave_one_out(values, advance):
