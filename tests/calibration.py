@@ -155,7 +155,7 @@ class Calibrated:
     Attributes
     ----------
     posterior : of that data set
-    held : share of theta, over rows that differ and coefficients, inside its central interval
+    held : share of theta, over rows whose posteriors differ and coefficients, inside its central interval
     ranks : where the truth stands among draws from the posterior, in (0, 1), by what is asked for: hyperparameters,
         theta of the first and the last row, the log-likelihood
     """
@@ -182,7 +182,9 @@ def calibrated(setting: Setting, seed: int, level: float = 0.9) -> Calibrated:
             break
     theta = posterior.theta.to_numpy()
     low, high = np.quantile(theta, [(1 - level) / 2, (1 + level) / 2], axis=(0, 1))
-    _, different = np.unique(truth.theta.to_numpy(), axis=0, return_index=True)
+    # Rows that share theta in every draw count once. Those that share the true one alone do not: that a row is of a
+    # rare type is not known, and rare types would count for more than their rows.
+    _, different = np.unique(theta.reshape(-1, *theta.shape[2:]).swapaxes(0, 1), axis=0, return_index=True)
     held = ((low <= truth.theta) & (truth.theta <= high)).to_numpy()[different].mean()
     apart = np.linspace(0, theta.shape[1] - 1, RANKED // theta.shape[0]).astype(int)
     draws = posterior.tree["posterior"].to_dataset().isel(draw=apart)
