@@ -56,8 +56,8 @@ class TotalVariation(Prior):
     more for 500. `Laplace` refuses so many. Laplace increments mix well. Horseshoe increments do not where a jump could
     be at either of two neighbouring contexts, for chains seldom move it from one to the other: along 100 contexts, with
     one clear jump a coefficient, 4000 draws of theta were worth 30 to 200 there, with R-hat up to 1.1, and thousands
-    elsewhere. Such a posterior says ``DO NOT TRUST``; ``NUTS(draws=4000)`` was enough for the flow of the Nile. For
-    other families NUTS moves over the increments too, and needs a higher `target_accept`.
+    elsewhere. Such a posterior says ``DO NOT TRUST``; for the flow of the Nile ``NUTS(draws=4000)`` brought R-hat to
+    1.017. For other families NUTS moves over the increments too, and needs a higher `target_accept`.
 
     Parameters
     ----------
