@@ -61,8 +61,9 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     first, so that only what many rows share is reweighted:
 
     - where the weights integrate out (a Normal family with Normal hyperprior of the mean): ``p(y_i | y_-i, phi)``
-      exactly. Rows whose Pareto k is too high all the same are left out in earnest: their part of the sums over rows is
-      taken away, and the hyperparameters are sampled anew;
+      exactly; draws are thinned evenly, to 250 or more, where draws times rows are above 500 million. Rows whose Pareto
+      k is too high all the same are left out in earnest: their part of the sums over rows is taken away, and the
+      hyperparameters are sampled anew;
     - where a row has nothing of its own, its theta following from mu, a network or types that all rows share:
       ``p(y_i | phi)``, types summed out;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all

@@ -239,6 +239,16 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
     assert arviz_loo(posterior).elpd == pytest.approx(found.elpd, abs=0.01)
 
 
+def test_where_weights_integrate_out_rows_of_too_many_draws_are_thinned(pooled: Posterior,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    every = bp.log_likelihood(pooled, progress=False)["y"]
+    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 4.0 * len(pooled.bound.rows) * 250)
+    some = bp.log_likelihood(pooled, progress=False)["y"]
+    assert every.sizes["draw"] * every.sizes["chain"] == 500
+    assert list(some["draw"][:3]) == [0, 2, 4]
+    np.testing.assert_array_equal(some, every.sel(draw=some["draw"]))
+
+
 def test_what_has_no_answer_is_refused(pooled: Posterior) -> None:
     with pytest.raises(NotFittedError, match="Model"):
         bp.loo(pooled.model)

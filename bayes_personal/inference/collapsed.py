@@ -215,6 +215,11 @@ class Collapsed(Marginal):
             result[f"{term.name}_z"] = own[:, :, 0].mT
         return result
 
+    @property
+    def leave_one_out_work(self) -> int:
+        # Smoothing the weights of a row's draws costs more than its densities.
+        return 4 * len(self.bound.rows)
+
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
         here, bound = self.arrangement, self.bound
         z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
