@@ -31,8 +31,7 @@ def peak_and_elpd() -> tuple[float, float, int]:
 def test_memory_is_bounded() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         peak, elpd, estimates = pool.submit(peak_and_elpd).result()
-    print(f"peak {peak:.2f} GB")
-    assert peak < 3
+    assert peak < 3, f"peak {peak:.2f} GB"
     assert estimates == 3 * ROWS
     # Errors have standard deviation 1, and to learn three coefficients costs 3 / 2 a group.
     expected = -0.5 * np.log(2 * np.pi) - 0.5 - 1.5 * GROUPS / ROWS
