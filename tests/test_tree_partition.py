@@ -144,6 +144,30 @@ def test_simulated_boxes_are_halved_as_often_as_they_should_be() -> None:
     assert all(len(np.unique(one.theta, axis=0)) == leaf for one, leaf in zip(made[:50], leaves, strict=False))
 
 
+def leaves(codes: np.ndarray, halvings: int, split: float) -> np.ndarray:
+    """Probability of each number of leaves below a box of one axis, halves without rows being leaves."""
+    if not halvings or len(np.unique(codes)) < 2:
+        return np.array([0.0, 1.0])
+    upper = (codes >> (halvings - 1)) & 1
+    halved = np.convolve(*(leaves(codes[upper == half], halvings - 1, split) for half in range(2)))
+    return split * halved + (1 - split) * np.eye(len(halved))[1]
+
+
+@pytest.mark.parametrize("split", [0.3, 0.9])
+def test_simulated_boxes_are_halved_to_the_depth(split: float) -> None:
+    frame, _ = two_way(4, 30)
+    bound, rng = bp.Model("y ~ x", bp.TreePartition("a")).bind(frame), np.random.default_rng(1)
+    values = {each.name: each.draw(rng) for each in bound.parameters} | {"tree_a_split": np.float64(split)}
+    made = np.array([bound.divided.simulated(values, bound.features[0].matrix, rng)["tree_a_leaves"]
+                     for _ in range(1000)])
+    chance = leaves(bound.divided.codes[:, 0], bound.divided.depth, split)
+    many = np.arange(len(chance))
+    mean, square = chance @ many, chance @ many**2
+    assert chance.sum() == pytest.approx(1, rel=1e-12) and mean > 1.5
+    assert abs(made.mean() - mean) < 4 * np.sqrt((square - mean**2) / len(made))
+    assert abs((made == 1).mean() - (1 - split)) < 4 * np.sqrt(split * (1 - split) / len(made))
+
+
 def test_a_two_way_step_is_found() -> None:
     frame, theta = two_way(5, 300)
     model = bp.Model("y ~ x", bp.TreePartition("a", "b"))
