@@ -156,7 +156,7 @@ def leaves(codes: np.ndarray, halvings: int, split: float) -> np.ndarray:
 @pytest.mark.parametrize("split", [0.3, 0.9])
 def test_simulated_boxes_are_halved_to_the_depth(split: float) -> None:
     frame, _ = two_way(4, 30)
-    bound, rng = bp.Model("y ~ x", bp.TreePartition("a")).bind(frame), np.random.default_rng(1)
+    bound, rng = bp.Model("y ~ x", bp.TreePartition("a", depth=4)).bind(frame), np.random.default_rng(1)
     values = {each.name: each.draw(rng) for each in bound.parameters} | {"tree_a_split": np.float64(split)}
     made = np.array([bound.divided.simulated(values, bound.features[0].matrix, rng)["tree_a_leaves"]
                      for _ in range(1000)])
