@@ -146,7 +146,7 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     if bound.environments is not None:
         from bayes_personal.inference.invariance import completed
 
-        draws = completed(bound, bound.environments, draws, seed)
+        draws = completed(bound, bound.environments, draws, seed, progress)
     return Posterior(model, bound, draws)
 
 

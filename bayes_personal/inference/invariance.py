@@ -8,7 +8,7 @@ is closed in theta. For one environment the integral over log sigma is a trapezo
 for more it is importance sampling, by t distributions that are fitted to the draws of a first round.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -16,6 +16,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 import xarray as xr
+from rich.progress import track
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
@@ -65,6 +66,7 @@ class InvariantSets:
     square, product, energy, rows : of each environment, predictors in units of the prior's sd: X'X (e, coefficient,
         coefficient), X'r (e, coefficient), r'r and how many rows (e,), where r is the outcome less the prior mean of
         what is in every set
+    progress : whether a bar shows how many sets are done
     """
 
     term: Environments
@@ -75,9 +77,10 @@ class InvariantSets:
     product: np.ndarray
     energy: np.ndarray
     rows: np.ndarray
+    progress: bool = False
 
     @classmethod
-    def of(cls, bound: Bound, term: Environments) -> "InvariantSets":
+    def of(cls, bound: Bound, term: Environments, progress: bool = False) -> "InvariantSets":
         """One pass over the rows."""
         expected = term.prior.mean.arguments(term.coefficients.location, term.coefficients.unit)
         mean, sd = (np.broadcast_to(expected[name], len(bound.everywhere)) for name in ("mu", "sigma"))
@@ -97,7 +100,7 @@ class InvariantSets:
                 energy[code] += outcome[of] @ outcome[of]
                 rows[code] += of.sum()
         own = bound.family.parameters(bound.unit)
-        return cls(term, own[0] if own else None, mean, sd, square, product, energy, rows)
+        return cls(term, own[0] if own else None, mean, sd, square, product, energy, rows, progress)
 
     @cached_property
     def sets(self) -> np.ndarray:
@@ -114,6 +117,10 @@ class InvariantSets:
         """log p(S), (set,)."""
         size, chance = self.sets[:, self.term.candidates].sum(axis=1), self.term.prior.inclusion
         return size * np.log(chance) + (len(self.term.candidates) - size) * np.log1p(-chance)
+
+    def places(self, what: str) -> Iterable[int]:
+        """Of all sets, one after the other."""
+        return track(range(len(self.sets)), what, disable=not self.progress, transient=True)
 
     def of_set(self, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """X'X, X'r and r'r of each environment, of the predictors in a set."""
@@ -204,7 +211,7 @@ class InvariantSets:
         """log p(y_e | x_S, a theta_S of e alone), (set, environment)."""
         rng = np.random.default_rng(0)
         return np.array([[self.evidence(place, (e,), rng).value for e in range(self.term.size)]
-                         for place in range(len(self.sets))])
+                         for place in self.places("Each environment apart")])
 
     def together(self, among: Sequence[int], rng: np.random.Generator) -> list[Evidence]:
         """Of all sets, that of some environments with one theta; of sets that are out of the question, about that."""
@@ -214,7 +221,7 @@ class InvariantSets:
         favour = self.log_prior + about - self.of_each[:, list(among)].sum(axis=1)
         nothing = np.empty((0, len(among))), np.empty(0)
         return [self.evidence(place, among, rng) if favour[place] > favour.max() - NEGLIGIBLE
-                else Evidence(about[place], *nothing) for place in range(len(self.sets))]
+                else Evidence(about[place], *nothing) for place in self.places("Environments together")]
 
     def log_posterior(self, evidences: Sequence[Evidence]) -> np.ndarray:
         """log p(S | data), (set,)."""
@@ -262,10 +269,12 @@ def another(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return points.mean(axis=1) + spread * rng.standard_normal(len(points))
 
 
-def completed(bound: Bound, term: Environments, draws: xr.DataTree, seed: int | None) -> xr.DataTree:
+def completed(bound: Bound, term: Environments, draws: xr.DataTree, seed: int | None,
+              progress: bool) -> xr.DataTree:
     """Draws of a posterior, with those of what is said of environments that nobody has seen, and with what the data say
     of each set in a group "invariance"."""
-    sets, rng = InvariantSets.of(bound, term), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    sets = InvariantSets.of(bound, term, progress)
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     sizes = draws["posterior"].sizes
     chains, count = sizes["chain"], sizes["draw"]
     with threadpool_limits(1):
