@@ -1,4 +1,4 @@
-"""DistanceRegularized: its density in closed form, its sparse factors, its limits, its predictions and its metric."""
+"""DistanceRegularized: its density in closed form, its limits, its predictions and its metric."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,12 @@ from scipy import integrate, stats
 from scipy.sparse.linalg import splu
 
 import bayes_personal as bp
-from bayes_personal import graph
 from bayes_personal.bound import Bound
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.inference.draws import flat, tree
 from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.markov import Markov
-from bayes_personal.inference.sparse import Pattern, factorize, order
 from bayes_personal.inference.summed import marginal
 
 QUICK = bp.Laplace(draws=200)
@@ -357,35 +355,6 @@ def test_thousands_of_contexts_have_the_density_that_scipys_sparse_factors_give(
     wanted = -0.5 * (determinant + residual @ residual / sigma**2 - fit @ factor.solve(fit)) - 1200 * np.log(
         np.sqrt(2 * np.pi) * sigma) + density.log_prior(np.zeros(density.size), values)
     np.testing.assert_allclose(density.value(np.zeros(density.size)), wanted, rtol=1e-10)
-
-
-@pytest.mark.parametrize("varying", [1, 2, 3])
-def test_a_sparse_factor_and_its_inverse_are_those_of_the_dense_matrix(varying: int) -> None:
-    rng = np.random.default_rng(varying)
-    places = rng.normal(size=(40, 2))
-    places = places[order(40, graph.edges(places, 4))]
-    edges = graph.edges(places, 4)
-    weight, noise = rng.uniform(0.5, 2, (len(edges), varying)), rng.normal(size=(40, varying, varying))
-    own = noise @ noise.mT
-    wanted = np.zeros((40, varying, 40, varying))
-    wanted[np.arange(40), :, np.arange(40)] = own
-    for (i, j), each in zip(edges, weight, strict=True):
-        for a in range(varying):
-            wanted[i, a, j, a], wanted[j, a, i, a] = -each[a], -each[a]
-            wanted[i, a, i, a] += each[a]
-            wanted[j, a, j, a] += each[a]
-    own = wanted[np.arange(40), :, np.arange(40)]
-    pattern = Pattern.of(40, edges, varying)
-    lower = pattern.matrix(own, -weight)
-    assert len(lower) < (40 * varying) ** 2 / 3
-    assert factorize(pattern.start, pattern.rows, lower)
-    inverse = np.linalg.inv(wanted.reshape(40 * varying, -1)).reshape(wanted.shape)
-    found_own, found_pairs = pattern.inverse(lower)
-    np.testing.assert_allclose(found_own, inverse[np.arange(40), :, np.arange(40)], rtol=0, atol=1e-12)
-    for (i, j), each in zip(edges, found_pairs, strict=True):
-        np.testing.assert_allclose(each, np.diag(inverse[i, :, j]), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(pattern.log_determinant(lower), np.linalg.slogdet(wanted.reshape(40 * varying, -1))[1])
-    assert not factorize(pattern.start, pattern.rows, pattern.matrix(-own, -weight))
 
 
 def test_it_is_saved_and_read_with_its_draws(tmp_path: Path) -> None:
