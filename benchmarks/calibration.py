@@ -86,7 +86,7 @@ def picture(sets: pd.DataFrame) -> Figure:
 if __name__ == "__main__":
     os.environ.update(ONE_THREAD)
     settings = from_tests("calibration").SETTINGS
-    given = options(__doc__, list(settings))
+    given = options(__doc__, list(settings), repetitions=None)
     sets = pd.DataFrame({"prior": []}) if given.small or not SETS.exists() else pd.read_parquet(SETS)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for name in given.parts or list(settings)[:2 if given.small else None]:

@@ -122,11 +122,11 @@ def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    given = options(__doc__)
-    seeds, stride = (1, 20) if given.small else (SEEDS, 1)
+    given = options(__doc__, repetitions=SEEDS)
+    stride = 20 if given.small else 1
     found: list[dict[str, Any]] = []
     for wrong in WRONG:
-        for seed in range(seeds):
+        for seed in range(given.repetitions):
             found.append(fresh(one_set, seed, wrong, stride))
             # A data set takes minutes: what is known is kept.
             publish("leave_one_out", __doc__, {"Over all sets": summary(found), "Set by set": found}, given.small)

@@ -16,17 +16,20 @@ PACKAGES = ("bayes-personal", "numpy", "scipy", "numba", "pymc", "pytensor", "nu
 Row = Mapping[str, Any]
 
 
-def options(description: str, parts: Sequence[str] = ()) -> argparse.Namespace:
-    """What the command line says: sizes, repetitions, and of a benchmark in parts those to run."""
+def options(description: str, parts: Sequence[str] = (), repetitions: int | None = 3) -> argparse.Namespace:
+    """What the command line says: sizes, repetitions where a benchmark has any, and of one in parts those to run."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="sizes that run in a minute; prints and writes no table")
-    parser.add_argument("--repetitions", type=int, default=None, help="fresh processes for each measurement")
+    if repetitions:
+        parser.add_argument("--repetitions", type=int, metavar="N",
+                            help=f"fresh processes, or data sets, for each measurement; {repetitions} unless told")
     if parts:
         parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(parts)}; all unless named")
     given = parser.parse_args()
     if parts and (unknown := set(given.parts) - set(parts)):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    given.repetitions = given.repetitions or (1 if given.small else 3)
+    if repetitions:
+        given.repetitions = given.repetitions or (1 if given.small else repetitions)
     return given
 
 
