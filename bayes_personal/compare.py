@@ -16,6 +16,7 @@ from bayes_personal.loo import ELPD, Kind, loo
 from bayes_personal.model import Model
 from bayes_personal.posterior import Posterior, fit
 from bayes_personal.priors import Prior
+from bayes_personal.stacking import stacked
 
 
 def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
@@ -135,12 +136,15 @@ def counts(posterior: Posterior) -> bool:
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
     """ArviZ's comparison under plain names, with a verdict in words."""
-    found = compare_elpd(dict(results), method="stacking", round_to="none")
+    found = compare_elpd(dict(results), method="pseudo-bma", round_to="none")
     best = found.index[0]
+    weights = stacked(np.stack([each.elpd_i.to_numpy() for each in results.values()], axis=1))
+    weight = dict(zip(results, weights, strict=True))
     high = {name: int((each.pareto_k > each.good_k).sum()) for name, each in results.items()}
     return pd.DataFrame({
         "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
-        "p_loo": found["p"], "weight": found["weight"], "high_k": [high[name] for name in found.index],
+        "p_loo": found["p"], "weight": [weight[name] for name in found.index],
+        "high_k": [high[name] for name in found.index],
         "conditioning": [results[name].conditioning for name in found.index],
         "verdict": [verdict(row, name == best, high[name]) for name, row in found.to_dict("index").items()]})
 

@@ -192,7 +192,7 @@ def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, que
         warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
                       f"these {noun} move the posterior so much that their elpd may be too good. {remedy}",
                       ConvergenceWarning, stacklevel=3)
-    doubtful = ((refits["se"] > LARGEST_ERROR) & (refits["ess"] < LEAST_ESS)).to_numpy()
+    doubtful = ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)
     if doubtful.any():
         warnings.warn(f"loo: {doubtful.sum()} of {len(refits)} refits ({first(refits.index[doubtful])}) rest on few "
                       f"effective draws; their Monte Carlo error is up to {refits['se'].max():.2f}. See refits.",

@@ -183,12 +183,14 @@ class MarginalRefits:
         evidences with and without, which holds where what is left out is in the tail of what the rest predict. That
         with the smaller error is taken.
         """
-        logs = self.predicted(rest, found.points)
+        # Proposals beyond where densities are finite have no weight, and predict nothing.
+        of = found.weights > 0
+        logs, weights = self.predicted(rest, found.points[of]), found.weights[of]
         highest = logs.max()
-        parts = found.weights * np.exp(logs - highest)
+        parts = weights * np.exp(logs - highest)
         mean = parts.sum()
         ess = float(mean**2 / (parts**2).sum())
-        se = float(np.sqrt(((parts - found.weights * mean) ** 2).sum()) / mean)
+        se = float(np.sqrt(((parts - weights * mean) ** 2).sum()) / mean)
         if self.everything.trusted:
             ratio_se = float(np.hypot(found.log_evidence_se, self.everything.log_evidence_se))
             if ratio_se < se:

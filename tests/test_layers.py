@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # likelihood, "" the package as users import it; modules of one layer do not know each other.
 LAYERS = [
     ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "moments", "separation", "statement"),
+    ("arguments", "conjugate", "distributions", "datasets", "moments", "separation", "stacking", "statement"),
     ("parameter",),
     ("determinantal", "hyperprior"),
     ("cluster", "data", "graph", "rows"),

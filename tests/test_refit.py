@@ -1,5 +1,7 @@
 """Refits without rows or groups, of models whose weights do not integrate out: against sums over a grid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +13,11 @@ from scipy.stats import norm
 import bayes_personal as bp
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
+from bayes_personal.inference.laplace import Laplace
+from bayes_personal.inference.summed import Summed
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import Question
-from bayes_personal.refit import Refit
+from bayes_personal.refit import MarginalRefits, Refit
 
 # The last row but one is far off what its group and the others say; two columns cut across the groups.
 FRAME = pd.DataFrame({"y": [0, 1, 2, 1, 2, 1, 1, 0, 2, 1, 40, 2], "g": np.repeat(list("abcd"), 3),
@@ -143,3 +147,19 @@ def test_what_cannot_be_refitted(counts: tuple[Posterior, Grid], frame: pd.DataF
     heavy = unsampled(bp.Model("y ~ dose", family=bp.StudentT()), frame, draws=50)
     with pytest.raises(SpecificationError, match="the weights of StudentT"):
         bp.loo(heavy, kind="group", by="site", progress=False)
+
+
+def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:
+    """Importance sampling tries points far out; beyond where a density is 0 its logarithm says nothing."""
+    rows = pd.DataFrame({"y": np.random.default_rng(5).normal(size=20), "c": np.arange(20.0)})
+    density = Summed(bp.Model("y ~ 1", bp.TreePartition("c")).bind(rows))
+    (batch,) = density.bound.rows.batches()
+    rest = density.without(density.taken(batch, np.array([3])))
+    found = Laplace().weighted(rest, np.random.default_rng(1))
+    far = np.full((1, density.size), -900.0)
+    with np.errstate(all="ignore"):
+        assert density.each_value(far)[0] == rest.each_value(far)[0] == -np.inf
+    more = replace(found, points=np.concatenate([far, found.points]), weights=np.append(0.0, found.weights))
+    refits = MarginalRefits(density, np.random.default_rng(1), None, {}, 1)
+    wanted, got = refits.weighted(rest, found), refits.weighted(rest, more)
+    assert np.isfinite(got.elpd) and got == wanted
