@@ -87,7 +87,7 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
         values |= Summed(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
     draws = tree(bound, values, chains=2)
     if bound.environments:
-        draws = completed(bound, bound.environments, draws, seed=1)
+        draws = completed(bound, bound.environments, draws, seed=1, progress=False)
     return bp.Posterior(model, bound, draws)
 
 
