@@ -58,6 +58,7 @@ def test_posteriors_models_and_priors_give_the_same(sleep: pd.DataFrame, cheap: 
     for again in (bp.compare(models, data=sleep, method=METHOD, seed=1, progress=False),
                   bp.compare(priors, "reaction ~ days", sleep, method=METHOD, seed=1, progress=False)):
         assert list(again.index) == list(fitted.index) == ["each its own", "one for all"]
+        assert again["weight"].is_monotonic_decreasing and fitted["weight"].iloc[0] > 0.5
         for name, posterior in cheap.items():
             difference = again.loc[name, "elpd"] - fitted.loc[name, "elpd"]
             assert abs(difference) < 4 * np.sqrt(2) * elpd_error(posterior), (name, difference)

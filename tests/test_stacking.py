@@ -19,7 +19,7 @@ def test_two_assumptions(shift: float) -> None:
     log_density = np.random.default_rng(1).normal(shift, 2, (50, 2))
     best = minimize_scalar(lambda w: -score(log_density, np.array([w, 1 - w])), bounds=(0, 1), method="bounded",
                            options={"xatol": 1e-10}).x
-    np.testing.assert_allclose(stacked(log_density), [best, 1 - best], atol=1e-3)
+    assert score(log_density, stacked(log_density)) > score(log_density, np.array([best, 1 - best])) - NATS
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -40,8 +40,9 @@ def test_the_order_does_not_matter_and_what_is_worse_everywhere_has_no_weight() 
     log_density = np.random.default_rng(2).normal(-800, 3, (40, 4))
     log_density[:, 2] = log_density[:, 0] - 1
     weights = stacked(log_density)
-    assert weights[2] < 1e-4
-    np.testing.assert_allclose(stacked(log_density[:, ::-1]), weights[::-1], atol=1e-2)
+    # A weight there, given to the first, would raise the score of each row by as much times 1 - 1 / e.
+    assert weights[2] < NATS / (40 * (1 - 1 / np.e))
+    assert abs(score(log_density[:, ::-1], stacked(log_density[:, ::-1])) - score(log_density, weights)) < NATS
     np.testing.assert_allclose(stacked(log_density + np.linspace(-100, 100, 40)[:, None]), weights, atol=1e-6)
 
 
