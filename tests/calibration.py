@@ -173,11 +173,12 @@ def healthy(posterior: Posterior) -> bool:
 
 def calibrated(setting: Setting, seed: int, level: float = 0.9) -> Calibrated:
     """Simulate, and fit until draws are healthy or methods are at an end."""
-    rng = np.random.default_rng(seed)
-    frame = setting.frame(rng)
-    truth = bp.simulate(setting.model, frame, seed=seed)
+    # Streams of their own: a truth that followed from the contexts would not be a draw from its prior given them.
+    frames, truths, fits = (int(each) for each in np.random.SeedSequence(seed).generate_state(3))
+    rng = np.random.default_rng(frames)
+    truth = bp.simulate(setting.model, setting.frame(rng), seed=truths)
     for method in METHODS:
-        posterior = bp.fit(setting.model, truth.frame, seed=seed, method=method, progress=False)
+        posterior = bp.fit(setting.model, truth.frame, seed=fits, method=method, progress=False)
         if healthy(posterior):
             break
     theta = posterior.theta.to_numpy()
