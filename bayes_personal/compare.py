@@ -21,7 +21,8 @@ from bayes_personal.stacking import stacked
 
 def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
-            by: str | None = None, method: Any = None, seed: int | None = None, progress: bool = True) -> pd.DataFrame:
+            by: str | None = None, rows: Any = None, method: Any = None, seed: int | None = None,
+            progress: bool = True) -> pd.DataFrame:
     """Which assumption about similarity between rows the data support.
 
     Parameters
@@ -31,8 +32,9 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
         names them; a sequence is named by what the priors say of themselves.
     formula, data, family
         As in `Model` and `fit`.
-    kind, by
-        As in `loo`.
+    kind, by, rows
+        As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
+        that site; all are fitted to all rows.
     method, seed, progress
         As in `fit`.
 
@@ -48,6 +50,8 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     SpecificationError
         Fewer than two assumptions, names that repeat, posteriors of different outcomes, a family of counts beside one
         of measurements, or a formula, data or family that is missing or has nothing to apply to.
+    InputError
+        As `loo` does.
 
     References
     ----------
@@ -74,7 +78,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
             with warnings.catch_warnings():
                 # The verdict counts the rows with a high Pareto k.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                results[name] = loo(posterior, kind=kind, by=by, progress=False)
+                results[name] = loo(posterior, kind=kind, by=by, rows=rows, progress=False)
             bar.advance(task)
     return table(results)
 

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
 from scipy.special import logsumexp
 
-from bayes_personal.errors import ConvergenceWarning, first
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import QUESTIONS, Kind, Question
@@ -52,7 +52,7 @@ class ELPD(ELPDDataLOO):
         return str(self)
 
 
-def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
+def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
         refit: bool | NUTS = True, seed: int | None = 0, progress: bool = True) -> ELPD:
     """Expected log predictive density of a row left out, by Pareto-smoothed importance sampling.
 
@@ -87,6 +87,10 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
         "unit"; "group"; or "conditional" for ``p(y_i | theta_i)``, which the result then says.
     by
         Column of the groups to leave out, with ``kind="group"``: any column of the training rows.
+    rows
+        True or False for each training row, in their order: ask only of those with True, the others being known. Where
+        new rows will be like some of the training rows, those of a target domain, only these say how well they are
+        predicted. Not with ``kind="group"``.
     refit
         Which rows or groups to leave out in earnest: with True, those whose Pareto k is too high, where the weights
         integrate out, for such refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, those of any
@@ -107,11 +111,12 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     NotFittedError
         Something that is not a posterior.
     SpecificationError
-        An unknown kind, fewer than 25 draws, `by` without ``kind="group"`` or the reverse; groups without weights of
-        their own, where weights do not integrate out and `refit` is no method; a `refit` that is none; a population
-        that `FineTuned` freezes.
+        An unknown kind, fewer than 25 draws, `by` without ``kind="group"`` or the reverse, `rows` with it; groups
+        without weights of their own, where weights do not integrate out and `refit` is no method; a `refit` that is
+        none; a population that `FineTuned` freezes.
     InputError
-        No such column, a missing label in it, or a single one.
+        No such column, a missing label in it, or a single one; `rows` that are not as many truth values as there are
+        training rows, two of them True.
 
     Warns
     -----
@@ -127,6 +132,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
     question = Question.of(posterior, kind, by, refit)
     refits = question.refits(refit, np.random.default_rng(seed))
     labels = question.labels
+    asked = chosen(rows, kind, len(labels))
     elpd, k, p = (np.empty(len(labels)) for _ in range(3))
     done: dict[int, tuple[float, float, Refit]] = {}
     good, efficiency = min(1 - 1 / np.log10(question.count), 0.7), question.efficiency
@@ -137,7 +143,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
             at = part.places
             elpd[at], k[at], p[at] = smoothed(part.densities, efficiency)
             for entry, place in enumerate(at):
-                wanted = question.every or (not k[place] <= good and len(done) < MOST_REFITS)
+                wanted = asked[place] and (question.every or (not k[place] <= good and len(done) < MOST_REFITS))
                 if refits is not None and wanted:
                     bar.update(again, visible=True)
                     found = refits.without(part.without(entry))
@@ -149,14 +155,31 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None,
                           for before, was, each in done.values()],
                          columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
                          index=labels[list(done)] if done else labels[:0])
+    elpd, k, p, labels = elpd[asked], k[asked], p[asked], labels[asked]
     warn(k, good, labels, table, question)
-    coords = {question.dimension: question.coordinate}
+    coords = {question.dimension: np.asarray(question.coordinate)[asked]}
     elpd_i, pareto_k = (xr.DataArray(each, dims=[question.dimension], coords=coords) for each in (elpd, k))
     se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
     return ELPD(elpd=float(elpd.sum()), se=se, p=float(p.sum()),
                 n_samples=question.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
                 good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
                 refits=table)
+
+
+def chosen(rows: Any, kind: Kind, count: int) -> np.ndarray:
+    """Whether each row is asked of."""
+    if rows is None:
+        return np.ones(count, bool)
+    if kind == "group":
+        raise SpecificationError("loo: rows= chooses among rows left out one by one, and kind='group' leaves out "
+                                 "groups; drop one of them.")
+    asked = np.asarray(rows)
+    if asked.dtype != bool or asked.shape != (count,):
+        raise InputError(f"loo: rows has the shape {asked.shape} and the type {asked.dtype}; need True or False for "
+                         f"each of the {count} training rows, as in frame['site'] == 'a'.")
+    if asked.sum() < 2:
+        raise InputError(f"loo: rows chooses {asked.sum()} of {count} rows; need two or more.")
+    return asked
 
 
 def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,10 +6,11 @@ error of that difference: it wins or ties within two of these. `stacked` is what
 assumptions gain over the best single one on as many new rows, with its standard error. `rmse` is that of theta at these
 new rows, posterior means against the truth. In the world of spurious environments no row that was seen says what a
 shifted one is like: there `winner` and `behind` are judged by the new rows, which are of an environment whose spurious
-relation has the other sign, and stacking weighs by environments left out whole. Priors whose weights integrate out are
-sampled by importance, the others by NUTS. `Over seeds` counts, of all data sets of a world, those in which the true
-assumption wins or ties, and those in which what is stacked is at most two standard errors, or a tenth of a nat in all,
-behind the best single one.
+relation has the other sign, and stacking weighs by environments left out whole. In the world of a target shift new rows
+are the target's, and it is by the eight target's rows that assumptions are ranked and weighed. Priors whose weights
+integrate out are sampled by importance, the others by NUTS. `Over seeds` counts, of all data sets of a world, those in
+which the true assumption wins or ties, and those in which what is stacked is at most two standard errors, or a tenth of
+a nat in all, behind the best single one.
 """
 
 import os
@@ -51,6 +52,7 @@ class World:
     noise : standard deviation of errors
     by : column of what is left out together, where new rows are of another environment and are what judges; None where
         rows are left out one by one, and judge
+    target : value of g whose rows judge, where new rows are of it alone; None where all do
     """
 
     true: str
@@ -58,6 +60,7 @@ class World:
     draw: Draw
     noise: float = 0.4
     by: str | None = None
+    target: str | None = None
 
     def frame(self, seed: int) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
         """Rows with outcomes and their theta, and as many new ones."""
@@ -167,7 +170,8 @@ WORLDS = {
         along(lambda c: (c["c1"], np.sin(8 * c["c1"])))),
     "spurious environments": World("Invariant", POPULATION | {
         "PartialPooling": bp.PartialPooling("g"), "Invariant": bp.Invariant("g")}, spurious, by="g"),
-    "target shift": World("Transfer", POPULATION | BY_GROUP | {"Transfer": bp.Transfer("g", "g0")}, target),
+    "target shift": World("Transfer", POPULATION | BY_GROUP | {"Transfer": bp.Transfer("g", "g0")}, target,
+                          target="g0"),
     "low-rank tasks": World("MetaLearned", POPULATION | BY_GROUP | {"MetaLearned": bp.MetaLearned("g")},
                             grouped(30, 4, low_rank)),
     "metric": World("TreePartition", POPULATION | SMOOTH, clumps),
@@ -199,7 +203,8 @@ def row(name: str, seed: int) -> dict[str, Any]:
     frame, _, new, theta = world.frame(seed)
     formula = "y ~ " + " + ".join(column for column in frame if column.startswith("x"))
     posteriors = {each: sampled(bp.Model(formula, prior), frame, seed) for each, prior in world.tried.items()}
-    found = bp.compare(posteriors, kind="group" if world.by else "unit", by=world.by, progress=False)
+    found = bp.compare(posteriors, kind="group" if world.by else "unit", by=world.by,
+                       rows=frame["g"] == world.target if world.target else None, progress=False)
     logs = {each: densities(posterior, new) for each, posterior in posteriors.items()}
     best = max(logs, key=lambda each: logs[each].sum())
     if world.by:

@@ -1,6 +1,7 @@
 """Comparison of sharing assumptions: the ranking, the words, and what does not compare."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ from calibration import assert_healthy, elpd_error, unsampled
 
 import bayes_personal as bp
 from bayes_personal.compare import table, verdict
-from bayes_personal.errors import SpecificationError
+from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.families import NegativeBinomial, Poisson
 from bayes_personal.posterior import Posterior
+from bayes_personal.stacking import stacked
 
 METHOD = bp.NUTS(draws=250, tune=250, chains=2)
 PRIORS = [bp.Population(), bp.Conditional("subject"), bp.PartialPooling("subject")]
@@ -75,6 +77,46 @@ def test_the_question_is_passed_on(cheap: dict[str, Posterior]) -> None:
     assert (found["conditioning"] == "conditional").all()
     expected = bp.loo(cheap["each its own"], kind="conditional", progress=False).elpd
     assert found.loc["each its own", "elpd"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_some_rows_rank_and_weigh(sleep: pd.DataFrame, cheap: dict[str, Posterior]) -> None:
+    whole = {name: bp.loo(each, progress=False) for name, each in cheap.items()}
+    gain = whole["each its own"].elpd_i.to_numpy() - whole["one for all"].elpd_i.to_numpy()
+    mean = pd.Series(gain).groupby(sleep["subject"]).transform("mean").to_numpy()
+    # Subjects who are as the average: it predicts them better, though few of all rows.
+    rows = mean < 0
+    assert 2 < rows.sum() < 90 and gain.sum() > 0
+    asked = {name: bp.loo(each, rows=rows, progress=False) for name, each in cheap.items()}
+    for name, each in asked.items():
+        np.testing.assert_array_equal(each.elpd_i, whole[name].elpd_i[rows])
+        np.testing.assert_array_equal(each.elpd_i["unit"], whole[name].elpd_i["unit"][rows])
+        np.testing.assert_array_equal(each.pareto_k, whole[name].pareto_k[rows])
+        assert each.n_data_points == rows.sum() and each.elpd == pytest.approx(float(each.elpd_i.sum()))
+        others = bp.loo(cheap[name], rows=pd.Series(~rows), progress=False)
+        assert each.p + others.p == pytest.approx(whole[name].p) and len(each.refits) <= rows.sum()
+    found = bp.compare(cheap, rows=rows, progress=False)
+    assert list(found.index) == ["one for all", "each its own"]
+    for name, each in asked.items():
+        assert found.loc[name, "elpd"] == pytest.approx(each.elpd) and found.loc[name, "se"] == pytest.approx(each.se)
+    weight = stacked(np.stack([each.elpd_i.to_numpy() for each in asked.values()], axis=1))
+    assert found.loc[list(asked), "weight"].to_numpy() == pytest.approx(weight)
+    assert found["weight"].iloc[0] > 2 * bp.compare(cheap, progress=False).loc["one for all", "weight"]
+
+
+@pytest.mark.parametrize(("rows", "words"), [
+    (np.ones(179, bool), r"shape \(179,\) and the type bool; need True or False for each of the 180"),
+    (np.ones(180), "type float64"),
+    (["308"] * 180, "type <U3"),
+    (np.arange(180) == 4, "chooses 1 of 180 rows; need two"),
+])
+def test_rows_that_choose_none(cheap: dict[str, Posterior], rows: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        bp.compare(cheap, rows=rows, progress=False)
+
+
+def test_rows_of_groups_are_refused(sleep: pd.DataFrame, cheap: dict[str, Posterior]) -> None:
+    with pytest.raises(SpecificationError, match="drop one of them"):
+        bp.loo(cheap["one for all"], kind="group", by="subject", rows=sleep["subject"] == "308", progress=False)
 
 
 def test_new_groups_and_rows_in_files(sleep: pd.DataFrame, tmp_path: Path) -> None:
