@@ -34,7 +34,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
         As in `Model` and `fit`.
     kind, by, rows
         As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
-        that site; all are fitted to all rows.
+        that site; all are fitted to all rows. A handful of rows may rank, but stacking weights of so few are uncertain.
     method, seed, progress
         As in `fit`.
 
