@@ -116,7 +116,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         none; a population that `FineTuned` freezes.
     InputError
         No such column, a missing label in it, or a single one; `rows` that are not as many truth values as there are
-        training rows, two of them True.
+        training rows, two of them True, or have another index.
 
     Warns
     -----
@@ -132,7 +132,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     question = Question.of(posterior, kind, by, refit)
     refits = question.refits(refit, np.random.default_rng(seed))
     labels = question.labels
-    asked = chosen(rows, kind, len(labels))
+    asked = chosen(rows, kind, labels)
     elpd, k, p = (np.empty(len(labels)) for _ in range(3))
     done: dict[int, tuple[float, float, Refit]] = {}
     good, efficiency = min(1 - 1 / np.log10(question.count), 0.7), question.efficiency
@@ -166,19 +166,24 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
                 refits=table)
 
 
-def chosen(rows: Any, kind: Kind, count: int) -> np.ndarray:
+def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
     """Whether each row is asked of."""
     if rows is None:
-        return np.ones(count, bool)
+        return np.ones(len(labels), bool)
     if kind == "group":
         raise SpecificationError("loo: rows= chooses among rows left out one by one, and kind='group' leaves out "
                                  "groups; drop one of them.")
     asked = np.asarray(rows)
-    if asked.dtype != bool or asked.shape != (count,):
+    if asked.dtype == object and pd.api.types.infer_dtype(asked, skipna=False) == "boolean":
+        asked = asked.astype(bool)
+    if asked.dtype != bool or asked.shape != (len(labels),):
         raise InputError(f"loo: rows has the shape {asked.shape} and the type {asked.dtype}; need True or False for "
-                         f"each of the {count} training rows, as in frame['site'] == 'a'.")
+                         f"each of the {len(labels)} training rows, as in frame['site'] == 'a'.")
+    if isinstance(rows, pd.Series) and not rows.index.equals(labels):
+        raise InputError("loo: the index of rows is not that of the training rows, so that they may be in another "
+                         "order; align it, or give rows.to_numpy() if the order is the same.")
     if asked.sum() < 2:
-        raise InputError(f"loo: rows chooses {asked.sum()} of {count} rows; need two or more.")
+        raise InputError(f"loo: rows chooses {asked.sum()} of {len(labels)} rows; need two or more.")
     return asked
 
 

@@ -92,7 +92,7 @@ def test_some_rows_rank_and_weigh(sleep: pd.DataFrame, cheap: dict[str, Posterio
         np.testing.assert_array_equal(each.elpd_i["unit"], whole[name].elpd_i["unit"][rows])
         np.testing.assert_array_equal(each.pareto_k, whole[name].pareto_k[rows])
         assert each.n_data_points == rows.sum() and each.elpd == pytest.approx(float(each.elpd_i.sum()))
-        others = bp.loo(cheap[name], rows=pd.Series(~rows), progress=False)
+        others = bp.loo(cheap[name], rows=pd.Series(~rows, dtype="boolean"), progress=False)
         assert each.p + others.p == pytest.approx(whole[name].p) and len(each.refits) <= rows.sum()
     found = bp.compare(cheap, rows=rows, progress=False)
     assert list(found.index) == ["one for all", "each its own"]
@@ -107,6 +107,8 @@ def test_some_rows_rank_and_weigh(sleep: pd.DataFrame, cheap: dict[str, Posterio
     (np.ones(179, bool), r"shape \(179,\) and the type bool; need True or False for each of the 180"),
     (np.ones(180), "type float64"),
     (["308"] * 180, "type <U3"),
+    (pd.Series([True, None, *[False] * 178], dtype="boolean"), "type object"),
+    (pd.Series(True, index=np.arange(180)[::-1]), "index of rows is not that of the training rows"),
     (np.arange(180) == 4, "chooses 1 of 180 rows; need two"),
 ])
 def test_rows_that_choose_none(cheap: dict[str, Posterior], rows: Any, words: str) -> None:
