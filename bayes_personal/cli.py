@@ -83,7 +83,7 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a dataset such as sleepstudy or "
                                                           "dataset:sleepstudy.", show_default=False)]
 Formula = Annotated[str, typer.Argument(metavar="FORMULA", show_default=False, help=(
-    "\"outcome ~ predictors\". Formulas are evaluated: take none from a source you do not trust."))]
+    "\"outcome ~ predictors\". Formulas never run code, wherever they come from."))]
 FamilyOption = Annotated[str, typer.Option("--family", help="The likelihood, written as in Python.")]
 MethodOption = Annotated[str, typer.Option("--method", help="How to sample, written as in Python.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.", min=0)]

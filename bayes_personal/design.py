@@ -1,20 +1,17 @@
 """A formula and a frame become an outcome and a design matrix that remembers how it was made."""
 
-import ast
-import builtins
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-import formulaic
 import numpy as np
 import pandas as pd
 from formulaic.errors import DataMismatchWarning, FormulaicError
-from formulaic.transforms import TRANSFORMS
+from formulaic.materializers import PandasMaterializer
 from scipy import linalg
 
 from bayes_personal.data import (
@@ -28,7 +25,16 @@ from bayes_personal.data import (
     numbers,
     without_unused,
 )
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, did_you_mean, first
+from bayes_personal.errors import (
+    BayesPersonalError,
+    InputError,
+    InputTypeError,
+    InputWarning,
+    SpecificationError,
+    first,
+)
+from bayes_personal.expression import Expression, Scope
+from bayes_personal.formula import Formula
 from bayes_personal.moments import Moments
 
 # Of the part of a standardised predictor that the others do not explain.
@@ -43,6 +49,7 @@ class Design:
 
     Attributes
     ----------
+    formula : what was read
     spec : formulaic's record of how each term was coded
     columns : of the frame that the predictors are made of
     numeric : those of them that are read as numbers
@@ -51,7 +58,7 @@ class Design:
     spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
     """
 
-    formula: str
+    formula: Formula
     spec: Any
     columns: tuple[str, ...]
     numeric: tuple[str, ...]
@@ -60,7 +67,7 @@ class Design:
     spread: np.ndarray
 
     @classmethod
-    def learn(cls, formula: str, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
+    def learn(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
         """Read the right-hand side on the training rows."""
         coded, x = cls.coded(formula, frame)
         moments = Moments.of(x)
@@ -71,14 +78,14 @@ class Design:
         return result, x
 
     @classmethod
-    def coded(cls, formula: str, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
+    def coded(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
         """Read the right-hand side on rows that have every level; `scaled` goes on."""
-        right, owner = sides(formula)[1], f"formula {formula!r}"
-        if not list(right):
+        owner = formula.owner
+        if not len(formula.predictors):
             raise SpecificationError(f"{owner} has no predictors, not even an intercept: write 'outcome ~ 1'.")
-        columns = needed(right, owner, frame)
+        columns = needed(formula.uses, owner, frame)
         numeric = tuple(name for name, read in columns.items() if isinstance(read, np.ndarray))
-        matrix = evaluate(right, pd.DataFrame(columns, index=frame.index), owner)
+        matrix = evaluate(formula, formula.predictors, pd.DataFrame(columns, index=frame.index))
         x, names = matrix.to_numpy(dtype=float), tuple(map(str, matrix.columns))
         for k, name in enumerate(names):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
@@ -87,7 +94,7 @@ class Design:
 
     def scaled(self, moments: Moments) -> "Design":
         """With centre and spread of the training rows, in which every predictor must vary."""
-        owner, intercept = f"formula {self.formula!r}", "Intercept" in self.coefficients
+        owner, intercept = self.formula.owner, "Intercept" in self.coefficients
         own = np.array([name != "Intercept" for name in self.coefficients])
         alike = own & (moments.low == moments.high) & (intercept | (moments.low == 0))
         constant = [expression for expression, levels in categories(self.spec).items() if len(levels) < 2]
@@ -104,7 +111,7 @@ class Design:
 
     def at(self, frame: pd.DataFrame) -> np.ndarray:
         """The predictors of new rows, coded as the training rows were."""
-        owner = f"formula {self.formula!r}"
+        owner = self.formula.owner
         columns: dict[str, Any] = {}
         for name in self.columns:
             columns[name] = column(frame, name, owner)
@@ -115,15 +122,15 @@ class Design:
             if isinstance(columns[name].dtype, pd.CategoricalDtype):
                 columns[name] = columns[name].cat.remove_unused_categories()
         for expression, levels in categories(self.spec).items():
-            name = categorical_column(expression)
-            if name in columns:
+            name = self.formula.levels_of(expression)
+            if name is not None and name in columns:
                 unseen = ~frame[name].isin(levels).to_numpy()
                 if unseen.any():
                     raise InputError(f"{owner}: column {name!r} has the level {first(frame[name][unseen].unique())} in "
                                      f"{unseen.sum()} rows ({first(frame.index[unseen])}), not seen in training. "
                                      f"Allowed: {first(levels, 20)}.")
         if self._products is None:
-            x = evaluate(self.spec, pd.DataFrame(columns, index=frame.index), owner).to_numpy(dtype=float)
+            x = evaluate(self.formula, self.spec, pd.DataFrame(columns, index=frame.index)).to_numpy(dtype=float)
         else:
             x = np.ones((len(frame), len(self.coefficients)), order="F")
             for k, factors in enumerate(self._products):
@@ -147,7 +154,7 @@ class Design:
         """Warn where the rows alone could not tell the coefficients apart."""
         size = len(self.coefficients)
         if size > moments.count or moments.count == 1:
-            warnings.warn(f"formula {self.formula!r}: {size} coefficients for {moments.count} rows, so that much of "
+            warnings.warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
                           "the posterior is its prior.", InputWarning, stacklevel=4)
             return
         gram = moments.gram(self.center) / np.outer(self.spread, self.spread)
@@ -158,12 +165,12 @@ class Design:
         for place in range(rank, size):
             share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
             others = [self.coefficients[j] for j in sorted(kept[np.abs(share) > 1e-4])]
-            warnings.warn(f"formula {self.formula!r}: {self.coefficients[order[place] - 1]!r} is a linear combination "
+            warnings.warn(f"{self.formula.owner}: {self.coefficients[order[place] - 1]!r} is a linear combination "
                           f"of {first(others, 10)}: the data cannot tell their coefficients apart, only the prior can. "
                           "Remove one of them.", InputWarning, stacklevel=4)
 
 
-def must_not_depend(formula: str, names: Sequence[str], alone: np.ndarray, among: np.ndarray,
+def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,
                     spread: np.ndarray) -> None:
     """Refuse terms such as ranks and lags, which differ between rows alone and among others.
 
@@ -171,76 +178,9 @@ def must_not_depend(formula: str, names: Sequence[str], alone: np.ndarray, among
     """
     moved = np.abs(alone - among).max(axis=0) > 1e-6 * spread
     if moved.any():
-        raise SpecificationError(f"formula {formula!r}: {first(np.array(names)[moved])} of a row depends on which "
+        raise SpecificationError(f"{formula.owner}: {first(np.array(names)[moved])} of a row depends on which "
                                  "other rows there are, so that new rows could not be coded alike. Make it a column "
                                  "first, with frame.assign(...).")
-
-
-def sides(formula: str) -> tuple[Any, Any]:
-    """The outcome and the predictors of a formula, as formulaic reads them."""
-    if not isinstance(formula, str):
-        raise InputTypeError(f"A formula is text such as 'outcome ~ predictors'; got {formula!r}.")
-    return _sides(formula)
-
-
-@lru_cache
-def _sides(formula: str) -> tuple[Any, Any]:
-    groups = " Groups are the prior's business: prior=PartialPooling(column)." if "|" in formula else ""
-    try:
-        spec: Any = formulaic.Formula.from_spec(formula)
-    except (FormulaicError, SyntaxError) as error:
-        said = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error))
-        said = re.split(r"\.\s|\n", said)[0].rstrip(".")
-        raise SpecificationError(f"The formula {formula!r} cannot be read: {said}. Write 'outcome ~ predictors' with "
-                                 f"each predictor by name, and names with spaces or signs in `backticks`.{groups}"
-                                 ) from error
-    if not hasattr(spec, "lhs") or not isinstance(spec.lhs, tuple) and not list(spec.lhs):
-        raise SpecificationError(f"The formula {formula!r} names no outcome: write 'outcome ~ predictors'.")
-    if isinstance(spec.lhs, tuple) or len(list(spec.lhs)) > 1:
-        raise SpecificationError(f"The formula {formula!r} names more than one outcome: write 'outcome ~ predictors', "
-                                 "and I(a + b) where a sum is meant.")
-    if isinstance(spec.rhs, tuple):
-        raise SpecificationError(f"The formula {formula!r} has {len(spec.rhs)} parts: write 'outcome ~ predictors'."
-                                 f"{groups}")
-    if str(next(iter(spec.lhs))) in map(str, spec.rhs):
-        raise SpecificationError(f"The formula {formula!r} has its outcome among the predictors. Remove it there.")
-    return spec.lhs, spec.rhs
-
-
-def names_in(factor: Any, owner: str) -> set[str]:
-    """The columns that a factor of a formula is made of; a function that formulas do not know is an error."""
-    if factor.eval_method.value == "lookup":
-        return {factor.expr}
-    quoted = set(re.findall(r"`([^`]+)`", factor.expr))
-    try:
-        tree = ast.parse(re.sub(r"`[^`]+`", "np", factor.expr), mode="eval")
-    except SyntaxError as error:
-        raise SpecificationError(f"{owner}: {factor.expr!r} is not a Python expression.") from error
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    unknown = sorted(called - set(TRANSFORMS) - set(dir(builtins)))
-    if unknown:
-        raise SpecificationError(f"{owner}: knows no function {unknown[0]!r}. {did_you_mean(unknown[0], TRANSFORMS)} "
-                                 "Or make the column first, with frame.assign(...).")
-    return quoted | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - called - set(TRANSFORMS)
-
-
-def is_computed(side: Any) -> bool:
-    """Whether one side of a formula evaluates anything beside columns as they stand."""
-    return any(factor.eval_method.value == "python" for term in side for factor in term.factors)
-
-
-def outcome_columns(formula: str, columns: Any) -> tuple[str, ...]:
-    """The columns, among those of a frame, that the left-hand side is made of."""
-    (term,) = sides(formula)[0]
-    if str(term) in columns:
-        return (str(term),)
-    return tuple(sorted(set().union(*(names_in(factor, f"outcome of {formula!r}") for factor in term.factors))))
-
-
-def categorical_column(expression: str) -> str:
-    """The column x of the factor x or C(x)."""
-    inside = re.fullmatch(r"C\(\s*`?([^`,()]+?)`?\s*(,.*)?\)", expression)
-    return inside[1] if inside else expression
 
 
 def categories(spec: Any) -> dict[str, Sequence[Any]]:
@@ -249,25 +189,22 @@ def categories(spec: Any) -> dict[str, Sequence[Any]]:
             if "categories" in state}
 
 
-def needed(side: Any, owner: str, frame: pd.DataFrame, *, whole: bool = True) -> dict[str, Any]:
-    """The columns that one side of a formula is made of: numbers as float64 arrays, others as they stand.
+def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataFrame, *,
+           whole: bool = True) -> dict[str, Any]:
+    """The columns that expressions are made of: numbers as float64 arrays, others as they stand.
 
     Integers are read as float64 before the formula computes with them, for their products could overflow. Columns
     only used as ``C(column)`` keep their values, which name levels. What is said of levels needs a frame with all of
     them, a `whole` one.
     """
-    uses: dict[str, list[str]] = {}
-    for factor in dict.fromkeys(factor for term in side for factor in term.factors):
-        for name in sorted(names_in(factor, owner)):
-            uses.setdefault(name, []).append(factor.expr)
     result: dict[str, Any] = {}
     for name, expressions in uses.items():
         values = column(frame, name, owner)
         absent(values, owner)
         if name == "Intercept":
             raise SpecificationError(f"{owner}: 'Intercept' is what the constant is called. Rename that column.")
-        as_it_stands = name in expressions
-        levels_only = all(use != name and categorical_column(use) == name for use in expressions)
+        as_it_stands = any(use.column == name for use in expressions)
+        levels_only = all(use.levels_of == name for use in expressions)
         category = isinstance(values.dtype, pd.CategoricalDtype)
         if is_number(values) and not levels_only:
             result[name] = numbers(values, owner)
@@ -294,38 +231,83 @@ def needed(side: Any, owner: str, frame: pd.DataFrame, *, whole: bool = True) ->
     return result
 
 
-def evaluate(side: Any, frame: pd.DataFrame, owner: str) -> Any:
-    """What one side of a formula is in these rows, which keep their order."""
+class Materializer(PandasMaterializer):
+    """formulaic's design matrix of terms whose factors are computed by `Expression`, and never run as code."""
+
+    # formulaic checks its subclasses and asks for a decorator of its own.
+    INTERFACE_EXPLICIT_OVERRIDES = False
+
+    def __init__(self, frame: pd.DataFrame, formula: Formula) -> None:
+        super().__init__(frame)
+        self.formula = formula
+
+    def _lookup(self, name: str) -> tuple[Any, set[Any]]:
+        return self.data[name], set()
+
+    def _evaluate(self, expr: str, metadata: Any, spec: Any) -> tuple[Any, set[Any]]:
+        scope = Scope(self.data, self.formula.functions, spec.transform_state, spec)
+        return self.formula.expressions[expr].value(scope), set()
+
+
+def evaluate(formula: Formula, side: Any, frame: pd.DataFrame) -> Any:
+    """The predictors of these rows, which keep their order; `side` is the formula's, or formulaic's record of it."""
+    owner = formula.owner
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("error", DataMismatchWarning)
         try:
             # formulaic aligns by index, and rows may share theirs.
-            matrix = side.get_model_matrix(frame.reset_index(drop=True), na_action="drop")
+            rows = Materializer(frame.reset_index(drop=True), formula)
+            matrix: Any = rows.get_model_matrix(side, na_action="drop")
         except DataMismatchWarning as warning:
             unseen = re.search(r"\{.*\}", str(warning))
             raise InputError(f"{owner}: a category takes the values {unseen[0] if unseen else warning}, which are none "
                              "of its levels in training.") from warning
-        except (FormulaicError, ArithmeticError, LookupError, SyntaxError, TypeError, ValueError) as error:
-            raise SpecificationError(f"{owner} cannot be evaluated: {str(error).strip()}") from error
+        except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise SpecificationError(f"{owner} cannot be evaluated: {reason(error)}") from error
     if len(matrix) < len(frame):
-        undefined = ~pd.RangeIndex(len(frame)).isin(matrix.index)
-        calls = dict.fromkeys(str(factor) for term in getattr(side, "formula", side) for factor in term.factors
-                              if factor.eval_method.value == "python")
-        raise InputError(f"{owner}: {' or '.join(calls) or 'a term'} is not a number in {undefined.sum()} of "
-                         f"{len(frame)} rows ({first(frame.index[undefined])}). Remove these rows or change the term.")
+        must_be_defined(~pd.RangeIndex(len(frame)).isin(matrix.index), " or ".join(formula.expressions) or "a term",
+                        owner, frame.index)
     return matrix
 
 
-def outcome(formula: str, frame: pd.DataFrame) -> pd.Series:
-    """The left-hand side: a column as it stands, or an expression of columns."""
-    left, owner = sides(formula)[0], f"outcome of {formula!r}"
-    (term,) = left
-    name = str(term)
-    if name in frame.columns:
-        absent(frame[name], "outcome")
-        return frame[name]
-    matrix = evaluate(left, pd.DataFrame(needed(left, owner, frame), index=frame.index), owner)
-    if matrix.shape[1] != 1 or categories(matrix.model_spec):
-        raise SpecificationError(f"{owner}: {name} is categorical; an outcome is one column of values.")
-    return pd.Series(matrix.iloc[:, 0].to_numpy(), index=frame.index, name=name)
+def reason(error: Exception) -> str:
+    """What went wrong inside of formulaic, in our words where they are."""
+    return str(error.__cause__ if isinstance(error.__cause__, BayesPersonalError) else error).strip()
+
+
+def must_be_defined(undefined: np.ndarray, what: str, owner: str, index: pd.Index) -> None:
+    """Refuse rows in which a term has no value."""
+    if undefined.any():
+        raise InputError(f"{owner}: {what} is not a number in {undefined.sum()} of {len(index)} rows "
+                         f"({first(index[undefined])}). Remove these rows or change the term.")
+
+
+def outcome(formula: Formula, frame: pd.DataFrame) -> pd.Series:
+    """The left-hand side: a column as it stands, or what an expression of columns is in each row."""
+    left = formula.outcome
+    if left.column or left.text in frame.columns:
+        values = column(frame, left.text, f"outcome of {formula.owner}")
+        absent(values, "outcome")
+        return values
+    return computed(formula, frame)[0]
+
+
+def computed(formula: Formula, frame: pd.DataFrame, *, whole: bool = True) -> tuple[pd.Series, dict[str, Any]]:
+    """An outcome that is an expression, and what its transforms remember of these rows."""
+    left, owner = formula.outcome, f"outcome of {formula.owner}"
+    columns = pd.DataFrame(needed({name: [left] for name in left.columns}, owner, frame, whole=whole))
+    scope = Scope(columns, formula.functions)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            found = left.value(scope)
+            values = np.asarray(getattr(found, "__wrapped__", found))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise SpecificationError(f"{owner} cannot be evaluated: {reason(error)}") from error
+    if values.shape != (len(frame),) or values.dtype.kind not in "biuf":
+        raise SpecificationError(f"{owner}: {left.text} is categorical or several columns; an outcome is one column of "
+                                 "numbers.")
+    result = pd.Series(values, index=frame.index, name=left.text)
+    must_be_defined(result.isna().to_numpy(), left.text, owner, frame.index)
+    return result, scope.state

@@ -14,19 +14,17 @@ from bayes_personal.data import absent, must_have
 from bayes_personal.design import (
     Design,
     categories,
+    computed,
     evaluate,
-    is_computed,
     must_not_depend,
-    names_in,
     needed,
     outcome,
-    outcome_columns,
-    sides,
 )
 from bayes_personal.errors import SpecificationError, first
 from bayes_personal.families.base import Family
 from bayes_personal.families.measurements import measured, must_vary
 from bayes_personal.files import Files
+from bayes_personal.formula import Formula
 from bayes_personal.moments import Moments
 from bayes_personal.stored import coded_together
 
@@ -68,7 +66,7 @@ class Learned:
 
 # Threads of BLAS would contend for matrices this small.
 @threadpool_limits.wrap(limits=1)
-def learn(formula: str, family: Family, files: Files) -> Learned:
+def learn(formula: Formula, family: Family, files: Files) -> Learned:
     """One pass over the columns of the formula and of a family with Normal errors."""
     names = _names(formula, family, files)
     head = next(replace(files, progress=False).pieces(names, HEAD))
@@ -76,8 +74,8 @@ def learn(formula: str, family: Family, files: Files) -> Learned:
         design = Design.coded(formula, _with_all_levels(formula, files, head))[0]
     _must_have_no_state(formula, design, head)
     coding = Coding(design, family)
-    name = str(next(iter(sides(formula)[0])))
-    computed = is_computed(sides(formula)[1]) or name not in files.columns
+    name = formula.outcome.text
+    from_expressions = formula.computed or name not in files.columns
     predictors, outcomes, kept = None, None, []
     for frame in files.pieces(names, coded_together(len(design.coefficients))):
         with files.locating(frame):
@@ -89,7 +87,7 @@ def learn(formula: str, family: Family, files: Files) -> Learned:
             predictors += Moments.of(x, predictors.origin)
             outcomes += Moments.of(y, outcomes.origin)
             chosen = [0, -1]
-        if computed:
+        if from_expressions:
             kept.append((frame.iloc[chosen], x[chosen], y[chosen]))
     assert predictors is not None and outcomes is not None
     coding = replace(coding, design=design.scaled(predictors))
@@ -104,26 +102,25 @@ def learn(formula: str, family: Family, files: Files) -> Learned:
     return Learned(coding, names, float(outcomes.mean[0]), unit)
 
 
-def _names(formula: str, family: Family, files: Files) -> tuple[str, ...]:
+def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:
     """The columns of the formula and the family, all of which there must be."""
-    right, owner = sides(formula)[1], f"formula {formula!r}"
-    names = {name: owner for term in right for factor in term.factors for name in sorted(names_in(factor, owner))}
-    names = dict.fromkeys(outcome_columns(formula, files.columns), f"outcome of {formula!r}") | names
+    owner = formula.owner
+    names = dict.fromkeys(formula.outcome_columns(files.columns), f"outcome of {owner}")
+    names |= dict.fromkeys(formula.columns, owner)
     names |= dict.fromkeys(family.columns, repr(family))
     for name, role in names.items():
         must_have(files.columns, name, role)
     return tuple(names)
 
 
-def _with_all_levels(formula: str, files: Files, head: pd.DataFrame) -> pd.DataFrame:
+def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.DataFrame:
     """The first rows, and behind them as many more as show every level of the categorical terms."""
-    right, owner = sides(formula)[1], f"formula {formula!r}"
-    columns = pd.DataFrame(needed(right, owner, head, whole=False), index=head.index)
-    spec = evaluate(right, columns, owner).model_spec
-    found = set(categories(spec))
+    owner = formula.owner
+    columns = pd.DataFrame(needed(formula.uses, owner, head, whole=False), index=head.index)
+    found = categories(evaluate(formula, formula.predictors, columns).model_spec)
     result = [head]
-    for factor in dict.fromkeys(factor for term in right for factor in term.factors if str(factor) in found):
-        whole = {name: files[name] for name in sorted(names_in(factor, owner))}
+    for factor in (each for each in formula.factors if each.expr in found):
+        whole = {name: files[name] for name in formula.columns_of(factor.expr)}
         for name, values in whole.items():
             absent(values, owner)
             if isinstance(values.dtype, pd.CategoricalDtype):
@@ -135,14 +132,12 @@ def _with_all_levels(formula: str, files: Files, head: pd.DataFrame) -> pd.DataF
     return pd.concat(result)
 
 
-def _must_have_no_state(formula: str, design: Design, head: pd.DataFrame) -> None:
+def _must_have_no_state(formula: Formula, design: Design, head: pd.DataFrame) -> None:
     """Refuse terms that are learned from all rows at once."""
-    left, owner = sides(formula)[0], f"outcome of {formula!r}"
     state: dict[str, Any] = dict(design.spec.transform_state)
-    if str(next(iter(left))) not in head.columns:
-        columns = pd.DataFrame(needed(left, owner, head, whole=False), index=head.index)
-        state |= evaluate(left, columns, owner).model_spec.transform_state
+    if formula.outcome.column is None and formula.outcome.text not in head.columns:
+        state |= computed(formula, head, whole=False)[1]
     if state:
-        raise SpecificationError(f"formula {formula!r}: {first(state)} must see all rows at once, and rows in files "
+        raise SpecificationError(f"{formula.owner}: {first(state)} must see all rows at once, and rows in files "
                                  "are read a batch at a time. Make it a column of the files first, or read the table, "
                                  "for example with pandas.read_parquet.")

@@ -1,15 +1,17 @@
 """Model: a formula, a prior and a family make one generative model."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
-from bayes_personal.design import Design, outcome, sides
+from bayes_personal.design import Design, outcome
 from bayes_personal.errors import InputTypeError, SpecificationError
 from bayes_personal.families import Family, Normal
+from bayes_personal.formula import Formula
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Field, Prior, Term
 from bayes_personal.priors.population import Population
@@ -28,8 +30,11 @@ class Model:
     Parameters
     ----------
     formula
-        ``"outcome ~ predictors"``: the outcome y_i and the predictors x_i. Formulas are evaluated: never take
-        one from a source you do not trust.
+        ``"outcome ~ predictors"``: the outcome y_i and the predictors x_i. Predictors are columns by name, in
+        backticks where a name has spaces or signs, their products ``a:b`` and ``a*b``, and expressions of columns,
+        numbers, arithmetic, comparisons, formulaic's transforms such as ``C``, ``bs`` and ``poly``, and NumPy's
+        functions of single numbers such as ``log``. The outcome is a column or such an expression: ``post - pre`` is
+        the difference. Nothing else is taken, and no formula runs code, wherever it comes from.
     prior
         The sharing assumption, p(theta | c, phi).
     family
@@ -37,12 +42,16 @@ class Model:
     mean
         Hyperprior of the population mean mu of every coefficient, in units of outcome / predictor; that of the
         intercept holds at the predictors' means.
+    functions
+        Functions of your own that the formula calls, by name: each takes columns and returns a value a row, by that
+        row alone. A saved posterior holds their names only, and `load` takes them again.
     """
 
     formula: str
     prior: Prior = Population()
     family: Family = Normal()
     mean: Hyperprior = NATURAL_MEAN
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for value, kind, what, name, example in (
@@ -53,7 +62,7 @@ class Model:
             if not isinstance(value, kind):
                 raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
                                      f"got {value!r}.")
-        sides(self.formula)
+        object.__setattr__(self, "functions", dict(self.read.functions))
 
     def __repr__(self) -> str:
         mean = () if self.prior.replaces_mean else (
@@ -67,7 +76,12 @@ class Model:
     @property
     def outcome(self) -> str:
         """Name of the outcome: a column, or an expression of columns."""
-        return self.formula.partition("~")[0].strip()
+        return self.read.outcome.text
+
+    @property
+    def read(self) -> Formula:
+        """The formula as it was read."""
+        return Formula.read(self.formula, self.functions)
 
     def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> Bound:
         """Check the data and learn from the rows what the model must remember of them.
@@ -85,8 +99,8 @@ class Model:
             raise SpecificationError("client= is for rows in files, which a cluster reads by itself; these are in "
                                      "memory. Leave it out, or write them to Parquet and give the path.")
         rows = table(data)
-        design, x = Design.learn(self.formula, rows)
-        y, known = self.family.outcome(outcome(self.formula, rows), rows), self.family.known(rows)
+        design, x = Design.learn(self.read, rows)
+        y, known = self.family.outcome(outcome(self.read, rows), rows), self.family.known(rows)
         self.family.examine(y, known, x, design.coefficients)
         return self._bound(Held(rows, x, y, known), rows, design, *self.family.location_scale(y, known))
 
@@ -101,7 +115,7 @@ class Model:
 
         files = opened(data)
         watched = replace(files, progress=progress)
-        learned = learning.learn(self.formula, self.family, watched)
+        learned = learning.learn(self.read, self.family, watched)
         columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
         rows = Stored(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
         return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
@@ -109,7 +123,7 @@ class Model:
     def unobserved(self, frame: Any) -> Bound:
         """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
         rows = table(frame)
-        design, x = Design.learn(self.formula, rows)
+        design, x = Design.learn(self.read, rows)
         held = Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
         return self._bound(held, rows, design, 0.0, 1.0)
 

@@ -1,6 +1,7 @@
 """Posterior: model, data and draws; every sample's own parameters with their uncertainty."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -150,17 +151,24 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     return Posterior(model, bound, draws)
 
 
-def load(path: str | os.PathLike[str]) -> Posterior:
+def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Posterior:
     """Read a posterior that `Posterior.save` wrote: the same draws, and the model bound to its training rows again.
 
-    The formula is evaluated, as `fit` does: never load a file from a source you do not trust. A prior or family of
-    your own must be imported first.
+    No file runs code, wherever it comes from. A prior or family of your own must be imported first.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    functions
+        Functions of your own that the model's formula calls, by name, as `Model` took them. Others are left alone.
 
     Raises
     ------
     FileError
-        A file that does not exist, is damaged or was not written by `save`; a model whose class is not imported.
+        A file that does not exist, is damaged or was not written by `save`; a model whose class is not imported or
+        whose functions are not given.
     VersionError
         A file of another format.
     """
-    return Posterior(*storage.read(path))
+    return Posterior(*storage.read(path, functions))

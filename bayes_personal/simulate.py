@@ -54,7 +54,8 @@ def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
         As in `fit`.
     """
     rows, name = table(frame), model.outcome
-    bound = model.bind(rows) if name in rows.columns else model.unobserved(rows)
+    observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
+    bound = model.bind(rows) if observed else model.unobserved(rows)
     rng = np.random.default_rng(seed)
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values: dict[str, Any] = {}

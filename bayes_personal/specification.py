@@ -1,24 +1,29 @@
 """A model as plain JSON and back: every part is its class's name and the arguments that its constructor takes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
-from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.errors import SpecificationError, did_you_mean, first
 from bayes_personal.families.base import Family
+from bayes_personal.functions import must_be_functions
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.model import Model
 from bayes_personal.priors.base import Prior
+
+# The argument of a model that a document holds by name only.
+FUNCTIONS = "functions"
 
 
 def encode(value: Any) -> Any:
     """A model or a part of it as objects that `json` writes.
 
     Numbers, text, booleans, None and tuples of these stand for themselves (a tuple as a list); a model, prior, family
-    or hyperprior becomes ``{"type": its class, argument: value, ...}``.
+    or hyperprior becomes ``{"type": its class, argument: value, ...}``. Of the functions that a model's formula calls
+    there are the names.
 
     Raises
     ------
@@ -39,11 +44,18 @@ def encode(value: Any) -> Any:
     if lost:
         raise SpecificationError(f"{kind.__name__} takes {', '.join(lost)} but has no field of that name, so that a "
                                  "saved model would lose it. Keep every argument in a field of its name.")
-    return {"type": kind.__name__} | {name: encode(getattr(value, name)) for name in _arguments(kind)}
+    if isinstance(value, Model):
+        kept.remove(FUNCTIONS)
+    document = {name: encode(getattr(value, name)) for name in _arguments(kind) if name in kept}
+    if isinstance(value, Model) and value.functions:
+        document[FUNCTIONS] = list(value.functions)
+    return {"type": kind.__name__} | document
 
 
-def decode(document: Any) -> Any:
+def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """What `encode` wrote, made anew by calling the constructors, which check it as they check a user's.
+
+    Nothing but these constructors and `functions`, which a model's formula may call, is ever run.
 
     Raises
     ------
@@ -52,11 +64,13 @@ def decode(document: Any) -> Any:
         it refuses.
     """
     if isinstance(document, list):
-        return tuple(decode(entry) for entry in document)
+        return tuple(decode(entry, functions) for entry in document)
     if not isinstance(document, dict):
         return document
     kind = _find(document.get("type"))
-    given = {name: decode(entry) for name, entry in document.items() if name != "type"}
+    given = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
+    if kind is Model:
+        given[FUNCTIONS] = _functions(given.get(FUNCTIONS, ()), functions or {})
     taken = _arguments(kind)
     for name in given:
         if name not in taken:
@@ -76,6 +90,18 @@ def decode(document: Any) -> Any:
         return kind(*positional, **named)
     except (AttributeError, TypeError, ValueError) as error:
         raise SpecificationError(f"{kind.__name__} refuses what was written of it: {error}") from error
+
+
+def _functions(names: Any, given: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The functions of these names among those that are given again."""
+    must_be_functions(given)
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise SpecificationError(f"A model's functions are a list of their names; got {names!r}.")
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise SpecificationError(f"The model's formula calls {first(missing)}, and files hold no functions. Give it "
+                                 f"again, as in load(path, functions={{{missing[0]!r}: {missing[0]}}}).")
+    return {name: given[name] for name in names}
 
 
 def _arguments(kind: type) -> dict[str, Parameter]:

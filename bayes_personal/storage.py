@@ -7,6 +7,7 @@ training rows, one Arrow stream an array. Of rows in files it holds where they a
 import json
 import os
 import warnings
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,6 @@ import xarray as xr
 
 from bayes_personal import arrow
 from bayes_personal.bound import Bound
-from bayes_personal.design import outcome_columns
 from bayes_personal.errors import (
     BayesPersonalError,
     FileError,
@@ -93,16 +93,18 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
         raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. {remedy}.") from error
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
+def read(path: str | os.PathLike[str],
+         functions: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Model, Bound, xr.DataTree]:
     """Read what `write` wrote: the same draws, and the model bound to its training rows again.
 
-    The formula is evaluated, as `fit` does: never load a file from a source you do not trust. A prior or family of
-    your own must be imported first.
+    Nothing that a file holds is run. A prior or family of your own must be imported first.
 
     Parameters
     ----------
     path
         Of the file.
+    functions
+        Functions of a user's own that the model's formula calls, by name.
 
     Raises
     ------
@@ -129,8 +131,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Bound, xr.DataTree]:
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
     try:
-        model = decode(document)
-    except SpecificationError as error:
+        model = decode(document, functions)
+    except (RecursionError, SpecificationError) as error:
         raise FileError(f"{str(path)!r}: {error}") from error
     if frame is None:
         return model, _bound_again(model, layout[FILES], str(path)), tree
@@ -183,7 +185,7 @@ def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
     groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
     document = encode(model)
     # Found out now, while there still is a posterior in memory.
-    again = decode(document)
+    again = decode(document, model.functions)
     if isinstance(rows, Stored):
         layout[FILES] = rows.files.described(rows.columns) | {"learned": _fingerprint(bound)}
     elif frame is not None:
@@ -209,7 +211,7 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
 
 def _columns(model: Model, bound: Bound) -> pd.DataFrame:
     """The columns of the training rows that the model reads."""
-    names = {*outcome_columns(model.formula, bound.frame), *bound.design.columns, *model.prior.columns,
+    names = {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
              *model.family.columns}
     return bound.frame.loc[:, [name in names for name in bound.frame]]
 

@@ -144,10 +144,10 @@ BAD_FORMULAS = {
     "constant by formula": ("y ~ I(0 * x)", InputError, ["I(0 * x)", "one value"]),
     "one level": ("y ~ C(x > -100)", InputError, ["C(x > -100)", "one value"]),
     "levels left out": ("y ~ C(site, levels=['a', 'b'])", InputError, ["'c'", "levels"]),
-    "as many levels as values": ("y ~ x[:3]", SpecificationError, ["cannot be evaluated"]),
-    "ranks": ("y ~ x.rank()", SpecificationError, ["x.rank()", "which other rows", "assign"]),
-    "differences from the mean": ("y ~ I(x - np.mean(x))", SpecificationError, ["np.mean(x)", "which other rows"]),
-    "shifted": ("y ~ x.shift(fill_value=0)", SpecificationError, ["shift", "which other rows"]),
+    "as many levels as values": ("y ~ x[:3]", SpecificationError, ["x[:3]", "rows of a column"]),
+    "ranks": ("y ~ x.rank()", SpecificationError, ["x.rank", "assign"]),
+    "differences from the mean": ("y ~ I(x - np.mean(x))", SpecificationError, ["np.mean(x)", "each row by itself"]),
+    "shifted": ("y ~ x.shift(fill_value=0)", SpecificationError, ["x.shift", "assign"]),
 }
 
 

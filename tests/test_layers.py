@@ -12,8 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # likelihood, "" the package as users import it; modules of one layer do not know each other.
 LAYERS = [
     ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "moments", "separation", "stacking", "statement"),
-    ("parameter",),
+    ("arguments", "conjugate", "distributions", "datasets", "functions", "moments", "separation", "stacking",
+     "statement"),
+    ("expression", "parameter"),
+    ("formula",),
     ("determinantal", "hyperprior"),
     ("cluster", "data", "graph", "rows"),
     ("files",),
