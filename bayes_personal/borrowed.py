@@ -10,12 +10,14 @@ from bayes_personal.inference.draws import flat
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.transfer import TargetTerm
 from bayes_personal.rows import Batch
+from bayes_personal.running import verb
 from bayes_personal.summary import QUANTILES, statistics
 
 # Draws that are enough for a summary, and rows whose curvature is found together.
 DRAWS, ROWS = 1000, 512
 
 
+@verb
 def borrowed(posterior: Posterior) -> pd.DataFrame:
     """How much of each coefficient of the target the sources gave, under a `Transfer` prior.
 

@@ -6,8 +6,10 @@ import pandas as pd
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.partition import Segments
+from bayes_personal.running import verb
 
 
+@verb
 def changes(posterior: Posterior) -> pd.DataFrame:
     """How probable a change is before each context.
 

@@ -34,6 +34,7 @@ from bayes_personal.loo import QUESTIONS
 from bayes_personal.loo import Kind as Question
 from bayes_personal.predict import Kind
 from bayes_personal.priors import Prior
+from bayes_personal.running import terminable
 from bayes_personal.summary import summarise
 
 CLASSES = {name: value for name in sorted(bp.__all__) if isinstance(value := getattr(bp, name), type)}
@@ -56,11 +57,12 @@ ASSUMPTIONS: dict[Prior, str] = {
 
 
 class Commands(TyperGroup):
-    """Errors of the package are one red line and exit code 2; any other exception is a bug and shows itself."""
+    """Errors of the package are one red line and exit code 2, Ctrl-C is exit code 130 and SIGTERM 143; any other
+    exception is a bug and shows itself."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), terminable():
             otherwise = warnings.showwarning
 
             def showwarning(message: Any, category: type[Warning], *place: Any) -> None:

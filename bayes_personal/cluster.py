@@ -4,9 +4,8 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from bayes_personal.errors import InputTypeError
+from bayes_personal.running import one_blas_thread
 
 
 def total(client: Any, of: Callable[[Iterable[Any]], Any], parts: Sequence[Any]) -> Any:
@@ -30,5 +29,5 @@ def itself(of: Any) -> Any:
 
 def of_part(of: Callable[[Iterable[Any]], Any], part: Any) -> Any:
     """One task: tasks, not BLAS, contend for the cores."""
-    with threadpool_limits(1):
+    with one_blas_thread():
         return of(part.batches())

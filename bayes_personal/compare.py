@@ -16,9 +16,11 @@ from bayes_personal.loo import ELPD, Kind, loo
 from bayes_personal.model import Model
 from bayes_personal.posterior import Posterior, fit
 from bayes_personal.priors import Prior
+from bayes_personal.running import verb
 from bayes_personal.stacking import stacked
 
 
+@verb
 def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
             by: str | None = None, rows: Any = None, method: Any = None, seed: int | None = None,

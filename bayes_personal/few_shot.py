@@ -133,6 +133,6 @@ class FewShot:
             warnings.warn("predict(given=...): the given rows change what is known of all groups so much that "
                           f"weighting draws does not reach it (Pareto k {weighted.pareto_k:.2f}, at most {LARGEST_K}; "
                           f"effective draws {weighted.ess:.0f}, at least {LEAST_ESS:.0f}). Fit a frame that has these "
-                          "rows too.", ConvergenceWarning, stacklevel=3)
+                          "rows too.", ConvergenceWarning, stacklevel=4)
         chosen = weighted.resample(count, rng)[:, 0]
         return {each: value[chosen] for each, value in complete.items()}

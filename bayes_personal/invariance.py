@@ -7,9 +7,11 @@ import pandas as pd
 
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
 from bayes_personal.posterior import Posterior
+from bayes_personal.running import verb
 from bayes_personal.summary import QUANTILES, statistics
 
 
+@verb
 def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
     """How probable it is that predictors mean the same in all environments, under an `Invariant` prior.
 
@@ -48,7 +50,7 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
                                  f"prior; the model has {posterior.model.prior!r}.")
     if term.size == 1:
         warnings.warn(f"invariance: all rows are of one environment ({term.levels.text[0]!r}): every probability is "
-                      "that of the prior.", InputWarning, stacklevel=2)
+                      "that of the prior.", InputWarning, stacklevel=3)
     found, names = posterior.tree["invariance"], [term.coefficients.names[k] for k in term.candidates]
     included = found["included"].sel(coefficient=names).to_numpy().astype(bool)
     probability = found["probability"].to_numpy()

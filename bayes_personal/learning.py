@@ -8,7 +8,6 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.data import absent, must_have
 from bayes_personal.design import (
@@ -26,6 +25,7 @@ from bayes_personal.families.measurements import measured, must_vary
 from bayes_personal.files import Files
 from bayes_personal.formula import Formula
 from bayes_personal.moments import Moments
+from bayes_personal.running import one_blas_thread
 from bayes_personal.stored import coded_together
 
 ROLE = "outcome of a Normal family"
@@ -64,8 +64,7 @@ class Learned:
     unit: float
 
 
-# Threads of BLAS would contend for matrices this small.
-@threadpool_limits.wrap(limits=1)
+@one_blas_thread()
 def learn(formula: Formula, family: Family, files: Files) -> Learned:
     """One pass over the columns of the formula and of a family with Normal errors."""
     names = _names(formula, family, files)

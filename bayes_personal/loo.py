@@ -18,6 +18,7 @@ from bayes_personal.inference.nuts import NUTS
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import QUESTIONS, Kind, Question
 from bayes_personal.refit import Refit
+from bayes_personal.running import verb
 
 # Log densities that differ by less are the same.
 EQUAL = 1e-10
@@ -52,6 +53,7 @@ class ELPD(ELPDDataLOO):
         return str(self)
 
 
+@verb
 def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
         refit: bool | NUTS = True, seed: int | None = 0, progress: bool = True) -> ELPD:
     """Expected log predictive density of a row left out, by Pareto-smoothed importance sampling.
@@ -219,19 +221,20 @@ def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, que
                   "refit=bp.NUTS() leaves them out in earnest, a fit for each.")
         warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
                       f"these {noun} move the posterior so much that their elpd may be too good. {remedy}",
-                      ConvergenceWarning, stacklevel=3)
+                      ConvergenceWarning, stacklevel=4)
     doubtful = ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)
     if doubtful.any():
         warnings.warn(f"loo: {doubtful.sum()} of {len(refits)} refits ({first(refits.index[doubtful])}) rest on few "
                       f"effective draws; their Monte Carlo error is up to {refits['se'].max():.2f}. See refits.",
-                      ConvergenceWarning, stacklevel=3)
+                      ConvergenceWarning, stacklevel=4)
     wrong = (refits["complaints"] != "").to_numpy()
     if wrong.any():
         warnings.warn(f"loo: the draws of {wrong.sum()} of {len(refits)} refits are not to be trusted, the first that "
                       f"without {first(refits.index[wrong][:1])}: {refits['complaints'][wrong].iloc[0]}. See refits.",
-                      ConvergenceWarning, stacklevel=3)
+                      ConvergenceWarning, stacklevel=4)
 
 
+@verb
 def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"] = "unit",
                    progress: bool = True) -> xr.Dataset:
     """The log densities that `loo` reweights, as ArviZ's group of log likelihoods: draws times rows of them.

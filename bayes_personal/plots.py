@@ -21,6 +21,7 @@ from bayes_personal.errors import InputTypeError, NotFittedError, SpecificationE
 from bayes_personal.posterior import Posterior
 from bayes_personal.predict import predict
 from bayes_personal.profile import Profile, profiles, support
+from bayes_personal.running import verb
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 BLUE, ORANGE, VERMILION, GREY, INK = "#0072B2", "#E69F00", "#D55E00", "#8C8C8C", "#222222"
@@ -38,6 +39,7 @@ class Plot(Figure):
         return buffer.getvalue()
 
 
+@verb
 def plot_theta(posterior: Posterior, coefficient: str | None = None, *, by: str | Sequence[str] | None = None,
                limit: int = 40) -> Figure:
     """Who differs: every unit's own coefficients with 50 % and 90 % posterior intervals.
@@ -181,6 +183,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
                   columnspacing=1.2)
 
 
+@verb
 def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None = None) -> Figure:
     """Posterior predictive check: could the model have made these outcomes?
 
@@ -274,6 +277,7 @@ def bars(ax: Axes, y: np.ndarray, made: np.ndarray) -> None:
                   fontsize=9)
 
 
+@verb
 def plot_comparison(table: pd.DataFrame) -> Figure:
     """How far each assumption predicts worse than the best.
 
@@ -322,6 +326,7 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@verb
 def plot_pareto_k(elpd: Any) -> Figure:
     """Where leave-one-out cross-validation can be trusted: Pareto k row by row.
 

@@ -15,6 +15,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.draws import flat
 from bayes_personal.model import Model
+from bayes_personal.running import verb
 from bayes_personal.summary import tabulate
 from bayes_personal.theta import Theta, Training
 
@@ -106,6 +107,7 @@ class Posterior:
         return f"{self.model!r}\n{size}\n{verdict}"
 
 
+@verb
 def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Laplace | ADVI | None" = None,
         progress: bool = True, client: Any = None) -> Posterior:
     """The posterior of every sample's own parameters.

@@ -18,6 +18,7 @@ from bayes_personal.few_shot import FewShot
 from bayes_personal.inference.draws import flat
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Features
+from bayes_personal.running import verb
 from bayes_personal.summary import tabulate
 from bayes_personal.theta import Computed, Given, Part, Theta, Training
 
@@ -121,6 +122,7 @@ class Outcome(Mean):
         return result
 
 
+@verb
 def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", given: Any = None,
             seed: int | None = None) -> Prediction:
     """What the posterior says of every row's parameters, expected outcome or outcome.
@@ -200,7 +202,7 @@ def warn_outside(bound: Bound, rows: pd.DataFrame) -> None:
             if outside.any():
                 warnings.warn(f"{outside.sum()} of {len(rows)} rows have a {name!r} outside the training range (rows "
                               f"{first(rows.index[outside])}): the prediction there rests on the prior's shape.",
-                              InputWarning, stacklevel=3)
+                              InputWarning, stacklevel=4)
 
 
 def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: tuple[Features, ...],

@@ -6,9 +6,11 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.posterior import Posterior
+from bayes_personal.running import verb
 from bayes_personal.theta import shares
 
 
+@verb
 def responsibilities(posterior: Posterior) -> pd.DataFrame:
     """How probable it is that each training row is of each type, its outcome considered.
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayes_personal.data import table
 from bayes_personal.model import Model
+from bayes_personal.running import verb
 
 
 @final
@@ -30,6 +31,7 @@ class Simulation:
     values: Mapping[str, np.ndarray]
 
 
+@verb
 def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
     """Draw hyperparameters, theta and the outcome of every row from the model, in that order.
 

@@ -14,6 +14,7 @@ from xarray.core import indexing
 from bayes_personal.bound import Bound
 from bayes_personal.families.base import log_density
 from bayes_personal.priors.base import Features
+from bayes_personal.running import one_blas_thread
 from bayes_personal.summary import statistics
 
 # Numbers computed at a time: a few arrays of as many stay in the processor's cache.
@@ -182,6 +183,7 @@ class Computed(BackendArray):
                     found = self.block(draws, places[some], part[some])
                     yield places[some][kept], found if kept.all() else found[:, kept]
 
+    @one_blas_thread()
     def statistics(self, wanted: np.ndarray) -> np.ndarray:
         """Mean, sd and quantiles at the rows at the places `wanted`, which ascend, (unit, ..., statistic)."""
         draws, found = np.arange(np.prod(self.sizes)), []
@@ -199,6 +201,7 @@ class Computed(BackendArray):
         # Nothing can be written to it.
         return self
 
+    @one_blas_thread()
     def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
         """All combinations of the places asked for along each dimension."""
         asked = [np.arange(size)[each] for each, size in zip(key, self.shape, strict=True)]

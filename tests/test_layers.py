@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # likelihood, "" the package as users import it; modules of one layer do not know each other.
 LAYERS = [
     ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "functions", "moments", "separation", "stacking",
+    ("arguments", "conjugate", "distributions", "datasets", "functions", "moments", "running", "separation", "stacking",
      "statement"),
     ("expression", "parameter"),
     ("formula",),

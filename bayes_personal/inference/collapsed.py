@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
@@ -80,9 +79,7 @@ class Collapsed(Marginal):
         """The sums over the rows."""
         if self.of_rows is not None:
             return self.of_rows
-        with threadpool_limits(1):
-            # Batches are small: threads of BLAS would wait for each other.
-            return self.bound.rows.total(partial(Statistics.of, self.arrangement))
+        return self.bound.rows.total(partial(Statistics.of, self.arrangement))
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 from rich.progress import track
 from scipy.special import logsumexp
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference.proposal import Mixture, Skewed
@@ -277,9 +276,8 @@ def completed(bound: Bound, term: Environments, draws: xr.DataTree, seed: int | 
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     sizes = draws["posterior"].sizes
     chains, count = sizes["chain"], sizes["draw"]
-    with threadpool_limits(1):
-        evidences = sets.together(range(term.size), rng)
-        theta, sigma = sets.draw(evidences, chains * count, rng)
+    evidences = sets.together(range(term.size), rng)
+    theta, sigma = sets.draw(evidences, chains * count, rng)
     theta = theta @ bound.coefficients.to_data_units(bound.everywhere)
     names = list(bound.coefficients.names)
     posterior = draws["posterior"].to_dataset().assign({

@@ -6,7 +6,6 @@ from typing import Self, final
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.arguments import flag, whole
 from bayes_personal.bound import Bound
@@ -97,12 +96,11 @@ class Laplace:
         if density.size == 0:
             return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
         rng = np.random.default_rng(seed)
-        with threadpool_limits(1):
-            found = self.weighted(density, rng)
-            if not found.trusted:
-                return self.refused(found, bound, seed, progress)
-            values = density.values(found.resample(self.draws, rng))
-            values |= density.draw_rest(values, self.draws, rng)
+        found = self.weighted(density, rng)
+        if not found.trusted:
+            return self.refused(found, bound, seed, progress)
+        values = density.values(found.resample(self.draws, rng))
+        values |= density.draw_rest(values, self.draws, rng)
         result = tree(bound, values, 1, inference_library="bayes_personal")
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
@@ -138,7 +136,7 @@ class Laplace:
                f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
         if not self.fallback:
             raise SpecificationError(f"{why}. Use NUTS().")
-        warnings.warn(f"{why}; NUTS takes over.", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"{why}; NUTS takes over.", ConvergenceWarning, stacklevel=5)
         return NUTS().sample(bound, seed, progress)
 
 

@@ -5,7 +5,6 @@ from typing import Literal, final
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.arguments import flag, positive, whole
 from bayes_personal.bound import Bound
@@ -14,6 +13,7 @@ from bayes_personal.inference.draws import tree
 from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode
 from bayes_personal.inference.summed import marginal
+from bayes_personal.running import interruptible
 
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
@@ -84,7 +84,7 @@ class NUTS:
 
         from bayes_personal.inference.program import program
 
-        with program(bound):
+        with program(bound), interruptible():
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
                              target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
                              progressbar=progress, quiet=not progress)
@@ -105,14 +105,13 @@ class NUTS:
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc
 
-        with threadpool_limits(1):
+        mode = Mode.find(density.log_density, density.size)
+        model = from_pyfunc(
+            density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
+            [np.dtype("float64")], [(density.size,)], ["v"],
+            make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
+        with interruptible():
             # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
-            # So would BLAS for the cores, on matrices this small.
-            mode = Mode.find(density.log_density, density.size)
-            model = from_pyfunc(
-                density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
-                [np.dtype("float64")], [(density.size,)], ["v"],
-                make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
             found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
                                   save_warmup=False, seed=seed, progress_bar=progress,
                                   target_accept=self.target_accept)

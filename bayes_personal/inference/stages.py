@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
@@ -259,14 +258,13 @@ class Stages:
         """Stage two at every draw of the population."""
         bound, given = self.bound, GivenPopulation(self.bound, population)
         assert bound.mean is not None
-        with threadpool_limits(1):
-            points, found = given.hyperparameters(rng)
-            values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
+        points, found = given.hyperparameters(rng)
+        values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
         if not found.trusted:
             warnings.warn(f"FineTuned: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) "
                           f"and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws of "
                           "the population. Take freeze='plug-in', or hyperpriors that say more.",
-                          ConvergenceWarning, stacklevel=4)
+                          ConvergenceWarning, stacklevel=5)
         result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": found.pareto_k, "ess": found.ess}))
         return result

@@ -30,10 +30,12 @@ from bayes_personal.plots import (
     profiles,
 )
 from bayes_personal.posterior import Posterior
+from bayes_personal.running import verb
 
 FURTHEST, NEAREST = 5, 5
 
 
+@verb
 def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame | None = None,
            seed: int | None = None) -> Path:
     """Write what a posterior says into one HTML file that needs nothing beside it.
