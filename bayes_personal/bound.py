@@ -135,6 +135,23 @@ class Bound:
                 *self.family.parameters(self.unit))
 
     @cached_property
+    def weight_names(self) -> frozenset[str]:
+        """Names of the variables that are weights of terms: whitened, as they are, or in data units."""
+        return frozenset(f"{term.name}_{kind}" for term in self.terms for kind in ("z", "weight", "effect"))
+
+    def undiagnosed(self, collapsed: bool) -> frozenset[str]:
+        """Names of the variables whose draws say nothing of a sampler.
+
+        They are hyperparameters that are declared so, whitened weights, which follow from others, and the cells of
+        divisions, which every draw numbers anew. Where the weights were integrated out (`collapsed`) no chain moved
+        any: they were drawn afterwards, from their exact conditional.
+        """
+        names = {each.name for each in self.parameters if not each.diagnosed}
+        names |= {f"{piece.name}_z" for piece in (*self.terms, *self.markov)}
+        names |= set(self.divided.latent if self.divided else ())
+        return frozenset(names | self.weight_names if collapsed else names)
+
+    @cached_property
     def pinned(self) -> frozenset[str]:
         """Names of the terms whose weights the rows pin down far below a natural unit of theirs.
 

@@ -7,6 +7,7 @@ from typing import Any, Self, final
 import numpy as np
 import xarray as xr
 
+from bayes_personal.bound import Bound
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
@@ -134,13 +135,13 @@ class Diagnostics:
     population: "Diagnostics | None" = None
 
     @classmethod
-    def of(cls, tree: xr.DataTree) -> Self:
-        """Diagnostics of a tree with ArviZ's groups."""
+    def of(cls, tree: xr.DataTree, bound: Bound | None = None) -> Self:
+        """Diagnostics of a tree with ArviZ's groups: of what the model has diagnosed, or of every variable."""
         from arviz_stats.base.array import array_stats
 
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        before = Diagnostics.of(tree.children["population"]) if "population" in tree.children else None
+        before = Diagnostics.of(tree.children["population"], bound) if "population" in tree.children else None
         if "variational" in tree:
             found = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(
@@ -150,7 +151,8 @@ class Diagnostics:
             return cls(chains, draws, population=before, importance=Importance(
                 **{name: float(found[name]) for name in names if name in found}))
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
-        moving = list(_moving(posterior))
+        left_out = bound.undiagnosed(bool(posterior.attrs.get("collapsed"))) if bound else frozenset()
+        moving = list(_moving(posterior.drop_vars(left_out, errors="ignore")))
         return cls(
             chains, draws,
             int(statistics["diverging"].sum()) if "diverging" in statistics else 0,
@@ -209,18 +211,12 @@ class Diagnostics:
         return "\n".join(self.words)
 
 
-# What the names of variables end in that follow from others, or mean something else in every chain.
-PASSIVE = ("_z", "_partial", "_loading", "_component", "_gate", "_layer", "_start", "_low", "_high", "_level")
 Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 
 
 def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
     """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
-    # Weights that were integrated out are drawn afterwards, from their exact conditional: no chain moved them.
-    passive = (*PASSIVE, *(("_effect", "_weight") if posterior.attrs.get("collapsed") else ()))
-    for name, variable in posterior.data_vars.items():
-        if str(name).endswith(passive):
-            continue
+    for variable in posterior.data_vars.values():
         values = variable.transpose("chain", "draw", ...).to_numpy()
         values = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
         moves = (values != values[:, :1, :1]).any(axis=(1, 2))

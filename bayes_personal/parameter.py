@@ -48,6 +48,8 @@ class Parameter:
     location, unit : of one natural unit of the parameter; their shape is that of the parameter
     coords : labels along each of its dimensions
     joint : how its entries, which then are real, depend on each other; None where they do not
+    diagnosed : whether chains must agree on its entries; not where each may number or sign them as it likes, or where
+        other variables say the same in terms that mean something
     """
 
     name: str
@@ -57,6 +59,7 @@ class Parameter:
     unit: np.ndarray
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     joint: Joint | None = None
+    diagnosed: bool = True
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -119,8 +122,8 @@ class Parameter:
         return self.joint.draw(rng, tuple(values[name] for name in self.joint.given), independent)
 
 
-def normals(name: str, coords: Mapping[str, tuple[str, ...]], sd: float = 1.0) -> Parameter:
+def normals(name: str, coords: Mapping[str, tuple[str, ...]], sd: float = 1.0, *, diagnosed: bool) -> Parameter:
     """An array of independent normals around 0, whose natural unit is their standard deviation."""
     shape = tuple(map(len, coords.values()))
     return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.full(shape, sd)}, np.zeros(shape),
-                     np.full(shape, sd), coords)
+                     np.full(shape, sd), coords, diagnosed=diagnosed)

@@ -76,7 +76,7 @@ class Posterior:
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """What the draws say of themselves: divergences, worst R-hat and effective sample sizes, and where."""
-        return Diagnostics.of(self.tree)
+        return Diagnostics.of(self.tree, self.bound)
 
     @property
     def complaints(self) -> tuple[str, ...]:

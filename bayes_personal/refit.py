@@ -12,6 +12,7 @@ import xarray as xr
 from arviz_stats.base.array import array_stats
 from scipy.special import logsumexp
 
+from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.group_integral import GroupIntegral
@@ -49,13 +50,14 @@ class Refit:
     complaints: tuple[str, ...] = ()
 
     @classmethod
-    def averaged(cls, logs: np.ndarray, tree: xr.DataTree) -> "Refit":
+    def averaged(cls, logs: np.ndarray, tree: xr.DataTree, bound: Bound | None = None) -> "Refit":
         """From log p(what is left out | draw) at all draws of a tree, chains one after the other."""
         average = Average.of(logs, tree["posterior"].sizes["chain"])
-        return cls(average.log, average.error, average.ess, Diagnostics.of(tree).complaints)
+        return cls(average.log, average.error, average.ess, Diagnostics.of(tree, bound).complaints)
 
     @classmethod
-    def bridged(cls, logs: np.ndarray, tree: xr.DataTree, others: np.ndarray, chains: int) -> "Refit":
+    def bridged(cls, logs: np.ndarray, tree: xr.DataTree, others: np.ndarray, chains: int,
+                bound: Bound | None = None) -> "Refit":
         """From the same, and from `others`, log p(what is left out | draw) at draws given all rows.
 
         Where what is left out is in the tail of what the rest predict, the average over draws given the rest hangs on
@@ -72,7 +74,7 @@ class Refit:
             if abs(elpd - before) < 1e-9:
                 break
         return cls(elpd, float(np.hypot(rest.error, everything.error)), min(rest.ess, everything.ess),
-                   Diagnostics.of(tree).complaints)
+                   Diagnostics.of(tree, bound).complaints)
 
 
 class Average(NamedTuple):
@@ -153,9 +155,9 @@ class MarginalRefits:
         points, statistics = method.walk(rest, int(self.rng.integers(2**31)), progress=False)
         tree = as_tree(rest, points, method.chains, statistics)
         if not self.values:
-            return Refit.averaged(self.predicted(rest, points), tree)
+            return Refit.averaged(self.predicted(rest, points), tree, rest.bound)
         others = self.predicted(rest, self.density.points(self.values))
-        return Refit.bridged(self.predicted(rest, points), tree, others, self.chains)
+        return Refit.bridged(self.predicted(rest, points), tree, others, self.chains, rest.bound)
 
     def reweighted(self, rest: Marginal) -> Refit | None:
         """From a few of the draws given all rows, all else integrated out; None where the weights of the draws have a
@@ -235,6 +237,6 @@ class ExplicitRefits:
         tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
         (logs,) = self.integral.left_out(flat(tree), [rows])
         if not self.values:
-            return Refit.averaged(logs, tree)
+            return Refit.averaged(logs, tree, rest)
         (others,) = self.integral.left_out(self.values, [rows])
-        return Refit.bridged(logs, tree, others, self.chains)
+        return Refit.bridged(logs, tree, others, self.chains, rest)

@@ -10,7 +10,6 @@ from arviz_stats.base import array_stats
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.diagnostics import PASSIVE
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import tree
 from bayes_personal.posterior import Posterior
@@ -36,10 +35,9 @@ def health(posterior: Posterior) -> tuple[int, float, float]:
 
 
 def sampled(posterior: Posterior) -> list[str]:
-    """Hyperparameters and the mean, those apart that mean something else in every chain."""
+    """Hyperparameters and the mean, those apart on which chains need not agree."""
     bound = posterior.bound
-    names = [each.name for each in (*bound.parameters, *([bound.mean] if bound.mean else []))]
-    return [name for name in names if not name.endswith(PASSIVE[2:])]
+    return [each.name for each in (*bound.parameters, *([bound.mean] if bound.mean else [])) if each.diagnosed]
 
 
 def unsampled(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1) -> Posterior:

@@ -4,9 +4,11 @@ import warnings
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+import bayes_personal as bp
 from bayes_personal.diagnostics import UNCALIBRATED, Diagnostics, Variational
 
 CHAINS, DRAWS = 4, 1000
@@ -126,11 +128,57 @@ def test_energy() -> None:
     assert complaint.startswith("E-BFMI") and "chain 1" in complaint and "at least 0.3" in complaint
 
 
-def test_whitened_weights_are_left_out() -> None:
+@pytest.mark.parametrize("name", ["noise_scale", "noise_level", "early_start", "wind_high", "wealth_component", "a_z"])
+def test_no_name_keeps_a_variable_from_being_diagnosed(name: str) -> None:
+    draws = posterior().assign({name: posterior()["sigma"] + 50 * xr.DataArray(np.arange(CHAINS), dims="chain")})
+    assert diagnose(draws).r_hat.where == name and any(name in words for words in diagnose(draws).complaints)
+
+
+# What each chain numbers or signs as it likes, and what others say again: nothing else of these models.
+UNDIAGNOSED = {
+    bp.Population(): set(),
+    bp.PartialPooling("site"): {"partial", "z"},
+    bp.PartialPooling("site", on="dose"): {"z"},
+    bp.Conditional("site"): {"z"},
+    bp.LinearVarying("age"): {"z"},
+    bp.GaussianProcess("age"): {"z"},
+    bp.TotalVariation("age"): {"z"},
+    bp.Transfer("site", target="Cork"): {"z"},
+    bp.MetaLearned("site", rank=1): {"loading", "z"},
+    bp.DistanceRegularized("age"): {"z"},
+    bp.Mixture(2): {"component", "gate"},
+    bp.Mixture(2, gate="age"): {"component", "level_gate", "slope_gate"},
+    bp.Repulsive("age", archetypes=2): {"component", "level_gate", "slope_gate"},
+    bp.Contextualized("age"): {"first_layer", "offset_layer", "second_layer"},
+    bp.Partition("age"): {"start", "level"},
+    bp.TreePartition("age", "weight"): {"low", "high", "level"},
+}
+
+
+@pytest.mark.parametrize("prior", UNDIAGNOSED, ids=repr)
+def test_every_hyperparameter_that_means_something_is_diagnosed(prior, frame: pd.DataFrame) -> None:
+    bound = bp.Model("y ~ dose", prior).bind(frame)
+    expected = {f"{piece.name}_{kind}" for piece in bound.pieces for kind in UNDIAGNOSED[prior]}
+    assert bound.undiagnosed(collapsed=False) == expected and expected <= set(bound.dims)
+    stuck = np.arange(CHAINS)[:, None] + np.random.default_rng(1).normal(0, 0.1, (CHAINS, 50))
+    for name in bound.dims:
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset({name: (("chain", "draw"), stuck)})})
+        assert (Diagnostics.of(tree, bound).r_hat is None) == (name in expected), name
+
+
+def test_weights_that_no_chain_moved_are_left_out(frame: pd.DataFrame) -> None:
+    """A hyperparameter of one's own may end as theirs do."""
+    bound = bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame)
     draws = posterior()
-    for name in ("subject_z", "subject_partial"):
-        draws[name] = ("chain", "draw"), np.zeros((CHAINS, DRAWS)) + np.arange(CHAINS)[:, None]
-    assert diagnose(draws) == diagnose(posterior())
+    for name in ("site_effect", "site_weight", "treatment_effect"):
+        draws[name] = draws["sigma"] + 50 * xr.DataArray(np.arange(CHAINS), dims="chain")
+    draws.attrs["collapsed"] = 1
+    assert Diagnostics.of(xr.DataTree.from_dict({"posterior": draws}), bound).r_hat.where == "treatment_effect"
+    where = Diagnostics.of(xr.DataTree.from_dict({"posterior": draws.drop_vars("treatment_effect")}), bound).r_hat.where
+    assert where not in ("site_effect", "site_weight")
+    draws.attrs.clear()
+    assert Diagnostics.of(xr.DataTree.from_dict({"posterior": draws}), bound).r_hat.where in (
+        "site_effect", "site_weight", "treatment_effect")
 
 
 def test_constants_alone() -> None:

@@ -142,6 +142,7 @@ def test_hyperpriors_are_in_the_units_of_the_data(frame: pd.DataFrame) -> None:
         "mu_centered[Intercept]": f"Normal(mu = {near(y.mean())}, sigma = {near(2.5 * y.std())})",
         "mu_centered[dose]": f"Normal(mu = 0, sigma = {near(2.5 * y.std() / dose.std())})",
         "site_scale[Intercept]": "HalfCauchy(beta = 5)", "site_scale[dose]": "HalfCauchy(beta = 5)",
+        "site_partial[dose ~ Intercept]": "Beta(alpha = 2, beta = 2)",
         "sigma": f"HalfNormal(sigma = {near(y.std())})"}
 
 

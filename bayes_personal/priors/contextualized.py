@@ -181,11 +181,13 @@ class Network(Field):
         hidden = numbered(f"{who}_hidden", self.prior.units)
         outputs = self.varying if archetypes is None else numbered(f"{who}_archetype", archetypes)
         shared = (self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
-                  STEEPNESS.bind(f"{who}_steepness"), normals(f"{who}_first_layer", reading | hidden),
-                  normals(f"{who}_offset_layer", hidden), normals(f"{who}_second_layer", hidden | outputs))
+                  STEEPNESS.bind(f"{who}_steepness"), normals(f"{who}_first_layer", reading | hidden, diagnosed=False),
+                  normals(f"{who}_offset_layer", hidden, diagnosed=False),
+                  normals(f"{who}_second_layer", hidden | outputs, diagnosed=False))
         if archetypes is None:
             return shared
-        return (*shared, SHARPNESS.bind(f"{who}_sharpness"), normals(f"{who}_component", outputs | self.varying))
+        return (*shared, SHARPNESS.bind(f"{who}_sharpness"),
+                normals(f"{who}_component", outputs | self.varying, diagnosed=False))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         who = self.name

@@ -136,7 +136,7 @@ class TasksTerm(Grouped):
         # A search for the mode starts at the location, and 0 is a saddle: every direction and its opposite are alike.
         start = np.cos(np.pi * np.arange(self.rank) * (np.arange(size)[:, None] + 0.5) / size)
         loading = Parameter(f"{self.name}_loading", "Normal", {"mu": np.zeros(shape), "sigma": np.ones(shape)}, start,
-                            np.ones(shape), self.varying | self.directions)
+                            np.ones(shape), self.varying | self.directions, diagnosed=False)
         amplitude = self.prior.shared.bind(f"{self.name}_amplitude")
         shrink = Parameter(f"{self.name}_shrink", "Beta", {"alpha": np.ones(self.rank - 1),
                                                           "beta": np.ones(self.rank - 1)},

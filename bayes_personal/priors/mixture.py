@@ -157,15 +157,16 @@ class Types(Branching):
         shape = (self.branches, len(self.positions))
         component = Parameter(f"{self.name}_component", "Normal",
                               {"mu": np.zeros(shape), "sigma": np.broadcast_to(self.arguments["sigma"], shape)},
-                              np.zeros(shape), np.broadcast_to(self.unit, shape), self.types | self.varying)
+                              np.zeros(shape), np.broadcast_to(self.unit, shape), self.types | self.varying,
+                              diagnosed=False)
         count = self.branches
         if not self.contexts:
             shape = np.full(count, (self.prior.concentration or 1.0) / count)
             return (component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
-                                                np.zeros(count), np.ones(count), self.types))
+                                                np.zeros(count), np.ones(count), self.types, diagnosed=False))
         readings = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        return (component, normals(f"{self.name}_level_gate", self.types, LEVEL),
-                normals(f"{self.name}_slope_gate", self.types | readings, SLOPE))
+        return (component, normals(f"{self.name}_level_gate", self.types, LEVEL, diagnosed=False),
+                normals(f"{self.name}_slope_gate", self.types | readings, SLOPE, diagnosed=False))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         return values[f"{self.name}_component"][..., None, :, :]

@@ -103,7 +103,8 @@ class ExchangeableTerm(Grouped):
         column = np.array([j for i in range(size) for j in range(i)])
         shape = self.prior.concentration + (size - 2 - column) / 2
         return (scale, Parameter(f"{self.name}_partial", "Beta", {"alpha": shape, "beta": shape},
-                                 np.zeros(len(column)), np.ones(len(column)), {f"{self.name}_pair": pairs}))
+                                 np.zeros(len(column)), np.ones(len(column)), {f"{self.name}_pair": pairs},
+                                 diagnosed=False))
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
         scale = values[f"{self.name}_scale"][..., None, :]

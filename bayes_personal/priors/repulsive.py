@@ -172,7 +172,7 @@ class Archetypes(Branching):
         who = self.name
         archetype = {f"{who}_archetype": tuple(str(place + 1) for place in range(self.branches))}
         reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        component = normals(f"{who}_component", archetype | self.varying)
+        component = normals(f"{who}_component", archetype | self.varying, diagnosed=False)
         length: tuple[Parameter, ...] = ()
         if self.prior.strength:
             length = (self.prior.length.bind(f"{who}_length"),)
@@ -181,7 +181,8 @@ class Archetypes(Branching):
         return (*length, component, self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
                 self.prior.metric.bind(f"{who}_metric", 0.0, np.ones(len(self.contexts)),
                                        {f"{who}_context": self.prior.contexts}),
-                normals(f"{who}_level_gate", archetype, LEVEL), normals(f"{who}_slope_gate", archetype | reading))
+                normals(f"{who}_level_gate", archetype, LEVEL, diagnosed=False),
+                normals(f"{who}_slope_gate", archetype | reading, diagnosed=False))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         each = values[f"{self.name}_scale"][..., None, :] * values[f"{self.name}_component"]

@@ -125,13 +125,10 @@ def near(value: float, sd: float | None = None) -> str:
 
 
 def hyperpriors(posterior: Posterior) -> list[tuple[str, str]]:
-    """Every hyperparameter with its distribution, in the data's own units.
-
-    Correlations are drawn through partial ones; the story states their distribution.
-    """
+    """Every hyperparameter with its distribution, in the data's own units."""
     bound = posterior.bound
     known = (*([bound.mean] if bound.mean else []), *bound.parameters)
-    return [line for each in known if not each.name.endswith("_partial") for line in stated(each)]
+    return [line for each in known for line in stated(each)]
 
 
 def stated(parameter: Parameter) -> Iterator[tuple[str, str]]:
@@ -150,14 +147,16 @@ def entry(name: str, labels: list[Any]) -> str:
 
 
 def estimates(posterior: Posterior) -> list[dict[str, Any]]:
-    """What groups and contexts share: every entry that is neither an effect nor a constant, summarised."""
-    variational = "variational" in posterior.tree
+    """What groups and contexts share, summarised: every entry that is diagnosed, of no weight and no constant."""
+    bound, variational = posterior.bound, "variational" in posterior.tree
+    left_out = bound.undiagnosed(collapsed=True) | ({bound.mean.name} if bound.mean else set()) - {"mu"}
+    correlations = {f"{term.name}_correlation" for term in bound.terms}
     result = []
     for name, variable in posterior.tree["posterior"].to_dataset().data_vars.items():
-        if str(name).endswith(("_z", "_partial", "_effect")) or name == "mu_centered":
+        if name in left_out:
             continue
         values = variable.transpose("chain", "draw", ...)
-        mirrored = str(name).endswith("_correlation")
+        mirrored = name in correlations
         for place in np.ndindex(*values.shape[2:]):
             draws = values.to_numpy()[:, :, *place]
             if np.ptp(draws) == 0 or mirrored and place[0] <= place[1]:
