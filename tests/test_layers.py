@@ -28,7 +28,7 @@ LAYERS = [
     ("families", "priors"),
     ("bound", "learning"),
     ("inference.draws", "inference.groups", "inference.statistics", "inference.mode", "inference.marginal",
-     "inference.machine", "inference.segments", "inference.changes"),
+     "inference.machine", "inference.segments", "inference.start", "inference.changes"),
     ("inference.line",),
     ("inference.tape", "inference.lapack", "inference.elementary"),
     ("inference.segment_factors",),

@@ -188,7 +188,7 @@ def test_a_command_that_is_stopped_says_so_and_leaves_files_alone(number: signal
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0.3, 3, 8, 16, 30])
+@pytest.mark.parametrize("after", [1.5, 3, 8, 16, 30])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_at_every_moment(command: str, number: signal.Signals, after: float, tmp_path: Path) -> None:

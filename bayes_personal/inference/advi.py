@@ -13,6 +13,7 @@ from bayes_personal.arguments import positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.start import hyperpriors_must_reach, outcome_must_have_density
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -93,6 +94,8 @@ class ADVI:
         if bound.divided is not None:
             raise SpecificationError(f"ADVI: the divisions of {bound.divided.prior!r} are summed out, which leaves few "
                                      "hyperparameters. Use NUTS() or Laplace().")
+        hyperpriors_must_reach(bound)
+        outcome_must_have_density(bound)
         import pymc as pm
         from pytensor.compile.sharedvalue import shared
 

@@ -16,6 +16,7 @@ from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode, climbed
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.proposal import Mixture, Prior, Skewed
+from bayes_personal.inference.start import hyperpriors_must_reach
 from bayes_personal.inference.statistics import LARGEST
 from bayes_personal.inference.summed import marginal
 
@@ -88,6 +89,7 @@ class Laplace:
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
+        hyperpriors_must_reach(bound)
         density = marginal(bound)
         if density is None:
             raise SpecificationError(

@@ -12,6 +12,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.start import hyperpriors_must_reach, outcome_must_have_density, started
 from bayes_personal.inference.summed import marginal
 from bayes_personal.running import interruptible
 
@@ -74,17 +75,19 @@ class NUTS:
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
+        hyperpriors_must_reach(bound)
         density = marginal(bound)
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
         if bound.divided is not None:
             raise SpecificationError(f"{self!r}: the divisions of {bound.divided.prior!r} are always summed out, which "
                                      "takes collapse=True and sampler='nutpie', the defaults.")
+        outcome_must_have_density(bound)
         import pymc as pm
 
         from bayes_personal.inference.program import program
 
-        with program(bound), interruptible():
+        with program(bound), started(repr(self)), interruptible():
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
                              target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
                              progressbar=progress, quiet=not progress)
@@ -110,7 +113,7 @@ class NUTS:
             density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
             [np.dtype("float64")], [(density.size,)], ["v"],
             make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
-        with interruptible():
+        with started(repr(self)), interruptible():
             # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
             found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
                                   save_warmup=False, seed=seed, progress_bar=progress,
