@@ -62,7 +62,7 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
             table.insert(place, name, values)
         return table.sort_values("probability", ascending=False, kind="stable", ignore_index=True)
     draws = posterior.tree["posterior"][term.theta_elsewhere].sel(coefficient=names).to_numpy()
-    table = pd.DataFrame(statistics(draws.reshape(-1, len(names))), columns=["mean", "sd", *QUANTILES],
+    table = pd.DataFrame(statistics(np.concatenate(draws)), columns=["mean", "sd", *QUANTILES],
                          index=pd.Index(names, name="coefficient"))
     table.insert(0, "probability", probability @ included)
     return table

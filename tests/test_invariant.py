@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import plain
+from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import halfnorm
 
@@ -197,6 +198,41 @@ def test_evidence_is_found_where_environments_are_small_or_many(environments: in
     values = [found.evidence(3, range(environments), np.random.default_rng(seed)) for seed in range(4)]
     assert all(1 / np.exp(2 * each.log_weights).sum() > 400 for each in values)
     assert np.ptp([each.value for each in values]) < 0.2
+
+
+def test_evidence_of_an_environment_smaller_than_its_coefficients_is_that_of_quadrature() -> None:
+    """One row and three coefficients, two rows and three: theta is integrated in the rows' space, sigma by quad."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(12, 3)), columns=["x1", "x2", "y"]).assign(env=[*"abb", *"c" * 9])
+    bound, found = MODEL.bind(frame), sets(frame)
+    for place, kept in enumerate(found.sets):
+        for e, label in enumerate("ab"):
+            rows = (frame["env"] == label).to_numpy()
+            x = (bound.x - bound.coefficients.center)[rows][:, kept]
+            values, vectors = np.linalg.eigh((x * found.sd[kept] ** 2) @ x.T)
+            away = vectors.T @ (bound.y[rows] - x @ found.mean[kept])
+
+            def density(log_sigma: float, values=values, away=away) -> float:
+                spread = np.maximum(values, 0) + np.exp(2 * log_sigma)
+                prior = halfnorm.logpdf(np.exp(log_sigma), scale=bound.y.std()) + log_sigma
+                return np.exp(prior - 0.5 * (np.log(2 * np.pi * spread) + away**2 / spread).sum())
+
+            wanted = np.log(quad(density, -14, 4, epsabs=0, epsrel=1e-9, limit=500, points=[-2.0, 0.0])[0])
+            np.testing.assert_allclose(found.of_each[place, e], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [["new", *"abc" * 9], [*"abc" * 9, "new"], [str(k) for k in range(28)]])
+def test_environments_of_one_row_are_fitted_and_left_out(labels: list[str]) -> None:
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(28, 2)), columns=["x1", "x2"]).assign(env=labels)
+    frame["y"] = 1 + 2 * frame["x1"] + 0.3 * rng.normal(size=28)
+    for formula in ("y ~ x1 + x2", "y ~ 1"):
+        posterior = bp.fit(bp.Model(formula, bp.Invariant("env")), frame, seed=1, progress=False,
+                           method=bp.NUTS(draws=50, tune=100, chains=2))
+        told = bp.invariance(posterior)
+        assert list(told.index) == (["x1", "x2"] if "x1" in formula else [])
+        assert np.isfinite(told.to_numpy()).all()
+        assert np.isfinite(bp.loo(posterior, kind="group", by="env", progress=False).elpd)
 
 
 def test_what_was_fitted_is_read_again(fitted: bp.Posterior, tmp_path) -> None:

@@ -27,14 +27,14 @@ from bayes_personal.priors.invariant import Environments
 # Draws of log sigma of all environments, round by round until so many of them are effective; how much wider the first
 # proposal is than the likelihood suggests.
 ROUNDS, ENOUGH, WIDER = (512, 2048, 2048, 8192), 500.0, 1.15
-# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+# Digits of the evidence are lost where outcome and predictors are so many squared errors, in all, away from the mean.
 FARTHEST = 1e13
 # Nodes of the rule for one environment, and how far its sinh reaches.
 NODES, REACH = 201, 6.0
 # Sets whose evidence is approximately so many nats below the best are given that approximation.
 NEGLIGIBLE = 25.0
-# Steps by which an approximate mode is reached.
-STEPS = 50
+# Steps by which an approximate mode is reached, and where log(sigma / unit) is looked for.
+STEPS, ERRORS = 50, np.linspace(-16.0, 7.0, 461)
 
 
 class Evidence(NamedTuple):
@@ -106,7 +106,7 @@ class InvariantSets:
         """All of them, smaller ones first, whether a coefficient is in, (set, coefficient)."""
         candidates = self.term.candidates
         chosen = np.array(sorted(product((False, True), repeat=len(candidates)), key=lambda each: (sum(each), *(
-            not one for one in each))), bool).reshape(-1, len(candidates))
+            not one for one in each))), bool)
         result = np.ones((len(chosen), len(self.mean)), bool)
         result[:, candidates] = chosen
         return result
@@ -146,12 +146,17 @@ class InvariantSets:
         """log p(y, sigma | S) on the sampler's scale at points (draw, environment), theta integrated out."""
         square, product, energy = (each[list(among)] for each in self.of_set(place))
         rows, logs = self.rows[list(among)], points + np.log(self.error)
+        resolved = np.exp(-2 * logs) @ (energy + np.trace(square, axis1=1, axis2=2)) < FARTHEST
+        # What is not resolved has no density, and is not computed: a factor of it may not exist.
+        points, logs = np.where(resolved[:, None], points, 0.0), np.where(resolved[:, None], logs, np.log(self.error))
         precision = np.exp(-2 * logs)
         value = -logs @ rows - 0.5 * np.log(2 * np.pi) * rows.sum() - 0.5 * precision @ energy
         if len(among) == 1:
             # All of its precisions have the same eigenvectors.
             curved, vectors = np.linalg.eigh(square[0])
-            larger = 1 + precision * curved
+            # Fewer rows than coefficients leave some of them open, by rounding a little below or above 0.
+            curved[: max(len(curved) - int(rows[0]), 0)] = 0.0
+            larger = 1 + precision * np.maximum(curved, 0.0)
             value += 0.5 * ((precision * (product[0] @ vectors)) ** 2 / larger - np.log(larger)).sum(axis=1)
         else:
             root, moved = self.conditional(place, among, points)
@@ -159,12 +164,17 @@ class InvariantSets:
         if self.sigma is not None:
             for each in points.T:
                 value += self.sigma.log_density(self.sigma.value(each[:, None]), each[:, None])
-        return np.where(precision @ energy < FARTHEST, value, -np.inf)
+        return np.where(resolved, value, -np.inf)
 
     def mode(self, place: int, among: Sequence[int]) -> np.ndarray:
-        """Where log sigma is about most probable, the prior of sigma left aside, (environment,)."""
+        """Where log sigma is about most probable, (environment,).
+
+        Its prior counts: environments with fewer rows than coefficients may be explained without any error.
+        """
+        assert self.sigma is not None
         square, product, energy = (each[list(among)] for each in self.of_set(place))
         rows, point = self.rows[list(among)], np.zeros(len(among))
+        prior = self.sigma.log_density(self.sigma.value(ERRORS[:, None]), ERRORS[:, None])
         for _ in range(STEPS):
             root, moved = (each[0] for each in self.conditional(place, among, point[None]))
             centre = np.linalg.solve(root.T, moved)
@@ -172,8 +182,10 @@ class InvariantSets:
             left = energy - 2 * product @ centre + square @ centre @ centre
             left += (square * (spread.T @ spread)).sum(axis=(1, 2))
             floor = 1e-12 * (energy + self.error**2)
-            before, point = point, 0.5 * np.log(np.maximum(left, floor) / rows) - np.log(self.error)
-            if np.abs(point - before).max() < 1e-3:
+            left = np.maximum(left, floor) / self.error**2
+            before, point = point, ERRORS[np.argmax(prior[:, None] - rows * ERRORS[:, None]
+                                                    - 0.5 * left * np.exp(-2 * ERRORS[:, None]), axis=0)]
+            if (point == before).all():
                 break
         return point
 
