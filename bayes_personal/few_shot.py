@@ -91,8 +91,10 @@ class FewShot:
         extended = replace(of_term, levels=term.levels.extended(rows))
         widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms))
         y = bound.family.outcome(outcome(bound.design.formula, rows), rows)
-        return cls(widened, extended, extended.size - term.size, rows, bound.design.at(rows), y,
-                   bound.family.known(rows), extended.at(rows).matrix.indices)
+        known = bound.family.known(rows)
+        bound.family.must_add_up(known, rows.index, bound.unit)
+        return cls(widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, known,
+                   extended.at(rows).matrix.indices)
 
     def own(self, values: Mapping[str, Any], code: int) -> Own:
         """What the rows of one new group say of its weights at draws of all that was trained on."""

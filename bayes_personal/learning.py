@@ -31,6 +31,8 @@ from bayes_personal.stored import coded_together
 ROLE = "outcome of a Normal family"
 # Rows from which it is seen what kind of values the columns hold.
 HEAD = 100
+# Of the known constants of rows so many of the smallest are remembered.
+LEAST = 100
 
 
 @final
@@ -75,10 +77,11 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     coding = Coding(design, family)
     name = formula.outcome.text
     from_expressions = formula.computed or name not in files.columns
-    predictors, outcomes, kept = None, None, []
+    predictors, outcomes, kept, least = None, None, [], pd.Series(dtype=float)
     for frame in files.pieces(names, coded_together(len(design.coefficients))):
         with files.locating(frame):
-            x, y, _ = coding(frame)
+            x, y, known = coding(frame)
+        least = pd.concat([least, pd.Series(known, frame.index)]).nsmallest(LEAST)
         if predictors is None or outcomes is None:
             predictors, outcomes = Moments.of(x), Moments.of(y)
             chosen = np.arange(len(frame))[::-2][:1000]
@@ -92,6 +95,7 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     coding = replace(coding, design=design.scaled(predictors))
     must_vary(outcomes, f"{ROLE}: column {name!r}")
     unit = float(outcomes.spread_about(outcomes.mean)[0]) or 1.0
+    family.must_add_up(least.to_numpy(), least.index, unit)
     if kept:
         frames, x, y = zip(*kept, strict=True)
         again, outcome_again, _ = coding(pd.concat(frames))

@@ -102,7 +102,9 @@ class Model:
         design, x = Design.learn(self.read, rows)
         y, known = self.family.outcome(outcome(self.read, rows), rows), self.family.known(rows)
         self.family.examine(y, known, x, design.coefficients)
-        return self._bound(Held(rows, x, y, known), rows, design, *self.family.location_scale(y, known))
+        location, unit = self.family.location_scale(y, known)
+        self.family.must_add_up(known, rows.index, unit)
+        return self._bound(Held(rows, x, y, known), rows, design, location, unit)
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
         if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:

@@ -46,6 +46,11 @@ class Family(ABC):
         """Warn of what outcome and predictors together leave to the prior; most families have nothing to say."""
         return None
 
+    def must_add_up(self, known: np.ndarray, index: pd.Index, unit: float) -> None:
+        """Refuse known constants of rows that cannot be added up with others, where the outcome's natural unit is
+        `unit`; most families take all."""
+        return None
+
     @abstractmethod
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""

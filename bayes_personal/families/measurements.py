@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data import must_resolve, numbers
-from bayes_personal.errors import InputError, InputTypeError
+from bayes_personal.errors import InputError, InputTypeError, first
 from bayes_personal.moments import Moments
+
+# Of a standard error relative to the spread of the outcome. A row counts by the square of its reciprocal: beside one
+# near the root of float64's precision, 1e-8, sums over rows lose what all others say.
+SHARPEST = 1e-7
 
 
 def measured(values: pd.Series, role: str) -> np.ndarray:
@@ -30,3 +34,15 @@ def measurements(values: pd.Series, role: str) -> np.ndarray:
     y = measured(values, role)
     must_vary(Moments.of(y), f"{role}: column {values.name!r}")
     return y
+
+
+def must_add_up(errors: np.ndarray, index: pd.Index, unit: float, what: str) -> None:
+    """Refuse standard errors so far below the spread of the outcome that sums over rows lose what other rows say."""
+    least = SHARPEST * unit
+    sharp = errors < least
+    if sharp.any():
+        raise InputError(f"{what}: {sharp.sum()} of {len(errors)} standard errors are below {least:.1e}, "
+                         f"{SHARPEST:g} times the spread of the outcome: the smallest is {errors.min():.1e} (rows "
+                         f"{first(index[sharp])}). float64 cannot add up what such rows and others say. Correct these "
+                         f"errors, remove the rows, or raise the errors to {least:.1e}: theta then follows these rows "
+                         "as closely as anybody can see.")

@@ -12,7 +12,7 @@ from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements
+from bayes_personal.families.measurements import measurements, must_add_up
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -39,7 +39,8 @@ class Normal(Family):
     SpecificationError
         A sigma that can be negative, or one beside `sd`.
     InputError
-        An outcome that does not vary, or a standard error that is not positive.
+        An outcome that does not vary; a standard error that is not positive, or below 1e-7 standard deviations of the
+        outcome: float64 cannot add up what such rows and others say.
     """
 
     sd: str | None = None
@@ -79,6 +80,11 @@ class Normal(Family):
             raise InputError(f"Normal(sd={self.sd!r}): standard errors must be positive; {(sd <= 0).sum()} rows are "
                              f"not ({first(frame.index[sd <= 0])}).")
         return sd
+
+    def must_add_up(self, known: np.ndarray, index: pd.Index, unit: float) -> None:
+        """Refuse standard errors that are too small."""
+        if self.sd is not None:
+            must_add_up(known, index, unit, f"Normal(sd={self.sd!r})")
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0

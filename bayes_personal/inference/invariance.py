@@ -146,7 +146,8 @@ class InvariantSets:
         """log p(y, sigma | S) on the sampler's scale at points (draw, environment), theta integrated out."""
         square, product, energy = (each[list(among)] for each in self.of_set(place))
         rows, logs = self.rows[list(among)], points + np.log(self.error)
-        resolved = np.exp(-2 * logs) @ (energy + np.trace(square, axis1=1, axis2=2)) < FARTHEST
+        largest = energy + np.trace(square, axis1=1, axis2=2)
+        resolved = np.exp(-2 * logs) @ largest < (np.inf if self.sigma is None else FARTHEST)
         # What is not resolved has no density, and is not computed: a factor of it may not exist.
         points, logs = np.where(resolved[:, None], points, 0.0), np.where(resolved[:, None], logs, np.log(self.error))
         precision = np.exp(-2 * logs)
