@@ -356,6 +356,8 @@ def say_diagnostics(posterior: bp.Posterior) -> None:
         say("DO NOT TRUST: " + "; ".join(posterior.complaints), "bold red")
     else:
         say("Diagnostics: no complaint.", "green")
+    if posterior.misfit:
+        say("MISFIT: " + posterior.misfit, "yellow")
 
 
 def show_who_differs(posterior: bp.Posterior, by: str, coefficient: str, ends: int = 3) -> None:

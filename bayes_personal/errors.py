@@ -36,6 +36,10 @@ class InputWarning(UserWarning):
     """The input is unusual; the result stays valid, with the caveat that the message names."""
 
 
+class MisfitWarning(UserWarning):
+    """The data contradict an assumption of the model; the draws are those of the model that was stated."""
+
+
 class ConvergenceWarning(UserWarning):
     """The sampler's own diagnostics say that the draws must not be trusted yet."""
 

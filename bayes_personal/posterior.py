@@ -1,6 +1,7 @@
 """Posterior: model, data and draws; every sample's own parameters with their uncertainty."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,10 @@ import xarray as xr
 from bayes_personal import storage
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
+from bayes_personal.errors import MisfitWarning
 from bayes_personal.inference.draws import flat
 from bayes_personal.model import Model
+from bayes_personal.residual_check import ResidualCheck
 from bayes_personal.running import verb
 from bayes_personal.summary import tabulate
 from bayes_personal.theta import Theta, Training
@@ -83,6 +86,17 @@ class Posterior:
         """Why these draws must not be trusted; empty when nothing speaks against them."""
         return self.diagnostics.complaints
 
+    @cached_property
+    def residual_check(self) -> ResidualCheck | None:
+        """Whether errors are of one size in all groups and along all contexts; None where nothing can be compared, or
+        the draws must not be trusted."""
+        return None if self.complaints else ResidualCheck.of(self.computed)
+
+    @property
+    def misfit(self) -> str:
+        """What the data say against the model, in words; empty for nothing."""
+        return self.residual_check.words if self.residual_check else ""
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of it to one NetCDF file, whole or not at all; `load` reads it.
 
@@ -104,7 +118,8 @@ class Posterior:
         sizes = self.tree["posterior"].sizes
         verdict = "DO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else "diagnostics: no complaint"
         size = f"{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws"
-        return f"{self.model!r}\n{size}\n{verdict}"
+        lines = (repr(self.model), size, verdict, *([f"MISFIT: {self.misfit}"] if self.misfit else []))
+        return "\n".join(lines)
 
 
 @verb
@@ -136,7 +151,21 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     ------
     InputError, InputTypeError, SpecificationError
         Before anything compiles: a column, a row or an assumption that does not fit.
+
+    Warns
+    -----
+    MisfitWarning
+        Errors that are larger in some groups, or along a context, than in others: see `Posterior.residual_check`.
     """
+    posterior = _fitted(model, data, seed, method, progress, client)
+    if posterior.misfit:
+        warnings.warn(posterior.misfit, MisfitWarning, stacklevel=2)
+    return posterior
+
+
+def _fitted(model: Model, data: Any, seed: int | None, method: "NUTS | Laplace | ADVI | None", progress: bool,
+            client: Any) -> Posterior:
+    """What `fit` returns."""
     from bayes_personal.inference.laplace import usual
 
     bound = model.bind(data, client=client, progress=progress)

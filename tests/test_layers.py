@@ -58,6 +58,7 @@ LAYERS = [
     ("inference",),
     ("diagnostics", "summary", "storage"),
     ("few_shot", "refit", "theta"),
+    ("residual_check",),
     ("posterior",),
     ("borrowed", "changes", "invariance", "predict", "responsibilities", "simulate", "question"),
     ("loo",),

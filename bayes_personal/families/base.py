@@ -30,6 +30,11 @@ class Family(ABC):
         return False
 
     @property
+    def additive(self) -> bool:
+        """Whether all errors ``(y_i - eta_i) / known_i`` have one distribution, which rows are compared by."""
+        return False
+
+    @property
     def conjugate(self) -> Conjugate | None:
         """How coefficients that rows share must be distributed to integrate out; None where nothing does it."""
         return None

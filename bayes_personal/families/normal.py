@@ -62,6 +62,10 @@ class Normal(Family):
         return True
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    @property
     def conjugate(self) -> Conjugate:
         return Conjugate("normal")
 

@@ -59,6 +59,10 @@ class StudentT(Family):
         return ()
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    @property
     def _sigma(self) -> Hyperprior:
         return self.sigma or Hyperprior("HalfNormal", sigma=1.0, relative=True)
 
