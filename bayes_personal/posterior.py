@@ -159,7 +159,7 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     """
     posterior = _fitted(model, data, seed, method, progress, client)
     if posterior.misfit:
-        warnings.warn(posterior.misfit, MisfitWarning, stacklevel=2)
+        warnings.warn(posterior.misfit, MisfitWarning, stacklevel=3)
     return posterior
 
 
