@@ -1,8 +1,6 @@
 """A formula and a frame become an outcome and a design matrix that remembers how it was made."""
 
-import re
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,32 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic.errors import DataMismatchWarning, FormulaicError
-from formulaic.materializers import PandasMaterializer
 from scipy import linalg
 
-from bayes_personal.data import (
-    absent,
-    column,
-    is_number,
-    is_text,
-    must_be_finite,
-    must_not_read_as_numbers,
-    must_resolve,
-    numbers,
-    without_unused,
-)
-from bayes_personal.errors import (
-    BayesPersonalError,
-    InputError,
-    InputTypeError,
-    InputWarning,
-    SpecificationError,
-    first,
-)
+from bayes_personal.data import absent, column, must_be_finite, must_resolve, numbers
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
 from bayes_personal.expression import Expression, Scope
 from bayes_personal.formula import Formula
 from bayes_personal.moments import Moments
+from bayes_personal.terms import categories, evaluate, needed
 
 # Of the part of a standardised predictor that the others do not explain.
 COLLINEAR = 1e-6
@@ -56,6 +36,8 @@ class Design:
     coefficients : names of the predictors, (coefficient,)
     center : mean of each predictor; 0 for the intercept, and for all without one, (coefficient,)
     spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
+    coded : names of all that the formula makes, (coded,)
+    kept : which of these are predictors: all but interactions of levels that no training row has together
     """
 
     formula: Formula
@@ -65,20 +47,23 @@ class Design:
     coefficients: tuple[str, ...]
     center: np.ndarray
     spread: np.ndarray
+    coded: tuple[str, ...]
+    kept: np.ndarray
 
     @classmethod
     def learn(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
         """Read the right-hand side on the training rows."""
-        coded, x = cls.coded(formula, frame)
+        made, x = cls.made(formula, frame)
         moments = Moments.of(x)
-        result = coded.scaled(moments)
+        result = made.scaled(moments)
+        x = x if result.kept.all() else x[:, result.kept]
         some = np.arange(len(x))[::-2][:1000]
         must_not_depend(formula, result.coefficients, result.at(frame.iloc[some]), x[some], result.spread)
         result.warn_of_identification(moments)
         return result, x
 
     @classmethod
-    def coded(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
+    def made(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
         """Read the right-hand side on rows that have every level; `scaled` goes on."""
         owner = formula.owner
         if not len(formula.predictors):
@@ -90,10 +75,26 @@ class Design:
         for k, name in enumerate(names):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
         return cls(formula, matrix.model_spec, tuple(columns), numeric, names, np.zeros(len(names)),
-                   np.ones(len(names))), x
+                   np.ones(len(names)), names, np.ones(len(names), dtype=bool)), x
 
     def scaled(self, moments: Moments) -> "Design":
-        """With centre and spread of the training rows, in which every predictor must vary."""
+        """With centre and spread of the training rows, in which every predictor must vary.
+
+        Interactions of levels that no row has together are left out, with a warning.
+        """
+        owner = self.formula.owner
+        empty = (moments.low == 0) & (moments.high == 0) & self._of_interactions
+        if empty.any():
+            names = [name for name, without in zip(self.coded, empty, strict=True) if without]
+            warnings.warn(f"{owner}: {first(names)} {'is' if len(names) == 1 else 'are'} 0 in all {moments.count} "
+                          f"rows, for none has these levels together: no coefficient is learned of "
+                          f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
+                          InputWarning, stacklevel=4)
+            rest = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
+            return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.only(~empty))
+        return self._scaled(moments)
+
+    def _scaled(self, moments: Moments) -> "Design":
         owner, intercept = self.formula.owner, "Intercept" in self.coefficients
         own = np.array([name != "Intercept" for name in self.coefficients])
         alike = own & (moments.low == moments.high) & (intercept | (moments.low == 0))
@@ -129,8 +130,12 @@ class Design:
                     raise InputError(f"{owner}: column {name!r} has the level {first(frame[name][unseen].unique())} in "
                                      f"{unseen.sum()} rows ({first(frame.index[unseen])}), not seen in training. "
                                      f"Allowed: {first(levels, 20)}.")
+        self._must_lie_within_knots(columns, frame.index)
         if self._products is None:
             x = evaluate(self.formula, self.spec, pd.DataFrame(columns, index=frame.index)).to_numpy(dtype=float)
+            if not self.kept.all():
+                self._must_have_no_new_interaction(x[:, ~self.kept], frame.index)
+                x = x[:, self.kept]
         else:
             x = np.ones((len(frame), len(self.coefficients)), order="F")
             for k, factors in enumerate(self._products):
@@ -139,6 +144,61 @@ class Design:
         for k, name in enumerate(self.coefficients):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
         return x
+
+    def _must_have_no_new_interaction(self, left_out: np.ndarray, index: pd.Index) -> None:
+        """Refuse rows with levels that no training row had together."""
+        new = left_out != 0
+        if new.any():
+            rows = new.any(axis=1)
+            names = np.array(self.coded)[~self.kept][new.any(axis=0)]
+            raise InputError(f"{self.formula.owner}: {first(names)} is not 0 in {rows.sum()} of {len(rows)} rows "
+                             f"({first(index[rows])}), and was in all of training: no training row had these levels "
+                             "together. Leave these rows out, or the interaction.")
+
+    def _must_lie_within_knots(self, columns: Mapping[str, Any], index: pd.Index) -> None:
+        """Refuse values beyond the knots of a B-spline, which ends there."""
+        for call, state in self.spec.transform_state.items():
+            if not call.startswith("bs(") or "extrapolation" in call or "lower_bound" not in state:
+                continue
+            argument = Expression.read(call, self.formula.functions).first_argument
+            if argument is None or not set(argument.columns) <= set(columns):
+                continue
+            scope = Scope(pd.DataFrame({name: columns[name] for name in argument.columns}), self.formula.functions,
+                          self.spec.transform_state, self.spec)
+            values, low, high = np.asarray(argument.value(scope)), state["lower_bound"], state["upper_bound"]
+            beyond = (values < low) | (values > high)
+            if beyond.any():
+                raise InputError(f"{self.formula.owner}: {argument.text} lies beyond the knots of {call}, {low:g} to "
+                                 f"{high:g}, in {beyond.sum()} of {len(index)} rows ({first(index[beyond])}), the "
+                                 f"first {values[beyond][0]:g}. Leave these rows out, or fit with {call[:-1]}, "
+                                 "extrapolation='extend'), 'clip' or 'zero', which say how the curve goes on.")
+
+    @cached_property
+    def _terms(self) -> list[Any]:
+        """The term of every coded column."""
+        return [entry.term for entry in self.spec.structure for _ in entry.columns]
+
+    @cached_property
+    def _of_interactions(self) -> np.ndarray:
+        """Which coded columns are products with indicators of levels."""
+        levels = categories(self.spec)
+        return np.array([len(term.factors) > 1 and any(factor.expr in levels for factor in term.factors)
+                         for term in self._terms])
+
+    def _advice(self, names: Sequence[str]) -> str:
+        """What to do where these predictors depend on one another."""
+        terms = dict.fromkeys(term for name, term in zip(self.coded, self._terms, strict=True) if name in names)
+        factors = [factor.expr for term in terms for factor in term.factors]
+        curves = [each for each in factors if each.startswith(("cr(", "cs(", "cc(")) and "constraints" not in each]
+        if curves:
+            return f"Write {curves[0][:-1]}, constraints='center'), for the intercept is among its columns otherwise."
+        full = [each for each in factors if each.startswith("bs(") and "include_intercept" in each]
+        if full:
+            return f"Leave include_intercept out of {full[0]}, for the intercept is there already."
+        if self._of_interactions[np.isin(self.coded, list(names))].any():
+            return ("Where no row has some levels together, an interaction has more coefficients than the rows can "
+                    "tell: what is predicted there rests on the prior. Merge levels, or leave the interaction out.")
+        return "Remove one of them."
 
     @cached_property
     def _products(self) -> list[list[str]] | None:
@@ -152,7 +212,7 @@ class Design:
 
     def warn_of_identification(self, moments: Moments) -> None:
         """Warn where the rows alone could not tell the coefficients apart."""
-        size = len(self.coefficients)
+        size, moments = len(self.coefficients), moments.only(self.kept)
         if size > moments.count or moments.count == 1:
             warnings.warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
                           "the posterior is its prior.", InputWarning, stacklevel=4)
@@ -165,9 +225,10 @@ class Design:
         for place in range(rank, size):
             share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
             others = [self.coefficients[j] for j in sorted(kept[np.abs(share) > 1e-4])]
-            warnings.warn(f"{self.formula.owner}: {self.coefficients[order[place] - 1]!r} is a linear combination "
-                          f"of {first(others, 10)}: the data cannot tell their coefficients apart, only the prior can. "
-                          "Remove one of them.", InputWarning, stacklevel=4)
+            dependent = self.coefficients[order[place] - 1]
+            warnings.warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(others, 10)}: the "
+                          "data cannot tell their coefficients apart, only the prior can. "
+                          f"{self._advice([dependent, *others])}", InputWarning, stacklevel=4)
 
 
 def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,
@@ -181,133 +242,3 @@ def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, a
         raise SpecificationError(f"{formula.owner}: {first(np.array(names)[moved])} of a row depends on which "
                                  "other rows there are, so that new rows could not be coded alike. Make it a column "
                                  "first, with frame.assign(...).")
-
-
-def categories(spec: Any) -> dict[str, Sequence[Any]]:
-    """The training levels of every categorical factor of an evaluated formula."""
-    return {str(expression): list(state["categories"]) for expression, (_, state) in spec.encoder_state.items()
-            if "categories" in state}
-
-
-def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataFrame, *,
-           whole: bool = True) -> dict[str, Any]:
-    """The columns that expressions are made of: numbers as float64 arrays, others as they stand.
-
-    Integers are read as float64 before the formula computes with them, for their products could overflow. Columns
-    only used as ``C(column)`` keep their values, which name levels. What is said of levels needs a frame with all of
-    them, a `whole` one.
-    """
-    result: dict[str, Any] = {}
-    for name, expressions in uses.items():
-        values = column(frame, name, owner)
-        absent(values, owner)
-        if name == "Intercept":
-            raise SpecificationError(f"{owner}: 'Intercept' is what the constant is called. Rename that column.")
-        as_it_stands = any(use.column == name for use in expressions)
-        levels_only = all(use.levels_of == name for use in expressions)
-        category = isinstance(values.dtype, pd.CategoricalDtype)
-        if is_number(values) and not levels_only:
-            result[name] = numbers(values, owner)
-            continue
-        odd = pd.api.types.is_object_dtype(values) or pd.api.types.is_complex_dtype(values)
-        if odd or (as_it_stands and not category and not is_text(values)):
-            if pd.api.types.is_datetime64_any_dtype(values):
-                raise InputTypeError(f"{owner}: column {name!r} holds dates. Make it a number first, for example "
-                                     f"frame.assign(days=(frame[{name!r}] - frame[{name!r}].min()).dt.days).")
-            numbers(values, owner)
-        result[name] = values
-        if not whole:
-            continue
-        if as_it_stands:
-            must_not_read_as_numbers(values, owner)
-        values = without_unused(values, owner)
-        if category:
-            count = Counter(map(str, values.cat.categories))
-            same = [level for level in values.cat.categories if count[str(level)] > 1]
-            if same:
-                raise InputError(f"{owner}: the levels {first(same)} of {name!r} differ but read the same. "
-                                 "Rename one of them.")
-        result[name] = values
-    return result
-
-
-class Materializer(PandasMaterializer):
-    """formulaic's design matrix of terms whose factors are computed by `Expression`, and never run as code."""
-
-    # formulaic checks its subclasses and asks for a decorator of its own.
-    INTERFACE_EXPLICIT_OVERRIDES = False
-
-    def __init__(self, frame: pd.DataFrame, formula: Formula) -> None:
-        super().__init__(frame)
-        self.formula = formula
-
-    def _lookup(self, name: str) -> tuple[Any, set[Any]]:
-        return self.data[name], set()
-
-    def _evaluate(self, expr: str, metadata: Any, spec: Any) -> tuple[Any, set[Any]]:
-        scope = Scope(self.data, self.formula.functions, spec.transform_state, spec)
-        return self.formula.expressions[expr].value(scope), set()
-
-
-def evaluate(formula: Formula, side: Any, frame: pd.DataFrame) -> Any:
-    """The predictors of these rows, which keep their order; `side` is the formula's, or formulaic's record of it."""
-    owner = formula.owner
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        warnings.simplefilter("error", DataMismatchWarning)
-        try:
-            # formulaic aligns by index, and rows may share theirs.
-            rows = Materializer(frame.reset_index(drop=True), formula)
-            matrix: Any = rows.get_model_matrix(side, na_action="drop")
-        except DataMismatchWarning as warning:
-            unseen = re.search(r"\{.*\}", str(warning))
-            raise InputError(f"{owner}: a category takes the values {unseen[0] if unseen else warning}, which are none "
-                             "of its levels in training.") from warning
-        except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise SpecificationError(f"{owner} cannot be evaluated: {reason(error)}") from error
-    if len(matrix) < len(frame):
-        must_be_defined(~pd.RangeIndex(len(frame)).isin(matrix.index), " or ".join(formula.expressions) or "a term",
-                        owner, frame.index)
-    return matrix
-
-
-def reason(error: Exception) -> str:
-    """What went wrong inside of formulaic, in our words where they are."""
-    return str(error.__cause__ if isinstance(error.__cause__, BayesPersonalError) else error).strip()
-
-
-def must_be_defined(undefined: np.ndarray, what: str, owner: str, index: pd.Index) -> None:
-    """Refuse rows in which a term has no value."""
-    if undefined.any():
-        raise InputError(f"{owner}: {what} is not a number in {undefined.sum()} of {len(index)} rows "
-                         f"({first(index[undefined])}). Remove these rows or change the term.")
-
-
-def outcome(formula: Formula, frame: pd.DataFrame) -> pd.Series:
-    """The left-hand side: a column as it stands, or what an expression of columns is in each row."""
-    left = formula.outcome
-    if left.column or left.text in frame.columns:
-        values = column(frame, left.text, f"outcome of {formula.owner}")
-        absent(values, "outcome")
-        return values
-    return computed(formula, frame)[0]
-
-
-def computed(formula: Formula, frame: pd.DataFrame, *, whole: bool = True) -> tuple[pd.Series, dict[str, Any]]:
-    """An outcome that is an expression, and what its transforms remember of these rows."""
-    left, owner = formula.outcome, f"outcome of {formula.owner}"
-    columns = pd.DataFrame(needed({name: [left] for name in left.columns}, owner, frame, whole=whole))
-    scope = Scope(columns, formula.functions)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        try:
-            found = left.value(scope)
-            values = np.asarray(getattr(found, "__wrapped__", found))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise SpecificationError(f"{owner} cannot be evaluated: {reason(error)}") from error
-    if values.shape != (len(frame),) or values.dtype.kind not in "biuf":
-        raise SpecificationError(f"{owner}: {left.text} is categorical or several columns; an outcome is one column of "
-                                 "numbers.")
-    result = pd.Series(values, index=frame.index, name=left.text)
-    must_be_defined(result.isna().to_numpy(), left.text, owner, frame.index)
-    return result, scope.state

@@ -6,9 +6,7 @@ is refused when it is read, and nothing is ever compiled: a formula may come fro
 
 import ast
 import operator
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -30,18 +28,10 @@ from bayes_personal.functions import (
     part_of_date,
     remedy,
 )
+from bayes_personal.syntax import Names, levels, short, spelled, with_plain_names
 
 # Of an expression: far more than anybody writes, and few enough for any machine to read.
 CHARACTERS, DEPTH = 10_000, 100
-
-# Text in quotes, a name in backticks, a number, a name, and any other character.
-LEXEME = re.compile(r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`(?P<ticked>[^`]+)`|"""
-                    r"""(?P<number>(?:[0-9]|\.[0-9])[0-9A-Za-z_.]*)|(?P<name>(?:\w|[^\x00-\x7f\s])+)|"""
-                    r"""(?P<space>\s+)|(?P<other>.)""", re.DOTALL)
-
-# Words that mean something in an expression; any other may be the name of a column.
-WORDS = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "async", "await", "lambda", "yield", "True",
-                   "False", "None"})
 
 ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -131,6 +121,15 @@ class Expression:
                 return name
         return None
 
+    @property
+    def first_argument(self) -> "Expression | None":
+        """The x of f(x, ...), where it is a call."""
+        match self.tree:
+            case ast.Call(args=[first, *_]):
+                return Expression(spelled(first), first, tuple(each.id for each in ast.walk(first)
+                                                               if isinstance(each, ast.Name)), ())
+        return None
+
     def value(self, scope: Scope) -> Any:
         """What it is in the rows of a scope."""
         return _value(self.tree, scope)
@@ -141,7 +140,7 @@ def _read(text: str, functions: frozenset[str]) -> Expression:
     if len(text) > CHARACTERS:
         raise SpecificationError(f"an expression of {len(text):,} characters is too long: at most {CHARACTERS:,}. "
                                  "Make the column first, with frame.assign(...).")
-    source, names = _with_plain_names(text)
+    source, names = with_plain_names(text)
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -149,9 +148,9 @@ def _read(text: str, functions: frozenset[str]) -> Expression:
         raise SpecificationError(f"{short(text)} is not an expression. {product}{ALLOWED}") from error
     except (RecursionError, MemoryError) as error:
         raise SpecificationError(_too_deep(text)) from error
-    if max((depth for _, depth in _levels(tree)), default=0) > DEPTH:
+    if max((depth for _, depth in levels(tree)), default=0) > DEPTH:
         raise SpecificationError(_too_deep(text))
-    tree = _Names(names).visit(tree)
+    tree = Names(names).visit(tree)
     reader = _Reader(functions)
     reader.check(tree)
     return Expression(spelled(tree), tree, tuple(reader.columns), tuple(reader.calls))
@@ -160,73 +159,6 @@ def _read(text: str, functions: frozenset[str]) -> Expression:
 def _too_deep(text: str) -> str:
     return (f"{short(text)} is nested too deeply: at most {DEPTH} levels. Make the column first, with "
             "frame.assign(...).")
-
-
-def short(text: str, limit: int = 200) -> str:
-    """Text in quotes, its middle left out where it is long."""
-    half = limit // 2
-    return repr(text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}")
-
-
-def _with_plain_names(text: str) -> tuple[str, dict[str, str]]:
-    """The text with a plain name for every name, and what each stands for.
-
-    Python would take names that Unicode calls compatible for one another, and frames do not.
-    """
-    plain: dict[str, str] = {}
-    pieces = []
-    for found in LEXEME.finditer(text):
-        name = found["ticked"] or found["name"]
-        if found["space"]:
-            pieces.append(" ")
-        elif found["other"] in ("{", "}"):
-            pieces.append("(" if found["other"] == "{" else ")")
-        elif name is None or name == found["name"] and name in WORDS:
-            pieces.append(found[0])
-        else:
-            pieces.append(plain.setdefault(name, f"n{len(plain)}"))
-    return "".join(pieces).strip(), {alias: name for name, alias in plain.items()}
-
-
-def _levels(tree: ast.expr) -> Iterator[tuple[ast.AST, int]]:
-    """Every node and how deep it lies."""
-    waiting: list[tuple[ast.AST, int]] = [(tree, 1)]
-    while waiting:
-        node, depth = waiting.pop()
-        yield node, depth
-        waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
-
-
-class _Names(ast.NodeTransformer):
-    """Put the names as they were written back into a tree; Q('a name') is that column."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self.names[node.id], ast.Load())
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
-        return ast.Attribute(self.visit(node.value), self.names[node.attr], ast.Load())
-
-    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
-        return ast.keyword(self.names[node.arg] if node.arg else None, self.visit(node.value))
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        match node:
-            case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str() as name)], keywords=[]):
-                return ast.Name(name, ast.Load())
-        return node
-
-
-class _Ticked(ast.NodeTransformer):
-    """Put backticks around names that could not be read without."""
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        found = LEXEME.fullmatch(node.id)
-        plain = found is not None and found["name"] is not None and node.id not in WORDS
-        return node if plain else ast.Name(f"`{node.id}`", ast.Load())
 
 
 @dataclass
@@ -297,11 +229,6 @@ class _Reader:
                                          f"{did_you_mean(name, CONTRASTS)}")
             case _:
                 raise SpecificationError(refusal(function))
-
-
-def spelled(tree: ast.AST) -> str:
-    """A tree as text, which reads as the same tree."""
-    return ast.unparse(_Ticked().visit(deepcopy(tree)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
-from bayes_personal.design import outcome
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
 from bayes_personal.inference.importance import Weighted
 from bayes_personal.priors.base import weights
 from bayes_personal.priors.levels import Grouped
+from bayes_personal.terms import outcome
 
 # Above that k, and with fewer effective draws, they say too little of a posterior that also knows the new rows.
 LARGEST_K, LEAST_ESS = 0.7, 100.0

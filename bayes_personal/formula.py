@@ -19,8 +19,9 @@ from formulaic.parser.parser import DefaultOperatorResolver
 from formulaic.parser.types import Factor, Operator, Term
 
 from bayes_personal.errors import InputTypeError, SpecificationError
-from bayes_personal.expression import LEXEME, Expression, short
+from bayes_personal.expression import Expression
 from bayes_personal.functions import DATES, must_be_functions, remedy
+from bayes_personal.syntax import LEXEME, short
 
 # Characters and terms of a formula: far more than anybody writes, and few enough for any machine to read.
 CHARACTERS, TERMS, BRACKETS = 200_000, 10_000, 100

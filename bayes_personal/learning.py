@@ -10,15 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data import absent, must_have
-from bayes_personal.design import (
-    Design,
-    categories,
-    computed,
-    evaluate,
-    must_not_depend,
-    needed,
-    outcome,
-)
+from bayes_personal.design import Design, must_not_depend
 from bayes_personal.errors import SpecificationError, first
 from bayes_personal.families.base import Family
 from bayes_personal.families.measurements import measured, must_vary
@@ -27,6 +19,7 @@ from bayes_personal.formula import Formula
 from bayes_personal.moments import Moments
 from bayes_personal.running import one_blas_thread
 from bayes_personal.stored import coded_together
+from bayes_personal.terms import categories, computed, evaluate, needed, outcome
 
 ROLE = "outcome of a Normal family"
 # Rows from which it is seen what kind of values the columns hold.
@@ -72,7 +65,7 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     names = _names(formula, family, files)
     head = next(replace(files, progress=False).pieces(names, HEAD))
     with files.locating(head):
-        design = Design.coded(formula, _with_all_levels(formula, files, head))[0]
+        design = Design.made(formula, _with_all_levels(formula, files, head))[0]
     _must_have_no_state(formula, design, head)
     coding = Coding(design, family)
     name = formula.outcome.text
@@ -99,7 +92,8 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     if kept:
         frames, x, y = zip(*kept, strict=True)
         again, outcome_again, _ = coding(pd.concat(frames))
-        must_not_depend(formula, coding.design.coefficients, again, np.concatenate(x), coding.design.spread)
+        must_not_depend(formula, coding.design.coefficients, again, np.concatenate(x)[:, coding.design.kept],
+                        coding.design.spread)
         must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
     coding.design.warn_of_identification(predictors)
     return Learned(coding, names, float(outcomes.mean[0]), unit)

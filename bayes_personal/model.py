@@ -1,5 +1,6 @@
 """Model: a formula, a prior and a family make one generative model."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
@@ -8,8 +9,8 @@ import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
-from bayes_personal.design import Design, outcome
-from bayes_personal.errors import InputTypeError, SpecificationError
+from bayes_personal.design import Design
+from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first
 from bayes_personal.families import Family, Normal
 from bayes_personal.formula import Formula
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
@@ -17,6 +18,7 @@ from bayes_personal.priors.base import Coefficients, Field, Prior, Term
 from bayes_personal.priors.population import Population
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored, are_stored
+from bayes_personal.terms import outcome
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -63,6 +65,7 @@ class Model:
                 raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
                                      f"got {value!r}.")
         object.__setattr__(self, "functions", dict(self.read.functions))
+        self._must_not_explain_itself()
 
     def __repr__(self) -> str:
         mean = () if self.prior.replaces_mean else (
@@ -72,6 +75,31 @@ class Model:
         natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
         story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story(), *mean, natural)
         return "\n".join((self.formula, *("    " + line for line in story)))
+
+    def _must_not_explain_itself(self) -> None:
+        """Refuse an outcome all of whose columns the model reads to explain it."""
+        outcome, predictors = self.read.outcome.columns, self.read.columns
+        for reader in (self.prior, self.family):
+            read = [name for name in outcome if name in reader.columns]
+            if read and all(name in read or name in predictors for name in outcome):
+                raise SpecificationError(f"{self.read.owner}: {reader!r} reads the outcome's own column {first(read)}, "
+                                         "so that the outcome would explain itself. Name another column.")
+
+    def _warn_of_columns_read_twice(self) -> None:
+        """Warn where one column has two parts in the model, which the data alone cannot tell apart."""
+        read, owner = self.read, self.read.owner
+        outcome, predictors, contexts = read.outcome.columns, read.columns, self.prior.columns
+        for name in outcome:
+            if name in predictors or name in contexts:
+                where = "a predictor" if name in predictors else f"read by {self.prior!r}"
+                warnings.warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {where}: what they "
+                              "have in common is explained by itself.", InputWarning, stacklevel=4)
+        for name in predictors:
+            if name in contexts:
+                warnings.warn(f"{owner}: {name!r} is a predictor and read by {self.prior!r}: the data tell what the "
+                              "two do together, and only the prior how it is divided between them. Predictions are "
+                              "valid; leave it out of one of them where coefficients are interpreted.", InputWarning,
+                              stacklevel=4)
 
     @property
     def outcome(self) -> str:
@@ -93,6 +121,7 @@ class Model:
         progress
             Whether reading files shows a progress bar.
         """
+        self._warn_of_columns_read_twice()
         if are_stored(data):
             return self._bind_files(data, client, progress)
         if client is not None:

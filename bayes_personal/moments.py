@@ -60,6 +60,11 @@ class Moments:
                           self.products + other.products + self.count * share * np.outer(apart, apart),
                           np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
+    def only(self, columns: np.ndarray) -> Self:
+        """Those of some of the columns, a truth value each."""
+        return type(self)(self.count, self.origin[columns], self.shift[columns], self.products[columns][:, columns],
+                          self.low[columns], self.high[columns])
+
     @property
     def mean(self) -> np.ndarray:
         """Of every column, (column,)."""

@@ -10,9 +10,10 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.data import spelled, table
-from bayes_personal.design import Design, outcome
-from bayes_personal.errors import InputError, InputTypeError, SpecificationError
+from bayes_personal.design import Design
+from bayes_personal.errors import InputError, InputTypeError
 from bayes_personal.formula import Formula
+from bayes_personal.terms import outcome
 
 
 def learn(formula: str, frame: pd.DataFrame) -> tuple[Design, np.ndarray]:
@@ -229,8 +230,11 @@ def test_new_rows_of_any_size_need_no_outcome(rows: pd.DataFrame) -> None:
 
 def test_beyond_the_range_of_a_spline_is_an_error_of_ours(rows: pd.DataFrame) -> None:
     design = learn("y ~ bs(x, df=4)", rows)[0]
-    with pytest.raises(SpecificationError, match="cannot be evaluated"):
-        design.at(rows.assign(x=100.0))
+    words = r"x lies beyond the knots of bs\(x, df=4\), .* in 1 of 12 rows \(3\), the first 100.*extrapolation='extend'"
+    with pytest.raises(InputError, match=words):
+        design.at(rows.assign(x=rows["x"].where(rows.index != 3, 100.0)))
+    extended = learn("y ~ bs(x, df=4, extrapolation='extend')", rows)[0]
+    assert np.isfinite(extended.at(rows.assign(x=3.0))).all()
 
 
 def test_dates_inside_an_expression(rows: pd.DataFrame) -> None:

@@ -13,7 +13,8 @@ def counts(values: pd.Series, role: str) -> np.ndarray:
     for wrong, what, remedy in (
             (result < 0, "negative", "A count cannot be: is it a code for a missing value, or a difference?"),
             (result != np.floor(result), "fractional",
-             "Give the counts themselves; what they were divided by is the exposure or the number of trials."),
+             "Give the counts themselves; what they were divided by goes by the name of its column to the family, as "
+             "Poisson(exposure=...) or Binomial(trials=...)."),
             (result > 2**53, "beyond 2**53, where float64 skips numbers", "Count in larger units.")):
         if wrong.any():
             raise InputError(f"{role}: column {values.name!r} is {what} in {wrong.sum()} of {len(result)} rows "
