@@ -192,9 +192,6 @@ class Design:
         curves = [each for each in factors if each.startswith(("cr(", "cs(", "cc(")) and "constraints" not in each]
         if curves:
             return f"Write {curves[0][:-1]}, constraints='center'), for the intercept is among its columns otherwise."
-        full = [each for each in factors if each.startswith("bs(") and "include_intercept" in each]
-        if full:
-            return f"Leave include_intercept out of {full[0]}, for the intercept is there already."
         if self._of_interactions[np.isin(self.coded, list(names))].any():
             return ("Where no row has some levels together, an interaction has more coefficients than the rows can "
                     "tell: what is predicted there rests on the prior. Merge levels, or leave the interaction out.")

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Names that a message lists.
+LISTED = 30
+
 
 class BayesPersonalError(Exception):
     """Base class of every error this package raises on purpose."""
@@ -51,7 +54,8 @@ def first(labels: Iterable[object], limit: int = 3) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The names that exist, the nearest of them first."""
+    """The names that exist, the nearest of them first; of very many only some."""
     known = [str(k) for k in known]
     near = get_close_matches(name, known, n=1)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(known)}."
+    more = f" and {len(known) - LISTED:,} more" * (len(known) > LISTED)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(known[:LISTED])}{more}."

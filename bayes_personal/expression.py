@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
+import pandas as pd
 
 from bayes_personal.errors import SpecificationError, did_you_mean
 from bayes_personal.functions import (
@@ -25,6 +26,7 @@ from bayes_personal.functions import (
     TRANSFORMED,
     called_with,
     form_of_text,
+    must_be_values,
     part_of_date,
     remedy,
 )
@@ -68,7 +70,7 @@ class Scope:
     spec : formulaic's record, which its transforms may ask
     """
 
-    columns: Mapping[str, Any]
+    columns: pd.DataFrame
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     spec: Any = None
@@ -212,7 +214,7 @@ class _Reader:
             case ast.Name(id=name):
                 argument = next((each.id for each in ast.walk(node) if isinstance(each, ast.Name) and each != function),
                                 "x")
-                near = did_you_mean(name, TRANSFORMED)
+                near = did_you_mean(name, [*TRANSFORMED, "Q"])
                 raise SpecificationError(f"knows no function {name!r}. " + (remedy(name, argument) or f"{near} NumPy's "
                                          "functions of single numbers are known too, such as np.sqrt. Give a function "
                                          f"of your own to Model(..., functions={{{name!r}: ...}}), or make the column "
@@ -297,7 +299,10 @@ def _called(name: str, node: ast.Call, given: list[Any], named: dict[str, Any], 
     known = called_with(name, function, given, named)
     if getattr(function, "__is_stateful_transform__", False):
         known |= {"_state": scope.state.setdefault(spelled(node), {}), "_spec": scope.spec}
-    return function(*given, **known)
+    result = function(*given, **known)
+    if name in scope.functions:
+        must_be_values(name, result, len(scope.columns))
+    return result
 
 
 def _number(value: Any) -> Any:

@@ -173,6 +173,8 @@ def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Exp
     if len(pieces) == 1 and pieces[0][0] == "column":
         return Expression.of_column(pieces[0][1])
     result = Expression.read(text, functions)
+    if result.column is not None:
+        return Expression.of_column(result.column)
     match result.tree:
         case ast.Tuple() | ast.List() | ast.BinOp(op=ast.Add()) if len(result.columns) > 1:
             raise SpecificationError("it names more than one outcome. Write 'outcome ~ predictors', and I(a + b) where "

@@ -98,6 +98,14 @@ def called_with(name: str, function: Callable[..., Any], given: list[Any], named
     return dict(named)
 
 
+def must_be_values(name: str, result: Any, rows: int) -> None:
+    """Refuse what a user's function returned where it is not a value a row, or several columns of them."""
+    if not isinstance(result, np.ndarray | pd.Series | pd.DataFrame) or result.shape[:1] != (rows,):
+        got = f"one of shape {result.shape}" if hasattr(result, "shape") else f"the {type(result).__name__} {result!r}"
+        raise SpecificationError(f"{name} must return an array or a Series with a value for each of {rows} rows; got "
+                                 f"{got[:200]}.")
+
+
 def part_of_date(values: Any, part: str) -> Any:
     """A part of the dates of a column, as a number."""
     if not isinstance(values, pd.Series) or not pd.api.types.is_datetime64_any_dtype(values):

@@ -38,6 +38,7 @@ PACKAGE = "bayes-personal"
 PREFIX = "bayes_personal_"
 FRAME = f"{PREFIX}frame"
 FILES = "files"
+FUNCTIONS = "functions"
 # Relative difference of sums over the same rows on another machine.
 SAME = 1e-9
 
@@ -137,9 +138,14 @@ def read(path: str | os.PathLike[str],
     if frame is None:
         return model, _bound_again(model, layout[FILES], str(path)), tree
     try:
-        return model, model.bind(frame), tree
+        bound = model.bind(frame)
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
+    for name, value in _fingerprint(bound).items():
+        if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0):
+            raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
+                            f"saved: {name} is {value}, and was {layout[FUNCTIONS][name]}. Give the same function.")
+    return model, bound, tree
 
 
 def _bound_again(model: Model, described: dict[str, Any], path: str) -> Bound:
@@ -190,6 +196,8 @@ def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
         layout[FILES] = rows.files.described(rows.columns) | {"learned": _fingerprint(bound)}
     elif frame is not None:
         _rebind(again, arrow.unpack(frame, layout))
+        if model.functions:
+            layout[FUNCTIONS] = _fingerprint(bound)
         groups[FRAME] = frame
     result = xr.DataTree.from_dict(groups)
     result.attrs |= {f"{PREFIX}format": FORMAT, f"{PREFIX}version": version(PACKAGE),
