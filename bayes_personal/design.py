@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,7 @@ class Design:
     spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
     coded : names of all that the formula makes, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
+    outcome_state : what transforms of the outcome remember of the training rows
     """
 
     formula: Formula
@@ -49,6 +50,7 @@ class Design:
     spread: np.ndarray
     coded: tuple[str, ...]
     kept: np.ndarray
+    outcome_state: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:

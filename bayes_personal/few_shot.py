@@ -90,7 +90,7 @@ class FewShot:
         of_term: Any = term
         extended = replace(of_term, levels=term.levels.extended(rows))
         widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms))
-        y = bound.family.outcome(outcome(bound.design.formula, rows), rows)
+        y = bound.family.outcome(outcome(bound.design.formula, rows, bound.design.outcome_state), rows)
         known = bound.family.known(rows)
         bound.family.must_add_up(known, rows.index, bound.unit)
         return cls(widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, known,

@@ -147,7 +147,7 @@ def _read(text: str, functions: frozenset[str]) -> tuple[Expression, SimpleFormu
 def _sides(text: str) -> tuple[list[re.Match[str]], list[re.Match[str]]]:
     """The lexemes left and right of the tilde."""
     lexemes = list(LEXEME.finditer(text))
-    tildes = [place for place, _ in _outside_brackets(lexemes, "~")]
+    tildes = list(_outside_brackets(lexemes, "~"))
     if len(tildes) > 1:
         raise SpecificationError("there is more than one '~'. Write 'outcome ~ predictors'.")
     if not tildes or not _text(lexemes[:tildes[0]]).strip():
@@ -163,13 +163,13 @@ def _text(lexemes: Sequence[re.Match[str]]) -> str:
 
 def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Expression:
     """The left-hand side as one expression."""
-    bars = [place for place, _ in _outside_brackets(lexemes, "|")]
+    bars = list(_outside_brackets(lexemes, "|"))
     if bars:
         remedies = [remedy(each["name"]) for each in lexemes[bars[0]:] if each["name"]]
         raise SpecificationError(next(filter(None, remedies), "it names more than one outcome. Write 'outcome ~ "
                                                               "predictors'."))
-    pieces = list(_pieces([each for each in lexemes if not each["space"]]))
     text = _text(lexemes).strip()
+    pieces = list(_pieces(list(LEXEME.finditer(text))))
     if len(pieces) == 1 and pieces[0][0] == "column":
         return Expression.of_column(pieces[0][1])
     result = Expression.read(text, functions)
@@ -185,15 +185,20 @@ def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Exp
     return result
 
 
-def _outside_brackets(lexemes: Sequence[re.Match[str]], sign: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """Where a sign stands that no bracket holds."""
-    depth = 0
+def _outside_brackets(lexemes: Sequence[re.Match[str]], sign: str) -> Iterator[int]:
+    """Where a sign stands that no bracket holds; brackets must match."""
+    waiting: list[str] = []
     for place, each in enumerate(lexemes):
-        depth += (each["other"] in OPEN) - (each["other"] in CLOSED)
-        if depth > BRACKETS:
-            raise SpecificationError(f"brackets are nested too deeply: at most {BRACKETS} levels.")
-        if each["other"] == sign and depth == 0:
-            yield place, each
+        if each["other"] in OPEN:
+            waiting.append(CLOSED[OPEN.index(each[0])])
+            if len(waiting) > BRACKETS:
+                raise SpecificationError(f"brackets are nested too deeply: at most {BRACKETS} levels.")
+        elif each["other"] in CLOSED and (not waiting or waiting.pop() != each[0]):
+            raise SpecificationError(f"{each[0]!r} closes no bracket behind {short(_text(lexemes[:place])[-40:])}.")
+        elif each["other"] == sign and not waiting:
+            yield place
+    if waiting:
+        raise SpecificationError(f"a bracket is open at its end, where {waiting[-1]!r} is needed.")
 
 
 def _predictors(lexemes: Sequence[re.Match[str]],
@@ -277,8 +282,6 @@ def _word_ends(lexemes: Sequence[re.Match[str]], place: int) -> int:
                 depth += (lexemes[end]["other"] in OPEN) - (lexemes[end]["other"] in CLOSED)
                 if depth == 0:
                     break
-            else:
-                raise SpecificationError(f"a bracket is not closed behind {short(_text(lexemes[start:place + 1]))}.")
             place = end + 1
             if each["other"] == "{":
                 return place

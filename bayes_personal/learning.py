@@ -133,7 +133,7 @@ def _must_have_no_state(formula: Formula, design: Design, head: pd.DataFrame) ->
     """Refuse terms that are learned from all rows at once."""
     state: dict[str, Any] = dict(design.spec.transform_state)
     if formula.outcome.column is None and formula.outcome.text not in head.columns:
-        state |= computed(formula, head, whole=False)[1]
+        computed(formula, head, state, whole=False)
     if state:
         raise SpecificationError(f"{formula.owner}: {first(state)} must see all rows at once, and rows in files "
                                  "are read a batch at a time. Make it a column of the files first, or read the table, "

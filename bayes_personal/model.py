@@ -9,7 +9,7 @@ import numpy as np
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
-from bayes_personal.design import Design
+from bayes_personal.design import Design, must_not_depend
 from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first
 from bayes_personal.families import Family, Normal
 from bayes_personal.formula import Formula
@@ -129,7 +129,13 @@ class Model:
                                      "memory. Leave it out, or write them to Parquet and give the path.")
         rows = table(data)
         design, x = Design.learn(self.read, rows)
-        y, known = self.family.outcome(outcome(self.read, rows), rows), self.family.known(rows)
+        observed = outcome(self.read, rows, design.outcome_state)
+        if self.functions:
+            some = rows.iloc[::-2][:1000]
+            alone = outcome(self.read, some, design.outcome_state).to_numpy(float)[:, None]
+            among = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
+            must_not_depend(self.read, (self.outcome,), alone, among, np.abs(among).max(axis=0))
+        y, known = self.family.outcome(observed, rows), self.family.known(rows)
         self.family.examine(y, known, x, design.coefficients)
         location, unit = self.family.location_scale(y, known)
         self.family.must_add_up(known, rows.index, unit)

@@ -37,7 +37,8 @@ def with_plain_names(text: str) -> tuple[str, dict[str, str]]:
         elif name is None or name == found["name"] and name in WORDS:
             pieces.append(found[0])
         else:
-            pieces.append(plain.setdefault(name, f"n{len(plain)}"))
+            # Apart, for two names side by side would be a third.
+            pieces.append(f" {plain.setdefault(name, f'n{len(plain)}')} ")
     return "".join(pieces).strip(), {alias: name for name, alias in plain.items()}
 
 

@@ -117,21 +117,24 @@ def must_be_defined(undefined: np.ndarray, what: str, owner: str, index: pd.Inde
                          f"({first(index[undefined])}). Remove these rows or change the term.")
 
 
-def outcome(formula: Formula, frame: pd.DataFrame) -> pd.Series:
-    """The left-hand side: a column as it stands, or what an expression of columns is in each row."""
+def outcome(formula: Formula, frame: pd.DataFrame, state: dict[str, Any] | None = None) -> pd.Series:
+    """The left-hand side: a column as it stands, or what an expression of columns is in each row.
+
+    `state` is what transforms such as ``scale`` remember of the training rows; where it is empty, they learn it here.
+    """
     left = formula.outcome
     if left.column or left.text in frame.columns:
         values = column(frame, left.text, f"outcome of {formula.owner}")
         absent(values, "outcome")
         return values
-    return computed(formula, frame)[0]
+    return computed(formula, frame, {} if state is None else state)
 
 
-def computed(formula: Formula, frame: pd.DataFrame, *, whole: bool = True) -> tuple[pd.Series, dict[str, Any]]:
-    """An outcome that is an expression, and what its transforms remember of these rows."""
+def computed(formula: Formula, frame: pd.DataFrame, state: dict[str, Any], *, whole: bool = True) -> pd.Series:
+    """An outcome that is an expression; its transforms fill the state."""
     left, owner = formula.outcome, f"outcome of {formula.owner}"
     columns = pd.DataFrame(needed({name: [left] for name in left.columns}, owner, frame, whole=whole))
-    scope = Scope(columns, formula.functions)
+    scope = Scope(columns, formula.functions, state)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
@@ -144,4 +147,4 @@ def computed(formula: Formula, frame: pd.DataFrame, *, whole: bool = True) -> tu
                                  "numbers.")
     result = pd.Series(values, index=frame.index, name=left.text)
     must_be_defined(result.isna().to_numpy(), left.text, owner, frame.index)
-    return result, scope.state
+    return result

@@ -7,11 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import bayes_personal as bp
 from bayes_personal.design import Design
-from bayes_personal.errors import FileError, InputError, InputTypeError, InputWarning, SpecificationError
+from bayes_personal.errors import (
+    BayesPersonalError,
+    FileError,
+    InputError,
+    InputTypeError,
+    InputWarning,
+    SpecificationError,
+)
 from bayes_personal.expression import CHARACTERS, DEPTH, Expression, Scope
+from bayes_personal.few_shot import FewShot
 from bayes_personal.formula import BRACKETS, Formula
 from bayes_personal.specification import decode, encode
 from bayes_personal.terms import outcome
@@ -65,6 +75,7 @@ REFUSED_OUTCOMES = {
     "3 ~ x": "no outcome",
     "I(3) ~ x": "no outcome",
     "post ~ x ~ pre": "more than one '~'",
+    "post pre ~ x": "'post pre' is not an expression",
     "C(g) ~ x": "one column of numbers",
     "poly(post, 2) ~ x": "one column of numbers",
 }
@@ -274,6 +285,21 @@ def test_what_a_function_may_not_return(rows: pd.DataFrame, function: Any, words
         bp.Model("post ~ own(x)", functions={"own": function}).bind(rows)
 
 
+def test_an_outcome_by_a_function_stands_by_its_row_alone(rows: pd.DataFrame) -> None:
+    with pytest.raises(SpecificationError, match=r"'own\(post\)' of a row depends on which other rows"):
+        bp.Model("own(post) ~ x", functions={"own": lambda values: values.rank()}).bind(rows)
+
+
+def test_a_scaled_outcome_keeps_the_training_scale(rows: pd.DataFrame) -> None:
+    """Given rows of a new group are read in units of the training rows' outcome."""
+    scaled = bp.Model("scale(post) ~ x", bp.PartialPooling("g")).bind(rows)
+    new = rows.iloc[:3].assign(g="new")
+    values = outcome(scaled.design.formula, new, scaled.design.outcome_state)
+    right = (new["post"] - rows["post"].mean()) / rows["post"].std()
+    np.testing.assert_allclose(values, right, rtol=1e-12)
+    np.testing.assert_allclose(FewShot.of(scaled, new).y, right, rtol=1e-12)
+
+
 REMEDIES = {
     "c ~ x + offset(log(area))": "exposure=", "c ~ offset(area) + x": "exposure=", "k | trials(n) ~ x": "trials=",
     "trials(k, n) ~ x": "trials=", "cbind(k, f) ~ x": "trials=", "p(k, n) ~ x": "trials=", "y | weights(w) ~ x": "sd=",
@@ -370,3 +396,29 @@ def test_advice_on_predictors_that_depend_on_one_another_can_be_followed(rows: p
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             bp.Model(f"post ~ {term[:-1]}, constraints='center')").bind(rows)
+
+
+PIECES = ("y", "x", "g", "`x 1`", "log(", "C(", "bs(x, df=4", "I(", ")", "(", "[", "]", "{", "}", "~", "+", "-", "*",
+          "/", ":", "**", "^", "|", "%in%", "%", "1", "0", "2", "1e5", ".", ",", "=", "'a'", '"', "`", " ", "np.",
+          ".dt.year", "\\", "#0", "\n", "\u00b5", "and", "lambda", ":=", "<", "!", "?", "$", "@", ";", "\x00",
+          "Q('x 1')")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.booleans())
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_any_text_is_read_or_refused_in_our_words(pieces: list[str], with_outcome: bool) -> None:
+    frame = pd.DataFrame({"y": np.arange(8.0) ** 2, "x": np.cos(np.arange(8)), "x 1": np.sin(np.arange(8)),
+                          "g": list("abcdabcd")})
+    text = "y ~ " * with_outcome + "".join(pieces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        try:
+            formula = Formula.read(text)
+            design, x = Design.learn(formula, frame)
+            again = design.at(frame)
+            y = outcome(formula, frame)
+        except BayesPersonalError as error:
+            assert 10 < len(str(error)) < 5000
+            return
+    np.testing.assert_array_equal(again, x)
+    assert len(y) == len(x) == 8

@@ -1,9 +1,11 @@
 """The spline is Wood's penalised natural cubic spline: its penalty, null space, knots and behaviour outside them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from formulaic.transforms.cubic_spline import natural_cubic_spline
 
+import bayes_personal as bp
 from bayes_personal.priors.spline import Spline
 
 VALUES = {
@@ -120,3 +122,17 @@ def test_more_knots_than_the_curve_needs_change_nothing() -> None:
     grid = np.linspace(-2, 3, 50)
     np.testing.assert_allclose(np.column_stack([np.ones(50), grid]) @ found[:2] + more.at(grid) @ found[2:],
                                few.at(grid)[:, 0], atol=1e-10)
+
+
+@pytest.mark.parametrize("others", [(), ("age",)])
+def test_a_context_of_two_values_is_linear(others: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=20), "treated": np.arange(20) % 2, "age": rng.uniform(20, 60, 20)})
+    spline = bp.Model("y ~ 1", bp.LinearVarying("treated", *others, basis="spline")).bind(frame)
+    (term,) = spline.terms
+    assert tuple(term.splines) == others
+    linear = bp.Model("y ~ 1", bp.LinearVarying("treated", *others)).bind(frame)
+    count = 1 + len(others)
+    np.testing.assert_array_equal(spline.features[0].matrix[:, :count], linear.features[0].matrix)
+    values = {each.name: np.ones(each.shape) for each in spline.parameters}
+    assert term.scales(values, np)[0].shape[-2] == spline.features[0].matrix.shape[1]

@@ -39,7 +39,8 @@ class LinearVarying(InContext):
     basis
         "linear" or "spline".
     df
-        Knots a numeric context has with ``basis="spline"``, 3 or more; fewer where it has fewer distinct values.
+        Knots a numeric context has with ``basis="spline"``, 3 or more; fewer where it has fewer distinct values. One
+        of two values has a linear part only.
     on
         Coefficients that vary; all by default.
     scale
@@ -85,7 +86,8 @@ class LinearVarying(InContext):
         contexts = context.learn(frame, self.contexts, owner)
         splines = {one.name: Spline.learn(one.at(frame)[:, 0], self.df)
                    for one in contexts if self.basis == "spline" and not one.levels}
-        return (LinearTerm(self, contexts, splines, coefficients.select(self.on, owner), coefficients),)
+        curved = {name: spline for name, spline in splines.items() if spline.size}
+        return (LinearTerm(self, contexts, curved, coefficients.select(self.on, owner), coefficients),)
 
     @property
     def deviation(self) -> str:
