@@ -207,7 +207,7 @@ SAME = {
     "no such outcome": ("yy ~ x", lambda f: f),
     "no such context": ("y ~ x", lambda f: f.drop(columns="c")),
     "a true or false outcome": ("flag ~ x", lambda f: f),
-    "a categorical outcome": ("label ~ x", lambda f: f),
+    "a categorical outcome": ("word ~ x", lambda f: f.assign(word=f["label"])),
     "dates for a number": ("y ~ day", lambda f: f),
 }
 
