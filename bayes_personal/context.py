@@ -17,6 +17,7 @@ from bayes_personal.data import (
     must_not_read_as_numbers,
     must_resolve,
     numbers,
+    places,
     spelled,
     without_unused,
 )
@@ -64,7 +65,7 @@ class Context:
             zoned = values.dt.tz is not None
         plain = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)
         if levels:
-            share = np.bincount(plain._codes(values), minlength=len(levels)) / len(values)
+            share = np.bincount(places(values, levels, owner), minlength=len(levels)) / len(values)
             center, spread, low, high = share, np.sqrt(share * (1 - share)), 0.0, float(len(levels) > 1)
         else:
             moments = Moments.of(plain._numbers(values)[:, 0])
@@ -86,25 +87,15 @@ class Context:
         """What its readings are called: one for a numeric column, one a level for a categorical one."""
         return tuple(f"{self.name}[{level}]" for level in spelled(self.levels)) or (self.name,)
 
-    def _codes(self, values: pd.Series) -> np.ndarray:
-        """Places of the rows' levels among all."""
-        # As objects: pandas is going to refuse to recode categories that it does not know.
-        codes = pd.Index(self.levels, dtype=object).get_indexer(pd.Index(values.astype(object)))
-        unseen = codes < 0
-        if unseen.any():
-            raise InputError(f"context {self.name!r} has the level {first(values[unseen].unique())} in "
-                             f"{unseen.sum()} rows ({first(values.index[unseen])}), not seen in training. "
-                             f"Allowed: {first(self.levels, 20)}.")
-        return codes
-
     def _numbers(self, column: pd.Series) -> np.ndarray:
         """The readings of a column, (row, reading)."""
         who = f"context {self.name!r}"
         if self.zoned is None and not self.levels and is_number(column):
             return numbers(column, who)[:, None]
-        values = _read(column, who)
         if self.levels:
-            return np.eye(len(self.levels))[self._codes(values)]
+            absent(column, who)
+            return np.eye(len(self.levels))[places(column, self.levels, "context")]
+        values = _read(column, who)
         if self.zoned is None:
             raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held numbers. Convert it "
                                  "first.")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from bayes_personal.data import absent, column, must_be_finite, must_resolve, numbers
+from bayes_personal.data import absent, column, must_be_finite, must_resolve, numbers, places
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
 from bayes_personal.expression import Expression, Scope
 from bayes_personal.formula import Formula
@@ -122,16 +122,14 @@ class Design:
                 columns[name] = numbers(columns[name], owner)
                 continue
             absent(columns[name], owner)
-            if isinstance(columns[name].dtype, pd.CategoricalDtype):
-                columns[name] = columns[name].cat.remove_unused_categories()
         for expression, levels in categories(self.spec).items():
             name = self.formula.levels_of(expression)
             if name is not None and name in columns:
-                unseen = ~frame[name].isin(levels).to_numpy()
-                if unseen.any():
-                    raise InputError(f"{owner}: column {name!r} has the level {first(frame[name][unseen].unique())} in "
-                                     f"{unseen.sum()} rows ({first(frame.index[unseen])}), not seen in training. "
-                                     f"Allowed: {first(levels, 20)}.")
+                codes = places(column(frame, name, owner), levels, owner)
+                if name not in self.numeric:
+                    # Whatever the column is now, such as plain numbers: formulaic would read these as numbers.
+                    kinds = pd.Index(levels, tupleize_cols=False)
+                    columns[name] = pd.Series(pd.Categorical.from_codes(codes, kinds), frame.index)
         self._must_lie_within_knots(columns, frame.index)
         if self._products is None:
             x = evaluate(self.formula, self.spec, pd.DataFrame(columns, index=frame.index)).to_numpy(dtype=float)
