@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from bayes_personal.data import unit_labels
 from bayes_personal.design import Design
 from bayes_personal.families.base import Family, curvature, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
@@ -65,6 +66,11 @@ class Bound:
     def known(self) -> np.ndarray:
         """Known constants of the training rows' likelihoods, (unit,)."""
         return self.rows.known
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """Labels of the training rows, the coordinate ``unit`` of all that has a value for each, (unit,)."""
+        return unit_labels(self.rows.index)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -151,11 +151,60 @@ def without_unused(series: pd.Series, role: str) -> pd.Series:
     return result
 
 
+def places(values: pd.Series, levels: Sequence[Hashable], role: str) -> np.ndarray:
+    """Where the level of every row stands among those of training; another level is an error.
+
+    Equal values of several types are one level: 1, 1.0 and True.
+    """
+    known = pd.Index(levels, dtype=object, tupleize_cols=False)
+    try:
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            categories = pd.Index(values.cat.categories, dtype=object, tupleize_cols=False)
+            codes = np.append(known.get_indexer(categories), -1)[values.cat.codes]
+        else:
+            # As objects: pandas compares a column of one dtype with levels of another in its own ways.
+            codes = known.get_indexer(pd.Index(values, dtype=object, tupleize_cols=False))
+    except TypeError as error:
+        raise InputTypeError(f"{role}: column {values.name!r} holds values that cannot be compared with the levels of "
+                             f"training, {first(levels)}: {error}. Convert it first.") from error
+    unseen = codes < 0
+    if unseen.any():
+        new = values[unseen].unique()
+        kinds = {str(level): type(level).__name__ for level in levels}
+        alike = [label for label in new if str(label) in kinds]
+        of_type = (f" {first(alike[:1])} is of type {type(alike[0]).__name__}, and the level that reads the same is of "
+                   f"type {kinds[str(alike[0])]}: convert the column." if alike else "")
+        raise InputError(f"{role}: column {values.name!r} has the level {first(new)} in {unseen.sum()} rows "
+                         f"({first(values.index[unseen])}), not seen in training. Allowed: {first(levels, 20)}."
+                         f"{of_type}")
+    return codes
+
+
 def spelled(labels: Iterable[Hashable]) -> tuple[str, ...]:
     """Labels as text, all different: those that would read the same are spelled out."""
     labels = tuple(labels)
     count = Counter(map(str, labels))
     return tuple(repr(label) if count[str(label)] > 1 else str(label) for label in labels)
+
+
+def unit_labels(index: pd.Index) -> np.ndarray:
+    """The index of a frame as labels of its units, one a row, that xarray selects by and NetCDF holds.
+
+    Numbers, booleans, dates without a time zone and text stand as they are, repeated ones too: ``sel(unit=label)`` then
+    gives all rows of that label. The labels of a MultiIndex are its levels as text, joined by a comma and a space;
+    labels of any other kind are their text. Of these, labels that differ but would read the same are spelled out.
+    """
+    if isinstance(index.dtype, np.dtype) and index.dtype.kind in "biufM":
+        return index.to_numpy()
+    found = index if isinstance(index, pd.MultiIndex) else index.astype(object).infer_objects()
+    if isinstance(found.dtype, np.dtype) and found.dtype.kind in "biufM":
+        return found.to_numpy()
+    labels = found.to_list()
+    if not all(isinstance(label, str) for label in labels):
+        text = {label: ", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels}
+        count = Counter(text.values())
+        labels = [text[label] if count[text[label]] == 1 else repr(label) for label in labels]
+    return np.array(labels, dtype=object)
 
 
 def must_resolve(spread: float, low: float, high: float, what: str) -> None:

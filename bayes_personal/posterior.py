@@ -59,9 +59,13 @@ class Posterior:
 
         Only what is asked for is computed, whenever it is: ``theta.isel(unit=[3, 5])`` computes two rows. All of it is
         as large as draws times rows; `theta_frame` summarises it without making it.
+
+        The coordinate ``unit`` is the frame's index: ``theta.sel(unit=label)`` is the row of that label, or all rows
+        that share it. Labels that NetCDF cannot hold stand there as text; those of a MultiIndex are its levels joined
+        by a comma and a space, as in ``theta.sel(unit="Bergen, 2")``.
         """
         draws, theta = self.tree["posterior"].to_dataset(), self.computed
-        return theta.array("theta", {"chain": draws.chain, "draw": draws.draw, "unit": np.arange(len(theta.rows)),
+        return theta.array("theta", {"chain": draws.chain, "draw": draws.draw, "unit": self.bound.units,
                                      "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_personal.bound import Bound
-from bayes_personal.data import table
+from bayes_personal.data import table, unit_labels
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, first
 from bayes_personal.families.base import draw, mean
 from bayes_personal.few_shot import FewShot
@@ -53,11 +53,12 @@ class Prediction:
         """(chain, draw, unit) or, for theta, (chain, draw, unit, coefficient); in data units.
 
         Only what is asked for is computed, whenever it is, and always the same: ``draws.isel(unit=3)`` is one row.
-        All of it is as large as draws times rows; `frame` summarises it without making it.
+        All of it is as large as draws times rows; `frame` summarises it without making it. The coordinate ``unit`` is
+        the frame's index, as in `Posterior.theta`.
         """
         chains, draws = self.computed.sizes
         coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws),
-                                  "unit": np.arange(len(self.index))}
+                                  "unit": unit_labels(self.index)}
         coords |= {f"{name}_status": ("unit", each) for name, each in self.status.items()}
         if self.kind == "theta":
             coords["coefficient"] = list(self.computed.bound.coefficients.names)

@@ -142,7 +142,7 @@ class Question:
     @property
     def coordinate(self) -> list[Any] | np.ndarray:
         """The labels as a coordinate."""
-        return list(spelled(self.groups)) if self.groups else np.arange(len(self.posterior.bound.rows))
+        return list(spelled(self.groups)) if self.groups else self.posterior.bound.units
 
     @property
     def efficiency(self) -> float:

@@ -36,8 +36,7 @@ def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics
     if statistics is not None:
         groups["sample_stats"] = statistics
     if isinstance(bound.rows, Held):
-        unit = {"unit": np.arange(len(bound.rows))}
-        groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords=unit)
+        groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords={"unit": bound.units})
     return xr.DataTree.from_dict(groups)
 
 

@@ -96,7 +96,7 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
     Its variables and dimensions are those of every posterior of the model. With a `batch` the likelihood is that of so
     many rows, others at every evaluation, and stands for all.
     """
-    coords = {"unit": np.arange(len(bound.rows)), "coefficient": bound.coefficients.names}
+    coords = {"unit": bound.units, "coefficient": bound.coefficients.names}
     for labelled in bound.dims.values():
         coords |= labelled
     with pm.Model(coords=coords) as model:
