@@ -13,6 +13,7 @@ from bayes_personal.data import unit_labels
 from bayes_personal.design import Design
 from bayes_personal.families.base import Family, curvature, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
+from bayes_personal.names import apart
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Branching, Coefficients, Features, Field, Piece, Term, weights
 from bayes_personal.priors.divided import Divided
@@ -191,7 +192,7 @@ class Bound:
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         for piece in self.pieces:
             result |= piece.reported_dims
-        return result
+        return apart(result, {"coefficient": self.coefficients.names} | dict(self.mean.coords if self.mean else {}))
 
     @cached_property
     def fixed_mean(self) -> np.ndarray:

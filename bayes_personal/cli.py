@@ -21,6 +21,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import bayes_personal as bp
+from bayes_personal.data import unit_labels
 from bayes_personal.errors import (
     BayesPersonalError,
     ConvergenceWarning,
@@ -139,9 +140,11 @@ def fit(
     own = frame.drop_duplicates(columns) if columns else frame.head(1)
     theta = bp.predict(posterior, own, kind="theta").frame()
     theta = theta[[name for name in theta if not str(name).endswith("_status")]]
-    for place, name in enumerate(columns):
-        theta.insert(place, name, np.repeat(own[name].to_numpy(), len(theta) // len(own)))
-    show(theta, f"theta of {'every ' + ', '.join(columns) if columns else 'every row'}", "row")
+    if columns:
+        places = [", ".join(map(str, values)) for values in own[columns].itertuples(index=False, name=None)]
+        theta = theta.set_axis(np.repeat(places, len(theta) // len(own)))
+    label = ", ".join(columns) or "row"
+    show(theta, f"theta of every {label}", label)
     if out is not None:
         posterior.save(out)
         say(f"Saved: {out}", "green")
@@ -310,7 +313,7 @@ def write(frame: pd.DataFrame, out: Path | None, label: str) -> None:
     """Write a table, its index as the column `label`."""
     if out is None:
         return
-    table = frame.rename_axis(label).reset_index()
+    table = frame.set_axis(unit_labels(frame.index)).rename_axis(label).reset_index()
     table.to_csv(out, index=False) if out.suffix == ".csv" else table.to_parquet(out, index=False)
     say(f"Written: {out}", "green")
 
@@ -339,7 +342,8 @@ def show(frame: pd.DataFrame, title: str, label: str, limit: int = 10,
         spelled = (f"{cell:{form.get(str(name), '.4g')}}" if isinstance(cell, float) else str(cell)
                    for name, cell in cells.items())
         table.add_row(fill(str(row), 30), *spelled)
-    Console(markup=False).print(table)
+    # What columns are called is no markup.
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def show_comparison(table: pd.DataFrame, kind: Question) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from arviz_stats.loo import compare as compare_elpd
+from rich.markup import escape
 from rich.progress import Progress
 
 from bayes_personal.distributions import DISTRIBUTIONS
@@ -66,7 +67,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("comparing", total=len(named))
         for name, assumption in named.items():
-            bar.update(task, description=f"comparing: {name}")
+            bar.update(task, description=f"comparing: {escape(name)}")
             posterior = (assumption if isinstance(assumption, Posterior)
                          else fit(assumption, data, seed=seed, method=method, progress=False))
             first = first or posterior

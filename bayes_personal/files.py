@@ -143,7 +143,8 @@ class Files:
     def _tables(self, names: Sequence[str], size: int) -> Iterator[pa.Table]:
         """These columns, `size` rows at a time wherever row groups and files end."""
         held, count = [], 0
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                   TimeRemainingColumn())
         with Progress(*columns, disable=not self.progress, transient=True) as bar:
             task = bar.add_task(f"reading {', '.join(names[:3])}{', ...' * (len(names) > 3)}", total=self.size)
             for batch in self._batches(names):

@@ -97,7 +97,8 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
         kind, codes = "constant", np.zeros(len(frame), int)
     else:
         kind = "labels" if not numbers else "map" if len(columns) == 2 else "curve"
-        codes = frame.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
+        # An index may be called like a column.
+        codes = frame.reset_index(drop=True).groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
         if not alone and numbers and (apart or codes.max() + 1 > len(frame) / REPEATED):
             kind, codes = "points" if kind == "curve" else kind, np.arange(len(frame))
     groups = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])

@@ -23,7 +23,7 @@ def example(distribution: str, *, relative: bool) -> Hyperprior:
 def on_the_samplers_scale(parameter: Parameter, moved: np.ndarray) -> float:
     """PyMC's log density of the declared variable at the sampler's point."""
     with pm.Model() as model:
-        declare(parameter)
+        declare(parameter, ())
     value = moved.reshape(parameter.shape)
     return float(model.compile_logp(mode="FAST_COMPILE")({parameter.name + SUFFIX[parameter.support]: value}))
 

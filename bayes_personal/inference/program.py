@@ -50,13 +50,13 @@ class Logarithm(Transform):
         return value + np.log(self.unit)
 
 
-def declare(parameter: Parameter, values: Mapping[str, Any] | None = None) -> Any:
+def declare(parameter: Parameter, dims: tuple[str, ...], values: Mapping[str, Any] | None = None) -> Any:
     """Declare a hyperparameter in the open model; the sampler moves in its natural units.
 
     `values` are the variables declared before it, which a joint density may depend on.
     """
     if parameter.joint is not None:
-        return jointly(parameter, parameter.joint, values or {})
+        return jointly(parameter, parameter.joint, dims, values or {})
     kind = getattr(pm, parameter.distribution)
     if parameter.support == "positive":
         moves = {"default_transform": Logarithm(parameter.unit)}
@@ -64,10 +64,10 @@ def declare(parameter: Parameter, values: Mapping[str, Any] | None = None) -> An
         moves = {"default_transform": Affine(parameter.location, parameter.unit)}
     else:
         moves = {}
-    return kind(parameter.name, dims=tuple(parameter.coords) or None, **moves, **parameter.arguments)
+    return kind(parameter.name, dims=dims or None, **moves, **parameter.arguments)
 
 
-def jointly(parameter: Parameter, joint: Joint, values: Mapping[str, Any]) -> Any:
+def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: Mapping[str, Any]) -> Any:
     """Declare an array whose entries depend on each other."""
     names, count = list(parameter.arguments), len(joint.given)
     arguments = [np.broadcast_to(value, parameter.shape) for value in parameter.arguments.values()]
@@ -83,7 +83,7 @@ def jointly(parameter: Parameter, joint: Joint, values: Mapping[str, Any]) -> An
     own = ",".join(f"d{k}" for k in range(len(parameter.shape)))
     cores = (*(",".join(f"g{place}{k}" for k in range(one.ndim)) for place, one in enumerate(given)),
              *(own for _ in arguments))
-    return pm.CustomDist(parameter.name, *given, *arguments, logp=logp, random=random, dims=tuple(parameter.coords),
+    return pm.CustomDist(parameter.name, *given, *arguments, logp=logp, random=random, dims=dims,
                          signature=f"{','.join(f'({core})' for core in cores)}->({own})",
                          default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
 
@@ -103,7 +103,7 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
         hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
         values: dict[str, Any] = {}
         for parameter in hyper:
-            values[parameter.name] = declare(parameter, values)
+            values[parameter.name] = declare(parameter, tuple(bound.dims[parameter.name]), values)
         for term in bound.terms:
             name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
             if term.name in bound.pinned:

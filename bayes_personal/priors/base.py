@@ -341,9 +341,12 @@ class Sum(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         bound = tuple(term for prior in self.summands for term in prior.terms(frame, coefficients))
         names = [term.name for term in bound]
-        twice = [name for name in names if names.count(name) > 1]
+        twice = [term for term in bound if names.count(term.name) > 1]
+        if twice and len({term.prior.columns for term in twice if term.name == twice[0].name}) > 1:
+            raise SpecificationError(f"{self!r}: variables of two summands would both be called after "
+                                     f"{twice[0].name!r}. Rename a column.")
         if twice:
-            raise SpecificationError(f"Two summands vary with {twice[0]!r}: state that context once.")
+            raise SpecificationError(f"Two summands vary with {twice[0].name!r}: state that context once.")
         alone = [term for term in bound if term.alone]
         if alone and len(bound) > 1:
             raise SpecificationError(f"{self!r}: {alone[0].alone}. Take {alone[0].prior!r} alone.")

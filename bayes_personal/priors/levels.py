@@ -14,9 +14,6 @@ from bayes_personal.data import column, spelled, without_unused
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
 from bayes_personal.priors.base import Features, Term, variable
 
-RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
-                      "method", "shared"})
-
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -127,7 +124,7 @@ class Grouped(Term):
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        return {dimension(self.levels.name): self.levels.text}
+        return {variable(self.levels.name): self.levels.text}
 
     @property
     def size(self) -> int:
@@ -162,7 +159,3 @@ def _must_label(values: pd.Series, owner: str) -> None:
                                  f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. "
                                  "Convert them to text.")
 
-
-def dimension(name: str) -> str:
-    """A column's name as a name of a dimension: some names mean something else to ArviZ."""
-    return f"{variable(name)}_level" if name in RESERVED else variable(name)
