@@ -1,10 +1,15 @@
-"""Numbers that a constructor is given: checked when they are written down."""
+"""What constructors and verbs are given: checked when it is written down."""
 
 import math
+import os
 from numbers import Integral, Real
 from typing import Any
 
-from bayes_personal.errors import SpecificationError
+import numpy as np
+
+from bayes_personal.errors import InputError, InputTypeError, SpecificationError
+
+Seed = int | np.random.Generator | np.random.SeedSequence | None
 
 
 def positive(owner: str, **values: Any) -> None:
@@ -41,3 +46,44 @@ def whole(owner: str, least: int, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise SpecificationError(f"{owner}: {name}={value!r} must be a whole number, {least} or more.")
+
+
+def context_column(owner: str, **values: Any) -> None:
+    """Refuse what is not the name of one column."""
+    for name, value in values.items():
+        if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(each, str) for each in value):
+            raise InputTypeError(f"{owner}: {name}={value!r} names {len(value)} columns, and a column's name must be "
+                                 f"text. Where labels of {value[1]!r} restart within each {value[0]!r}, "
+                                 f"{nested(value[0], value[1])}; where they do not, add a prior for each.")
+        if not isinstance(value, str):
+            raise InputTypeError(f"{owner}: a column's name must be text; got {name}={value!r}.")
+
+
+def nested(outer: str, inner: str) -> str:
+    """How to state groups within groups, in words."""
+    both = f"{outer}_{inner}"
+    label = f"frame[{outer!r}].astype(str) + '/' + frame[{inner!r}].astype(str)"
+    made = f"frame.assign({both}={label})" if both.isidentifier() else f"frame.assign(**{{{both!r}: {label}}})"
+    return f"write {made} and PartialPooling({outer!r}) + PartialPooling({both!r})"
+
+
+def file_path(owner: str, value: Any) -> None:
+    """Refuse what is no path."""
+    if not isinstance(value, str | os.PathLike):
+        raise InputTypeError(f"{owner}: need the path of a file, such as 'posterior.nc'; got {value!r}.")
+
+
+def seed_number(owner: str, value: Any) -> int | None:
+    """A seed as a number: of a Generator the next that it draws, of a SeedSequence the first that it generates."""
+    if isinstance(value, np.random.Generator):
+        return int(value.integers(2**32))
+    if isinstance(value, np.random.SeedSequence):
+        return int(value.generate_state(1)[0])
+    if value is None:
+        return None
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputTypeError(f"{owner}: seed={value!r} must be a whole number, a numpy.random.Generator, a "
+                             "numpy.random.SeedSequence, or None for a new one each time.")
+    if value < 0:
+        raise InputError(f"{owner}: seed={value!r} must be 0 or more.")
+    return int(value)

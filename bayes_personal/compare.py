@@ -10,12 +10,13 @@ from arviz_stats.loo import compare as compare_elpd
 from rich.markup import escape
 from rich.progress import Progress
 
+from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.distributions import DISTRIBUTIONS
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.families import Family, Normal
 from bayes_personal.loo import ELPD, Kind, loo
 from bayes_personal.model import Model
-from bayes_personal.posterior import Posterior, fit
+from bayes_personal.posterior import Posterior, fit, sampler
 from bayes_personal.priors import Prior
 from bayes_personal.running import verb
 from bayes_personal.stacking import stacked
@@ -24,7 +25,7 @@ from bayes_personal.stacking import stacked
 @verb
 def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
-            by: str | None = None, rows: Any = None, method: Any = None, seed: int | None = None,
+            by: str | None = None, rows: Any = None, method: Any = None, seed: Seed = None,
             progress: bool = True) -> pd.DataFrame:
     """Which assumption about similarity between rows the data support.
 
@@ -61,7 +62,9 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
     doi:10.1214/25-BA1569, on when a difference is none.
     """
+    method = sampler("compare", method)
     named = {name: stated(name, each, formula, data, family) for name, each in name_all(assumptions).items()}
+    seed = seed_number("compare", seed)
     results: dict[str, ELPD] = {}
     first: Posterior | None = None
     with Progress(disable=not progress, transient=True) as bar:

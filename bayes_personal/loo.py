@@ -13,6 +13,7 @@ from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
 from scipy.special import logsumexp
 
+from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.posterior import Posterior
@@ -55,7 +56,7 @@ class ELPD(ELPDDataLOO):
 
 @verb
 def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
-        refit: bool | NUTS = True, seed: int | None = 0, progress: bool = True) -> ELPD:
+        refit: bool | NUTS = True, seed: Seed = 0, progress: bool = True) -> ELPD:
     """Expected log predictive density of a row left out, by Pareto-smoothed importance sampling.
 
     ``log p(y_i | theta_i)`` is the wrong thing to reweight where theta_i leans on y_i itself: its importance weights
@@ -132,7 +133,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
     question = Question.of(posterior, kind, by, refit)
-    refits = question.refits(refit, np.random.default_rng(seed))
+    refits = question.refits(refit, np.random.default_rng(seed_number("loo", seed)))
     labels = question.labels
     asked = chosen(rows, kind, labels)
     elpd, k, p = (np.empty(len(labels)) for _ in range(3))

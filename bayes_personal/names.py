@@ -9,6 +9,11 @@ RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient",
 Labelled = Mapping[str, tuple[Hashable, ...]]
 
 
+def variable(name: str) -> str:
+    """A column's name as a name of variables: a slash would be read as a path in a saved file."""
+    return name.replace("/", "|")
+
+
 def apart(dims: Mapping[str, Labelled], own: Labelled) -> dict[str, dict[str, tuple[Hashable, ...]]]:
     """Labelled dimensions of every variable, by its name, none of which is called like a variable or like another.
 

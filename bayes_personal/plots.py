@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayes_personal.errors import InputTypeError, NotFittedError, SpecificationError
+from bayes_personal.arguments import Seed, seed_number, whole
+from bayes_personal.errors import InputTypeError, NotFittedError
 from bayes_personal.posterior import Posterior
 from bayes_personal.predict import predict
 from bayes_personal.profile import Profile, profiles, support
@@ -78,8 +79,8 @@ def plot_theta(posterior: Posterior, coefficient: str | None = None, *, by: str 
         A `by` that the training frame does not have.
     """
     fitted(posterior, "plot_theta")
-    if limit < 2:
-        raise SpecificationError(f"plot_theta: limit={limit!r} must be 2 or more: the lowest and the highest group.")
+    # The lowest and the highest group.
+    whole("plot_theta", 2, limit=limit)
     shown = profiles(posterior, coefficient, by)
     rows = [min(len(one.summary), limit + 1) for one in shown]
     heights = [{"labels": 1.0 + ROW * max(count, 3), "constant": 0.95}.get(one.kind, HEIGHT)
@@ -184,7 +185,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 @verb
-def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None = None) -> Figure:
+def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None) -> Figure:
     """Posterior predictive check: could the model have made these outcomes?
 
     Each draw of the posterior makes one new outcome for every training row. A continuous outcome is compared by its
@@ -211,12 +212,11 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: int | None =
     from arviz_stats.base.array import array_stats
 
     fitted(posterior, "plot_predictive")
-    if draws < 1:
-        raise SpecificationError(f"plot_predictive: draws={draws!r} must be 1 or more.")
+    whole("plot_predictive", 1, draws=draws)
     rows = posterior.bound.rows
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int))
     y = np.concatenate([batch.y for batch in rows.batches()])[places]
-    made = replicates(posterior, draws, seed, places)
+    made = replicates(posterior, draws, seed_number("plot_predictive", seed), places)
     some = f" ({len(places):,} of {len(rows):,} rows shown)" if len(places) < len(rows) else ""
     name = posterior.model.outcome + some
     if support(posterior.bound) == "count":

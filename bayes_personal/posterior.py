@@ -12,11 +12,13 @@ import pandas as pd
 import xarray as xr
 
 from bayes_personal import storage
+from bayes_personal.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
-from bayes_personal.errors import MisfitWarning
+from bayes_personal.errors import InputTypeError, MisfitWarning
 from bayes_personal.inference.draws import flat
 from bayes_personal.model import Model
+from bayes_personal.priors.base import Prior
 from bayes_personal.residual_check import ResidualCheck
 from bayes_personal.running import verb
 from bayes_personal.summary import tabulate
@@ -116,6 +118,7 @@ class Posterior:
         SpecificationError
             A prior or family of your own that does not say which columns it reads, or hides an argument.
         """
+        file_path("save", path)
         storage.write(self.model, self.bound, self.tree, path)
 
     def __repr__(self) -> str:
@@ -127,7 +130,7 @@ class Posterior:
 
 
 @verb
-def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Laplace | ADVI | None" = None,
+def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace | ADVI | str | None" = None,
         progress: bool = True, client: Any = None) -> Posterior:
     """The posterior of every sample's own parameters.
 
@@ -141,9 +144,10 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
         context column at a time, and does not grow with the number of rows otherwise. Rows in files need a Normal
         family, with `NUTS()` or `Laplace()`, and a formula none of whose terms needs other rows.
     seed
-        Of the sampler.
+        Of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
-        How to sample; `NUTS()` by default, `Laplace()` under a `Partition` of 400 contexts or more, or
+        How to sample: `NUTS()`, `Laplace()` or `ADVI()`, or their names in lower case, as in ``method="laplace"``, for
+        these defaults. If none is given, `NUTS()`, and `Laplace()` under a `Partition` of 400 contexts or more, or
         `DistanceRegularized`.
     progress
         Whether to show a progress bar.
@@ -154,7 +158,7 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     Raises
     ------
     InputError, InputTypeError, SpecificationError
-        Before anything compiles: a column, a row or an assumption that does not fit.
+        Before anything compiles: an argument, a column, a row or an assumption that does not fit.
 
     Warns
     -----
@@ -167,11 +171,16 @@ def fit(model: Model, data: Any, *, seed: int | None = None, method: "NUTS | Lap
     return posterior
 
 
-def _fitted(model: Model, data: Any, seed: int | None, method: "NUTS | Laplace | ADVI | None", progress: bool,
+def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
             client: Any) -> Posterior:
     """What `fit` returns."""
     from bayes_personal.inference.laplace import usual
 
+    must_be_model("fit", model, data)
+    method, seed = sampler("fit", method), seed_number("fit", seed)
+    flag("fit", progress=progress)
+    if client is not None and not hasattr(client, "submit"):
+        raise InputTypeError(f"fit: client={client!r} must be a dask.distributed.Client.")
     bound = model.bind(data, client=client, progress=progress)
     method = method or usual(bound)
     if bound.tuned is not None:
@@ -184,6 +193,39 @@ def _fitted(model: Model, data: Any, seed: int | None, method: "NUTS | Laplace |
 
         draws = completed(bound, bound.environments, draws, seed, progress)
     return Posterior(model, bound, draws)
+
+
+def must_be_model(verb: str, model: Any, data: Any) -> None:
+    """Refuse what is no model, and say what it is instead."""
+    if isinstance(model, Model):
+        return
+    if isinstance(data, Model):
+        raise InputTypeError(f"{verb}: the model comes first and then the data: bp.{verb}(model, data).")
+    if isinstance(model, str):
+        remedy = f"A formula becomes a model by bp.Model({model!r}, prior=...)"
+    elif isinstance(model, Prior):
+        remedy = f"A prior becomes a model with a formula: bp.Model('outcome ~ predictors', prior={model!r})"
+    elif isinstance(model, Posterior):
+        remedy = "A posterior is fitted already; its model is posterior.model"
+    else:
+        remedy = "Make one with bp.Model('outcome ~ predictors', prior=...)"
+    raise InputTypeError(f"{verb} needs a Model first; got {type(model).__name__}. {remedy}.")
+
+
+def sampler(verb: str, method: Any) -> Any:
+    """What samples: an object, one by its name, or None."""
+    from bayes_personal.inference.advi import ADVI
+    from bayes_personal.inference.laplace import Laplace
+    from bayes_personal.inference.nuts import NUTS
+
+    named = {"nuts": NUTS, "laplace": Laplace, "advi": ADVI}
+    if isinstance(method, str) and method in named:
+        return named[method]()
+    if isinstance(method, type) or method is not None and not hasattr(method, "sample"):
+        written = f"{method.__name__}()" if isinstance(method, type) else "NUTS()"
+        raise InputTypeError(f"{verb}: method={method!r} does not sample. Call the class, as in method=bp.{written}, "
+                             f"or name one of {', '.join(map(repr, named))}.")
+    return method
 
 
 def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Posterior:
@@ -206,4 +248,5 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     VersionError
         A file of another format.
     """
+    file_path("load", path)
     return Posterior(*storage.read(path, functions))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.data import table, unit_labels
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, first
@@ -125,7 +126,7 @@ class Outcome(Mean):
 
 @verb
 def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", given: Any = None,
-            seed: int | None = None) -> Prediction:
+            seed: Seed = None) -> Prediction:
     """What the posterior says of every row's parameters, expected outcome or outcome.
 
     A row of a known group takes that group's posterior. All rows of one new group share one draw of the population;
@@ -174,7 +175,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
     if kind not in ("theta", "mean", "outcome"):
         raise SpecificationError(f"predict(kind={kind!r}): must be 'theta', 'mean' or 'outcome'.")
     bound, values, chains = posterior.bound, flat(posterior.tree), posterior.tree["posterior"].sizes
-    seeds, sizes = np.random.SeedSequence(seed), (chains["chain"], chains["draw"])
+    seeds, sizes = np.random.SeedSequence(seed_number("predict", seed)), (chains["chain"], chains["draw"])
     if given is not None:
         few = FewShot.of(bound, given)
         bound, values = few.bound, few.learned(values, np.random.default_rng(seeds.spawn(1)[0]))

@@ -7,9 +7,14 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.data import table
 from bayes_personal.model import Model
+<<<<<<< HEAD
 from bayes_personal.running import verb
+=======
+from bayes_personal.posterior import must_be_model
+>>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
 
 
 @final
@@ -31,8 +36,12 @@ class Simulation:
     values: Mapping[str, np.ndarray]
 
 
+<<<<<<< HEAD
 @verb
 def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
+=======
+def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
+>>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
     """Draw hyperparameters, theta and the outcome of every row from the model, in that order.
 
     Parameters
@@ -55,10 +64,16 @@ def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
     InputError, InputTypeError, SpecificationError
         As in `fit`.
     """
+    must_be_model("simulate", model, frame)
     rows, name = table(frame), model.outcome
+<<<<<<< HEAD
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
     rng = np.random.default_rng(seed)
+=======
+    bound = model.bind(rows) if name in rows.columns else model.unobserved(rows)
+    rng = np.random.default_rng(seed_number("simulate", seed))
+>>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values: dict[str, Any] = {}
     for parameter in hyper:

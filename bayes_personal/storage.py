@@ -171,8 +171,9 @@ def _fingerprint(bound: Bound) -> dict[str, list[float]]:
 
 def _read(path: Path) -> xr.DataTree:
     """Every group of a NetCDF file, in memory, and the file closed."""
-    if not path.is_file():
-        raise FileError(f"{str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}: name a file that "
+    # Unlike Path.is_file, os.path.isfile answers where a name is too long to look up.
+    if not os.path.isfile(path):
+        raise FileError(f"{str(path)!r} {'is a folder' if os.path.isdir(path) else 'does not exist'}: name a file that "
                         "posterior.save wrote.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:

@@ -21,7 +21,7 @@ LAYERS = [
     ("files",),
     ("stored",),
     ("terms",),
-    ("context", "design", "families.counts"),
+    ("context", "design", "families.counts", "priors.features"),
     ("priors.base", "families.base"),
     ("priors.divided", "priors.gate", "priors.in_context", "priors.levels", "priors.markov", "priors.spline",
      "families.measurements", "families.rates"),

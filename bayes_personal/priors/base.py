@@ -7,16 +7,18 @@ Gaussian given phi, and say how phi scales and correlates them; a field is any o
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, final
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
+from bayes_personal.arguments import nested
 from bayes_personal.conjugate import Conjugate
-from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.errors import InputTypeError, SpecificationError, did_you_mean
+from bayes_personal.names import variable
 from bayes_personal.parameter import Parameter
+from bayes_personal.priors.features import Features
 from bayes_personal.statement import statement
 
 Freeze = Literal["cut", "plug-in"] | None
@@ -67,43 +69,6 @@ class Coefficients:
     def predictors(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """What weights at `positions` multiply: the predictors, centred where the intercept is among them."""
         return x[:, positions] - self.center[positions] * self.centred(positions)
-
-
-class Indicated(NamedTuple):
-    """A matrix with a single 1 a row, by where that is, (unit,)."""
-
-    indices: Any
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Features:
-    """f(c) of some rows.
-
-    Attributes
-    ----------
-    matrix
-        (unit, feature): dense, or sparse with a single 1 a row. The term's own features come first; behind them
-        stand features that training never saw, whose weights have their prior as posterior.
-    status
-        Column by column, what is known of each row's label: "known", "new", "empty" (a declared category without
-        training rows) or "unknown" (missing).
-    """
-
-    matrix: Any
-    status: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def times(self, weights: Any, xp: Any) -> Any:
-        """f(c)' W for weights (..., feature, varying), (..., unit, varying)."""
-        if sp.issparse(self.matrix) or isinstance(self.matrix, Indicated):
-            return weights[..., self.matrix.indices, :]
-        return xp.matmul(self.matrix, weights)
-
-    def taken(self, rows: Any, xp: Any) -> "Features":
-        """Of some rows, which may be symbols."""
-        if sp.issparse(self.matrix):
-            return Features(Indicated(xp.take(self.matrix.indices, rows, axis=0)))
-        return Features(xp.take(self.matrix, rows, axis=0))
 
 
 class Piece(ABC):
@@ -294,6 +259,11 @@ class Prior(ABC):
         """Its pieces, which learn what must be remembered from the training rows: levels, scalings."""
 
     @property
+    def grouping(self) -> tuple[str, ...]:
+        """The columns whose labels have effects of their own."""
+        return ()
+
+    @property
     def replaces_mean(self) -> bool:
         """Whether no coefficient has a population mean mu."""
         return False
@@ -316,7 +286,14 @@ class Prior(ABC):
         return statement(self)
 
     def __add__(self, other: "Prior") -> "Sum":
+        if not isinstance(other, Prior):
+            raise InputTypeError(f"{self!r} + {other!r}: only priors add, as in PartialPooling('a') + "
+                                 "PartialPooling('b').")
         return Sum((*parts(self), *parts(other)))
+
+    def __radd__(self, other: Any) -> "Prior":
+        # `sum` begins with 0.
+        return self if isinstance(other, int) and other == 0 else self + other
 
 
 def parts(prior: Prior) -> tuple[Prior, ...]:
@@ -376,13 +353,17 @@ class Sum(Prior):
     def deviation(self) -> str:
         return " + ".join(filter(None, (prior.deviation for prior in self.summands)))
 
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for prior in self.summands for name in prior.grouping))
+
     def story(self) -> tuple[str, ...]:
-        return tuple(line for prior in self.summands for line in prior.story())
-
-
-def variable(name: str) -> str:
-    """A column's name as a name of variables: a slash would be read as a path in a saved file."""
-    return name.replace("/", "|")
+        lines = tuple(line for prior in self.summands for line in prior.story())
+        if len(self.grouping) < 2:
+            return lines
+        one, other = self.grouping[:2]
+        return (*lines, f"rows with equal labels of {other!r} share its effect whatever their {one!r}; where these "
+                        f"labels restart within each {one!r}, {nested(one, other)}")
 
 
 def restricted(phrase: str, on: Any) -> str:

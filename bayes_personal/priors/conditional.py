@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import context_column
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
@@ -52,11 +53,16 @@ class Conditional(Prior):
     mean: Hyperprior = NATURAL_MEAN
 
     def __post_init__(self) -> None:
+        context_column("Conditional", by=self.by)
         object.__setattr__(self, "on", as_names(self.on))
         must_be_normal(f"Conditional({self.by!r})", mean=self.mean)
 
     @property
     def columns(self) -> tuple[str, ...]:
+        return (self.by,)
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:

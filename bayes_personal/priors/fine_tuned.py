@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import context_column
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, SpecificationError, did_you_mean
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -88,6 +89,7 @@ class FineTuned(Prior):
     scale: Hyperprior = NATURAL_SCALE
 
     def __post_init__(self) -> None:
+        context_column("FineTuned", by=self.by)
         object.__setattr__(self, "on", as_names(self.on))
         if isinstance(self.target, list):
             object.__setattr__(self, "target", tuple(self.target))
@@ -117,6 +119,10 @@ class FineTuned(Prior):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        return (self.by,)
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:

@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+from bayes_personal.arguments import context_column
+from bayes_personal.errors import InputTypeError
 from bayes_personal.priors.base import Prior, variable
 
 
@@ -18,6 +20,12 @@ class InContext(Prior):
         """Set fields, which are frozen from then on."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        kind = type(self).__name__
+        for each in self.contexts:
+            if isinstance(each, list | tuple):
+                raise InputTypeError(f"{kind}({each!r}): a column's name must be text; give each column as an argument "
+                                     f"of its own, as in {kind}('age', 'dose').")
+            context_column(kind, context=each)
 
     @property
     def columns(self) -> tuple[str, ...]:

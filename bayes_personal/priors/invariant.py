@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import fraction
+from bayes_personal.arguments import context_column, fraction
 from bayes_personal.errors import InputWarning, SpecificationError
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
 from bayes_personal.parameter import Parameter
@@ -93,6 +93,7 @@ class Invariant(Prior):
     inclusion: float = 0.5
 
     def __post_init__(self) -> None:
+        context_column("Invariant", environment=self.environment)
         must_be_normal(self.owner, mean=self.mean)
         must_be_positive(self.owner, overall=self.overall)
         fraction(self.owner, inclusion=self.inclusion)

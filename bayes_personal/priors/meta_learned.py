@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import whole
+from bayes_personal.arguments import context_column, whole
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
@@ -69,6 +69,7 @@ class MetaLearned(Prior):
     shared: Hyperprior = NATURAL_SCALE
 
     def __post_init__(self) -> None:
+        context_column("MetaLearned", task=self.task)
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         if self.rank is not None:
@@ -77,6 +78,10 @@ class MetaLearned(Prior):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        return (self.task,)
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
         return (self.task,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:

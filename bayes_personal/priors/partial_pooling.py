@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import positive
+from bayes_personal.arguments import context_column, positive
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
@@ -56,12 +56,17 @@ class PartialPooling(Prior):
     concentration: float = 2.0
 
     def __post_init__(self) -> None:
+        context_column("PartialPooling", by=self.by)
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(f"PartialPooling({self.by!r})", scale=self.scale)
         positive(f"PartialPooling({self.by!r})", concentration=self.concentration)
 
     @property
     def columns(self) -> tuple[str, ...]:
+        return (self.by,)
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
         return (self.by,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:

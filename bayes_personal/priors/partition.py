@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import whole
+from bayes_personal.arguments import context_column, whole
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.context import Context
 from bayes_personal.errors import InputError, SpecificationError
@@ -83,6 +83,7 @@ class Partition(Prior):
     shortest: int = 1
 
     def __post_init__(self) -> None:
+        context_column("Partition", order=self.order)
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale, changes=self.changes)

@@ -7,6 +7,7 @@ from typing import Any, Literal, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import context_column
 from bayes_personal.context import Context
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, SpecificationError
@@ -91,6 +92,7 @@ class TotalVariation(Prior):
     scale: Hyperprior = NATURAL_SCALE
 
     def __post_init__(self) -> None:
+        context_column("TotalVariation", order=self.order)
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale)

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import context_column
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, did_you_mean
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
@@ -65,6 +66,7 @@ class Transfer(Prior):
     overall: Hyperprior = OVERALL
 
     def __post_init__(self) -> None:
+        context_column("Transfer", domain=self.domain)
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(self.owner, overall=self.overall)
 

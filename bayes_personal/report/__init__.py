@@ -17,6 +17,7 @@ import pandas as pd
 from arviz_stats.base.array import array_stats
 from matplotlib.figure import Figure
 
+from bayes_personal.arguments import Seed, file_path, seed_number
 from bayes_personal.errors import ConvergenceWarning, FileError
 from bayes_personal.loo import ELPD, loo
 from bayes_personal.parameter import Parameter
@@ -37,7 +38,7 @@ FURTHEST, NEAREST = 5, 5
 
 @verb
 def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame | None = None,
-           seed: int | None = None) -> Path:
+           seed: Seed = None) -> Path:
     """Write what a posterior says into one HTML file that needs nothing beside it.
 
     It holds the model with its hyperpriors in the data's own units, the diagnostics (in red what speaks against
@@ -71,13 +72,14 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         A folder that is not there, a path that is a folder, or a file that cannot be written.
     """
     fitted(posterior, "report")
+    file_path("report", path)
     target = Path(path)
     # Unlike Path.is_dir, os.path.isdir answers where a name is too long to look up.
     if os.path.isdir(target) or not os.path.isdir(target.parent):
         what = f"{str(target)!r} is a folder" if os.path.isdir(target) else f"there is no folder {str(target.parent)!r}"
         raise FileError(f"report: {what}; need the path of a file in a folder that exists.")
     figure = None if comparison is None else image(plot_comparison(comparison))
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = seed_number("report", np.random.SeedSequence() if seed is None else seed)
     with warnings.catch_warnings():
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
