@@ -195,12 +195,12 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
     return Posterior(model, bound, draws)
 
 
-def must_be_model(verb: str, model: Any, data: Any) -> None:
+def must_be_model(owner: str, model: Any, data: Any) -> None:
     """Refuse what is no model, and say what it is instead."""
     if isinstance(model, Model):
         return
     if isinstance(data, Model):
-        raise InputTypeError(f"{verb}: the model comes first and then the data: bp.{verb}(model, data).")
+        raise InputTypeError(f"{owner}: the model comes first and then the data: bp.{owner}(model, data).")
     if isinstance(model, str):
         remedy = f"A formula becomes a model by bp.Model({model!r}, prior=...)"
     elif isinstance(model, Prior):
@@ -209,10 +209,10 @@ def must_be_model(verb: str, model: Any, data: Any) -> None:
         remedy = "A posterior is fitted already; its model is posterior.model"
     else:
         remedy = "Make one with bp.Model('outcome ~ predictors', prior=...)"
-    raise InputTypeError(f"{verb} needs a Model first; got {type(model).__name__}. {remedy}.")
+    raise InputTypeError(f"{owner} needs a Model first; got {type(model).__name__}. {remedy}.")
 
 
-def sampler(verb: str, method: Any) -> Any:
+def sampler(owner: str, method: Any) -> Any:
     """What samples: an object, one by its name, or None."""
     from bayes_personal.inference.advi import ADVI
     from bayes_personal.inference.laplace import Laplace
@@ -223,7 +223,7 @@ def sampler(verb: str, method: Any) -> Any:
         return named[method]()
     if isinstance(method, type) or method is not None and not hasattr(method, "sample"):
         written = f"{method.__name__}()" if isinstance(method, type) else "NUTS()"
-        raise InputTypeError(f"{verb}: method={method!r} does not sample. Call the class, as in method=bp.{written}, "
+        raise InputTypeError(f"{owner}: method={method!r} does not sample. Call the class, as in method=bp.{written}, "
                              f"or name one of {', '.join(map(repr, named))}.")
     return method
 

@@ -10,11 +10,8 @@ import pandas as pd
 from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.data import table
 from bayes_personal.model import Model
-<<<<<<< HEAD
-from bayes_personal.running import verb
-=======
 from bayes_personal.posterior import must_be_model
->>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
+from bayes_personal.running import verb
 
 
 @final
@@ -36,12 +33,8 @@ class Simulation:
     values: Mapping[str, np.ndarray]
 
 
-<<<<<<< HEAD
 @verb
-def simulate(model: Model, frame: Any, seed: int | None = None) -> Simulation:
-=======
 def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
->>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
     """Draw hyperparameters, theta and the outcome of every row from the model, in that order.
 
     Parameters
@@ -66,14 +59,10 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     """
     must_be_model("simulate", model, frame)
     rows, name = table(frame), model.outcome
-<<<<<<< HEAD
+    must_be_model("simulate", model, frame)
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
-    rng = np.random.default_rng(seed)
-=======
-    bound = model.bind(rows) if name in rows.columns else model.unobserved(rows)
     rng = np.random.default_rng(seed_number("simulate", seed))
->>>>>>> 1d2fe54 (Verbs check every argument; Generators and SeedSequences are seeds, methods have names)
     hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values: dict[str, Any] = {}
     for parameter in hyper:

@@ -1,11 +1,13 @@
 """A model as plain JSON and back: every part is its class's name and the arguments that its constructor takes."""
 
+import datetime
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bayes_personal.errors import SpecificationError, did_you_mean, first
 from bayes_personal.families.base import Family
@@ -16,14 +18,16 @@ from bayes_personal.priors.base import Prior
 
 # The argument of a model that a document holds by name only.
 FUNCTIONS = "functions"
+# Labels of groups that are dates, made again from how ISO 8601 writes them.
+DATES = {"Timestamp": pd.Timestamp, "datetime": datetime.datetime.fromisoformat, "date": datetime.date.fromisoformat}
 
 
 def encode(value: Any) -> Any:
     """A model or a part of it as objects that `json` writes.
 
-    Numbers, text, booleans, None and tuples of these stand for themselves (a tuple as a list); a model, prior, family
-    or hyperprior becomes ``{"type": its class, argument: value, ...}``. Of the functions that a model's formula calls
-    there are the names.
+    Numbers, text, booleans, None and tuples of these stand for themselves (a tuple as a list); a date becomes
+    ``{"type": its class, "iso": its text}``; a model, prior, family or hyperprior becomes
+    ``{"type": its class, argument: value, ...}``. Of the functions that a model's formula calls there are the names.
 
     Raises
     ------
@@ -36,6 +40,8 @@ def encode(value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return [encode(entry) for entry in value]
+    if isinstance(value, datetime.date):
+        return {"type": type(value).__name__, "iso": value.isoformat()}
     if not isinstance(value, Prior | Family | Hyperprior | Model) or not is_dataclass(value):
         raise SpecificationError(f"A saved model holds dataclasses that derive from Prior or Family, hyperpriors, "
                                  f"numbers, text, None and tuples of these; got the {type(value).__name__} {value!r}.")
@@ -67,6 +73,8 @@ def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = N
         return tuple(decode(entry, functions) for entry in document)
     if not isinstance(document, dict):
         return document
+    if document.get("type") in DATES:
+        return DATES[document["type"]](document["iso"])
     kind = _find(document.get("type"))
     given = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
     if kind is Model:

@@ -111,7 +111,8 @@ def test_methods_are_named_in_lower_case(frame: pd.DataFrame, monkeypatch: pytes
 
 
 def test_priors_are_summed_by_sum() -> None:
-    assert sum([PRIOR, bp.LinearVarying("x"), bp.Conditional("h")]) == PRIOR + bp.LinearVarying("x") + bp.Conditional("h")
+    others = bp.LinearVarying("x"), bp.Conditional("h")
+    assert sum([PRIOR, *others]) == PRIOR + others[0] + others[1]
 
 
 COLUMNS = {

@@ -109,7 +109,7 @@ def test_a_numeric_label_and_sources_that_differ(frame: pd.DataFrame) -> None:
 
 
 def test_what_is_refused(frame: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match="no row has the label 'Corck' in column 'site'. Did you mean 'Cork'"):
+    with pytest.raises(InputError, match="no row has the target's label 'Corck' in column 'site'. Did you mean 'Cork'"):
         bp.Model("y ~ dose", bp.Transfer("site", "Corck")).bind(frame)
     with pytest.raises(SpecificationError, match="Transfer prior; the model has PartialPooling"):
         bp.borrowed(conditioned(bp.Model("y ~ dose", bp.PartialPooling("site")), frame, draws=5))

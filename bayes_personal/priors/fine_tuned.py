@@ -10,13 +10,12 @@ import pandas as pd
 
 from bayes_personal.arguments import context_column
 from bayes_personal.data import spelled
-from bayes_personal.errors import InputError, SpecificationError, did_you_mean
+from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Freeze, Prior, Term, as_names, restricted, variable
-from bayes_personal.priors.levels import Grouped, Levels
+from bayes_personal.priors.levels import Grouped, Label, Levels, as_labels
 
-Label = str | int | float | bool
 FREEZES = {
     "cut": "its draws stand as they are, and nothing estimated after them informs it",
     "plug-in": "its mean stands for it",
@@ -60,8 +59,9 @@ class FineTuned(Prior):
     on
         Coefficients that are tuned; all by default.
     target
-        Label, or labels, of the groups that are tuned, whose rows stage one does not see; rows of all others, of new
-        ones too, have the population's parameters. By default all groups are tuned, and stage one sees all rows.
+        Label of the group that is tuned, or several in a list, array or column, whose rows stage one does not see;
+        rows of all others, of new ones too, have the population's parameters. A label that is a tuple stands in a
+        list. By default all groups are tuned, and stage one sees all rows.
     freeze
         How the population enters stage two: "cut", "plug-in" or None.
     scale
@@ -91,8 +91,7 @@ class FineTuned(Prior):
     def __post_init__(self) -> None:
         context_column("FineTuned", by=self.by)
         object.__setattr__(self, "on", as_names(self.on))
-        if isinstance(self.target, list):
-            object.__setattr__(self, "target", tuple(self.target))
+        object.__setattr__(self, "target", as_labels(self.owner, self.target))
         if self.target == ():
             raise SpecificationError(f"{self.owner}: target=() names no group. Name one, or leave target out to tune "
                                      "all groups.")
@@ -111,7 +110,7 @@ class FineTuned(Prior):
         """The groups whose rows stage one does not see."""
         if self.target is None:
             return ()
-        return tuple(self.target) if isinstance(self.target, tuple | list) else (self.target,)
+        return self.target if isinstance(self.target, tuple) else (self.target,)
 
     @property
     def name(self) -> str:
@@ -136,11 +135,11 @@ class FineTuned(Prior):
         levels, positions = Levels.learn(frame, self.by, self.owner), coefficients.select(self.on, self.owner)
         if self.target is None:
             return (TunedGroups(self, levels, positions, coefficients),)
-        for label in self.targets:
-            if label not in levels.labels:
-                raise InputError(f"{self.owner}: no row has the target's label {label!r} in column {self.by!r}. "
-                                 f"{did_you_mean(str(label), levels.text)}")
-        if len(set(self.targets)) == len(levels.labels):
+        if isinstance(self.target, tuple) and self.target in levels.labels.to_list():
+            raise InputError(f"{self.owner}: {self.target!r} is one label of {self.by!r}, and a tuple names several. "
+                             f"Write target=[{self.target!r}].")
+        places = {levels.place(label, self.owner) for label in self.targets}
+        if len(places) == len(levels.labels):
             raise InputError(f"{self.owner}: every group of {self.by!r} is a target, so that stage one has no row. "
                              "Leave target out to tune all groups.")
         return (TunedTargets(self, levels, positions, coefficients),)
@@ -211,7 +210,7 @@ class TunedTargets(Tuned):
 
     def at(self, frame: pd.DataFrame) -> Features:
         read = self.levels.at(frame)
-        places = self.levels.labels.get_indexer(pd.Index(self.prior.targets, tupleize_cols=False))
+        places = np.array([self.levels.place(label, self.prior.owner) for label in self.prior.targets])
         return Features((read.matrix.indices[:, None] == places).astype(float), read.status)
 
     def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """A context column whose rows fall into groups: its labels, and terms that give each group its own weights."""
 
+import datetime
+import re
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -10,9 +12,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bayes_personal.arguments import nested
 from bayes_personal.data import column, spelled, without_unused
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first
 from bayes_personal.priors.base import Features, Term, variable
+
+Label = str | int | float | bool | datetime.date | tuple[Hashable, ...]
 
 
 @final
@@ -34,6 +39,10 @@ class Levels:
     @classmethod
     def learn(cls, frame: pd.DataFrame, name: str, owner: str, fewest: int = 2) -> "Levels":
         """Read the labels; a missing one, or fewer of them than there must be, is an error."""
+        parts = re.split("[/:]", name)
+        if name not in frame.columns and len(parts) == 2 and set(parts) <= set(frame.columns):
+            raise InputError(f"{owner}: the frame has no column {name!r}. For labels of {parts[1]!r} within each "
+                             f"{parts[0]!r}, {nested(*parts)}.")
         values = column(frame, name, owner)
         missing = values.isna().to_numpy()
         if missing.any():
@@ -54,6 +63,14 @@ class Levels:
             warnings.warn(f"{owner}: the labels {first(labels[plain.duplicated(keep=False)])} of {name!r} differ but "
                           "read the same; they stay apart.", InputWarning, stacklevel=2)
         return result
+
+    def place(self, label: Hashable, owner: str) -> int:
+        """Where a label stands among those of training; one that no row has is an error."""
+        (found,) = self._objects.get_indexer(_index([label]).astype(object))
+        if found < 0:
+            raise InputError(f"{owner}: no row has the target's label {label!r} in column {self.name!r}. "
+                             f"{did_you_mean(str(label), self.text)}")
+        return int(found)
 
     @property
     def text(self) -> tuple[str, ...]:
@@ -115,6 +132,30 @@ class Levels:
             warnings.warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
                           f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
                           "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
+
+
+def as_labels(owner: str, target: Any) -> Any:
+    """What the user gave as a target, in plain objects: a label; several, in a list, array, column or set, as a tuple;
+    None as it stands."""
+    if isinstance(target, set | frozenset):
+        target = sorted(target, key=str)
+    if isinstance(target, np.ndarray | pd.Index | pd.Series | pd.api.extensions.ExtensionArray):
+        target = [target.item()] if target.ndim == 0 else pd.Series(target).to_list()
+    if isinstance(target, list | tuple):
+        target = tuple(plain_label(each) for each in target)
+    try:
+        hash(target)
+    except TypeError as error:
+        raise InputTypeError(f"{owner}: target={target!r} holds what cannot be a label. Give the label of a group, or "
+                             "several in a list.") from error
+    return plain_label(target)
+
+
+def plain_label(label: Any) -> Any:
+    """A label without NumPy's types, whose equals the rows of a frame hold."""
+    if isinstance(label, np.datetime64):
+        return pd.Timestamp(label)
+    return label.item() if isinstance(label, np.generic) else label
 
 
 class Grouped(Term):

@@ -7,7 +7,8 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, positive
+from bayes_personal.arguments import context_column, nested, positive
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
@@ -71,6 +72,11 @@ class PartialPooling(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
+        for name in self.on or ():
+            if name in frame.columns and name not in coefficients.names:
+                raise SpecificationError(f"{owner}: on={name!r} names a column, and on= takes coefficients: "
+                                         f"{', '.join(coefficients.names)}. For two groupings add two priors, and for "
+                                         f"{name!r} within each {self.by!r}, {nested(self.by, name)}.")
         return (ExchangeableTerm(self, Levels.learn(frame, self.by, owner), coefficients.select(self.on, owner),
                                  coefficients),)
 

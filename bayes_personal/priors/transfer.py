@@ -9,11 +9,11 @@ import pandas as pd
 
 from bayes_personal.arguments import context_column
 from bayes_personal.data import spelled
-from bayes_personal.errors import InputError, did_you_mean
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
-from bayes_personal.priors.levels import Levels
+from bayes_personal.priors.levels import Label, Levels, as_labels
 
 OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)
 
@@ -40,7 +40,7 @@ class Transfer(Prior):
     domain
         Column that says which domain a row is of.
     target
-        The label of the target; rows of all others are sources, new labels included.
+        The label of the target, as it stands in the frame; rows of all others are sources, new labels included.
     on
         Coefficients that may differ in the target; all by default.
     overall
@@ -61,13 +61,23 @@ class Transfer(Prior):
     """
 
     domain: str
-    target: str | int | float | bool
+    target: Label
     on: tuple[str, ...] | list[str] | str | None = None
     overall: Hyperprior = OVERALL
 
     def __post_init__(self) -> None:
         context_column("Transfer", domain=self.domain)
         object.__setattr__(self, "on", as_names(self.on))
+        found = as_labels("Transfer", self.target)
+        if not isinstance(self.target, tuple) and isinstance(found, tuple):
+            if len(found) != 1:
+                raise SpecificationError(f"Transfer({self.domain!r}): target={self.target!r} names {len(found)} "
+                                         "labels; name one. FineTuned takes several.")
+            (found,) = found
+        if found is None:
+            raise SpecificationError(f"Transfer({self.domain!r}): target=None: name the label of the target, one of "
+                                     f"those in column {self.domain!r}.")
+        object.__setattr__(self, "target", found)
         must_be_positive(self.owner, overall=self.overall)
 
     @property
@@ -85,9 +95,7 @@ class Transfer(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
         levels = Levels.learn(frame, self.domain, owner)
-        if self.target not in levels.labels:
-            raise InputError(f"{owner}: no row has the label {self.target!r} in column {self.domain!r}. "
-                             f"{did_you_mean(str(self.target), levels.text)}")
+        levels.place(self.target, owner)
         return (TargetTerm(self, levels, coefficients.select(self.on, owner), coefficients),)
 
     @property
@@ -136,7 +144,7 @@ class TargetTerm(Term):
 
     def at(self, frame: pd.DataFrame) -> Features:
         read = self.levels.at(frame)
-        place = self.levels.labels.get_loc(self.prior.target)
+        place = self.levels.place(self.prior.target, self.prior.owner)
         return Features((read.matrix.indices == place).astype(float)[:, None], read.status)
 
     def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
