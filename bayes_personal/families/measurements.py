@@ -10,6 +10,8 @@ from bayes_personal.moments import Moments
 # Of a standard error relative to the spread of the outcome. A row counts by the square of its reciprocal: beside one
 # near the root of float64's precision, 1e-8, sums over rows lose what all others say.
 SHARPEST = 1e-7
+# Of what predictors leave of the outcome, relative to its standard deviation: below, sums over rows lose its digits.
+EXACT = 1e-7
 
 
 def measured(values: pd.Series, role: str) -> np.ndarray:
@@ -46,3 +48,24 @@ def must_add_up(errors: np.ndarray, index: pd.Index, unit: float, what: str) -> 
                          f"{first(index[sharp])}). float64 cannot add up what such rows and others say. Correct these "
                          f"errors, remove the rows, or raise the errors to {least:.1e}: theta then follows these rows "
                          "as closely as anybody can see.")
+
+
+def must_have_errors(y: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    """Refuse an outcome that is a linear combination of the predictors: the errors then have no size to learn.
+
+    Fewer rows than coefficients say nothing of it.
+    """
+    if len(y) <= x.shape[1]:
+        return
+    spread, away = y.std(), y - y.mean()
+    scale = np.abs(x).max(axis=0)
+    centre = x.mean(axis=0) * ("Intercept" in names)
+    moved = (x - centre) / scale
+    share, *_ = np.linalg.lstsq(moved, away if "Intercept" in names else y)
+    left = (away if "Intercept" in names else y) - moved @ share
+    if np.sqrt((left**2).mean()) < EXACT * spread:
+        exact = [name for name, each, column in zip(names, share, moved.T, strict=True)
+                 if np.abs(each) * column.std() > EXACT * spread]
+        raise InputError(f"The outcome is an exact linear combination of {first(exact, 10)} in all {len(y)} rows, but "
+                         f"for {np.sqrt((left**2).mean()) / spread:.0e} of its standard deviation: nothing is left "
+                         "whose size could be learned. Remove the predictor that the outcome was made from.")

@@ -12,7 +12,7 @@ from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements, must_add_up
+from bayes_personal.families.measurements import measurements, must_add_up, must_have_errors
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -89,6 +89,11 @@ class Normal(Family):
         """Refuse standard errors that are too small."""
         if self.sd is not None:
             must_add_up(known, index, unit, f"Normal(sd={self.sd!r})")
+
+    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+        """Refuse predictors that leave no errors, where the size of these is to be learned."""
+        if self.sd is None:
+            must_have_errors(outcome, x, names)
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements
+from bayes_personal.families.measurements import measurements, must_have_errors
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -75,6 +75,10 @@ class StudentT(Family):
 
     def known(self, frame: pd.DataFrame) -> np.ndarray:
         return np.ones(len(frame))
+
+    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+        """Refuse predictors that leave no errors: the size of these is to be learned."""
+        must_have_errors(outcome, x, names)
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         location = np.median(outcome)

@@ -363,7 +363,7 @@ class Sum(Prior):
             return lines
         one, other = self.grouping[:2]
         return (*lines, f"rows with equal labels of {other!r} share its effect whatever their {one!r}; where these "
-                        f"labels restart within each {one!r}, {nested(one, other)}")
+                        f"labels restart within each {one!r},", f"    {nested(one, other)}")
 
 
 def restricted(phrase: str, on: Any) -> str:
