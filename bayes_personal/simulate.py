@@ -59,7 +59,6 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     """
     must_be_model("simulate", model, frame)
     rows, name = table(frame), model.outcome
-    must_be_model("simulate", model, frame)
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
     rng = np.random.default_rng(seed_number("simulate", seed))
