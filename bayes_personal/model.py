@@ -15,6 +15,7 @@ from bayes_personal.families import Family, Normal
 from bayes_personal.formula import Formula
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.base import Coefficients, Field, Prior, Term
+from bayes_personal.priors.levels import Grouped, examine_groups
 from bayes_personal.priors.population import Population
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored, are_stored
@@ -139,7 +140,11 @@ class Model:
         self.family.examine(y, known, x, design.coefficients)
         location, unit = self.family.location_scale(y, known)
         self.family.must_add_up(known, rows.index, unit)
-        return self._bound(Held(rows, x, y, known), rows, design, location, unit)
+        bound = self._bound(Held(rows, x, y, known), rows, design, location, unit)
+        for term in bound.terms:
+            if isinstance(term, Grouped):
+                examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
+        return bound
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
         if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:

@@ -134,7 +134,8 @@ def read(path: str | os.PathLike[str],
     try:
         model = decode(document, functions)
     except (RecursionError, SpecificationError) as error:
-        raise FileError(f"{str(path)!r}: {error}") from error
+        raise FileError(f"{str(path)!r}, written by {PACKAGE} {own.get(f'{PREFIX}version')}, holds a model that this "
+                        f"version, {version(PACKAGE)}, cannot make: {error}") from error
     if frame is None:
         return model, _bound_again(model, layout[FILES], str(path)), tree
     try:

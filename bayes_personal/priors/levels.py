@@ -182,6 +182,29 @@ class Grouped(Term):
         return {}
 
 
+def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
+    """Warn of groups too few or too small to say how much groups differ, and refuse them where nothing says it.
+
+    `errors` says whether the family has parameters of its own, which are to be learned from the same rows.
+    """
+    who, name, rows = term.prior.owner, term.levels.name, np.bincount(term.at(frame).matrix.indices)
+    single, pooled = int((rows == 1).sum()), term.own_mean is None
+    if term.alone:
+        return
+    if errors and pooled and single == len(rows) and len(term.positions) > 1:
+        raise InputError(f"{who}: each of the {single} groups of {name!r} has a single row, and {len(term.positions)} "
+                         "coefficients vary between groups: nothing tells their scales from the errors. Let one "
+                         "coefficient vary, as with on='Intercept', or state the errors, as with Normal(sd=...).")
+    if errors and 2 * single > len(rows):
+        what = ("rows of one group say how large errors are, and only with that how much groups differ: the prior of "
+                "the scale decides much" if pooled else "their parameters are learned from one row, and from the prior")
+        warnings.warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning,
+                      stacklevel=4)
+    elif pooled and len(rows) == 2:
+        warnings.warn(f"{who}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
+                      "scale decides much.", InputWarning, stacklevel=4)
+
+
 def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:
     """Rows with a single 1, at the place that their code says, (unit, size)."""
     return sp.csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(len(codes), size))

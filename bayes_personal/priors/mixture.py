@@ -99,6 +99,9 @@ class Mixture(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         owner = self.owner
+        if self.components > len(frame):
+            raise SpecificationError(f"{owner}: {self.components} types are more than the {len(frame)} rows. Take "
+                                     "fewer.")
         contexts = context.learn(frame, tuple(self.gate), owner) if self.gate else ()
         return (Types(self, contexts, coefficients.select(self.on, owner), coefficients),)
 

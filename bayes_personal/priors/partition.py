@@ -1,5 +1,6 @@
 """Partition: coefficients are constant between change points, whose number and places nobody knows."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,7 +11,7 @@ import pandas as pd
 from bayes_personal.arguments import context_column, whole
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.context import Context
-from bayes_personal.errors import InputError, SpecificationError
+from bayes_personal.errors import InputError, InputWarning, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
@@ -104,6 +105,9 @@ class Partition(Prior):
             raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and changes need an order. "
                                      f"Give numbers or dates, or use PartialPooling({self.order!r}).")
         places, first = np.unique(context.at(frame)[:, 0], return_index=True)
+        if len(places) < len(frame):
+            warnings.warn(f"{owner}: {len(frame)} rows have {len(places)} distinct values of {self.order!r}; rows of "
+                          "equal values are always of one segment.", InputWarning, stacklevel=3)
         if len(places) > MOST:
             raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and the cost is the square "
                              f"of their number; at most {MOST:,}. Round it to fewer: changes are then looked for "

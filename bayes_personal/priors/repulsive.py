@@ -124,6 +124,9 @@ class Repulsive(InContext):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         owner = self.owner
+        if self.archetypes > len(frame):
+            raise SpecificationError(f"{owner}: {self.archetypes} archetypes are more than the {len(frame)} rows. Take "
+                                     "fewer.")
         contexts, positions = context.learn(frame, self.contexts, owner), coefficients.select(self.on, owner)
         return () if self.archetypes == 1 else (Archetypes(self, contexts, positions, coefficients),)
 
