@@ -196,8 +196,8 @@ def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
                          "coefficients vary between groups: nothing tells their scales from the errors. Let one "
                          "coefficient vary, as with on='Intercept', or state the errors, as with Normal(sd=...).")
     if errors and 2 * single > len(rows):
-        what = ("rows of one group say how large errors are, and only with that how much groups differ: the prior of "
-                "the scale decides much" if pooled else "their parameters are learned from one row, and from the prior")
+        what = ("only rows that share a group tell errors from differences of groups, so that the prior of the scale "
+                "decides much" if pooled else "their parameters are learned from one row, and from the prior")
         warnings.warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning,
                       stacklevel=4)
     elif pooled and len(rows) == 2:
