@@ -32,10 +32,10 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     Parameters
     ----------
     assumptions
-        Priors, which need `formula` and `data`; models, which need `data`; or posteriors of the same data. A mapping
-        names them; a sequence is named by what the priors say of themselves.
+        Priors, which need `formula` and `data`; models, which need `data`; posteriors of the same data; or some of
+        each. A mapping names them; a sequence is named by what the priors say of themselves.
     formula, data, family
-        As in `Model` and `fit`.
+        As in `Model` and `fit`, of the assumptions that are not fitted yet.
     kind, by, rows
         As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
         that site; all are fitted to all rows. A handful of rows may rank, but stacking weights of so few are uncertain.
@@ -47,7 +47,9 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     pandas.DataFrame
         A row an assumption, best first: ``elpd`` and ``se``; ``difference`` to the best and its ``difference_se``;
         ``p_loo``, the effective number of parameters; stacking ``weight``; ``high_k``, how many rows have a Pareto k
-        that is too high; ``conditioning``; ``verdict`` in words.
+        that is too high; ``conditioning``; ``complaints``, why the posterior or its refits must not be trusted, empty
+        where nothing speaks against them; ``verdict`` in words. Assumptions with complaints stand last, are not called
+        best and have no weight (NaN): what is said of the others does not rest on them.
 
     Raises
     ------
@@ -57,13 +59,23 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     InputError
         As `loo` does.
 
+    Warns
+    -----
+    ConvergenceWarning
+        Posteriors or refits that must not be trusted.
+
     References
     ----------
     Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
     doi:10.1214/25-BA1569, on when a difference is none.
     """
     method = sampler("compare", method)
-    named = {name: stated(name, each, formula, data, family) for name, each in name_all(assumptions).items()}
+    given = name_all(assumptions)
+    applied = any(each is not None for each in (formula, data, family))
+    if applied and all(isinstance(each, Posterior) for each in given.values()):
+        raise SpecificationError("compare: all assumptions are fitted already, so that formula, data and family have "
+                                 "nothing to apply to.")
+    named = {name: stated(name, each, formula, data, family) for name, each in given.items()}
     seed = seed_number("compare", seed)
     results: dict[str, ELPD] = {}
     first: Posterior | None = None
@@ -82,10 +94,15 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
                                          f"{first.model.family!r}: a density does not compare with a probability of "
                                          "counts. Compare families of counts with each other.")
             with warnings.catch_warnings():
-                # The verdict counts the rows with a high Pareto k.
+                # The table has the complaints, and the verdict counts the rows with a high Pareto k.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 results[name] = loo(posterior, kind=kind, by=by, rows=rows, progress=False)
             bar.advance(task)
+    doubted = [name for name, each in results.items() if each.complaints]
+    if doubted:
+        warnings.warn(f"compare: {len(doubted)} of {len(results)} assumptions must not be trusted, the first "
+                      f"{doubted[0]!r}: {'; '.join(results[doubted[0]].complaints)}. They are not called best and have "
+                      "no weight; see the column complaints.", ConvergenceWarning, stacklevel=3)
     return table(results)
 
 
@@ -111,9 +128,6 @@ def name_all(assumptions: Any) -> dict[str, Any]:
 def stated(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None) -> Model | Posterior:
     """An assumption as a posterior or as a model to fit, checked before anything is fitted."""
     if isinstance(assumption, Posterior):
-        if formula is not None or data is not None or family is not None:
-            raise SpecificationError(f"compare: {name!r} is fitted already, so that formula, data and family have "
-                                     "nothing to apply to.")
         return assumption
     if not isinstance(assumption, Prior | Model):
         raise SpecificationError(f"compare: {assumption!r} is a {type(assumption).__name__}; need a prior, model or "
@@ -145,22 +159,29 @@ def counts(posterior: Posterior) -> bool:
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
-    """ArviZ's comparison under plain names, with a verdict in words."""
-    found = compare_elpd(dict(results), method="pseudo-bma", round_to="none")
-    best = found.index[0]
-    weights = stacked(np.stack([each.elpd_i.to_numpy() for each in results.values()], axis=1))
-    weight = dict(zip(results, weights, strict=True))
-    high = {name: int((each.pareto_k > each.good_k).sum()) for name, each in results.items()}
+    """ArviZ's comparison under plain names, with complaints, weights that do without them, and a verdict in words."""
+    ranked = sorted(results, key=lambda name: (bool(results[name].complaints), -np.nan_to_num(results[name].elpd)))
+    trusted = [name for name in ranked if not results[name].complaints]
+    found = compare_elpd(dict(results), method="pseudo-bma", round_to="none", reference=ranked[0]).loc[ranked]
+    weight = dict.fromkeys(results, np.nan)
+    if trusted:
+        pointwise = np.stack([results[name].elpd_i.to_numpy() for name in trusted], axis=1)
+        weight |= dict(zip(trusted, stacked(pointwise), strict=True))
+    high = {name: int((~(each.pareto_k <= each.good_k)).sum()) for name, each in results.items()}
     return pd.DataFrame({
         "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
-        "p_loo": found["p"], "weight": [weight[name] for name in found.index],
-        "high_k": [high[name] for name in found.index],
-        "conditioning": [results[name].conditioning for name in found.index],
-        "verdict": [verdict(row, name == best, high[name]) for name, row in found.to_dict("index").items()]})
+        "p_loo": found["p"], "weight": [weight[name] for name in ranked],
+        "high_k": [high[name] for name in ranked],
+        "conditioning": [results[name].conditioning for name in ranked],
+        "complaints": ["; ".join(results[name].complaints) for name in ranked],
+        "verdict": [verdict(row, name == ranked[0], high[name], results[name].complaints)
+                    for name, row in found.to_dict("index").items()]})
 
 
-def verdict(row: Mapping[str, Any], best: bool, high: int) -> str:
+def verdict(row: Mapping[str, Any], best: bool, high: int, complaints: Sequence[str] = ()) -> str:
     """What may be said of one row."""
+    if complaints:
+        return "DO NOT TRUST: " + "; ".join(complaints)
     doubt = f"; {high} Pareto k too high: its elpd may be too good" if high else ""
     if best:
         return "best" + doubt

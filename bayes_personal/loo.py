@@ -1,6 +1,7 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, final
@@ -40,15 +41,19 @@ class ELPD(ELPDDataLOO):
     conditioning : "unit", "group" or "conditional"
     refits : of each row or group that was refitted, its Pareto k and elpd before, elpd after, the Monte Carlo error of
         that, the effective sample size it rests on, and what the refit's diagnostics complain of
+    complaints : why the result must not be trusted: those of the posterior, and of refits and integrals; empty when
+        nothing speaks against it but the Pareto k of some rows
     """
 
     question: str
     conditioning: str
     refits: pd.DataFrame
+    complaints: tuple[str, ...]
 
     def __str__(self) -> str:
         refitted = f"\n{len(self.refits)} refitted exactly." if len(self.refits) else ""
-        return f"{self.question}\n{ELPDDataLOO.__str__(self)}{refitted}"
+        doubt = "\nDO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else ""
+        return f"{self.question}\n{ELPDDataLOO.__str__(self)}{refitted}{doubt}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -107,7 +112,11 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Returns
     -------
     arviz ELPDData
-        With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, and `refits`.
+        With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, `refits`, and
+        `complaints`, which repeat those of the posterior. ``p``, the effective number of parameters, is the sum of
+        ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both: about the number of coefficients and
+        scales where rows are many and priors weak, less where theta is pooled. Under ``kind="group"`` y_i is all that
+        a group observed.
 
     Raises
     ------
@@ -136,7 +145,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     refits = question.refits(refit, np.random.default_rng(seed_number("loo", seed)))
     labels = question.labels
     asked = chosen(rows, kind, labels)
-    elpd, k, p = (np.empty(len(labels)) for _ in range(3))
+    elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
     done: dict[int, tuple[float, float, Refit]] = {}
     good, efficiency = min(1 - 1 / np.log10(question.count), 0.7), question.efficiency
     with Progress(disable=not progress, transient=True) as bar:
@@ -144,29 +153,34 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         again = bar.add_task("refit", total=len(labels) if question.every else None, visible=question.every)
         for part in question.parts(partial(bar.advance, task)):
             at = part.places
-            elpd[at], k[at], p[at] = smoothed(part.densities, efficiency)
+            elpd[at], k[at] = smoothed(part.densities, efficiency)
+            left_in[at], error[at] = part.left_in, part.error
             for entry, place in enumerate(at):
                 wanted = asked[place] and (question.every or (not k[place] <= good and len(done) < MOST_REFITS))
                 if refits is not None and wanted:
                     bar.update(again, visible=True)
                     found = refits.without(part.without(entry))
                     done[int(place)] = float(k[place]), float(elpd[place]), found
-                    p[place] += elpd[place] - found.elpd
-                    elpd[place], k[place] = found.elpd, 0.0
+                    elpd[place], k[place], error[place] = found.elpd, 0.0, 0.0
                     bar.advance(again)
     table = pd.DataFrame([(before, was, each.elpd, each.se, each.ess, "; ".join(each.complaints))
                           for before, was, each in done.values()],
                          columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
                          index=labels[list(done)] if done else labels[:0])
-    elpd, k, p, labels = elpd[asked], k[asked], p[asked], labels[asked]
-    warn(k, good, labels, table, question)
+    elpd, k, left_in, error, labels = (each[asked] for each in (elpd, k, left_in, error, labels))
+    exhausted = len(table) >= MOST_REFITS and not question.every and bool((k > good).any())
+    doubts = tuple(doubtful(elpd, error, labels, table, question))
+    warn(k, good, labels, exhausted, question)
+    for each in doubts:
+        warnings.warn(f"loo: {each}.", ConvergenceWarning, stacklevel=3)
     coords = {question.dimension: np.asarray(question.coordinate)[asked]}
     elpd_i, pareto_k = (xr.DataArray(each, dims=[question.dimension], coords=coords) for each in (elpd, k))
     se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
-    return ELPD(elpd=float(elpd.sum()), se=se, p=float(p.sum()),
+    return ELPD(elpd=float(elpd.sum()), se=se, p=float((left_in - elpd).sum()),
                 n_samples=question.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
                 good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
-                refits=table)
+                refits=table, complaints=(*posterior.complaints, *doubts, *(
+                    (f"Pareto k is too high in more than {MOST_REFITS} {question.noun}",) if exhausted else ())))
 
 
 def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
@@ -190,16 +204,15 @@ def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
     return asked
 
 
-def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log predictive density, Pareto k and effective number of parameters of each column of log densities."""
+def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
+    """Log predictive density and Pareto k of each column of log densities."""
     densities = apart(densities)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
         weights, k = array_stats.psislw(densities, r_eff=efficiency, axis=0)
     elpd = logsumexp(weights + densities.T, axis=1)
-    p = logsumexp(densities, axis=0) - np.log(len(densities)) - elpd
     # ArviZ fits no tail, and says NaN, where a single draw has all the weight: nothing is worse than that.
-    return elpd, np.where(np.isnan(k), np.inf, k), p
+    return elpd, np.where(np.isnan(k), np.inf, k)
 
 
 def apart(densities: np.ndarray) -> np.ndarray:
@@ -211,28 +224,45 @@ def apart(densities: np.ndarray) -> np.ndarray:
     return result
 
 
-def warn(k: np.ndarray, good: float, labels: pd.Index, refits: pd.DataFrame, question: Question) -> None:
-    """Say which results are not to be trusted."""
+def warn(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: Question) -> None:
+    """Say of which results the Pareto k is too high, and what to do."""
     high, noun = ~(k <= good), question.noun
     if high.any():
-        remedy = (f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
-                  if len(refits) >= MOST_REFITS and not question.every else
-                  "A family with heavier tails, such as StudentT, may suit them better."
-                  if question.density is not None or question.kind == "conditional" else
-                  "refit=bp.NUTS() leaves them out in earnest, a fit for each.")
         warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
-                      f"these {noun} move the posterior so much that their elpd may be too good. {remedy}",
+                      f"these {noun} move the posterior so much that their elpd may be too good. "
+                      f"{remedy(exhausted, question)}",
                       ConvergenceWarning, stacklevel=4)
-    doubtful = ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)
-    if doubtful.any():
-        warnings.warn(f"loo: {doubtful.sum()} of {len(refits)} refits ({first(refits.index[doubtful])}) rest on few "
-                      f"effective draws; their Monte Carlo error is up to {refits['se'].max():.2f}. See refits.",
-                      ConvergenceWarning, stacklevel=4)
-    wrong = (refits["complaints"] != "").to_numpy()
+
+
+def remedy(exhausted: bool, question: Question) -> str:
+    """What to do where Pareto k is too high."""
+    bound = question.posterior.bound
+    if exhausted:
+        return f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
+    if question.kind == "conditional":
+        return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
+    if question.density is None:
+        return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
+    heavier = bound.family.heavier if bound.divided is None and bound.environments is None else ""
+    return "refit=True leaves them out in earnest." + (
+        f" A family with heavier tails, such as {heavier}, may suit them better." if heavier else "")
+
+
+def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.DataFrame,
+             question: Question) -> Iterator[str]:
+    """Why results must not be trusted, apart from the posterior that they are of."""
+    noun, wrong = question.noun, ~np.isfinite(elpd)
     if wrong.any():
-        warnings.warn(f"loo: the draws of {wrong.sum()} of {len(refits)} refits are not to be trusted, the first that "
-                      f"without {first(refits.index[wrong][:1])}: {refits['complaints'][wrong].iloc[0]}. See refits.",
-                      ConvergenceWarning, stacklevel=4)
+        yield f"{wrong.sum()} of {len(elpd)} {noun} ({first(labels[wrong])}) have an elpd that is not finite"
+    if (unsettled := error > 0).any():
+        yield (f"integrals over a group's own weights have not settled, in {unsettled.sum()} of {len(error)} cases "
+               f"({first(labels[unsettled])}): the log density of some draws is uncertain by {error.max():.2g} at most")
+    if (few := ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)).any():
+        yield (f"{few.sum()} of {len(refits)} refits ({first(refits.index[few])}) rest on few effective draws; their "
+               f"Monte Carlo error is up to {refits['se'].max():.2f}")
+    if (untrusted := (refits["complaints"] != "").to_numpy()).any():
+        yield (f"the draws of {untrusted.sum()} of {len(refits)} refits are not to be trusted, the first that without "
+               f"{first(refits.index[untrusted][:1])}: {refits['complaints'][untrusted].iloc[0]}")
 
 
 @verb

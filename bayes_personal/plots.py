@@ -304,7 +304,8 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     figure, (ax,) = canvas([1.1 + 0.17 * lines.sum() + 0.3 * len(labels)], 1, width=7.2)
     # A name that takes more lines takes more room.
     at = -(np.cumsum(0.6 * lines + 1.0) - (0.6 * lines + 1.0) / 2)
-    less = (table["elpd"] - table["elpd"].iloc[0]).to_numpy()
+    trusted = table["elpd"][~table["verdict"].str.startswith("DO NOT TRUST")]
+    less = (table["elpd"] - (trusted if len(trusted) else table["elpd"]).iloc[0]).to_numpy()
     error = np.nan_to_num(table["difference_se"].to_numpy(float))
     ax.axvspan(-4, 0, color="#EDEDED", lw=0, zorder=0)
     ax.axvline(0, color=GREY, lw=0.8, zorder=1)
@@ -314,9 +315,10 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     beside = {"fontsize": 8, "xycoords": ax.get_yaxis_transform(), "textcoords": "offset points",
               "annotation_clip": False}
     for place, weight, verdict in zip(at, table["weight"], table["verdict"], strict=True):
-        words = "\n".join(textwrap.wrap(str(verdict), 30))
-        ax.annotate(f"{weight:.2f}", (1, place), xytext=(8, 0), va="center", **beside)
-        ax.annotate(words, (1, place), xytext=(38, 0), va="center", color=VERMILION if "Pareto k" in words else INK,
+        words = "\n".join(textwrap.wrap(textwrap.shorten(str(verdict), 90, placeholder=" …"), 30))
+        ax.annotate("–" if np.isnan(weight) else f"{weight:.2f}", (1, place), xytext=(8, 0), va="center", **beside)
+        doubted = "Pareto k" in words or words.startswith("DO NOT TRUST")
+        ax.annotate(words, (1, place), xytext=(38, 0), va="center", color=VERMILION if doubted else INK,
                     fontweight="bold" if words.startswith("no evidence") else "normal", **beside)
     ax.annotate("weight", (1, 0.3), xytext=(8, 2), color=GREY, va="bottom", **beside)
     ax.set_yticks(at, labels, parse_math=False)

@@ -161,9 +161,9 @@ class Question:
             return left_out.conditional(bound, self.values, self.count, advance)
         if self.density is not None:
             if self.elsewhere:
-                return left_out.environments(bound, self.count, advance)
+                return left_out.environments(bound, self.values, self.count, advance)
             if self.taken:
-                return left_out.groups(self.density, self.density.points(self.values), self.taken, advance)
+                return left_out.groups(self.density, self.values, self.taken, advance)
             return left_out.units(self.density, self.values, self.count, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)

@@ -76,6 +76,11 @@ class Refit:
         return cls(elpd, float(np.hypot(rest.error, everything.error)), min(rest.ess, everything.ess),
                    Diagnostics.of(tree, bound).complaints)
 
+    def settled(self, error: float) -> "Refit":
+        """The same, with a complaint where the integrals of some draws have not settled and may be off by `error`."""
+        words = f"integrals over the weights of its groups have not settled, to {error:.2g} at the worst draw"
+        return replace(self, complaints=(*self.complaints, words)) if error else self
+
 
 class Average(NamedTuple):
     """The log of an average over draws.
@@ -235,8 +240,8 @@ class ExplicitRefits:
         kept = np.setdiff1d(np.arange(len(bound.rows)), rows)
         rest = replace(bound, rows=Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
         tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
-        (logs,) = self.integral.left_out(flat(tree), [rows])
+        ((logs, error),) = self.integral.left_out(flat(tree), [rows])
         if not self.values:
-            return Refit.averaged(logs, tree, rest)
-        (others,) = self.integral.left_out(self.values, [rows])
-        return Refit.bridged(logs, tree, others, self.chains, rest)
+            return Refit.averaged(logs, tree, rest).settled(error)
+        ((others, other),) = self.integral.left_out(self.values, [rows])
+        return Refit.bridged(logs, tree, others, self.chains, rest).settled(max(error, other))

@@ -210,7 +210,8 @@ def row(name: str, seed: int) -> dict[str, Any]:
     if world.by:
         behind = logs[world.true] - logs[best]
         found = found.assign(difference=behind.sum(), difference_se=np.sqrt(len(behind)) * behind.std(ddof=1))
-    weights = found["weight"].clip(lower=1e-300)
+    # Assumptions that must not be trusted have no weight.
+    weights = found["weight"].fillna(0.0).clip(lower=1e-300)
     stacked = logsumexp([np.log(weights[each]) + logs[each] for each in logs], axis=0) - logs[best]
     rmse = {each: float(np.sqrt(np.mean((bp.predict(posterior, new, kind="theta", seed=1).frame()["mean"].to_numpy()
                                          .reshape(theta.shape) - theta) ** 2)))

@@ -186,7 +186,7 @@ def test_rows_that_are_left_out_together_are_each_of_any_type(frame: pd.DataFram
     """Given all that a refit samples, rows are independent, and each one's type is summed out."""
     posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=40)
     sets = [np.flatnonzero(frame["site"] == site) for site in frame["site"].unique()[:3]] + [np.array([5])]
-    found = list(GroupIntegral.of_rows(posterior.bound).left_out(flat(posterior.tree), sets))
+    found = [each for each, _ in GroupIntegral.of_rows(posterior.bound).left_out(flat(posterior.tree), sets)]
     apart = bp.log_likelihood(posterior, kind="conditional", progress=False)["y"].to_numpy().reshape(80, -1)
     for rows, one in zip(sets, found, strict=True):
         np.testing.assert_allclose(one, apart[:, rows].sum(axis=1), rtol=1e-9)

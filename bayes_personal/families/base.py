@@ -39,6 +39,11 @@ class Family(ABC):
         """How coefficients that rows share must be distributed to integrate out; None where nothing does it."""
         return None
 
+    @property
+    def heavier(self) -> str:
+        """The family with heavier tails that may suit outlying outcomes of this one; empty for none."""
+        return ""
+
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         """The outcome as numbers, or an error that says why it cannot be one of this family."""

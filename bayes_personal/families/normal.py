@@ -66,6 +66,10 @@ class Normal(Family):
         return True
 
     @property
+    def heavier(self) -> str:
+        return "StudentT" if self.sd is None else ""
+
+    @property
     def conjugate(self) -> Conjugate:
         return Conjugate("normal")
 

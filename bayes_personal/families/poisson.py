@@ -46,6 +46,10 @@ class Poisson(Rates):
     """
 
     @property
+    def heavier(self) -> str:
+        return "NegativeBinomial"
+
+    @property
     def conjugate(self) -> Conjugate:
         return Conjugate("gamma")
 

@@ -18,7 +18,7 @@ from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
-from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.marginal import Marginal, log_normal
 from bayes_personal.inference.statistics import Arrangement, Block, Statistics
 from bayes_personal.inference.tape import Symbolic, Tape
 from bayes_personal.parameter import Parameter
@@ -217,13 +217,21 @@ class Collapsed(Marginal):
         # Smoothing the weights of a row's draws costs more than its densities.
         return 4 * len(self.bound.rows)
 
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: Statistics) -> np.ndarray:
+        return kernel.values(np.ascontiguousarray(points), *self._arguments(self.statistics + taken)) - everything
+
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        return self.left_out_and_in(values, count, batch)[0]
+
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
+                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         here, bound = self.arrangement, self.bound
         z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
         y = here.outcome(batch.x, batch.y, batch.known)
         shift = np.log(here.error(batch.known)) + np.log(bound.unit)
         scaling, s = self.draws(values, count)
-        result = np.empty((count, len(batch)))
+        left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
         for draw in range(count):
             found = self.factor(scaling, s, draw)
             dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
@@ -234,7 +242,7 @@ class Collapsed(Marginal):
                 # Transposed, the lower triangle of C is an upper one for Fortran.
                 left, _ = SUBSTITUTE(found.lower.T, dense.T, lower=0, trans=1)
                 leverage = leverage + (left**2).sum(axis=0)
-            left_out = 1 - leverage / s[draw] ** 2
-            residual, variance = (y - fit) / left_out, s[draw] ** 2 / left_out
-            result[draw] = -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance)) - shift
-        return result
+            share, square = 1 - leverage / s[draw] ** 2, s[draw] ** 2
+            left_out[draw] = log_normal((y - fit) / share, square / share) - shift
+            left_in[draw] = log_normal(y - fit, square + leverage) - shift
+        return left_out, left_in

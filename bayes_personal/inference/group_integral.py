@@ -14,7 +14,6 @@ t's around the mode. Fewer rows than weights move eta in as few directions as th
 integrated, and the others integrate to 1.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -25,7 +24,6 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import logsumexp
 
 from bayes_personal.bound import Bound
-from bayes_personal.errors import ConvergenceWarning, first
 from bayes_personal.families.base import Family, log_density
 from bayes_personal.inference.groups import Sharpness, Values, etas, finest, levels, members, whitened
 from bayes_personal.inference.proposal import Mixture, Skewed
@@ -305,19 +303,14 @@ class GroupIntegral:
         nodes = GRIDS[size][1] ** size if size in GRIDS else POINTS[1]
         return float(nodes * sum(2 * len(self.concerned(rows)) - len(rows) for rows in sets))
 
-    def left_out(self, values: Values, sets: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """Set by set, log p(y_out | y_rest, everything but what is integrated), (draw,).
-
-        Warns
-        -----
-        ConvergenceWarning
-            Integrals that have not settled.
-        """
+    def left_out(self, values: Values, sets: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, float]]:
+        """Set by set, log p(y_out | y_rest, everything but what is integrated), (draw,), and by how much more than
+        rounding it may be off: 0 where all integrals have settled."""
         bound, wanted = self.bound, [self.concerned(rows) for rows in sets]
         step = Sharpness.of(bound, values).step
         own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
         count = len(next(iter(values.values())))
-        result, worst, unsettled = np.empty(count), 0.0, []
+        result, worst = np.empty(count), 0.0
         for place, part, eta in etas(bound, values, wanted):
             rows, chosen = wanted[place], {name: value[part] for name, value in values.items()}
             whole = Integrand(bound.family, bound.y[rows], bound.known[rows],
@@ -325,16 +318,10 @@ class GroupIntegral:
                               np.zeros((*eta.shape, 0)), step)
             out = np.isin(rows, sets[place])
             result[part], error = self.of_some(whole, chosen, rows, out)
-            if error > WORTH:
-                worst = max(worst, error)
-                unsettled.append(place)
+            worst = max(worst, error)
             if part.stop == count:
-                yield result.copy()
-        if unsettled:
-            rows = first(bound.frame.index[sets[unsettled[0]]])
-            warnings.warn(f"loo: integrals over a group's own weights have not settled, in {len(set(unsettled))} of "
-                          f"{len(sets)} cases, the first that of the rows {rows}: the log density of some draws is "
-                          f"uncertain by {worst:.2g} at most.", ConvergenceWarning, stacklevel=2)
+                yield result.copy(), worst if worst > WORTH else 0.0
+                worst = 0.0
 
     def of_some(self, whole: Integrand, values: Values, rows: np.ndarray,
                 out: np.ndarray) -> tuple[np.ndarray, float]:

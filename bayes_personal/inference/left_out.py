@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from bayes_personal.bound import Bound
 from bayes_personal.errors import InputError, first
@@ -14,7 +15,7 @@ from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import NUMBERS, Advance, Values
 from bayes_personal.inference.invariance import InvariantSets
 from bayes_personal.inference.line import LineIntegral
-from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.marginal import Marginal, given_weights
 from bayes_personal.rows import Batch
 
 
@@ -26,14 +27,18 @@ class Part:
     Attributes
     ----------
     places : theirs among all
-    densities : (draw, place)
+    densities : log p(what is left out | the rest, draw), (draw, place)
+    left_in : log p(the same outcomes once more | all rows), what the draws do not share integrated out too, (place,)
     without : what a refit without one of them, the first being 0, must know of it: what its density says where all but
         phi integrates out, the places of its rows where it does not
+    error : by how much densities may be off, for integrals that have not settled
     """
 
     places: np.ndarray
     densities: np.ndarray
+    left_in: np.ndarray
     without: Callable[[int], Any]
+    error: float = 0.0
 
 
 def batch_size(count: int) -> int:
@@ -45,9 +50,9 @@ def units(density: Marginal, values: Values, count: int, advance: Advance) -> It
     """log p(y_i | y_-i, phi), all but phi integrated out."""
     for batch in density.bound.rows.batches(batch_size(count)):
         places = np.arange(batch.start, batch.start + len(batch))
-        found = density.leave_one_out(values, count, batch)
+        found, left_in = density.left_out_and_in(values, count, batch)
         advance(len(batch))
-        yield Part(places, found, partial(taken_of, density, batch))
+        yield Part(places, found, averaged(left_in), partial(taken_of, density, batch))
 
 
 def taken_of(density: Marginal, batch: Batch, row: int) -> Any:
@@ -55,13 +60,20 @@ def taken_of(density: Marginal, batch: Batch, row: int) -> Any:
     return density.taken(batch, np.array([row]))
 
 
-def groups(density: Marginal, points: np.ndarray, taken: Mapping[Hashable, Any], advance: Advance) -> Iterator[Part]:
+def averaged(densities: np.ndarray) -> np.ndarray:
+    """Log of the average density over draws, (place,)."""
+    return logsumexp(densities, axis=0) - np.log(len(densities))
+
+
+def groups(density: Marginal, values: Values, taken: Mapping[Hashable, Any], advance: Advance) -> Iterator[Part]:
     """log p(y_g | y_-g, phi) = log p(y | phi) - log p(y_-g | phi), all but phi integrated out."""
+    points = density.points(values)
     everything = density.each_value(points)
     for place, each in enumerate(taken.values()):
         rest = density.each_value_without(points, each)
+        left_in = density.again(values, points, everything, each)
         advance(1)
-        yield Part(np.array([place]), (everything - rest)[:, None], [each].__getitem__)
+        yield Part(np.array([place]), (everything - rest)[:, None], averaged(left_in[:, None]), [each].__getitem__)
 
 
 def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
@@ -93,14 +105,21 @@ def rows_by(bound: Bound, by: str) -> dict[Hashable, np.ndarray]:
     return {label: np.concatenate(parts) for label, parts in result.items()}
 
 
-def environments(bound: Bound, count: int, advance: Advance) -> Iterator[Part]:
+def environments(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
     """log p(y_e | all other environments), e one that nobody has seen: the same at every draw."""
     term = bound.environments
     assert term is not None
     order = pd.unique(np.concatenate([term.at(batch.frame).matrix.indices for batch in bound.rows.batches()]))
     found = InvariantSets.of(bound, term).left_out(np.random.default_rng(0))[order]
+    left_in = np.zeros((count, term.size))
+    for batch in bound.rows.batches(batch_size(count)):
+        codes = term.at(batch.frame).matrix.indices
+        densities = given_weights(bound, values, count, batch)
+        for code in np.unique(codes):
+            left_in[:, code] += densities[:, codes == code].sum(axis=1)
     advance(len(order))
-    yield Part(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), order[:, None].__getitem__)
+    yield Part(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), averaged(left_in[:, order]),
+               order[:, None].__getitem__)
 
 
 def shared(bound: Bound) -> bool:
@@ -111,24 +130,24 @@ def shared(bound: Bound) -> bool:
 def lines(bound: Bound, values: Values, advance: Advance) -> Iterator[Part]:
     """log p(y_i | y_-i, all but one direction of the weights), by quadrature."""
     for rows, densities in LineIntegral(bound).leave_one_out(values, advance):
-        yield Part(rows, densities, rows[:, None].__getitem__)
+        some = Batch(-1, bound.frame.iloc[rows], bound.x[rows], bound.y[rows], bound.known[rows])
+        left_in = given_weights(bound, values, len(densities), some)
+        yield Part(rows, densities, averaged(left_in), rows[:, None].__getitem__)
 
 
 def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray], advance: Advance) -> Iterator[Part]:
     """log p(y_g | y_-g, all but the weights that groups have of their own), by quadrature."""
-    for place, densities in enumerate(integral.left_out(values, sets)):
+    given = GroupIntegral(integral.bound, None).left_out(values, sets)
+    both = zip(integral.left_out(values, sets), given, strict=True)
+    for place, ((densities, error), (left_in, _)) in enumerate(both):
         advance(1)
-        yield Part(np.array([place]), densities[:, None], [sets[place]].__getitem__)
+        yield Part(np.array([place]), densities[:, None], averaged(left_in[:, None]), [sets[place]].__getitem__, error)
 
 
 def conditional(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
     """log p(y_i | theta_i), or p(y_i | every theta that row i may have)."""
-    own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
     for batch in bound.rows.batches(batch_size(count)):
-        features = bound.features_at(batch.frame)
-        eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
-        branches = bound.branches(values, features, batch.x, np)
-        densities = bound.log_likelihood(batch.y, eta, own, batch.known, branches)
+        densities = given_weights(bound, values, count, batch)
         places = np.arange(batch.start, batch.start + len(batch))
         advance(len(batch))
-        yield Part(places, np.broadcast_to(densities, (count, len(batch))), places[:, None].__getitem__)
+        yield Part(places, densities, averaged(densities), places[:, None].__getitem__)

@@ -86,6 +86,12 @@ class Marginal(ABC):
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
         """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""
 
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
+                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and log p(y_i | y, phi), of another outcome of row i that equals y_i, (draw, unit); or that given
+        weights that are drawn given y and phi, whose average over draws is the same."""
+        return self.leave_one_out(values, count, batch), given_weights(self.bound, values, count, batch)
+
     @abstractmethod
     def taken(self, batch: Batch, rows: np.ndarray) -> Any:
         """What `without` must know of some rows of a batch; of two sets of rows these add."""
@@ -97,6 +103,12 @@ class Marginal(ABC):
     def each_value_without(self, points: np.ndarray, taken: Any) -> np.ndarray:
         """`each_value` without rows."""
         return self.without(taken).each_value(points)
+
+    @abstractmethod
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: Any) -> np.ndarray:
+        """log p(y_g | y, phi), of other outcomes of rows that equal theirs, (draw,), given that of all rows; or that
+        given weights that are drawn given y and phi, whose average over draws is the same."""
 
     @cached_property
     def size(self) -> int:
@@ -113,6 +125,8 @@ class Marginal(ABC):
 
     def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
+        if not self.parameters:
+            return np.zeros((len(next(iter(values.values()))), 0))
         return np.concatenate([each.point(values[each.name]) for each in self.parameters], axis=-1)
 
     def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
@@ -122,6 +136,21 @@ class Marginal(ABC):
             total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
             start += parameter.size
         return total
+
+
+def given_weights(bound: Bound, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+    """log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
+    own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
+    features = bound.features_at(batch.frame)
+    eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
+    branches = bound.branches(values, features, batch.x, np)
+    densities = bound.log_likelihood(batch.y, eta, own, batch.known, branches)
+    return np.broadcast_to(densities, (count, len(batch)))
+
+
+def log_normal(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Log density of a Normal at a residual, the distance from its mean."""
+    return -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +185,15 @@ class Masked(Marginal):
         mask = np.zeros(len(self.bound.rows), bool)
         mask[batch.start + rows] = True
         return mask
+
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(points))
+        for batch in self.bound.rows.batches():
+            rows = np.flatnonzero(taken[batch.places])
+            if len(rows):
+                total += given_weights(self.bound, values, len(points), batch.take(rows)).sum(axis=1)
+        return total
 
     def without(self, taken: np.ndarray) -> Self:
         return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)

@@ -10,7 +10,7 @@ import numpy as np
 from bayes_personal.bound import Bound
 from bayes_personal.inference import sparse
 from bayes_personal.inference.field_posterior import FieldPosterior, Given, Point, Sums
-from bayes_personal.inference.marginal import Effort, Masked
+from bayes_personal.inference.marginal import Effort, Masked, log_normal
 from bayes_personal.inference.statistics import Arrangement
 from bayes_personal.inference.tape import Tape, outputs, pulled_back
 from bayes_personal.parameter import Parameter
@@ -183,11 +183,15 @@ class Markov(Masked):
         return 4 * len(self.posterior.pattern.rows)
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        return self.left_out_and_in(values, count, batch)[0]
+
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
+                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         both, at, p = self.predictors(batch.x, batch.known), self.at[batch.places], len(self.field.positions)
         own_x, x = both[:, :p], both[:, p:]
         y = self.arrangement.outcome(batch.x, batch.y, batch.known)
         shift = np.log(self.arrangement.error(batch.known) * self.bound.unit)
-        result = np.empty((count, len(batch)))
+        left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
         for draw, numbers in enumerate(self.numbers(values, count)):
             given, sigma = self.at_draw(numbers), numbers[0]
             own, _ = self.posterior.covariances(given)
@@ -197,7 +201,7 @@ class Markov(Masked):
             fit = x @ given.shared + (own_x * given.mean[at]).sum(axis=1)
             variance = (np.einsum("na,nab,nb->n", own_x, own[at], own_x) + np.einsum("na,ab,nb->n", x, shared, x)
                         - 2 * np.einsum("na,nab,nb->n", own_x, given.coupling[at] @ shared, x))
-            left_out = 1 - variance / sigma**2
-            residual, spread = (y - fit) / left_out, sigma**2 / left_out
-            result[draw] = -0.5 * (residual**2 / spread + np.log(2 * np.pi * spread)) - shift
-        return result
+            share = 1 - variance / sigma**2
+            left_out[draw] = log_normal((y - fit) / share, sigma**2 / share) - shift
+            left_in[draw] = log_normal(y - fit, sigma**2 + variance) - shift
+        return left_out, left_in
