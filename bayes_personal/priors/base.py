@@ -199,6 +199,10 @@ class Field(Piece):
         """`latent` at draws, also for rows with features outside the training range."""
         return {name: values[name] for name in self.latent}
 
+    def with_places(self, frame: pd.DataFrame) -> "Field":
+        """The field that takes the contexts of these rows for known, once `extended` has drawn `latent` there."""
+        return self
+
     @abstractmethod
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         """What it adds to the coefficients that vary, the intercept at the predictors' means, (..., unit, varying).

@@ -1,7 +1,7 @@
 """Gaussian Markov fields over distinct contexts, joined to their neighbours by weights of one over distance."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -41,6 +41,7 @@ class MarkovField(Field):
     edges : pairs of neighbours, (edge, 2)
     share : of the training rows that have each context, (place,)
     labels : what the contexts are called
+    further : standardised readings of contexts beyond those, at which draws have values too, (place, reading)
     """
 
     prior: Any
@@ -52,6 +53,7 @@ class MarkovField(Field):
     labels: tuple[str, ...]
     positions: np.ndarray
     coefficients: Coefficients
+    further: np.ndarray | None = None
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
@@ -166,8 +168,14 @@ class MarkovField(Field):
 
     @cached_property
     def known(self) -> dict[bytes, int]:
-        """The training contexts' places."""
-        return {row.tobytes(): place for place, row in enumerate(self.points)}
+        """The places of the training contexts, and of those beyond."""
+        points = self.points if self.further is None else np.concatenate([self.points, self.further])
+        return {row.tobytes(): place for place, row in enumerate(points)}
+
+    def with_places(self, frame: pd.DataFrame) -> "MarkovField":
+        matrix = self.at(frame).matrix
+        place, first = np.unique(matrix[:, 0].astype(int), return_index=True)
+        return replace(self, further=matrix[first[place >= len(self.points)], 1:])
 
     def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
         return context.outside(self.contexts, frame)
@@ -177,7 +185,7 @@ class MarkovField(Field):
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         place, first = np.unique(features[:, 0].astype(int), return_index=True)
-        new = features[first[place >= len(self.points)], 1:]
+        new = features[first[place >= len(self.known)], 1:]
         result = {name: values[name] for name in self.latent}
         if len(new):
             name = f"{self.name}_deviation"
