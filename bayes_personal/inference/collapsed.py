@@ -19,7 +19,7 @@ from scipy.linalg import get_lapack_funcs
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
 from bayes_personal.inference.marginal import Marginal, log_normal
-from bayes_personal.inference.statistics import Arrangement, Block, Statistics
+from bayes_personal.inference.statistics import Arrangement, Block, Loadings, Statistics
 from bayes_personal.inference.tape import Symbolic, Tape
 from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
@@ -217,6 +217,16 @@ class Collapsed(Marginal):
         # Smoothing the weights of a row's draws costs more than its densities.
         return 4 * len(self.bound.rows)
 
+    def projected(self, z: Loadings, scaling: Scaling, s: np.ndarray,
+                  draw: int) -> tuple[Factor, np.ndarray, np.ndarray, np.ndarray]:
+        """The weights' conditional at one of the draws, and of rows with these loadings: how the weights that are not
+        eliminated move eta, E[eta | y, phi] less its prior mean, and the variance that the eliminated ones leave."""
+        found = self.factor(scaling, s, draw)
+        dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
+        kernel.apply_roots(dense, scaling.roots[draw], self._places)
+        return found, dense, *kernel.project(dense, z.groups, z.own, found.blocks, found.mean, scaling.own_root[draw],
+                                             scaling.own_sd[draw])
+
     def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
               taken: Statistics) -> np.ndarray:
         return kernel.values(np.ascontiguousarray(points), *self._arguments(self.statistics + taken)) - everything
@@ -233,11 +243,7 @@ class Collapsed(Marginal):
         scaling, s = self.draws(values, count)
         left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
         for draw in range(count):
-            found = self.factor(scaling, s, draw)
-            dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
-            kernel.apply_roots(dense, scaling.roots[draw], self._places)
-            fit, leverage = kernel.project(dense, z.groups, z.own, found.blocks, found.mean,
-                                           scaling.own_root[draw], scaling.own_sd[draw])
+            found, dense, fit, leverage = self.projected(z, scaling, s, draw)
             if here.size:
                 # Transposed, the lower triangle of C is an upper one for Fortran.
                 left, _ = SUBSTITUTE(found.lower.T, dense.T, lower=0, trans=1)
