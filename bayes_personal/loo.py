@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,8 @@ EQUAL = 1e-10
 LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
 # Where more rows than these ask for a refit, it is the draws of the posterior that are poor.
 MOST_REFITS = 200
+# The last result that is of all rows of a posterior, while there is the posterior.
+RECENT: "WeakKeyDictionary[Posterior, ELPD]" = WeakKeyDictionary()
 
 
 @final
@@ -176,11 +180,21 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     coords = {question.dimension: np.asarray(question.coordinate)[asked]}
     elpd_i, pareto_k = (xr.DataArray(each, dims=[question.dimension], coords=coords) for each in (elpd, k))
     se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
-    return ELPD(elpd=float(elpd.sum()), se=se, p=float((left_in - elpd).sum()),
-                n_samples=question.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
-                good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
-                refits=table, complaints=(*posterior.complaints, *doubts, *(
-                    (f"Pareto k is too high in more than {MOST_REFITS} {question.noun}",) if exhausted else ())))
+    exhausted_words = (f"Pareto k is too high in more than {MOST_REFITS} {question.noun}",) if exhausted else ()
+    result = ELPD(elpd=float(elpd.sum()), se=se, p=float((left_in - elpd).sum()),
+                  n_samples=question.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
+                  good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
+                  refits=table, complaints=(*posterior.complaints, *doubts, *exhausted_words))
+    if kind == "unit" and rows is None and refit is not False:
+        RECENT[posterior] = deepcopy(result)
+    return result
+
+
+def recent(posterior: Posterior) -> ELPD:
+    """What `loo` last said of all rows of a posterior, which is asked now if it was not yet."""
+    if posterior not in RECENT:
+        loo(posterior, progress=False)
+    return deepcopy(RECENT[posterior])
 
 
 def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
@@ -268,10 +282,17 @@ def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.D
 @verb
 def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"] = "unit",
                    progress: bool = True) -> xr.Dataset:
-    """The log densities that `loo` reweights, as ArviZ's group of log likelihoods: draws times rows of them.
+    """The log densities that `loo` reweights, draws times rows of them, for ArviZ's `loo` and `compare`:
 
-    ``posterior.tree["log_likelihood"] = xarray.DataTree(bp.log_likelihood(posterior))`` makes ArviZ's functions find
-    them.
+    ``az.loo(xarray.DataTree.from_dict({"posterior": posterior.tree["posterior"].to_dataset(),
+    "log_likelihood": bp.log_likelihood(posterior)}))``, for posteriors whose draws were not thinned.
+
+    Under ``kind="unit"`` they are ``log p(y_i | y_-i, phi)``, the variable ``y_left_out``, not a likelihood: their sum
+    is no log density of all outcomes. Keep them out of `posterior.tree`. ArviZ's LOO-PIT, its expectations under
+    leave-one-out and its power scaling combine weights with predictions, or with a likelihood, and `predict` predicts
+    a training row by a theta_i that has seen y_i: with these densities they are silently wrong, which is why the
+    variable has a name that predictions do not have. Under ``kind="conditional"`` they are ``log p(y_i | theta_i)``,
+    the variable ``y``; weights made of them have no variance where theta_i leans on y_i.
 
     Raises
     ------
@@ -286,4 +307,4 @@ def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"]
             result[:, part.places] = apart(part.densities)
     coords = {"chain": np.arange(question.chains), "draw": question.draws, "unit": question.coordinate}
     array = xr.DataArray(result.reshape(question.chains, len(question.draws), -1), dims=list(coords), coords=coords)
-    return xr.Dataset({"y": array}, attrs={"conditioning": kind})
+    return xr.Dataset({"y_left_out" if kind == "unit" else "y": array}, attrs={"conditioning": kind})

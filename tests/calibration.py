@@ -70,7 +70,7 @@ def z_scores(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def elpd_error(posterior: Posterior) -> float:
     """Monte Carlo error of an elpd: of the sum over rows of minus the log of the mean of 1 / p(y_i | ...)."""
-    density = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
+    density = bp.log_likelihood(posterior, progress=False)["y_left_out"].to_numpy()
     ratio = np.exp(density.min(axis=(0, 1)) - density)
     moved = (ratio / ratio.mean(axis=(0, 1))).sum(axis=-1)
     return float(az.mcse(az.convert_to_dataset({"v": moved}))["v"])

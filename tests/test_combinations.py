@@ -128,7 +128,7 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     # Draws of the prior are no posterior, so that only what importance sampling starts from can be judged.
     with np.errstate(all="ignore"):
         assert bp.loo(posterior, refit=False, progress=False).conditioning == "unit"
-    pointwise = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
+    pointwise = bp.log_likelihood(posterior, progress=False)["y_left_out"].to_numpy()
     assert pointwise.shape == (2, DRAWS, 24) and np.isfinite(pointwise).all()
 
 

@@ -366,7 +366,7 @@ def test_it_is_saved_and_read_with_its_draws(tmp_path: Path) -> None:
     new = rows(24).iloc[:6].assign(b=lambda old: (old["b"] + 5) / 2)
     one, other = (bp.predict(each, new, kind="theta", seed=1).draws.to_numpy() for each in (posterior, again))
     np.testing.assert_array_equal(one, other)
-    pointwise = bp.log_likelihood(again, progress=False)["y"].to_numpy()
+    pointwise = bp.log_likelihood(again, progress=False)["y_left_out"].to_numpy()
     assert np.isfinite(pointwise).all()
 
 

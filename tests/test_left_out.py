@@ -154,6 +154,6 @@ def test_rows_that_share_all_there_is_have_nothing_to_integrate_out(prior: bp.pr
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"x": rng.normal(size=30), "c": rng.normal(size=30), "y": rng.poisson(3, 30)})
     posterior = unsampled(bp.Model("y ~ x", prior, bp.Poisson()), frame, 60)
-    found = bp.log_likelihood(posterior, progress=False)["y"].to_numpy()
+    found = bp.log_likelihood(posterior, progress=False)["y_left_out"].to_numpy()
     rate = np.exp((posterior.theta.to_numpy() * posterior.bound.x).sum(axis=-1))
     np.testing.assert_allclose(found, poisson.logpmf(frame["y"], rate), rtol=1e-9)

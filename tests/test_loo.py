@@ -1,6 +1,7 @@
 """Leave-one-out with theta_i integrated out: against refits, exact sums, and itself by other algebra."""
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
@@ -17,6 +18,7 @@ from bayes_personal.families import Bernoulli, Family, Poisson
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat
 from bayes_personal.inference.line import LineIntegral
+from bayes_personal.loo import remedy
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Prior
 
@@ -186,6 +188,18 @@ def test_rows_with_a_high_pareto_k_are_counted(shape: float, every: bool, frame:
     assert found.pareto_k.notnull().all() and high.all() == every
 
 
+@pytest.mark.parametrize(("prior", "family", "words"), [
+    (bp.Population(), bp.Normal(), "such as StudentT"), (bp.Population(), bp.Normal(sd="se"), None),
+    (bp.Population(), bp.Poisson(), "such as NegativeBinomial"), (bp.Population(), bp.Bernoulli(), None),
+    (bp.Partition("age"), bp.Poisson(), None), (bp.Partition("age"), bp.Normal(), None)], ids=str)
+def test_the_family_that_is_advised_is_one_that_can_be_taken(prior: Prior, family: Family, words: str | None,
+                                                             frame: pd.DataFrame) -> None:
+    bound = bp.Model("few ~ 1", prior, family).bind(frame.assign(few=np.arange(len(frame)) % 2))
+    asked = SimpleNamespace(posterior=SimpleNamespace(bound=bound), kind="unit", density=object(), noun="rows")
+    said = remedy(False, asked)
+    assert said.startswith("refit=True") and (words in said if words else "family" not in said)
+
+
 def test_there_is_an_end_to_refitting(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws of the prior are poor ones of the posterior: every row would be refitted."""
     monkeypatch.setattr(import_module("bayes_personal.loo"), "MOST_REFITS", 2)
@@ -231,7 +245,7 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
     exact = np.array([grid.left_out(row) for row in range(len(frame))])
     monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 0.0)
     found = bp.loo(posterior, progress=False)
-    values = bp.log_likelihood(posterior, progress=False)["y"]
+    values = bp.log_likelihood(posterior, progress=False)["y_left_out"]
     assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]
     ratio = np.exp(-values.to_numpy().reshape(-1, len(exact)))
     error = ratio.std(axis=0) / ratio.mean(axis=0) / np.sqrt(len(ratio))
@@ -241,9 +255,9 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
 
 def test_where_weights_integrate_out_rows_of_too_many_draws_are_thinned(pooled: Posterior,
                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    every = bp.log_likelihood(pooled, progress=False)["y"]
+    every = bp.log_likelihood(pooled, progress=False)["y_left_out"]
     monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 4.0 * len(pooled.bound.rows) * 250)
-    some = bp.log_likelihood(pooled, progress=False)["y"]
+    some = bp.log_likelihood(pooled, progress=False)["y_left_out"]
     assert every.sizes["draw"] * every.sizes["chain"] == 500
     assert list(some["draw"][:3]) == [0, 2, 4]
     np.testing.assert_array_equal(some, every.sel(draw=some["draw"]))

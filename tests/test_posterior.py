@@ -36,9 +36,22 @@ def test_arviz_reads_it(posterior: bp.Posterior) -> None:
     assert az.extract(posterior.tree).sizes["sample"] == 400
     for plot in (az.plot_forest, az.plot_trace_dist, az.plot_energy, az.plot_rank):
         plot(posterior.tree, **({} if plot is az.plot_energy else {"var_names": ["subject_scale"]}))
-    posterior.tree["log_likelihood"] = xr.DataTree(bp.log_likelihood(posterior, progress=False))
-    assert np.isfinite(az.loo(posterior.tree, pointwise=True).elpd)
-    az.plot_khat(az.loo(posterior.tree, pointwise=True))
+    beside = xr.DataTree.from_dict({"posterior": draws.to_dataset(),
+                                    "log_likelihood": bp.log_likelihood(posterior, progress=False)})
+    assert np.isfinite(az.loo(beside, pointwise=True).elpd)
+    az.plot_khat(az.loo(beside, pointwise=True))
+
+
+def test_arviz_finds_no_pit_of_rows_that_theta_has_seen(posterior: bp.Posterior) -> None:
+    """Integrated weights with predictions whose theta_i has seen y_i: a PIT of a variance of .05 where .08 is right."""
+    predicted = bp.predict(posterior, kind="outcome", seed=2).draws.drop_vars("subject_status")
+    tree = posterior.tree.copy()
+    assert "log_likelihood" not in tree.children and "posterior_predictive" not in tree.children
+    tree["log_likelihood"] = xr.DataTree(bp.log_likelihood(posterior, progress=False))
+    tree["posterior_predictive"] = xr.DataTree(xr.Dataset({"y": predicted}))
+    for names in (None, "y"):
+        with pytest.raises((KeyError, ValueError), match="y"):
+            az.loo_pit(tree, var_names=names)
 
 
 def test_pymc_predicts_from_it_as_we_do(posterior: bp.Posterior) -> None:

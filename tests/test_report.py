@@ -67,6 +67,34 @@ def test_a_fit_is_reported_in_one_file(frame: pd.DataFrame, tmp_path: Path) -> N
         assert str(name).replace("'", "&#39;") in page and row["verdict"] in page
 
 
+def test_what_loo_just_found_is_not_found_again(frame: pd.DataFrame, tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior, other = (drawn(frame, prior) for prior in (bp.Population(), bp.Conditional("site")))
+    elpd = bp.loo(posterior, progress=False)
+    value, elpd.elpd = elpd.elpd, np.nan
+    bp.loo(other, refit=False, progress=False)
+
+    def refused(*arguments: object, **more: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr("bayes_personal.loo.loo", refused)
+    page = text(report(posterior, tmp_path / "one.html", seed=1))
+    assert f'<td>elpd</td><td class="number">{near(value, elpd.se)}</td>' in page
+    # Without refits it is another question, and so is that of some rows.
+    with pytest.raises(AssertionError, match="asked again"):
+        report(other, tmp_path / "other.html")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_segments_that_draws_do_not_have_are_not_shared_parameters(tmp_path: Path) -> None:
+    nile = bp.load_dataset("nile").iloc[20:50]
+    posterior = bp.fit(bp.Model("volume ~ 1", bp.Partition("year")), nile, seed=1, progress=False,
+                       method=bp.NUTS(draws=100, tune=200, chains=2))
+    named = [one["name"] for one in estimates(posterior)]
+    assert not any(name.startswith(tuple(posterior.bound.fields[0].latent)) for name in named)
+    assert "sigma" in named and report(posterior, tmp_path / "nile.html", seed=1).exists()
+
+
 @pytest.mark.parametrize(("prior", "formula", "family"), [
     (bp.Population(), "y ~ dose", bp.Normal()),
     (bp.Conditional("site"), "y ~ dose", bp.Normal(sd="se")),

@@ -233,7 +233,7 @@ def test_a_smooth_part_adds(frame: pd.DataFrame) -> None:
     np.testing.assert_allclose(rest[:, 0], 0, atol=1e-9)
     assert len(set(nearest)) > 1
     posterior = unsampled(model, made.frame, draws=20)
-    assert np.isfinite(bp.log_likelihood(posterior, progress=False)["y"]).all()
+    assert np.isfinite(bp.log_likelihood(posterior, progress=False)["y_left_out"]).all()
 
 
 def test_what_is_refused(frame: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from bayes_personal.arguments import Seed, file_path, seed_number
 from bayes_personal.errors import ConvergenceWarning, FileError
-from bayes_personal.loo import ELPD, loo
+from bayes_personal.loo import ELPD, recent
 from bayes_personal.parameter import Parameter
 from bayes_personal.plots import (
     Profile,
@@ -43,7 +43,8 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
 
     It holds the model with its hyperpriors in the data's own units, the diagnostics (in red what speaks against
     trusting the draws), the population's parameters and scales, who differs, a posterior predictive check,
-    leave-one-out cross-validation (but of a frozen population, which has none), the comparison where one is given,
+    leave-one-out cross-validation (what `loo` or `compare` just found, if they were asked of this posterior; none of a
+    frozen population), the comparison where one is given,
     software versions and the seed.
 
     Parameters
@@ -83,12 +84,13 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     with warnings.catch_warnings():
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        elpd = None if posterior.bound.tuned else loo(posterior, progress=False)
+        elpd = None if posterior.bound.tuned else recent(posterior)
+    doubts = [] if elpd is None else [each for each in elpd.complaints if each not in posterior.complaints]
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
         estimates=estimates(posterior), theta=image(plot_theta(posterior)), extremes=extremes(posterior),
-        predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd,
+        predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd, doubts=doubts,
         pareto=elpd and pareto(elpd), pareto_k=elpd and image(plot_pareto_k(elpd)),
         comparison=comparison, comparison_figure=figure, seed=seed,
         versions={"Python": python_version()} | {
