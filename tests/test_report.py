@@ -1,6 +1,7 @@
 """The report is one escaped, self-contained file with every section, and says in red what must not be trusted."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_what_loo_just_found_is_not_found_again(frame: pd.DataFrame, tmp_path: P
     def refused(*arguments: object, **more: object) -> None:
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("bayes_personal.loo.loo", refused)
+    monkeypatch.setattr(import_module("bayes_personal.loo"), "loo", refused)
     page = text(report(posterior, tmp_path / "one.html", seed=1))
     assert f'<td>elpd</td><td class="number">{near(value, elpd.se)}</td>' in page
     # Without refits it is another question, and so is that of some rows.

@@ -191,8 +191,7 @@ class Field(Piece):
 
     @property
     def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Labelled dimensions of what `deviation` reads beside hyperparameters, by name; () for places that no label
-        has."""
+        """Labelled dimensions of what `deviation` reads beside hyperparameters, by name; () without labels."""
         return {}
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
