@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -60,13 +61,28 @@ class Stopwatch:
         self.wall, self.cpu = time.perf_counter() - self._start[0], processor() - self._start[1]
 
 
-def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None) -> Any:
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """So many processes that do nothing but keep a core busy, as on a machine that others use."""
+    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+
+
+def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None,
+          threads: Mapping[str, str] = ONE_THREAD) -> Any:
     """What `work`, a function of a module, returns in a fresh interpreter.
 
     Parameters
     ----------
     caches
         Folder in which compilers find and leave what they make; by default one that is empty, so that all compiles.
+    threads
+        What the environment says of threads of linear algebra; {} leaves that to the libraries.
     """
     module = sys.modules["__main__"].__spec__.name if work.__module__ == "__main__" else work.__module__
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +90,7 @@ def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None)
         order.write_bytes(pickle.dumps((module, work.__name__, arguments)))
         # Bytecode is written, as it is for everybody: imports would cost several times as much.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment |= ONE_THREAD | {"NUMBA_CACHE_DIR": str(made / "numba"),
+        environment |= {**threads, "NUMBA_CACHE_DIR": str(made / "numba"),
                                      "PYTENSOR_FLAGS": f"base_compiledir={made / 'pytensor'}"}
         command = [sys.executable, "-m", "benchmarks.measure", order, answer]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)

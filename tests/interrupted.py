@@ -56,7 +56,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "simulate": lambda: bp.simulate(normal, sleep, seed=1),
         "program": fitted(poisson, counts, bp.NUTS(draws=300, tune=300, chains=2)),
         "pymc": fitted(poisson, counts, bp.NUTS(draws=300, tune=300, chains=2, sampler="pymc")),
-        "advi": fitted(poisson, counts, bp.ADVI(max_iterations=20_000)),
+        "advi": fitted(poisson, counts, bp.ADVI(max_iterations=2000)),
         "quadrature": lambda: bp.loo(fitted(poisson, counts, bp.NUTS(draws=100, tune=200, chains=2))(),
                                      progress=False),
     }
