@@ -36,8 +36,9 @@ class Model:
         ``"outcome ~ predictors"``: the outcome y_i and the predictors x_i. Predictors are columns by name, in
         backticks where a name has spaces or signs, their products ``a:b`` and ``a*b``, and expressions of columns,
         numbers, arithmetic, comparisons, formulaic's transforms such as ``C``, ``bs`` and ``poly``, and NumPy's
-        functions of single numbers such as ``log``. The outcome is a column or such an expression: ``post - pre`` is
-        the difference. Nothing else is taken, and no formula runs code, wherever it comes from.
+        functions of single numbers such as ``log``; of dates their parts, such as ``day.dt.month``, and of text its
+        ``name.str.lower()``, upper, strip and len. The outcome is a column or such an expression: ``post - pre`` is the
+        difference. Nothing else is taken, and no formula runs code, wherever it comes from.
     prior
         The sharing assumption, p(theta | c, phi).
     family
@@ -48,6 +49,13 @@ class Model:
     functions
         Functions of your own that the formula calls, by name: each takes columns and returns a value a row, by that
         row alone. A saved posterior holds their names only, and `load` takes them again.
+
+    Raises
+    ------
+    InputTypeError
+        An argument of another type.
+    SpecificationError
+        A formula that cannot be read, or a prior or family that reads the outcome's own column.
     """
 
     formula: str

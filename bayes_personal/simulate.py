@@ -21,7 +21,8 @@ class Simulation:
 
     Attributes
     ----------
-    frame : the rows given, the outcome among them replaced by the simulated one
+    frame : the rows given, the outcome among them replaced by the simulated one; an outcome that is computed, such as
+        ``log(y)``, becomes a column of that name, which `fit` reads in place of the expression
     outcome : (unit,), the index of the frame kept
     theta : every row's true parameters in data units, a column a coefficient, the index of the frame kept
     values : hyperparameters, mean, effects and divisions that made it, by name

@@ -140,12 +140,13 @@ def read(path: str | os.PathLike[str],
         return model, _bound_again(model, layout[FILES], str(path)), tree
     try:
         bound = model.bind(frame)
+        other = [name for name, value in _fingerprint(bound).items()
+                 if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
-    for name, value in _fingerprint(bound).items():
-        if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0):
-            raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
-                            f"saved: {name} is {value}, and was {layout[FUNCTIONS][name]}. Give the same function.")
+    if other:
+        raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
+                        f"saved, by {' and '.join(other)}. Give the same function.")
     return model, bound, tree
 
 
