@@ -53,6 +53,7 @@ REFUSED: Mapping[type, str] = {
     ast.Not: "'not' does not work on columns. Write ~(a > 0).",
     ast.BitXor: "'^' is no power in an expression. Write **.",
     ast.Subscript: "rows of a column cannot be chosen in a formula. Choose them in the frame.",
+    ast.Compare: "Compare two at a time, in brackets: (a > 0) & (b < 1).",
     ast.IfExp: "'if' does not work on columns. Write np.where(condition, this, that).",
 }
 

@@ -309,6 +309,8 @@ REMEDIES = {
     "ln(y) ~ x": r"log\(", "y ~ ifelse(x > 0, 1, 0)": "np.where",
     "y ~ x**2": r"I\(x\*\*2\)", "y ~ x^2": r"I\(x\*\*2\)", "y ~ x:x": r"I\(x\*\*2\)", "y ~ x*x": r"I\(x\*\*2\)",
     "y ~ x - z": r"I\(a - b\)", "y ~ -x": r"I\(a - b\)", "y ~ QQ('x 1')": "Did you mean 'Q'",
+    "y ~ I(x > 0 & z < 1)": "Compare two at a time", "y ~ I(x > 0 and z < 1)": r"\(a > 0\) & \(b > 0\)",
+    "y ~ I(x^2)": r"Write \*\*",
 }
 
 
@@ -369,6 +371,28 @@ def test_factorials_with_an_empty_cell(rows: pd.DataFrame) -> None:
             if not design.kept.all():
                 with pytest.raises(InputError, match="4 of 4 rows .*no training row had these levels together"):
                     design.at(cells[empty])
+
+
+def test_an_empty_cell_of_rows_in_files(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"a": list("pq") * 20, "b": np.repeat(list("uvwx"), 10), "y": rng.normal(size=40)})
+    for empty in ("q", "x"), ("p", "u"):
+        some = frame[(frame["a"] != empty[0]) | (frame["b"] != empty[1])]
+        some.to_parquet(tmp_path / "rows.parquet", index=False)
+        with pytest.warns(InputWarning, match="these levels together|some levels together"):
+            held = bp.Model("y ~ a*b").bind(some)
+        with pytest.warns(InputWarning, match="these levels together|some levels together"):
+            stored = bp.Model("y ~ a*b").bind(tmp_path / "rows.parquet")
+        (batch,) = stored.rows.batches()
+        np.testing.assert_array_equal(batch.x, held.x)
+        assert stored.coefficients.names == held.coefficients.names
+        np.testing.assert_allclose(stored.coefficients.unit, held.coefficients.unit, rtol=1e-12)
+
+
+@pytest.mark.parametrize("formula", ["(post > 7) ~ x", "I(g == 'a') ~ x", "(post > 7) & (x < 1) ~ pre"])
+def test_a_comparison_is_a_true_or_false_outcome(rows: pd.DataFrame, formula: str) -> None:
+    bound = bp.Model(formula, family=bp.Bernoulli()).bind(rows)
+    assert set(bound.y) == {0.0, 1.0}
 
 
 def test_an_empty_cell_is_fitted_saved_and_predicted(rows: pd.DataFrame, tmp_path: Path) -> None:
