@@ -1,5 +1,9 @@
-"""A frame as Arrow streams in xarray's arrays of bytes, every dtype, label and index given back as it was."""
+"""A frame as Arrow streams in xarray's arrays of bytes, every dtype, label and index given back as it was.
 
+What is read may have been made by anybody: nothing is unpacked whose size in memory its own bytes do not show.
+"""
+
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +14,9 @@ import xarray as xr
 
 from bayes_personal.errors import InputTypeError
 from bayes_personal.specification import decode, encode
+
+# How a message says that it holds the labels of a column of categories.
+DICTIONARY = 2
 
 
 def pack(frame: pd.DataFrame) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -25,9 +32,14 @@ def pack(frame: pd.DataFrame) -> tuple[xr.Dataset, dict[str, Any]]:
 
 
 def unpack(group: xr.Dataset, layout: dict[str, Any]) -> pd.DataFrame:
-    """The frame that `pack` was given."""
-    arrays = (pa.ipc.open_stream(group[str(place)].values.tobytes()).read_all().column(0).combine_chunks()
-              for place in range(len(layout["dtypes"])))
+    """The frame that `pack` was given.
+
+    Raises
+    ------
+    InputTypeError
+        Arrays that `pack` does not write, which may be larger in memory than they are here.
+    """
+    arrays = (_read(group[str(place)].values.tobytes()) for place in range(len(layout["dtypes"])))
     parts = iter(list(zip(layout["dtypes"], arrays, strict=True)))
     columns = {name: _unpack(parts) for name in layout["columns"]}
     levels, names = [_unpack(parts) for _ in layout["index"]], [decode(name) for name in layout["index"]]
@@ -42,6 +54,55 @@ def _stream(array: pa.Array) -> np.ndarray:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return np.frombuffer(sink.getvalue(), dtype=np.uint8)
+
+
+def _read(stream: bytes) -> pa.Array:
+    """The array that `_stream` wrote."""
+    messages = pa.ipc.MessageReader.open_stream(stream)
+    for message in messages:
+        if message.type in ("record batch", "dictionary") and _is_compressed(message.metadata.to_pybytes()):
+            raise InputTypeError("The training rows are compressed, which posterior.save never does.")
+    with pa.ipc.open_stream(stream) as reader:
+        _must_be_plain(reader.schema.field(0).type)
+        array = reader.read_all().column(0).combine_chunks()
+    # A bit a value is the least that there is.
+    if len(array) > 8 * len(stream):
+        raise InputTypeError(f"{len(stream):,} bytes of training rows claim to be {len(array):,} values.")
+    return array
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether a message of Arrow says that its buffers are, by the tables of its format: Message.fbs."""
+    def field(table: int, number: int) -> int:
+        """Where a field of a table is; 0 where the table has none."""
+        fields = table - struct.unpack_from("<i", metadata, table)[0]
+        if 4 + 2 * number >= struct.unpack_from("<H", metadata, fields)[0]:
+            return 0
+        offset = struct.unpack_from("<H", metadata, fields + 4 + 2 * number)[0]
+        return table + offset if offset else 0
+
+    def inner(table: int, number: int) -> int:
+        place = field(table, number)
+        return place + struct.unpack_from("<I", metadata, place)[0]
+
+    message = struct.unpack_from("<I", metadata)[0]
+    batch = inner(message, 2)
+    if metadata[field(message, 1)] == DICTIONARY:
+        batch = inner(batch, 1)
+    return field(batch, 3) > 0
+
+
+def _must_be_plain(kind: pa.DataType) -> None:
+    """Refuse types of which a few bytes can be many values."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    inner = ([kind.field(place).type for place in range(kind.num_fields)]
+             if pa.types.is_struct(kind) or pa.types.is_union(kind) else [kind])
+    for each in inner:
+        if pa.types.is_dictionary(each):
+            each = each.value_type
+        if each.num_fields:
+            raise InputTypeError(f"The training rows are of Arrow's type {kind}, which posterior.save never writes.")
 
 
 def _checked(values: pd.Series, what: str) -> list[tuple[str, pa.Array]]:
@@ -87,7 +148,11 @@ def _unpack(parts: Iterator[tuple[str, pa.Array]]) -> pd.Series:
         return pd.Series(array.to_pylist(), dtype=object)
     if dtype == "arrow":
         return pd.Series(array, dtype=pd.ArrowDtype(array.type))
+    if "dateutil" in dtype:
+        raise InputTypeError(f"A column's dtype {dtype!r} names a file.")
     kind = pd.api.types.pandas_dtype(dtype)
+    if isinstance(kind, np.dtype) and kind.itemsize > np.dtype(complex).itemsize or pa.types.is_dictionary(array.type):
+        raise InputTypeError(f"A column of Arrow's {array.type} is said to be {dtype!r}.")
     read = getattr(kind, "__from_arrow__", None)
     return pd.Series(read(array)) if read else pd.Series(array.to_pandas()).astype(kind)
 

@@ -1,17 +1,20 @@
 """A table in files, Parquet or Arrow, of which one column or a batch of rows is read at a time."""
 
 import base64
+import glob
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.dataset as ds
 from pyarrow.fs import LocalFileSystem
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,28 +32,39 @@ PART = 2**20
 
 
 def opened(data: Any) -> "Files":
-    """The table at a path (a file, or a folder of files) or of a dataset of files."""
+    """The table at a path (a file, a folder of files, or a pattern of them) or of a dataset of files."""
     if isinstance(data, ds.Dataset):
         return Files.of(data, "the dataset")
     path = Path(data).expanduser()
-    remedy = "Give a Parquet file, a folder of Parquet files, or an Arrow file"
-    if not path.exists():
-        raise InputError(f"{str(path)!r} does not exist. {remedy}; open what lies elsewhere with "
-                         "pyarrow.dataset.dataset.")
-    files = [path] if path.is_file() else sorted(
-        file for file in path.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
+    remedy = "Give a Parquet file, a folder of Parquet files, a pattern such as 'rows/*.parquet', or an Arrow file"
+    base, files = _matching(path)
     if not files:
-        raise InputError(f"The folder {str(path)!r} has no files. {remedy}.")
+        what = f"The folder {str(path)!r} has no files" if path.is_dir() else (
+            f"{str(path)!r} does not exist" if path == base else f"No file matches {str(path)!r}")
+        raise InputError(f"{what}. {remedy}; open what lies elsewhere with pyarrow.dataset.dataset.")
     with files[0].open("rb") as file:
         kind = FORMATS.get(file.read(4))
     if kind is None:
         raise InputError(f"{str(files[0])!r} is neither a Parquet nor an Arrow file. {remedy}; read others as a frame, "
                          "for example with pandas.read_csv.")
     try:
-        dataset = ds.dataset(path, format=kind, partitioning=None if path.is_file() else "hive")
+        dataset = ds.dataset(path if path.exists() else list(map(str, files)), format=kind,
+                             partitioning=None if path.is_file() else "hive", partition_base_dir=str(base))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{str(path)!r} cannot be read as {kind}: {error}. {remedy}.") from error
     return Files.of(dataset, repr(str(path)))
+
+
+def _matching(path: Path) -> tuple[Path, list[Path]]:
+    """The files at a path, in their order, and the folder below which folders say what all their rows share."""
+    if path.is_file():
+        return path.parent, [path]
+    base = path
+    if not path.exists():
+        while glob.has_magic(str(base)):
+            base = base.parent
+    found = path.rglob("*") if base == path else map(Path, glob.iglob(str(path), recursive=True))
+    return base, sorted((file for file in found if file.is_file() and not file.name.startswith((".", "_"))), key=str)
 
 
 @final
@@ -161,18 +175,23 @@ class Files:
     def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # Arrow's scanner reads ahead, the whole of a file where batches are used more slowly than they are read: of
         # Parquet it is given a few row groups at a time, and Arrow files are read without it.
+        wanted = pa.schema(map(self.dataset.schema.field, names))
+        scan = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
         options = {"columns": {name: ds.field(name) for name in names}, "batch_size": SLICE,
-                   "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
+                   "fragment_scan_options": scan}
+        where = self.what
         try:
             for unit in self._units(SLICE):
                 for fragment, _ in unit:
+                    where = f"{self.what}, file {fragment.path!r},"
+                    _must_agree(fragment, wanted)
                     if isinstance(fragment, ds.ParquetFileFragment):
                         yield from fragment.to_batches(schema=self.dataset.schema, **options)
                     else:
-                        yield from _record_batches(fragment, pa.schema(map(self.dataset.schema.field, names)))
+                        yield from _record_batches(fragment, wanted)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self.what} cannot be read: {error}. Its files must be whole, stay where they are, and "
-                             "have the columns and types of the first of them.") from error
+            raise InputError(f"{where} cannot be read: {error}. Its files must be whole, stay where they are, and have "
+                             "the columns and types of the first of them.") from error
 
     def parts(self) -> Iterator["Files"]:
         """All rows as parts of some size, each whole row groups of one or more files."""
@@ -209,7 +228,20 @@ class Files:
         schema = pa.schema([self.dataset.schema.field(name) for name in names])
         return {"format": self.dataset.format.default_extname, "files": [_described(fragment, names)
                                                                          for fragment in self.dataset.get_fragments()],
-                "schema": base64.b64encode(schema.serialize()).decode()}
+                "schema": base64.b64encode(schema.serialize()).decode(), "fingerprints": self.fingerprints(names)}
+
+    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
+        """Of each column a number that another value, or another order of the rows, would change.
+
+        It does not depend on how the rows are cut into files and row groups.
+        """
+        lengths, values = ({name: sha256() for name in names} for _ in range(2))
+        for table in self._tables(names, SLICE):
+            for name in names:
+                length, content = _content(table[name])
+                lengths[name].update(length)
+                values[name].update(content)
+        return {name: sha256(lengths[name].digest() + values[name].digest()).hexdigest() for name in names}
 
     @contextmanager
     def locating(self, frame: pd.DataFrame) -> Iterator[None]:
@@ -246,7 +278,57 @@ def found(described: Mapping[str, Any]) -> ds.FileSystemDataset:
                 raise FileError(f"{file['path']!r} has changed: its {what} are {now[what]}, and were {file[what]} when "
                                 "the posterior was saved. Bring the file back as it was, or fit again.")
     schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(described["schema"])))
-    return ds.FileSystemDataset(fragments, schema, kind, local)
+    result = ds.FileSystemDataset(fragments, schema, kind, local)
+    # Files of format 1 have none.
+    before = described.get("fingerprints", {})
+    now = Files.of(result, "the training rows").fingerprints(list(before))
+    changed = [name for name in before if now[name] != before[name]]
+    if changed:
+        raise FileError(f"The values of {first(changed, 10)}, or the order of the rows, have changed in "
+                        f"{first(file['path'] for file in described['files'])} since the posterior was saved. Bring "
+                        "the files back as they were, or fit again.")
+    return result
+
+
+def _content(column: pa.ChunkedArray) -> tuple[bytes, bytes]:
+    """Some values as bytes, the same for the same values: lengths of texts, and what follows each other."""
+    values = column.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_temporal(values.type):
+        values = values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return b"", values.to_numpy(zero_copy_only=False).tobytes()
+    text = pa.compute.fill_null(values.cast(pa.string()), "")
+    together = pa.compute.binary_join(pa.ListArray.from_arrays([0, len(text)], text), "")
+    return pa.compute.binary_length(text).to_numpy().tobytes(), together[0].as_buffer().to_pybytes()
+
+
+def _must_agree(fragment: ds.FileFragment, wanted: pa.Schema) -> None:
+    """Refuse a file whose values are of another kind than those of the first: Arrow would make one of the other."""
+    for field in wanted:
+        place = fragment.physical_schema.get_field_index(field.name)
+        if place < 0:
+            continue
+        found = fragment.physical_schema.field(place).type
+        if None not in (kinds := {_kind(found), _kind(field.type)}) and len(kinds) > 1:
+            raise InputTypeError(f"{fragment.path!r}: column {field.name!r} holds {_kind(found)} ({found}), and "
+                                 f"{_kind(field.type)} ({field.type}) in the first file. Write them with one type.")
+
+
+def _kind(type_: pa.DataType) -> str | None:
+    """What values are: those of one kind can stand beside each other; None where there are none."""
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    if pa.types.is_null(type_):
+        return None
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return "numbers"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "text"
+    if pa.types.is_timestamp(type_):
+        return "times without a time zone" if type_.tz is None else "times in a time zone"
+    return str(type_)
 
 
 def _groups(fragment: ds.FileFragment) -> Groups:

@@ -1,7 +1,7 @@
 """Posteriors in files: one NetCDF file, whose groups ArviZ and xarray open as they open any other.
 
 Its root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
-training rows, one Arrow stream an array. Of rows in files it holds where they are.
+training rows, one Arrow stream an array. Of rows in files it holds where they are. A checksum stands at its end.
 """
 
 import json
@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.errors import (
     BayesPersonalError,
     FileError,
+    InputError,
     InputTypeError,
     InputWarning,
     SpecificationError,
@@ -30,10 +30,14 @@ from bayes_personal.errors import (
     first,
 )
 from bayes_personal.model import Model
+from bayes_personal.sealing import examine, is_sealed, seal
 from bayes_personal.specification import decode, encode
 from bayes_personal.stored import Stored
+from bayes_personal.writing import PRIVATE, must_be_writable, write_whole
 
-FORMAT = 1
+FORMAT = 2
+# The format without a checksum, and without fingerprints of rows in files.
+UNSEALED = 1
 PACKAGE = "bayes-personal"
 PREFIX = "bayes_personal_"
 FRAME = f"{PREFIX}frame"
@@ -43,8 +47,8 @@ FUNCTIONS = "functions"
 SAME = 1e-9
 
 # What reading a file raises where its bytes are not what `write` wrote.
-DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, OSError, RuntimeError, TypeError,
-          ValueError)
+DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, MemoryError, OSError, RuntimeError,
+          TypeError, ValueError)
 
 
 def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
@@ -59,18 +63,22 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
     model, bound, tree
         What a posterior consists of.
     path
-        Of the file. An existing file is replaced once the new one is complete on the disk, and kept otherwise.
+        Of the file. An existing file is replaced once the new one is complete on the disk, and kept otherwise; it
+        keeps its permissions, and a new one is for its owner alone.
 
     Raises
     ------
     FileError
-        A folder that does not exist, a path that cannot be written, a full disk.
+        A folder that does not exist, a path that cannot be written or is no regular file, a full disk.
+    InputError
+        Draws of other groups, contexts or coefficients than the model has, as after a change of `tree`.
     InputTypeError
         A column, label, name or attribute that the file cannot hold.
     SpecificationError
         A prior or family of your own that does not say which columns it reads, or hides an argument; rows in files
         that are not on this machine's file system.
     """
+    must_be_writable(path)
     document = _document(model, bound, tree)
     try:
         # To memory first: HDF5 takes the process down with it where the disk is full.
@@ -78,20 +86,8 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"NetCDF cannot hold a label or a value of posterior.tree: {error}. Remove NUL characters "
                              "from labels, and from the tree what is neither number nor text.") from error
-    target, size = Path(path).expanduser().resolve(), content.nbytes
-    try:
-        with content, TemporaryDirectory(dir=target.parent, prefix=".saving-") as folder:
-            partial = Path(folder) / "posterior.nc"
-            with open(partial, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-    except OSError as error:
-        remedy = ("Make its folder first" if not target.parent.exists() else
-                  f"Give the name of a file in a folder that you may write to, on a disk with room for "
-                  f"{size:,} bytes; what stood there is untouched")
-        raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. {remedy}.") from error
+    with content:
+        write_whole(path, content, seal(content), mode=PRIVATE)
 
 
 def read(path: str | os.PathLike[str],
@@ -113,18 +109,29 @@ def read(path: str | os.PathLike[str],
         A file that does not exist, is damaged or was not written by `write`; a model whose class is not imported; files
         with the training rows that are gone or have changed.
     VersionError
-        A file of another format.
+        A file of a format that this version does not know.
+
+    Warns
+    -----
+    InputWarning
+        A file of format 1, which has no checksum: damage to it may go unnoticed.
     """
-    tree = _read(Path(path).expanduser())
+    tree, is_whole = _read(Path(path).expanduser())
     own = {str(name): tree.attrs.pop(name) for name in list(tree.attrs) if str(name).startswith(PREFIX)}
     if f"{PREFIX}format" not in own:
         raise FileError(f"{str(path)!r} was not written by posterior.save; it is a NetCDF file with the groups "
                         f"{first(tree.groups, 10)}. Open it with arviz.from_netcdf.")
-    if own[f"{PREFIX}format"] != FORMAT:
-        raise VersionError(f"{str(path)!r} has format {own[f'{PREFIX}format']}, written by {PACKAGE} "
-                           f"{own.get(f'{PREFIX}version')}; this is {PACKAGE} {version(PACKAGE)}, which reads format "
-                           f"{FORMAT}. Install the version that wrote it, or fit again.")
+    written = own[f"{PREFIX}format"]
+    if written not in (UNSEALED, FORMAT):
+        raise VersionError(f"{str(path)!r} has format {written}, written by {PACKAGE} {own.get(f'{PREFIX}version')}; "
+                           f"this is {PACKAGE} {version(PACKAGE)}, which reads formats {UNSEALED} and {FORMAT}. "
+                           "Install the version that wrote it, or fit again.")
     damaged = f"{str(path)!r} is damaged, or was changed since it was saved. Take another copy of it, or fit again."
+    if written == FORMAT and not is_whole:
+        raise FileError(f"{damaged} (Its checksum is missing: it is truncated, or another program wrote it.)")
+    if not is_whole:
+        warnings.warn(f"{str(path)!r} has format {UNSEALED}, which carries no checksum: damage to it may go unnoticed. "
+                      "Save it again with posterior.save.", InputWarning, stacklevel=3)
     try:
         document, layout = json.loads(own[f"{PREFIX}model"]), json.loads(own[f"{PREFIX}layout"])
         frame = None if FILES in layout else arrow.unpack(tree[FRAME].to_dataset(), layout)
@@ -137,17 +144,38 @@ def read(path: str | os.PathLike[str],
         raise FileError(f"{str(path)!r}, written by {PACKAGE} {own.get(f'{PREFIX}version')}, holds a model that this "
                         f"version, {version(PACKAGE)}, cannot make: {error}") from error
     if frame is None:
-        return model, _bound_again(model, layout[FILES], str(path)), tree
-    try:
-        bound = model.bind(frame)
-        other = [name for name, value in _fingerprint(bound).items()
-                 if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
-    except DAMAGE as error:
-        raise FileError(f"{damaged} ({error})") from error
-    if other:
-        raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
-                        f"saved, by {' and '.join(other)}. Give the same function.")
+        bound = _bound_again(model, layout[FILES], str(path))
+    else:
+        try:
+            bound = model.bind(frame)
+            other = [name for name, value in _fingerprint(bound).items()
+                     if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
+        except DAMAGE as error:
+            raise FileError(f"{damaged} ({error})") from error
+        if other:
+            raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
+                            f"saved, by {' and '.join(other)}. Give the same function.")
+    disagreement = _disagreement(bound, tree)
+    if disagreement:
+        raise FileError(f"{str(path)!r}: {disagreement} The rows or the draws have changed since it was saved. Take "
+                        "another copy of it, or fit again.")
     return model, bound, tree
+
+
+def _disagreement(bound: Bound, tree: xr.DataTree) -> str | None:
+    """How draws are of other groups, contexts or coefficients than the rows have."""
+    draws = tree["posterior"].data_vars if "posterior" in tree else {}
+    for name, dims in bound.dims.items():
+        if name not in draws:
+            continue
+        found = {str(dim): list(map(str, draws[name][dim].to_numpy())) for dim in draws[name].dims[2:]}
+        wanted = {dim: list(map(str, labels)) or found.get(dim) for dim, labels in dims.items()}
+        wrong = [dim for dim in wanted | found if wanted.get(dim) != found.get(dim)]
+        if wrong:
+            return (f"The draws of {name} do not belong to the training rows: along {wrong[0]!r} they have "
+                    f"{first(found.get(wrong[0], ())) or 'nothing'}, and the model "
+                    f"{first(wanted.get(wrong[0], ())) or 'nothing'}.")
+    return None
 
 
 def _bound_again(model: Model, described: dict[str, Any], path: str) -> Bound:
@@ -171,15 +199,20 @@ def _fingerprint(bound: Bound) -> dict[str, list[float]]:
             "where the coefficients are expected": bound.coefficients.location.tolist()}
 
 
-def _read(path: Path) -> xr.DataTree:
-    """Every group of a NetCDF file, in memory, and the file closed."""
+def _read(path: Path) -> tuple[xr.DataTree, bool]:
+    """Every group of a NetCDF file, in memory, the file closed; and whether its checksum says that it is whole."""
     # Unlike Path.is_file, os.path.isfile answers where a name is too long to look up.
     if not os.path.isfile(path):
-        raise FileError(f"{str(path)!r} {'is a folder' if os.path.isdir(path) else 'does not exist'}: name a file that "
-                        "posterior.save wrote.")
+        what = ("is a folder" if os.path.isdir(path) else "is no regular file" if os.path.exists(path) else
+                "does not exist")
+        raise FileError(f"{str(path)!r} {what}: name a file that posterior.save wrote.")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            return tree.load()
+        # Opened once, so that what is read is what was examined.
+        with path.open("rb") as file:
+            is_whole = is_sealed(file)
+            examine(file)
+            with xr.open_datatree(file, engine="h5netcdf", phony_dims="sort") as tree:
+                return tree.load(), is_whole
     except DAMAGE as error:
         raise FileError(f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as NetCDF 4: it is truncated, "
                         f"damaged or another kind of file. Take another copy of it, or fit again. ({error})") from error
@@ -188,6 +221,9 @@ def _read(path: Path) -> xr.DataTree:
 def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
     """All that goes to the file."""
     rows, frame, layout = bound.rows, None, {}
+    disagreement = _disagreement(bound, tree)
+    if disagreement:
+        raise InputError(f"{disagreement} Save the tree as it was fitted.")
     if not isinstance(rows, Stored):
         frame, layout = arrow.pack(_columns(model, bound))
     layout |= {"texts": [], "attributes": []}
@@ -229,7 +265,7 @@ def _columns(model: Model, bound: Bound) -> pd.DataFrame:
 
 def _plain(path: str, group: xr.Dataset, layout: dict[str, Any]) -> xr.Dataset:
     """A group as NetCDF holds it: other objects and attributes become JSON, and `layout` remembers which."""
-    result = group.copy()
+    result = group.drop_encoding()
     for name in map(str, (*group.variables, *group.dims)):
         if name == "." or "\0" in name:
             raise InputTypeError(f"{path}: NetCDF cannot hold the name {name!r}. Rename that column, and fit again.")

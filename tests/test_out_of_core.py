@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
-from out_of_core import ROWS, every_kind, save
+from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
 from bayes_personal.bound import Bound
@@ -154,6 +154,64 @@ def test_files_take_the_columns_and_types_of_the_first(kind: str, frame: pd.Data
     ds.write_dataset(table[900:950].drop_columns("x"), tmp_path / "2", format=kind)
     with pytest.raises(InputError, match=r"'x' is missing in 50 of 950 rows \(900, 901"):
         model.bind(tmp_path)
+
+
+MIXED = {
+    "numbers as text": (pa.array([1.0, 2.0]), pa.array(["3", "4"]), r"text \(string\), and numbers \(double\)"),
+    "numbers as categories": (pa.array([1, 2]), pa.array(["3", "4"]).dictionary_encode(), "text .dictionary"),
+    "text as numbers": (pa.array(["3", "4"]), pa.array([1, 2]), r"numbers \(int64\), and text"),
+    "truth as a number": (pa.array([1.0, 2.0]), pa.array([True, False]), r"bool \(bool\), and numbers"),
+    "a time as a number": (pa.array([1, 2]), pa.array([1, 2], pa.timestamp("s")), "times without a time zone"),
+    "a time zone": (pa.array([1, 2], pa.timestamp("s")), pa.array([1, 2], pa.timestamp("s", "UTC")), "times in a"),
+}
+
+
+@pytest.mark.parametrize("mixed", MIXED)
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_files_whose_values_are_of_another_kind_are_refused(kind: str, mixed: str, tmp_path: Path) -> None:
+    """Arrow would read text of digits as numbers, and the other way round."""
+    *parts, words = MIXED[mixed]
+    for place, values in enumerate(parts):
+        ds.write_dataset(pa.table({"y": [1.0, 2.5], "x": values, "w": [1.0, 3.0]}), tmp_path / f"{place}", format=kind,
+                         basename_template=f"{place}_{{i}}.{kind}")
+    with pytest.raises(InputTypeError, match=rf"1_0.{kind}': column 'x' holds {words}"):
+        bp.Model("y ~ x").bind(tmp_path)
+    # Nobody asked for that column.
+    assert len(bp.Model("y ~ w").bind(tmp_path).rows) == 4
+
+
+def test_a_flipped_bit_of_a_file_with_checksums_is_noticed(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"y": values, "x": values[::-1]}), path, write_page_checksum=True, use_dictionary=False,
+                   compression="none")
+    assert len(bp.Model("y ~ x").bind(path).rows) == 200
+    content = bytearray(path.read_bytes())
+    content[content.find(values[:4].tobytes()) + 7] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"rows.parquet', cannot be read: .*checksum"):
+        bp.Model("y ~ x").bind(path)
+
+
+@pytest.mark.parametrize("pattern", ["*.parquet", "part_[0-2].parquet", "../table/**/part_?.parquet"])
+def test_a_pattern_is_the_files_that_match_it(pattern: str, frame: pd.DataFrame, folder: Path) -> None:
+    model = bp.Model("y ~ x", prior=bp.Conditional("label", on="Intercept"))
+    held, stored = model.bind(frame), model.bind(str(folder / pattern))
+    assert_alike(held, stored, "bound")
+    assert len(model.bind(folder / "part_[01]*").rows) == FILES[1][1]
+    with pytest.raises(InputError, match=r"No file matches '.*none\*.parquet'"):
+        model.bind(str(folder / "none*.parquet"))
+
+
+def test_a_pattern_of_folders_that_say_what_their_rows_have_in_common(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """A folder whose own name reads as a pattern is that folder."""
+    root = tmp_path / "hive[1]"
+    ds.write_dataset(pa.Table.from_pandas(frame[["y", "x", "label"]]), root, format="parquet", partitioning=["label"],
+                     partitioning_flavor="hive")
+    model = bp.Model("y ~ x", prior=bp.PartialPooling("label", on="Intercept"))
+    some = model.bind(tmp_path / "hive[[]1]" / "label=[ab]" / "*.parquet")
+    assert list(some.terms[0].features.values()) == [("a", "b")]
+    assert len(model.bind(root).rows) == ROWS and len(some.rows) == frame["label"].isin(["a", "b"]).sum()
 
 
 @pytest.mark.parametrize("size", [1000, BATCH, SLICE, 10 * ROWS])

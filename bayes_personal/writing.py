@@ -1,0 +1,145 @@
+"""The one writer of files: a file appears whole or not at all, and what stood under its name stays until then."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+from bayes_personal.errors import FileError
+
+try:
+    import fcntl
+except ImportError:
+    # Windows refuses to delete a file that a process has open, which is all that the lock is for.
+    fcntl = None
+
+PARTIAL = (".bayes_personal-", ".partial")
+# Who may read a new file: its owner alone, or whom the process's umask lets.
+PRIVATE, SHARED = 0o600, 0o666
+
+
+def write_whole(path: str | os.PathLike[str], *content: bytes | memoryview, mode: int = SHARED) -> Path:
+    """Write a file whole or not at all; returns where it is.
+
+    The content goes to a file beside it, which takes its name once it is complete on the disk. A symbolic link is
+    followed. What killed processes left in the folder is removed.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    *content
+        What it will hold, one part after the other.
+    mode
+        Permissions of a new file; an existing one keeps its own.
+
+    Raises
+    ------
+    FileError
+        A folder that does not exist, a path that cannot be written or is no regular file, a full disk.
+    """
+    target = writable(path)
+    _clean(target.parent)
+    with _failures(path, target, sum(map(len, content))), _partial(target, mode) as (file, partial):
+        for part in content:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(partial, target)
+    return target
+
+
+def must_be_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that `write_whole` would refuse, before any work is done; nothing is left there."""
+    target = writable(path)
+    with _failures(path, target, 0), _partial(target, PRIVATE):
+        return
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """The file that a path leads to: a regular one, or none yet."""
+    target = Path(path).expanduser()
+    try:
+        # Unlike Path.is_file, this says why where a name cannot be looked up.
+        target = target.resolve()
+        kind = os.stat(target).st_mode
+    except FileNotFoundError:
+        return target
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"Cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. Give the name of a "
+                        "file in a folder that exists.") from error
+    if stat.S_ISDIR(kind):
+        raise FileError(f"Cannot write {str(path)!r}: Is a directory. Give the name of a file in it.")
+    if not stat.S_ISREG(kind):
+        raise FileError(f"Cannot write {str(path)!r}: it is a pipe, a device or a socket, and not a regular file, and "
+                        "is never replaced. Give the name of a file.")
+    return target
+
+
+@contextmanager
+def _failures(path: str | os.PathLike[str], target: Path, size: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        room = f", on a disk with room for {size:,} bytes" if size else ""
+        remedy = ("Make its folder first" if not target.parent.exists() else
+                  f"Give the name of a file in a folder that you may write to{room}; what stood there is untouched")
+        raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. {remedy}.") from error
+
+
+@contextmanager
+def _partial(target: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """An empty file beside the target with the permissions that it will have, locked while this process lives."""
+    file, partial = _created(target.parent, mode)
+    try:
+        with file:
+            _keep_permissions(partial, target)
+            yield file, partial
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def _created(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
+    while True:
+        partial = folder / token_hex(8).join(PARTIAL)
+        file = open(partial, "xb", opener=lambda name, flags: os.open(name, flags, mode))
+        if fcntl is not None:
+            # Not every file system has locks.
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        # Before it was locked, another process may have taken it for a leftover.
+        if partial.exists():
+            return file, partial
+        file.close()
+
+
+def _keep_permissions(partial: Path, target: Path) -> None:
+    """Give a file the owner and mode of the one that it will replace, as far as this process may."""
+    if not target.exists():
+        return
+    old = target.stat()
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(partial, old.st_uid, old.st_gid)
+    partial.chmod(stat.S_IMODE(old.st_mode))
+
+
+def _clean(folder: Path) -> None:
+    """Remove the files that processes left here when they were killed."""
+    for leftover in folder.glob("*".join(PARTIAL)):
+        # Whatever cannot be removed, somebody else's among them, is no reason not to write.
+        with suppress(OSError):
+            if fcntl is None:
+                leftover.unlink()
+                continue
+            descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                # A process that still writes holds the lock, and this raises.
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(descriptor)
