@@ -24,6 +24,7 @@ import bayes_personal as bp
 from bayes_personal.data import unit_labels
 from bayes_personal.errors import (
     BayesPersonalError,
+    CacheWarning,
     ConvergenceWarning,
     InputError,
     InputWarning,
@@ -67,7 +68,7 @@ class Commands(TyperGroup):
             otherwise = warnings.showwarning
 
             def showwarning(message: Any, category: type[Warning], *place: Any) -> None:
-                if issubclass(category, InputWarning | ConvergenceWarning):
+                if issubclass(category, CacheWarning | ConvergenceWarning | InputWarning):
                     say(f"Warning: {message}", "yellow", stderr=True)
                 else:
                     otherwise(message, category, *place)

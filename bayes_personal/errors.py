@@ -47,6 +47,10 @@ class ConvergenceWarning(UserWarning):
     """The sampler's own diagnostics say that the draws must not be trusted yet."""
 
 
+class CacheWarning(UserWarning):
+    """Compiled functions cannot be kept on disk: results are the same, and every process compiles them anew."""
+
+
 def first(labels: Iterable[object], limit: int = 3) -> str:
     """The first few labels, spelled for a message."""
     shown = [repr(getattr(label, "item", lambda label=label: label)()) for label in labels]

@@ -131,8 +131,8 @@ def test_what_is_kept_on_disk_belongs_to_one_state_of_the_files(tmp_path: Path,
     for file in machine.HERE.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(machine, "HERE", tmp_path)
-    before = machine._kept()
-    assert before == machine._kept()
+    before = machine.state()
+    assert before == machine.state()
     (tmp_path / "tape.py").write_text((tmp_path / "tape.py").read_text() + "\n# changed\n")
-    assert machine._kept() != before
-    assert Path(kernel.value_and_gradient.stats.cache_path).parent.name == Path(machine.KEPT).name
+    assert machine.state() != before
+    assert kernel.value_and_gradient.stats.cache_path == str(machine.folder())
