@@ -90,6 +90,10 @@ class _Package(ModuleType):
         if name not in _HOMES or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickles know modules by their exact type; a function that mentions this one reaches other processes so.
+        return import_module, (self.__name__,)
+
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:

@@ -38,6 +38,7 @@ from bayes_personal.predict import Kind
 from bayes_personal.priors import Prior
 from bayes_personal.running import terminable
 from bayes_personal.summary import summarise
+from bayes_personal.writing import must_be_writable, write_whole
 
 CLASSES = {name: value for name in sorted(bp.__all__) if isinstance(value := getattr(bp, name), type)}
 WORDS = {
@@ -105,6 +106,7 @@ def demo(
     """Compare five assumptions on the sleep study, show who differs, and write a report of the best."""
     page = out if out.suffix == ".html" else out / "sleep.html"
     page.parent.mkdir(parents=True, exist_ok=True)
+    must_be_writable(page)
     sleep, formula = bp.load_dataset("sleepstudy"), "reaction ~ days"
     say(f"Sleep study: {sleep['subject'].nunique()} subjects on {sleep['days'].nunique()} days, most after a short "
         f"night; reaction time in ms. {formula}, with a prior for each assumption:", "bold")
@@ -306,8 +308,7 @@ def check_out(out: Path | None, *suffixes: str) -> None:
         return
     if out.suffix not in suffixes:
         raise InputError(f"--out {str(out)!r} must end in {' or '.join(suffixes)}.")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}. Make it first.")
+    must_be_writable(out)
 
 
 def write(frame: pd.DataFrame, out: Path | None, label: str) -> None:
@@ -315,7 +316,8 @@ def write(frame: pd.DataFrame, out: Path | None, label: str) -> None:
     if out is None:
         return
     table = frame.set_axis(unit_labels(frame.index)).rename_axis(label).reset_index()
-    table.to_csv(out, index=False) if out.suffix == ".csv" else table.to_parquet(out, index=False)
+    content = table.to_csv(index=False).encode() if out.suffix == ".csv" else table.to_parquet(index=False)
+    write_whole(out, content)
     say(f"Written: {out}", "green")
 
 

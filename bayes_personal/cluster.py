@@ -4,14 +4,13 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bayes_personal.errors import InputTypeError
+from bayes_personal.errors import InputError, InputTypeError
 from bayes_personal.running import one_blas_thread
 
 
 def total(client: Any, of: Callable[[Iterable[Any]], Any], parts: Sequence[Any]) -> Any:
     """The sum of `of(part.batches())` over parts, one task a part, by pairs of neighbours."""
-    if not (hasattr(client, "submit") and hasattr(client, "gather")):
-        raise InputTypeError(f"client={client!r} must be a dask.distributed.Client.")
+    must_be_open(client)
     # Sent once: it holds the model.
     shared = client.submit(itself, of, pure=False)
     sums = [client.submit(of_part, shared, part, pure=False) for part in parts]
@@ -20,6 +19,14 @@ def total(client: Any, of: Callable[[Iterable[Any]], Any], parts: Sequence[Any])
                  for place in range(0, len(sums) - 1, 2)]
         sums = pairs + sums[2 * len(pairs) :]
     return client.gather(sums[0])
+
+
+def must_be_open(client: Any) -> None:
+    """Refuse what is no client of a cluster, and one that is closed."""
+    if not (hasattr(client, "submit") and hasattr(client, "gather")):
+        raise InputTypeError(f"client={client!r} must be a dask.distributed.Client.")
+    if getattr(client, "status", "running") in ("closing", "closed"):
+        raise InputError(f"client={client!r} is closed. Make a new dask.distributed.Client, and fit before it closes.")
 
 
 def itself(of: Any) -> Any:

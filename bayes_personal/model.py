@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from bayes_personal import cluster
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
 from bayes_personal.design import Design, must_not_depend
@@ -163,6 +164,8 @@ class Model:
         from bayes_personal import learning
         from bayes_personal.files import opened
 
+        if client is not None:
+            cluster.must_be_open(client)
         files = opened(data)
         watched = replace(files, progress=progress)
         learned = learning.learn(self.read, self.family, watched)

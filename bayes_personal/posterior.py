@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,6 +20,7 @@ from bayes_personal.inference.draws import flat
 from bayes_personal.model import Model
 from bayes_personal.priors.base import Prior
 from bayes_personal.residual_check import ResidualCheck
+from bayes_personal.rows import Held
 from bayes_personal.running import verb
 from bayes_personal.summary import tabulate
 from bayes_personal.theta import Theta, Training
@@ -120,6 +121,13 @@ class Posterior:
         """
         file_path("save", path)
         storage.write(self.model, self.bound, self.tree, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of the rows a pickle has what a saved file has; what follows from the rest is computed anew where it is asked.
+        rows, bound = self.bound.rows, self.bound
+        if isinstance(rows, Held):
+            rows = replace(rows, frame=storage.read_columns(self.model, bound))
+        return {"model": self.model, "bound": replace(bound, rows=rows), "tree": self.tree}
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes

@@ -225,7 +225,7 @@ def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
     if disagreement:
         raise InputError(f"{disagreement} Save the tree as it was fitted.")
     if not isinstance(rows, Stored):
-        frame, layout = arrow.pack(_columns(model, bound))
+        frame, layout = arrow.pack(read_columns(model, bound))
     layout |= {"texts": [], "attributes": []}
     groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
     document = encode(model)
@@ -256,8 +256,8 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
                                  ) from error
 
 
-def _columns(model: Model, bound: Bound) -> pd.DataFrame:
-    """The columns of the training rows that the model reads."""
+def read_columns(model: Model, bound: Bound) -> pd.DataFrame:
+    """The columns of the training rows, which are in memory, that the model reads."""
     names = {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
              *model.family.columns}
     return bound.frame.loc[:, [name in names for name in bound.frame]]

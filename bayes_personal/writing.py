@@ -43,7 +43,7 @@ def write_whole(path: str | os.PathLike[str], *content: bytes | memoryview, mode
     """
     target = writable(path)
     _clean(target.parent)
-    with _failures(path, target, sum(map(len, content))), _partial(target, mode) as (file, partial):
+    with _failures(path, sum(map(len, content))), _partial(target, mode) as (file, partial):
         for part in content:
             file.write(part)
         file.flush()
@@ -55,39 +55,39 @@ def write_whole(path: str | os.PathLike[str], *content: bytes | memoryview, mode
 def must_be_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a path that `write_whole` would refuse, before any work is done; nothing is left there."""
     target = writable(path)
-    with _failures(path, target, 0), _partial(target, PRIVATE):
+    with _failures(path, 0), _partial(target, PRIVATE):
         return
 
 
 def writable(path: str | os.PathLike[str]) -> Path:
-    """The file that a path leads to: a regular one, or none yet."""
-    target = Path(path).expanduser()
+    """The file that a path leads to: a regular one, or none yet, in a folder that there is."""
+    refused, target = f"Cannot write {str(path)!r}", Path(path).expanduser()
     try:
-        # Unlike Path.is_file, this says why where a name cannot be looked up.
         target = target.resolve()
+        # Unlike Path.is_dir, os.path.isdir answers where a name is too long to look up.
+        if not os.path.isdir(target.parent):
+            raise FileError(f"{refused}: there is no folder {str(target.parent)!r}. Make it first.")
         kind = os.stat(target).st_mode
     except FileNotFoundError:
         return target
     except (OSError, RuntimeError) as error:
-        raise FileError(f"Cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. Give the name of a "
-                        "file in a folder that exists.") from error
+        raise FileError(f"{refused}: {getattr(error, 'strerror', None) or error}. Choose another name.") from error
     if stat.S_ISDIR(kind):
-        raise FileError(f"Cannot write {str(path)!r}: Is a directory. Give the name of a file in it.")
+        raise FileError(f"{refused}: it is a folder. Give the name of a file in it.")
     if not stat.S_ISREG(kind):
-        raise FileError(f"Cannot write {str(path)!r}: it is a pipe, a device or a socket, and not a regular file, and "
-                        "is never replaced. Give the name of a file.")
+        raise FileError(f"{refused}: it is a pipe, a device or a socket, no regular file, and is never replaced. Give "
+                        "the name of a file.")
     return target
 
 
 @contextmanager
-def _failures(path: str | os.PathLike[str], target: Path, size: int) -> Iterator[None]:
+def _failures(path: str | os.PathLike[str], size: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         room = f", on a disk with room for {size:,} bytes" if size else ""
-        remedy = ("Make its folder first" if not target.parent.exists() else
-                  f"Give the name of a file in a folder that you may write to{room}; what stood there is untouched")
-        raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. {remedy}.") from error
+        raise FileError(f"Cannot write {str(path)!r}: {error.strerror}. Give the name of a file in a folder that you "
+                        f"may write to{room}; what stood there is untouched.") from error
 
 
 @contextmanager

@@ -119,6 +119,38 @@ def test_predict_writes_what_the_verb_returns(folder: Path, tmp_path: Path, suff
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-12)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_is_written_whole_or_not_at_all(suffix: str, folder: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    out = tmp_path / f"predicted.{suffix}"
+    out.write_text("the old table")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        result = run("predict", folder / "sleep.nc", folder / "new.csv", "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 2 and "what stood there is untouched" in result.stderr
+    assert out.read_text() == "the old table" and list(tmp_path.iterdir()) == [out]
+
+
+def test_out_is_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No work is done: sampling, comparing and loading would fail here."""
+    for verb in ("fit", "compare", "load"):
+        monkeypatch.delattr(bp, verb)
+    (tmp_path / "pipe.html").symlink_to("/dev/null")
+    saved = tmp_path / "sleep.nc"
+    commands = {".nc": ("fit", "sleepstudy", FORMULA), ".csv": ("compare", "sleepstudy", FORMULA, "--prior", POOLED),
+                ".parquet": ("predict", saved, "sleepstudy"), ".html": ("report", saved)}
+    for suffix, command in commands.items():
+        out = tmp_path / f"out{suffix}"
+        out.mkdir()
+        assert "it is a folder" in refused(*command, "--out", out)
+        assert "there is no folder" in refused(*command, "--out", tmp_path / "none" / f"a{suffix}")
+    assert "no regular file" in refused("demo", "--out", tmp_path / "pipe.html")
+    assert "no regular file" in refused("report", tmp_path / "sleep.nc", "--out", tmp_path / "pipe.html")
+
+
 def test_theta_has_a_row_a_coefficient(folder: Path, tmp_path: Path) -> None:
     result = run("predict", folder / "sleep.nc", folder / "new.csv", "--kind", "theta", "--out", tmp_path / "theta.csv")
     assert result.exit_code == 0, result.output

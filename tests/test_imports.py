@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import pickle
 import subprocess
 import sys
 from inspect import ismodule
@@ -72,6 +73,28 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(ImportError, match="PartialPoling"):
         exec("from bayes_personal import PartialPoling")
     assert not hasattr(bp, "program_of_nothing")
+
+
+def with_bp(formula: str) -> str:
+    """What a notebook would send to a worker."""
+    return bp.Model(formula).outcome
+
+
+def test_functions_that_mention_the_package_reach_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of __main__ are pickled by value, with the modules they mention; so do joblib and Dask."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    class Job:
+        def run(self) -> bp.Population:
+            return bp.Population()
+
+    monkeypatch.setattr(with_bp, "__module__", "__main__")
+    monkeypatch.setattr(Job, "__module__", "__main__")
+    for dumps in (cloudpickle.dumps, pickle.dumps):
+        assert pickle.loads(dumps(bp)) is bp
+    sent = cloudpickle.dumps((with_bp, Job))
+    script = f"import pickle; send, job = pickle.loads({sent!r}); print(send('y ~ x'), job().run())"
+    assert run(script).split() == ["y", "Population()"]
 
 
 def test_a_verb_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

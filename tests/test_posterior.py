@@ -1,8 +1,11 @@
 """The posterior's tree is one that ArviZ and PyMC take as it is, whichever density was sampled."""
 
+import pickle
+
 import arviz as az
 import matplotlib
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
@@ -17,6 +20,27 @@ def posterior() -> bp.Posterior:
     model = bp.Model("reaction ~ days", prior=bp.PartialPooling("subject"))
     return bp.fit(model, bp.load_dataset("sleepstudy"), seed=3, progress=False,
                   method=bp.NUTS(draws=200, tune=200, chains=2))
+
+
+def test_a_pickle_has_what_a_saved_file_has() -> None:
+    """Columns that the model does not read are left out, and a look at the program leaves nothing behind."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "g": rng.choice(list("abc"), 300)})
+    frame = frame.assign(y=frame["x"] + rng.normal(size=300))
+    wide = frame.assign(**{f"unused_{place}": rng.normal(size=300) for place in range(200)})
+    model = bp.Model("y ~ x", bp.PartialPooling("g"))
+    few, many = (bp.fit(model, rows, seed=1, progress=False, method=bp.NUTS(draws=20, tune=40, chains=2))
+                 for rows in (frame, wide))
+    size = len(pickle.dumps(few))
+    before = many.theta_frame()
+    assert many.pymc is not None and many.theta is not None
+    assert len(pickle.dumps(many)) < size + 1000
+    again = pickle.loads(pickle.dumps(many))
+    assert list(again.bound.frame) == ["x", "g", "y"] and "unused_0" in many.bound.frame
+    pd.testing.assert_frame_equal(again.theta_frame(), before)
+    new = frame.head(3).assign(g=["a", "b", "new"])
+    xr.testing.assert_identical(bp.predict(again, new, seed=1).draws, bp.predict(many, new, seed=1).draws)
+    assert repr(again) == repr(many) and pickle.loads(pickle.dumps(again)).diagnostics == many.diagnostics
 
 
 def test_its_variables_are_those_of_the_program(posterior: bp.Posterior) -> None:

@@ -205,6 +205,20 @@ def test_the_seed_is_stated_and_makes_the_same_page(frame: pd.DataFrame, tmp_pat
     assert again.read_text() == (tmp_path / "new.html").read_text()
 
 
+def test_a_page_is_written_whole_or_not_at_all(frame: pd.DataFrame, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    page = tmp_path / "report.html"
+    page.write_text("the old page")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(FileError, match="too large.*room for .* what stood there is untouched"):
+            report(drawn(frame, bp.Population()), page)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert page.read_text() == "the old page" and list(tmp_path.iterdir()) == [page]
+
+
 def test_what_cannot_be_written_is_an_error_before_any_work(frame: pd.DataFrame, tmp_path: Path) -> None:
     posterior = drawn(frame, bp.Population())
     with pytest.raises(FileError, match="there is no folder"):
@@ -217,7 +231,7 @@ def test_what_cannot_be_written_is_an_error_before_any_work(frame: pd.DataFrame,
     with pytest.raises(InputTypeError, match="bp.compare returns"):
         report(posterior, tmp_path / "report.html", comparison=pd.DataFrame({"a": [1]}))
     assert not (tmp_path / "report.html").exists()
-    with pytest.raises(FileError, match="cannot be written: File name too long"):
+    with pytest.raises(FileError, match="Cannot write .*: File name too long"):
         report(posterior, tmp_path / f"{'x' * 300}.html", seed=1)
     with pytest.raises(NotFittedError, match="report needs the posterior that bp.fit returns; got Model"):
         report(posterior.model, tmp_path / "report.html")

@@ -81,6 +81,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.done: list[tuple[Callable, tuple]] = []
+        self.status = "running"
 
     def submit(self, function: Callable, *arguments: Any, pure: bool) -> Any:
         assert not pure
@@ -150,6 +151,11 @@ def test_what_goes_wrong_in_a_task_is_said(own: Path) -> None:
 def test_a_client_is_for_rows_in_files(frame: pd.DataFrame, folder: Path) -> None:
     with pytest.raises(SpecificationError, match="in memory"):
         bp.fit(EXACT, frame, client=Recorded(), progress=False)
+    closed = Recorded()
+    closed.status = "closed"
+    with pytest.raises(InputError, match="is closed. Make a new dask.distributed.Client"):
+        bp.fit(EXACT, folder, client=closed, progress=False)
+    assert not closed.done
     with pytest.raises(InputTypeError, match="must be a dask.distributed.Client"):
         bp.fit(EXACT, folder, client="tcp://scheduler:8786", progress=False)
 

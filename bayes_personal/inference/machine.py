@@ -1,8 +1,8 @@
 """How functions are compiled: once, kept on disk, without the interpreter's lock.
 
 What is kept is code that runs when it is read. It is read only from a folder and a file that belong to this user or to
-the system's administrator and that nobody else may write to, and only where its checksum says that it is whole. Whatever
-goes wrong costs the time of compiling again, and one warning.
+the system's administrator and that nobody else may write to, and only where its checksum says that it is whole.
+Whatever goes wrong costs the time of compiling again, and one warning.
 """
 
 import inspect
@@ -172,6 +172,6 @@ def warn(reason: str) -> None:
     """Say once that functions are compiled again, and why."""
     if not told():
         told().append(reason)
-        warnings.warn(f"Compiled functions cannot be kept, or not be read: {reason}. Results are the same; functions are "
-                      "compiled anew, which takes up to a minute in every process. Set NUMBA_CACHE_DIR to a folder "
+        warnings.warn(f"Compiled functions cannot be kept, or not be read: {reason}. Results are the same; functions "
+                      "are compiled anew, which takes up to a minute in every process. Set NUMBA_CACHE_DIR to a folder "
                       "that only you can write to.", CacheWarning, stacklevel=2)

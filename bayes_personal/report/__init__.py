@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -18,7 +17,7 @@ from arviz_stats.base.array import array_stats
 from matplotlib.figure import Figure
 
 from bayes_personal.arguments import Seed, file_path, seed_number
-from bayes_personal.errors import ConvergenceWarning, FileError
+from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.loo import ELPD, recent
 from bayes_personal.parameter import Parameter
 from bayes_personal.plots import (
@@ -32,6 +31,7 @@ from bayes_personal.plots import (
 )
 from bayes_personal.posterior import Posterior
 from bayes_personal.running import verb
+from bayes_personal.writing import must_be_writable, write_whole
 
 FURTHEST, NEAREST = 5, 5
 
@@ -70,15 +70,12 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     InputTypeError
         A comparison that is not the frame of `compare`.
     FileError
-        A folder that is not there, a path that is a folder, or a file that cannot be written.
+        A folder that is not there, a path that is a folder or no regular file, or a file that cannot be written; what
+        stood there is untouched.
     """
     fitted(posterior, "report")
     file_path("report", path)
-    target = Path(path)
-    # Unlike Path.is_dir, os.path.isdir answers where a name is too long to look up.
-    if os.path.isdir(target) or not os.path.isdir(target.parent):
-        what = f"{str(target)!r} is a folder" if os.path.isdir(target) else f"there is no folder {str(target.parent)!r}"
-        raise FileError(f"report: {what}; need the path of a file in a folder that exists.")
+    must_be_writable(path)
     figure = None if comparison is None else image(plot_comparison(comparison))
     seed = seed_number("report", np.random.SeedSequence() if seed is None else seed)
     with warnings.catch_warnings():
@@ -95,11 +92,8 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         comparison=comparison, comparison_figure=figure, seed=seed,
         versions={"Python": python_version()} | {
             name: version(name) for name in ("bayes-personal", "pymc", "arviz", "nutpie", "numpy")})
-    try:
-        target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"report: {str(target)!r} cannot be written: {error.strerror}. Choose another path.") from error
-    return target
+    write_whole(path, page.encode())
+    return Path(path)
 
 
 def environment() -> jinja2.Environment:
