@@ -27,7 +27,7 @@ def test_a_pickle_has_what_a_saved_file_has() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=300), "g": rng.choice(list("abc"), 300)})
     frame = frame.assign(y=frame["x"] + rng.normal(size=300))
-    wide = frame.assign(**{f"unused_{place}": rng.normal(size=300) for place in range(200)})
+    wide = frame.join(pd.DataFrame(rng.normal(size=(300, 200))).add_prefix("unused_"))
     model = bp.Model("y ~ x", bp.PartialPooling("g"))
     few, many = (bp.fit(model, rows, seed=1, progress=False, method=bp.NUTS(draws=20, tune=40, chains=2))
                  for rows in (frame, wide))
