@@ -2,7 +2,7 @@
 
 import datetime
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -22,6 +22,7 @@ from bayes_personal.data import (
     without_unused,
 )
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first
+from bayes_personal.gaps import long_gaps, within
 from bayes_personal.moments import Moments
 
 
@@ -37,6 +38,7 @@ class Context:
     zoned : whether a column of dates carries a time zone; None where it holds no dates
     center, spread : mean and standard deviation of what the training rows hold, (reading,)
     low, high : the training range, as numbers
+    gaps : the training values on both sides of each long gap between them, as numbers, (gap, 2): see `gaps`
     """
 
     name: str
@@ -46,6 +48,7 @@ class Context:
     spread: np.ndarray
     low: float
     high: float
+    gaps: np.ndarray
 
     @classmethod
     def learn(cls, frame: pd.DataFrame, name: str, owner: str) -> "Context":
@@ -63,7 +66,7 @@ class Context:
             levels = tuple(sorted(values.unique()))
         elif _holds_dates(values):
             zoned = values.dt.tz is not None
-        plain = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf)
+        plain = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf, np.empty((0, 2)))
         if levels:
             share = np.bincount(places(values, levels, owner), minlength=len(levels)) / len(values)
             center, spread, low, high = share, np.sqrt(share * (1 - share)), 0.0, float(len(levels) > 1)
@@ -80,7 +83,8 @@ class Context:
                           "it matters. If it is an identifier, leave it out.", InputWarning, stacklevel=2)
         for each in spread:
             must_resolve(each, low, high, f"{owner}: context {name!r}")
-        return cls(name, levels, zoned, center, spread, low, high)
+        gaps = plain.gaps if levels else long_gaps(plain._numbers(values)[:, 0])
+        return cls(name, levels, zoned, center, spread, low, high, gaps)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -118,6 +122,17 @@ class Context:
         values = self._numbers(column(frame, self.name, "context"))
         return ((values < self.low) | (values > self.high)).any(axis=1)
 
+    def between(self, frame: pd.DataFrame) -> np.ndarray:
+        """Which rows lie in the middle of a long gap between training values."""
+        return within(self.gaps, self._numbers(column(frame, self.name, "context"))[:, 0])
+
+    @property
+    def gaps_in_words(self) -> str:
+        """From where to where they reach, in the column's own terms."""
+        ends = [[str(pd.Timestamp(0) + pd.Timedelta(days=end)) if self.zoned is not None else f"{end:.6g}"
+                 for end in gap] for gap in self.gaps[:3]]
+        return ", ".join(f"from {low} to {high}" for low, high in ends) + ", ..." * (len(self.gaps) > 3)
+
 
 def _read(values: pd.Series, owner: str) -> pd.Series:
     """A column without missing values, of a kind that contexts can have; dates without a time as dates with one."""
@@ -148,7 +163,3 @@ def learn(frame: pd.DataFrame, names: Sequence[str], owner: str) -> tuple[Contex
         raise SpecificationError(f"{owner}: names a context column twice.")
     return contexts
 
-
-def outside(contexts: Sequence[Context], frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-    """By context column, which rows lie outside the training range."""
-    return {context.name: context.outside(frame) for context in contexts if not context.levels}

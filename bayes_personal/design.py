@@ -19,6 +19,8 @@ from bayes_personal.terms import categories, evaluate, needed
 
 # Of the part of a standardised predictor that the others do not explain.
 COLLINEAR = 1e-6
+# Of the training range of a predictor: new values further outside it are far.
+FAR = 0.25
 
 PIVOTED_CHOLESKY: Any = linalg.get_lapack_funcs("pstrf", dtype=float)
 
@@ -36,6 +38,7 @@ class Design:
     coefficients : names of the predictors, (coefficient,)
     center : mean of each predictor; 0 for the intercept, and for all without one, (coefficient,)
     spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
+    low, high : training range of each predictor, (coefficient,)
     coded : names of all that the formula makes, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
     outcome_state : what transforms of the outcome remember of the training rows
@@ -48,6 +51,8 @@ class Design:
     coefficients: tuple[str, ...]
     center: np.ndarray
     spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     coded: tuple[str, ...]
     kept: np.ndarray
     outcome_state: dict[str, Any] = field(default_factory=dict)
@@ -76,8 +81,9 @@ class Design:
         x, names = matrix.to_numpy(dtype=float), tuple(map(str, matrix.columns))
         for k, name in enumerate(names):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
-        return cls(formula, matrix.model_spec, tuple(columns), numeric, names, np.zeros(len(names)),
-                   np.ones(len(names)), names, np.ones(len(names), dtype=bool)), x
+        one = np.ones(len(names))
+        return cls(formula, matrix.model_spec, tuple(columns), numeric, names, 0 * one, one, -np.inf * one,
+                   np.inf * one, names, one.astype(bool)), x
 
     def scaled(self, moments: Moments) -> "Design":
         """With centre and spread of the training rows, in which every predictor must vary.
@@ -110,7 +116,7 @@ class Design:
         spread = np.where(own, moments.spread_about(center), 1.0)
         for k in np.flatnonzero(own):
             must_resolve(spread[k], moments.low[k], moments.high[k], f"{owner}: {self.coefficients[k]!r}")
-        return replace(self, center=center, spread=spread)
+        return replace(self, center=center, spread=spread, low=moments.low, high=moments.high)
 
     def at(self, frame: pd.DataFrame) -> np.ndarray:
         """The predictors of new rows, coded as the training rows were."""
@@ -196,6 +202,12 @@ class Design:
             return ("Where no row has some levels together, an interaction has more coefficients than the rows can "
                     "tell: what is predicted there rests on the prior. Merge levels, or leave the interaction out.")
         return "Remove one of them."
+
+    def far(self, x: np.ndarray) -> np.ndarray:
+        """Which predictors of new rows are further outside their training range than a quarter of it, (unit,
+        coefficient)."""
+        reach = FAR * (self.high - self.low)
+        return (x < self.low - reach) | (x > self.high + reach)
 
     @cached_property
     def _products(self) -> list[list[str]] | None:

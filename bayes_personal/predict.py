@@ -1,6 +1,5 @@
 """Prediction: parameters, mean and outcome of known rows, new rows of known groups, new groups and new contexts."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,8 @@ import xarray as xr
 from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.data import table, unit_labels
-from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, first
+from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.extrapolation import warn_of_extrapolation
 from bayes_personal.families.base import draw, mean
 from bayes_personal.few_shot import FewShot
 from bayes_personal.inference.draws import flat
@@ -168,7 +168,8 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
     ConvergenceWarning
         Given rows that change what is known of all groups more than weighting draws can follow.
     InputWarning
-        Rows with a context outside the training range, counted.
+        Rows with a context outside the training range, or in the middle of a long gap of it (`bayes_personal.gaps`
+        says what that is), and rows with a predictor further outside its range than a quarter of it; all counted.
     """
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
@@ -186,7 +187,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
     else:
         new = table(frame)
         x, features = bound.design.at(new), bound.features_at(new)
-        warn_outside(bound, new)
+        warn_of_extrapolation(bound, new, x)
         # The error of a Gaussian outcome does not move its mean: rows without a standard error have one.
         errorless = kind == "theta" or kind == "mean" and bound.family.gaussian
         known = np.ones(len(new)) if errorless else bound.family.known(new)
@@ -195,16 +196,6 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         status = {name: each for one in features for name, each in one.status.items()}
     computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](bound, values, sizes, rows, seeds)
     return Prediction(kind, computed, index, status)
-
-
-def warn_outside(bound: Bound, rows: pd.DataFrame) -> None:
-    """Count the rows whose context lies outside the training range."""
-    for piece in bound.pieces:
-        for name, outside in piece.outside(rows).items():
-            if outside.any():
-                warnings.warn(f"{outside.sum()} of {len(rows)} rows have a {name!r} outside the training range (rows "
-                              f"{first(rows.index[outside])}): the prediction there rests on the prior's shape.",
-                              InputWarning, stacklevel=4)
 
 
 def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: tuple[Features, ...],

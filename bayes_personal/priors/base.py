@@ -8,13 +8,14 @@ Gaussian given phi, and say how phi scales and correlates them; a field is any o
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import nested
 from bayes_personal.conjugate import Conjugate
+from bayes_personal.context import Context
 from bayes_personal.errors import InputTypeError, SpecificationError, did_you_mean
 from bayes_personal.names import variable
 from bayes_personal.parameter import Parameter
@@ -77,6 +78,8 @@ class Piece(ABC):
     prior: "Prior"
     positions: np.ndarray
     coefficients: Coefficients
+    # Why intervals are no wider where no training context is near; empty where they are.
+    narrow: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
@@ -130,9 +133,10 @@ class Piece(ABC):
     def at(self, frame: pd.DataFrame) -> Features:
         """Features of any rows, read as the training rows were."""
 
-    @abstractmethod
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        """By context column, which rows lie outside the training range."""
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        """The contexts along which it varies, other than by groups."""
+        return ()
 
 
 class Term(Piece):

@@ -213,8 +213,9 @@ class Network(Field):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(readings(self.contexts, frame))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts
 
 
 @final
@@ -243,5 +244,6 @@ class LastLayer(Term):
         first = rng.normal(size=(each.shape[1], self.prior.units)) * steepness / np.sqrt(len(self.contexts))
         return Features(np.tanh(each @ first + OFFSET * rng.normal(size=self.prior.units)))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts

@@ -213,8 +213,5 @@ class TunedTargets(Tuned):
         places = np.array([self.levels.place(label, self.prior.owner) for label in self.prior.targets])
         return Features((read.matrix.indices[:, None] == places).astype(float), read.status)
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {}
-
     def first_stage(self, frame: pd.DataFrame) -> np.ndarray:
         return ~self.at(frame).matrix.any(axis=1)

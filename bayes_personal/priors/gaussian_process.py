@@ -251,8 +251,9 @@ class SmoothTerm(Term):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(cosines(self.boxes, self.contexts, frame))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts
 
 
 def cosines(boxes: tuple[Box, ...], contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:

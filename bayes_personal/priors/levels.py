@@ -3,7 +3,7 @@
 import datetime
 import re
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -177,9 +177,6 @@ class Grouped(Term):
 
     def at(self, frame: pd.DataFrame) -> Features:
         return self.levels.at(frame)
-
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {}
 
 
 def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:

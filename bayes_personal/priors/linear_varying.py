@@ -148,5 +148,6 @@ class LinearTerm(Term):
         wiggles = [spline.at(readings[name][:, 0]) for name, spline in self.splines.items()]
         return Features(np.concatenate([*readings.values(), *wiggles], axis=1))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts

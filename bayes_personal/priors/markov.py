@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal import context, graph
+from bayes_personal import graph
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import Hyperprior
@@ -177,8 +177,9 @@ class MarkovField(Field):
         place, first = np.unique(matrix[:, 0].astype(int), return_index=True)
         return replace(self, further=matrix[first[place >= len(self.points)], 1:])
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         return values[f"{self.name}_deviation"][..., features[:, 0].astype(int), :]

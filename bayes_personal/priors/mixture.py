@@ -195,5 +195,6 @@ class Types(Branching):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(np.concatenate([np.zeros((len(frame), 0)), *(one.at(frame) for one in self.contexts)], axis=1))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts

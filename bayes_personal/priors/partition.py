@@ -264,5 +264,6 @@ class Segments(Divided):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(self.context.at(frame))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {self.context.name: self.context.outside(frame)}
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return (self.context,)

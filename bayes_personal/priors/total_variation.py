@@ -1,8 +1,9 @@
 """TotalVariation: coefficients walk along an ordered context, in steps most of which are small."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from bayes_personal.arguments import context_column
 from bayes_personal.context import Context
 from bayes_personal.data import spelled
-from bayes_personal.errors import InputError, SpecificationError
+from bayes_personal.errors import InputError, InputWarning, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
@@ -113,6 +114,11 @@ class TotalVariation(Prior):
         if context.levels:
             raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and steps need an order. Give "
                                      f"numbers or dates, or use PartialPooling({self.order!r}).")
+        if len(context.gaps):
+            warnings.warn(f"{owner}: {self.order!r} has long gaps ({context.gaps_in_words}), and the prior knows only "
+                          "the order of contexts: it expects no larger step across a gap than between neighbours. "
+                          f"GaussianProcess({self.order!r}) and DistanceRegularized({self.order!r}) know distances.",
+                          InputWarning, stacklevel=4)
         read: dict[float, Any] = {}
         for piece in pieces(frame, [self.order]):
             values, first = np.unique(context.at(piece)[:, 0], return_index=True)
@@ -169,6 +175,7 @@ class StepsTerm(Term):
     labels: tuple[str, ...]
     positions: np.ndarray
     coefficients: Coefficients
+    narrow: ClassVar[str] = "steps know only the order of contexts"
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
@@ -189,5 +196,6 @@ class StepsTerm(Term):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(steps(self.places, self.context.at(frame)[:, 0]) - self.share)
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {self.context.name: self.context.outside(frame)}
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return (self.context,)

@@ -146,6 +146,3 @@ class TargetTerm(Term):
         read = self.levels.at(frame)
         place = self.levels.place(self.prior.target, self.prior.owner)
         return Features((read.matrix.indices == place).astype(float)[:, None], read.status)
-
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return {}

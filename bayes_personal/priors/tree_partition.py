@@ -152,6 +152,7 @@ class Boxes(Divided):
     law: Conjugate
     positions: np.ndarray
     coefficients: Coefficients
+    narrow: ClassVar[str] = "boxes know no distances within them"
 
     def parameters(self) -> tuple[Parameter, ...]:
         split = Parameter(self.frequency, "Beta", {"alpha": np.float64(1.0), "beta": np.float64(1.0)}, np.array(0.0),
@@ -230,5 +231,6 @@ class Boxes(Divided):
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(np.concatenate([one.at(frame) for one in self.contexts], axis=1))
 
-    def outside(self, frame: pd.DataFrame) -> Mapping[str, np.ndarray]:
-        return context.outside(self.contexts, frame)
+    @property
+    def axes(self) -> tuple[Context, ...]:
+        return self.contexts
