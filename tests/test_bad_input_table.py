@@ -237,7 +237,7 @@ def test_32_a_declared_category_without_rows_is_empty_and_not_new() -> None:
 
 def test_35_contexts_outside_the_training_range_are_counted() -> None:
     bound = bind("y ~ x", bp.GaussianProcess("t"), rows())
-    assert bound.pieces[0].outside(rows(t=[99.0] + [1.0] * 23))["t"].sum() == 1
+    assert bound.pieces[0].axes[0].outside(rows(t=[99.0] + [1.0] * 23)).sum() == 1
 
 
 def test_36_columns_are_taken_by_name_and_the_index_is_kept(posterior: bp.Posterior) -> None:
