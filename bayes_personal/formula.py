@@ -26,6 +26,8 @@ from bayes_personal.syntax import LEXEME, short
 # Characters and terms of a formula: far more than anybody writes, and few enough for any machine to read.
 CHARACTERS, TERMS, BRACKETS = 200_000, 10_000, 100
 
+# What may stand between predictors.
+SIGNS = (*"+-*/:^()",)
 OPEN, CLOSED = ("(", "[", "{"), (")", "]", "}")
 DATED = re.compile(rf"\.dt\.({'|'.join(DATES)})$")
 GROUPS = "Groups are the prior's business: prior=PartialPooling({0}) has an intercept and slopes of each group."
@@ -169,9 +171,10 @@ def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Exp
         raise SpecificationError(next(filter(None, remedies), "it names more than one outcome. Write 'outcome ~ "
                                                               "predictors'."))
     text = _text(lexemes).strip()
-    pieces = list(_pieces(list(LEXEME.finditer(text))))
-    if len(pieces) == 1 and pieces[0][0] == "column":
-        return Expression.of_column(pieces[0][1])
+    word = list(LEXEME.finditer(text))
+    kind, name = _word(word) if _is_word(word[0]) and _word_ends(word, 0) == len(word) else ("expression", text)
+    if kind == "column":
+        return Expression.of_column(name)
     result = Expression.read(text, functions)
     if result.column is not None:
         return Expression.of_column(result.column)
@@ -257,10 +260,11 @@ def _pieces(lexemes: Sequence[re.Match[str]]) -> Iterator[tuple[str, str]]:
             group = next((found["ticked"] or found["name"] for found in lexemes[place:]
                           if found["ticked"] or found["name"]), "column")
             raise SpecificationError(f"'|' has no meaning among predictors. {GROUPS.format(repr(group))}")
-        place += 1
-        if each["other"] == "%":
-            while place < len(lexemes) and lexemes[place - 1]["other"] != "%" or place == start + 1:
-                place += 1
+        nested = _text(lexemes[place:place + 3]) == "%in%"
+        if not (each["space"] or nested or each["other"] in SIGNS):
+            raise SpecificationError(f"{each[0]!r} has no meaning in a formula. Write 'outcome ~ predictors' with each "
+                                     "predictor by name, and names with spaces or signs in `backticks`.")
+        place += 3 if nested else 1
         yield "sign", _text(lexemes[start:place])
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 # Text in quotes, a name in backticks, a number, a name, and any other character.
 LEXEME = re.compile(r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`(?P<ticked>[^`]+)`|"""
-                    r"""(?P<number>(?:[0-9]|\.[0-9])[0-9A-Za-z_.]*)|(?P<name>(?:\w|[^\x00-\x7f\s])+)|"""
+                    r"""(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>(?:\w|[^\x00-\x7f\s])+)|"""
                     r"""(?P<space>\s+)|(?P<other>.)""", re.DOTALL)
 
 # Words that mean something in an expression; any other may be the name of a column.
@@ -78,8 +78,8 @@ class Ticked(ast.NodeTransformer):
     """Put backticks around names that could not be read without."""
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        found = LEXEME.fullmatch(node.id)
-        plain = found is not None and found["name"] is not None and node.id not in WORDS
+        found = LEXEME.match(node.id)
+        plain = found is not None and found["name"] == node.id and node.id not in WORDS
         return node if plain else ast.Name(f"`{node.id}`", ast.Load())
 
 

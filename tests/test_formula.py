@@ -192,6 +192,8 @@ def test_a_name_in_backticks_may_be_anything(rows: pd.DataFrame, name: str) -> N
     right = np.column_stack([np.ones(24), rows.pre, np.log(rows.pre), rows.pre * rows.x])
     np.testing.assert_allclose(x, right, rtol=1e-13)
     assert design.coefficients[1] == name
+    for text, expression in design.formula.expressions.items():
+        assert Expression.read(text) == expression
     np.testing.assert_array_equal(design.at(frame), x)
 
 
