@@ -1,5 +1,6 @@
 """A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.data import unit_labels
 from bayes_personal.design import Design
+from bayes_personal.errors import InputWarning, first
 from bayes_personal.families.base import Family, curvature, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.names import apart
@@ -25,6 +27,8 @@ from bayes_personal.stored import Stored
 
 # Natural units over the posterior standard deviation of a weight: beyond, its whitened form is hard to move in.
 PINNED = 50.0
+# Natural units that a hyperprior of the mean leaves it: with less, a constant has nowhere to go.
+LEAST_ROOM = 0.1
 
 
 @final
@@ -134,6 +138,20 @@ class Bound:
         plain = len(k) == len(self.everywhere) and not all_of.center.any()
         return self.mean_prior.bind("mu" if plain else "mu_centered", all_of.location[k], all_of.unit[k],
                                     {"coefficient" if plain else "shared": tuple(all_of.names[j] for j in k)})
+
+    def warn_of_pinned_mean(self) -> None:
+        """Warn where a term leaves the constant to a mean whose hyperprior leaves it no room."""
+        if self.mean is None:
+            return
+        arguments = self.mean.arguments
+        room = np.broadcast_to(arguments.get("sigma", arguments.get("beta", np.inf)), self.mean.unit.shape)
+        tight = self.shared[room < LEAST_ROOM * self.mean.unit]
+        for term in self.terms:
+            pinned = [self.coefficients.names[k] for k in tight if k in term.positions]
+            if term.without_constant and pinned:
+                warnings.warn(f"Model(mean={self.mean_prior!r}): the mean of {first(pinned)} has hardly any room, and "
+                              f"{term.prior.owner} has no constant of its own: what all rows have in common is mu's. "
+                              "Widen the hyperprior, or centre the outcome yourself.", InputWarning, stacklevel=4)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

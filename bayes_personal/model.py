@@ -153,6 +153,7 @@ class Model:
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
+        bound.warn_of_pinned_mean()
         return bound
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:

@@ -1,5 +1,7 @@
 """Weights that the data pin down are moved themselves: another way to move in, the same model."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,3 +50,19 @@ def test_simulated_and_fitted_trees_hold_every_variable(events: pd.DataFrame) ->
     named = {variable.name for variable in (*posterior.pymc.free_RVs, *posterior.pymc.deterministics)}
     assert posterior.bound.pinned and named == set(posterior.tree["posterior"].data_vars)
     assert "linear_age_weight" in {variable.name for variable in posterior.pymc.free_RVs}
+
+
+@pytest.mark.parametrize(("mean", "warned"), [
+    (bp.Hyperprior("Normal", sigma=1e-3), True), (bp.Hyperprior("Normal", sigma=0.01, relative=True), True),
+    (bp.Hyperprior("Normal", sigma=100.0), False), (None, False)])
+def test_a_process_beside_a_pinned_mean_has_no_constant_and_says_so(frame: pd.DataFrame, mean, warned: bool) -> None:
+    options = {} if mean is None else {"mean": mean}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        bp.Model("y ~ 1", bp.PartialPooling("site"), **options).bind(frame)
+        assert not said
+        model = bp.Model("y ~ 1", bp.GaussianProcess("age"), **options)
+        model.bind(frame)
+    assert len(said) == warned and "without the constant, which is mu's" in repr(model)
+    for words in ("the mean of 'Intercept'", "GaussianProcess('age') has no constant", "Widen"):
+        assert not warned or words in str(said[0].message)

@@ -157,6 +157,11 @@ class Term(Piece):
         return len(labels)
 
     @property
+    def without_constant(self) -> bool:
+        """Whether its average over the training rows is near 0 whatever its weights, for a constant is the mean's."""
+        return False
+
+    @property
     def one_weight_a_scale(self) -> bool:
         """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
         return False

@@ -122,7 +122,7 @@ class GaussianProcess(InContext):
         who, what = self.name, ", ".join(self.contexts)
         default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
         return (f"f({what})[k] ~ GP(0, {who}_scale[k]^2 {self.kernel}({who}_lengthscale[k])), by a Hilbert-space "
-                "basis; the intercept at the predictors' means",
+                "basis without the constant, which is mu's; the intercept at the predictors' means",
                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
                 f"{who}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
 
@@ -213,6 +213,10 @@ class SmoothTerm(Term):
     positions: np.ndarray
     coefficients: Coefficients
     power: np.ndarray
+
+    @property
+    def without_constant(self) -> bool:
+        return True
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
