@@ -105,3 +105,14 @@ def test_rows_in_files_are_numbered(fitted: Posterior, frame: pd.DataFrame, tmp_
     frame.to_parquet(tmp_path / "rows.parquet")
     bound = fitted.model.bind(tmp_path / "rows.parquet")
     assert bound.units.tolist() == list(range(ROWS)) == unit_labels(frame.index).tolist()
+
+
+def test_compare_goes_by_rows_whatever_their_labels(frame: pd.DataFrame) -> None:
+    """Were densities aligned by label, rows of one posterior would be subtracted from others of the next."""
+    def fit(prior: bp.Population, index: pd.Index) -> Posterior:
+        return bp.fit(bp.Model("y ~ x", prior), frame.set_axis(index), seed=1, progress=False, method=bp.Laplace())
+
+    numbers, repeated = INDICES["numbers"][0], INDICES["repeated"][0]
+    one, other = (bp.compare({"population": fit(bp.Population(), numbers), "groups": fit(bp.PartialPooling("g"), index)},
+                             progress=False) for index in (numbers, repeated))
+    pd.testing.assert_frame_equal(one, other)
