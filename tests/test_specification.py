@@ -22,7 +22,7 @@ from bayes_personal.bound import Bound
 from bayes_personal.priors.base import Prior, weights
 from bayes_personal.priors.gaussian_process import orders
 
-NOT_A_METHOD = {"__init__", "base", "divided", "gate", "in_context", "levels", "markov", "spline"}
+NOT_A_METHOD = {"__init__", "base", "divided", "features", "gate", "in_context", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
                  if path.stem not in NOT_A_METHOD)
 STEP = 1e-30
