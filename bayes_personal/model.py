@@ -153,6 +153,8 @@ class Model:
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
+                if len(term.positions) == x.shape[1]:
+                    self.family.examine_within(y, x, term.at(rows).matrix.indices, repr(term.levels.name))
         bound.warn_of_pinned_mean()
         return bound
 

@@ -57,3 +57,21 @@ def test_known_errors_and_few_rows_are_no_reason() -> None:
         bp.Model("y ~ x", family=bp.Normal(sd="se")).bind(exact)
     with pytest.warns(bp.errors.InputWarning, match="2 coefficients for 1 rows|3 coefficients for 3 rows|prior"):
         bp.Model("y ~ x + z + e").bind(exact.head(3))
+
+
+WITHIN = {
+    "measured once a group": ("y ~ 1", FRAME["g"].map({"a": 1.0, "b": 4.0, "c": 9.0, "d": 2.0})),
+    "a line of each group": ("y ~ x", FRAME["x"] * FRAME["g"].map({"a": 1.0, "b": 4.0, "c": 9.0, "d": 2.0}) + 1),
+}
+
+
+@pytest.mark.parametrize("case", WITHIN)
+@pytest.mark.parametrize("prior", [bp.PartialPooling("g"), bp.Conditional("g")], ids=repr)
+def test_an_outcome_that_is_exact_within_groups_is_refused(case: str, prior: bp.PartialPooling) -> None:
+    formula, outcome = WITHIN[case]
+    with pytest.raises(InputError, match=r"Within every group of 'g' .*\(40 of 40 rows\).*keep one row of each"):
+        bp.Model(formula, prior).bind(FRAME.assign(y=outcome))
+    noisy = FRAME.assign(y=outcome + np.where(FRAME["g"] == "a", 0.01 * FRAME["e"], 0.0))
+    assert len(bp.Model(formula, prior).bind(noisy).terms) == 1
+    if formula == "y ~ x":
+        assert len(bp.Model(formula, bp.PartialPooling("g", on="Intercept")).bind(FRAME.assign(y=outcome)).terms) == 1

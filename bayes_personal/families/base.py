@@ -61,6 +61,10 @@ class Family(ABC):
         `unit`; most families take all."""
         return None
 
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+        """Refuse predictors that leave nothing of the outcome within groups; most families have nothing to say."""
+        return None
+
     @abstractmethod
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""

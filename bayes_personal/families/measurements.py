@@ -57,15 +57,35 @@ def must_have_errors(y: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> No
     """
     if len(y) <= x.shape[1]:
         return
-    spread, away = y.std(), y - y.mean()
-    scale = np.abs(x).max(axis=0)
-    centre = x.mean(axis=0) * ("Intercept" in names)
-    moved = (x - centre) / scale
-    share, *_ = np.linalg.lstsq(moved, away if "Intercept" in names else y)
-    left = (away if "Intercept" in names else y) - moved @ share
-    if np.sqrt((left**2).mean()) < EXACT * spread:
+    moved, share, left = fitted(y, x)
+    if left < EXACT * y.std():
         exact = [name for name, each, column in zip(names, share, moved.T, strict=True)
-                 if np.abs(each) * column.std() > EXACT * spread]
+                 if np.abs(each) * column.std() > EXACT * y.std()]
         raise InputError(f"The outcome is an exact linear combination of {first(exact, 10)} in all {len(y)} rows, but "
-                         f"for {np.sqrt((left**2).mean()) / spread:.0e} of its standard deviation: nothing is left "
-                         "whose size could be learned. Remove the predictor that the outcome was made from.")
+                         f"for {left / y.std():.0e} of its standard deviation: nothing is left whose size could be "
+                         "learned. Remove the predictor that the outcome was made from.")
+
+
+def must_have_errors_within(y: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+    """Refuse an outcome that in every group is a linear combination of the predictors, as one of whole groups is.
+
+    Groups of no more rows than coefficients say nothing of it.
+    """
+    order = np.argsort(groups, kind="stable")
+    rows = [each for each in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(each) > x.shape[1]]
+    if rows and all(fitted(y[each], x[each])[2] < EXACT * y.std() for each in rows):
+        raise InputError(f"Within every group of {what} the outcome is an exact linear combination of the predictors "
+                         f"({sum(map(len, rows))} of {len(y)} rows): nothing is left whose size could be learned. If "
+                         "it was measured once a group, keep one row of each.")
+
+
+def fitted(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The predictors about their means where one of them is constant, scaled; least squares of them; and the root mean
+    square of what these leave."""
+    constant = (x == x[0]).all(axis=0) & (x[0] != 0)
+    centre = x.mean(axis=0) * constant.any()
+    scale = np.abs(x).max(axis=0)
+    moved = (x - centre) / np.where(scale > 0, scale, 1.0)
+    away = y - y.mean() * constant.any()
+    share, *_ = np.linalg.lstsq(moved, away)
+    return moved, share, float(np.sqrt(((away - moved @ share) ** 2).mean()))

@@ -12,7 +12,7 @@ from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements, must_add_up, must_have_errors
+from bayes_personal.families.measurements import measurements, must_add_up, must_have_errors, must_have_errors_within
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -98,6 +98,11 @@ class Normal(Family):
         """Refuse predictors that leave no errors, where the size of these is to be learned."""
         if self.sd is None:
             must_have_errors(outcome, x, names)
+
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+        """Refuse predictors that leave no errors within groups."""
+        if self.sd is None:
+            must_have_errors_within(outcome, x, groups, what)
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0

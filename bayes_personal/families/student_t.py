@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements, must_have_errors
+from bayes_personal.families.measurements import measurements, must_have_errors, must_have_errors_within
 from bayes_personal.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 
@@ -79,6 +79,10 @@ class StudentT(Family):
     def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Refuse predictors that leave no errors: the size of these is to be learned."""
         must_have_errors(outcome, x, names)
+
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+        """Refuse predictors that leave no errors within groups."""
+        must_have_errors_within(outcome, x, groups, what)
 
     def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
         location = np.median(outcome)
