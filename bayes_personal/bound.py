@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from bayes_personal.data import unit_labels
 from bayes_personal.design import Design
 from bayes_personal.errors import InputWarning, first
-from bayes_personal.families.base import Family, curvature, draw, log_density
+from bayes_personal.families.base import Family, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.names import apart
 from bayes_personal.parameter import Parameter
@@ -25,8 +25,6 @@ from bayes_personal.priors.markov import MarkovField
 from bayes_personal.rows import Held
 from bayes_personal.stored import Stored
 
-# Natural units over the posterior standard deviation of a weight: beyond, its whitened form is hard to move in.
-PINNED = 50.0
 # Natural units that a hyperprior of the mean leaves it: with less, a constant has nowhere to go.
 LEAST_ROOM = 0.1
 
@@ -161,8 +159,8 @@ class Bound:
 
     @cached_property
     def weight_names(self) -> frozenset[str]:
-        """Names of the variables that are weights of terms: whitened, as they are, or in data units."""
-        return frozenset(f"{term.name}_{kind}" for term in self.terms for kind in ("z", "weight", "effect"))
+        """Names of the variables that are weights of terms: whitened, or in data units."""
+        return frozenset(f"{term.name}_{kind}" for term in self.terms for kind in ("z", "effect"))
 
     def undiagnosed(self, collapsed: bool) -> frozenset[str]:
         """Names of the variables whose draws say nothing of a sampler.
@@ -177,27 +175,6 @@ class Bound:
         return frozenset(names | self.weight_names if collapsed else names)
 
     @cached_property
-    def pinned(self) -> frozenset[str]:
-        """Names of the terms whose weights the rows pin down far below a natural unit of theirs.
-
-        A sampler then moves the weights themselves: whitened, weight / scale and scale lie on a thin curve. The
-        precision is that of the family where eta is expected, at natural values of its own hyperparameters. Where the
-        rows are in files all weights are integrated out, and no sampler moves any.
-        """
-        if isinstance(self.rows, Stored):
-            return frozenset()
-        own = {each.name: each.value(np.zeros(each.size)) for each in self.family.parameters(self.unit)}
-        centre = self.coefficients.predictors(self.x, self.everywhere) @ self.coefficients.location
-        curved, found = curvature(self.family, self.y, centre, own, self.known, self.unit), set()
-        for term, features in zip(self.terms, self.features, strict=False):
-            if term.one_weight_a_scale:
-                moved = self.coefficients.predictors(self.x, term.positions) * term.unit
-                precision = (features.matrix**2).T @ (curved[:, None] * moved**2)
-                if np.median(precision) > PINNED**2:
-                    found.add(term.name)
-        return frozenset(found)
-
-    @cached_property
     def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Labelled dimensions of every variable, by its name."""
         result = {each.name: dict(each.coords) for each in (*([self.mean] if self.mean else []), *self.parameters)}
@@ -205,7 +182,7 @@ class Bound:
             result["mu"] = {"coefficient": self.coefficients.names}
         for term in self.terms:
             ((name, labels),) = term.varying.items()
-            for kind in ("z", "weight", "effect"):
+            for kind in ("z", "effect"):
                 result[f"{term.name}_{kind}"] = term.features | term.varying
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         for piece in self.pieces:
@@ -272,13 +249,14 @@ class Bound:
         if self.mean is not None and self.mean.name != "mu":
             result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
         for term in self.terms:
-            effect = weights(term, values, values[f"{term.name}_z"], xp)
-            if term.name in self.pinned:
-                result[f"{term.name}_weight"] = effect
-            result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
             root = term.scales(values, xp)[1]
             if root is not None:
                 result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
+            if f"{term.name}_z" not in values:
+                # Very many weights, which are drawn again whenever they are asked for.
+                continue
+            effect = weights(term, values, values[f"{term.name}_z"], xp)
+            result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
         for piece in self.pieces:
             result |= piece.reported(values, xp)
         return result

@@ -23,6 +23,7 @@ from bayes_personal.data import (
 )
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first
 from bayes_personal.gaps import long_gaps, within
+from bayes_personal.memory import must_be_few
 from bayes_personal.moments import Moments
 
 
@@ -66,6 +67,8 @@ class Context:
             levels = tuple(sorted(values.unique()))
         elif _holds_dates(values):
             zoned = values.dt.tz is not None
+        must_be_few(len(levels), len(values), f"{owner}: context {name!r}",
+                    f"PartialPooling({name!r}) gives every level an effect of its own, and keeps them sparse.")
         plain = cls(name, levels, zoned, np.zeros(1), np.ones(1), -np.inf, np.inf, np.empty((0, 2)))
         if levels:
             share = np.bincount(places(values, levels, owner), minlength=len(levels)) / len(values)
@@ -98,7 +101,10 @@ class Context:
             return numbers(column, who)[:, None]
         if self.levels:
             absent(column, who)
-            return np.eye(len(self.levels))[places(column, self.levels, "context")]
+            codes = places(column, self.levels, "context")
+            indicators = np.zeros((len(codes), len(self.levels)))
+            indicators[np.arange(len(codes)), codes] = 1.0
+            return indicators
         values = _read(column, who)
         if self.zoned is None:
             raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held numbers. Convert it "

@@ -14,6 +14,7 @@ from bayes_personal.data import absent, column, must_be_finite, must_resolve, nu
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
 from bayes_personal.expression import Expression, Scope
 from bayes_personal.formula import Formula
+from bayes_personal.memory import must_be_few
 from bayes_personal.moments import Moments
 from bayes_personal.terms import categories, evaluate, needed
 
@@ -77,6 +78,11 @@ class Design:
             raise SpecificationError(f"{owner} has no predictors, not even an intercept: write 'outcome ~ 1'.")
         columns = needed(formula.uses, owner, frame)
         numeric = tuple(name for name, read in columns.items() if isinstance(read, np.ndarray))
+        for name, read in columns.items():
+            if name not in numeric:
+                must_be_few(read.nunique(), len(frame), f"{owner}: {name!r}",
+                            f"Take it out of the formula and give the prior PartialPooling({name!r}), which pools its "
+                            "levels and keeps them sparse.")
         matrix = evaluate(formula, formula.predictors, pd.DataFrame(columns, index=frame.index))
         x, names = matrix.to_numpy(dtype=float), tuple(map(str, matrix.columns))
         for k, name in enumerate(names):

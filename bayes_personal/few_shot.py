@@ -13,6 +13,7 @@ from bayes_personal.data import table
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
 from bayes_personal.families.measurements import measured
 from bayes_personal.inference.importance import Weighted
+from bayes_personal.inference.redrawn import extended
 from bayes_personal.priors.base import weights
 from bayes_personal.priors.levels import Grouped
 from bayes_personal.terms import outcome
@@ -168,11 +169,10 @@ class FewShot:
         """What the rows of one new group say of its weights at draws of all that was trained on, and of fields."""
         of = self.codes == code
         effect = f"{self.term.name}_effect"
-        trained = np.asarray(values[effect])
-        nothing = np.zeros((len(trained), self.new, trained.shape[2]))
+        draws, _, varying = values[effect].shape
         features = self.bound.features_at(self.rows[of])
-        shared = self.bound.theta({**values, effect: np.concatenate([trained, nothing], axis=1)}, features,
-                                  int(of.sum()))
+        shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
+                                  features, int(of.sum()))
         eta = np.einsum("snk,nk->sn", shared, self.x[of])
         own = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
         _, likelihood = self.bound.family.likelihood(eta, own, self.known[of], np)
@@ -209,7 +209,7 @@ class FewShot:
         z = np.stack([one.draw(rng) for one in found], axis=1)
         name = f"{self.term.name}_effect"
         fresh = weights(self.term, values, z, np) @ self.bound.coefficients.to_data_units(self.term.positions)
-        complete = {**values, name: np.concatenate([values[name], fresh], axis=1)}
+        complete = {**values, name: extended(values[name], fresh)}
         evidence = np.sum([one.log_evidence for one in found], axis=0)
         weighted = Weighted.of(np.arange(count)[:, None], evidence, np.zeros(count))
         # ArviZ says NaN where a single draw has all the weight.

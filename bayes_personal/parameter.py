@@ -76,13 +76,13 @@ class Parameter:
         """Where its values lie."""
         return DISTRIBUTIONS[self.distribution].support
 
-    def value(self, moved: Any) -> Any:
+    def value(self, moved: Any, xp: Any = np) -> Any:
         """The value at a point (..., size) of the sampler's scale, (..., *shape)."""
         moved = moved.reshape((*moved.shape[:-1], *self.shape))
         if self.support == "positive":
-            return self.unit * np.exp(moved)
+            return self.unit * xp.exp(moved)
         if self.support == "unit interval":
-            return 1 / (1 + np.exp(-moved))
+            return 1 / (1 + xp.exp(-moved))
         return self.location + self.unit * moved
 
     def point(self, value: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from bayes_personal.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
 from bayes_personal.errors import InputTypeError, MisfitWarning
-from bayes_personal.inference.draws import flat
+from bayes_personal.inference.redrawn import everything
 from bayes_personal.model import Model
 from bayes_personal.priors.base import Prior
 from bayes_personal.residual_check import ResidualCheck
@@ -79,8 +79,8 @@ class Posterior:
     @cached_property
     def computed(self) -> Theta:
         """What computes theta where it is asked for."""
-        sizes = self.tree["posterior"].sizes
-        return Theta(self.bound, flat(self.tree), (sizes["chain"], sizes["draw"]), Training(self.bound),
+        sizes, values = self.tree["posterior"].sizes, everything(self.bound, self.tree)
+        return Theta(self.bound, values, (sizes["chain"], sizes["draw"]), Training(self.bound),
                      np.random.SeedSequence(0))
 
     @cached_property
@@ -142,6 +142,9 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
         progress: bool = True, client: Any = None) -> Posterior:
     """The posterior of every sample's own parameters.
 
+    Where weights are integrated out, those of very many groups are not stored: `theta`, `predict` and all else draw
+    them again from their exact conditional, always the same ones, for the groups and draws that are asked for.
+
     Parameters
     ----------
     model
@@ -166,7 +169,8 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
     Raises
     ------
     InputError, InputTypeError, SpecificationError
-        Before anything compiles: an argument, a column, a row or an assumption that does not fit.
+        Before anything compiles: an argument, a column, a row or an assumption that does not fit; draws, or levels of a
+        column, that this machine has no memory for.
 
     Warns
     -----
@@ -182,6 +186,7 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
 def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
             client: Any) -> Posterior:
     """What `fit` returns."""
+    from bayes_personal.inference.footprint import must_hold
     from bayes_personal.inference.laplace import usual
 
     must_be_model("fit", model, data)
@@ -191,6 +196,7 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
         raise InputTypeError(f"fit: client={client!r} must be a dask.distributed.Client.")
     bound = model.bind(data, client=client, progress=progress)
     method = method or usual(bound)
+    must_hold(bound, method.draws * getattr(method, "chains", 1))
     if bound.tuned is not None:
         from bayes_personal.inference.stages import Stages
 

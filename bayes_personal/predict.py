@@ -16,7 +16,7 @@ from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.extrapolation import warn_of_extrapolation
 from bayes_personal.families.base import draw, mean
 from bayes_personal.few_shot import FewShot
-from bayes_personal.inference.draws import flat
+from bayes_personal.inference.redrawn import everything, extended
 from bayes_personal.posterior import Posterior
 from bayes_personal.priors.base import Features
 from bayes_personal.running import verb
@@ -175,7 +175,8 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     if kind not in ("theta", "mean", "outcome"):
         raise SpecificationError(f"predict(kind={kind!r}): must be 'theta', 'mean' or 'outcome'.")
-    bound, values, chains = posterior.bound, flat(posterior.tree), posterior.tree["posterior"].sizes
+    bound, chains = posterior.bound, posterior.tree["posterior"].sizes
+    values = everything(bound, posterior.tree)
     seeds, sizes = np.random.SeedSequence(seed_number("predict", seed)), (chains["chain"], chains["draw"])
     if given is not None:
         few = FewShot.of(bound, given)
@@ -207,7 +208,7 @@ def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: 
         effect = values[name]
         fresh = one.matrix.shape[1] - effect.shape[1]
         if fresh:
-            result[name] = np.concatenate([effect, term.unseen(values, fresh, rng)], axis=1)
+            result[name] = extended(effect, term.unseen(values, fresh, rng))
     for field, one in zip(bound.fields, features[len(bound.terms) :], strict=True):
         result |= field.extended(result, one.matrix, rng)
     return result

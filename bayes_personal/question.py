@@ -11,13 +11,13 @@ import pandas as pd
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
 from bayes_personal.inference import left_out
-from bayes_personal.inference.draws import flat
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import Advance, stride
 from bayes_personal.inference.left_out import Part
 from bayes_personal.inference.line import LineIntegral
 from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.nuts import NUTS
+from bayes_personal.inference.redrawn import everything
 from bayes_personal.inference.summed import marginal
 from bayes_personal.posterior import Posterior
 from bayes_personal.refit import ExplicitRefits, MarginalRefits
@@ -81,7 +81,7 @@ class Question:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
-        density, values = marginal(bound), flat(posterior.tree)
+        density, values = marginal(bound), everything(bound, posterior.tree)
         check(refit, kind, density is not None)
         taken: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}

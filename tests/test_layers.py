@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # likelihood, "" the package as users import it; modules of one layer do not know each other.
 LAYERS = [
     ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "functions", "gaps", "moments", "names", "running",
+    ("arguments", "conjugate", "distributions", "datasets", "functions", "gaps", "memory", "moments", "names", "running",
      "sealing", "separation", "stacking", "statement", "syntax", "writing"),
     ("expression", "parameter"),
     ("formula",),
@@ -43,9 +43,10 @@ LAYERS = [
     ("inference.sparse",),
     ("inference.field_posterior",),
     ("inference.collapsed", "inference.markov"),
-    ("inference.summed",),
-    ("inference.evidence",),
-    ("inference.program",),
+    ("inference.summed", "inference.redrawn"),
+    ("inference.evidence", "inference.footprint"),
+    ("inference.program", "inference.information"),
+    ("inference.whitened",),
     ("model",),
     ("specification",),
     ("arrow",),

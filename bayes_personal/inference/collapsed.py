@@ -143,11 +143,12 @@ class Collapsed(Marginal):
         shapes = self.scaling(self.values(np.zeros((1, self.size))), (1,), np)
         shape = (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
         constant = -0.5 * sums.count * np.log(2 * np.pi) - sums.log_error - sums.count * np.log(self.bound.unit)
-        return (*self.tape.arrays, shape, *sums.matrices, self._places,
+        return (*self.tape.arrays, shape, *sums.matrices, self.places,
                 (float(sums.square), float(sums.count), float(constant)))
 
     @cached_property
-    def _places(self) -> np.ndarray:
+    def places(self) -> np.ndarray:
+        """First weight, features and coefficients of each block in `rooted`."""
         places = [(block.start, block.features, block.varying) for block in self.rooted]
         return np.array(places, np.int64).reshape(-1, 3)
 
@@ -178,7 +179,7 @@ class Collapsed(Marginal):
     def factor(self, scaling: Scaling, s: np.ndarray, draw: int) -> Factor:
         """The weights' conditional at one of the draws."""
         sd, roots, own_sd, own_root = (each[draw] for each in scaling)
-        found = Factor(*kernel.factor(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s[draw]))
+        found = Factor(*kernel.factor(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s[draw]))
         if not found.fine:
             raise FloatingPointError("the precision of the weights is not finite")
         return found
@@ -193,10 +194,10 @@ class Collapsed(Marginal):
 
     def drawn(self, scaling: Scaling, s: np.ndarray, z: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
         """The same from noise: `z` of the weights that are not eliminated, (draw, weight), and `own` of the others,
-        (draw, varying, 1, group), both of which are overwritten."""
+        (draw, varying, 1, group), or none of these, (draw, varying, 1, 0); both are overwritten."""
         here, count = self.arrangement, len(s)
         sd, roots, own_sd, own_root = scaling
-        if not kernel.draw(*self.statistics.matrices, sd, roots, self._places, own_sd, own_root, s, z, own):
+        if not kernel.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own):
             raise FloatingPointError("the precision of the weights is not finite")
         result = {}
         for block in here.blocks:
@@ -207,9 +208,21 @@ class Collapsed(Marginal):
                 result[shared.name] = shared.arguments["mu"] + shared.arguments["sigma"] * part[:, 0]
             else:
                 result[f"{block.term.name}_z"] = part
-        if here.eliminated is not None:
-            term: Any = here.eliminated.term
-            result[f"{term.name}_z"] = own[:, :, 0].mT
+        if own.shape[3]:
+            assert here.eliminated is not None and here.eliminated.term is not None
+            result[f"{here.eliminated.term.name}_z"] = own[:, :, 0].mT
+        return result
+
+    def others(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """The whitened weights that are not eliminated, (draw, weight)."""
+        result, mean = np.empty((count, self.arrangement.size)), self.bound.mean
+        for block in self.arrangement.blocks:
+            if block.term is not None:
+                part = values[f"{block.term.name}_z"]
+            else:
+                assert mean is not None
+                part = (values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]
+            result[:, block.weights] = part.reshape(count, -1)
         return result
 
     @property
@@ -223,7 +236,7 @@ class Collapsed(Marginal):
         eliminated move eta, E[eta | y, phi] less its prior mean, and the variance that the eliminated ones leave."""
         found = self.factor(scaling, s, draw)
         dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
-        kernel.apply_roots(dense, scaling.roots[draw], self._places)
+        kernel.apply_roots(dense, scaling.roots[draw], self.places)
         return found, dense, *kernel.project(dense, z.groups, z.own, found.blocks, found.mean, scaling.own_root[draw],
                                              scaling.own_sd[draw])
 

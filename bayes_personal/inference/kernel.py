@@ -228,6 +228,15 @@ def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
 
 
 @compiled
+def draw_own(sums, sd, roots, rooted, own_sd, own_root, s, others, own_z):
+    """Exact draws of the weights of some groups given all others', in place of standard normal noise."""
+    blocks = np.empty(sums.shape)
+    for i in range(len(s)):
+        eliminate(sums, sd[i], roots[i], rooted, own_sd[i], own_root[i], 1 / (s[i] * s[i]), blocks, 0, sums.shape[2])
+        own_weights(blocks, others[i], own_z[i])
+
+
+@compiled
 def project(dense, groups, own, blocks, mean, own_root, own_sd):
     """Of rows whose T'Z of the weights that are not eliminated is `dense`: fit, and their part of the leverage.
 

@@ -16,6 +16,7 @@ from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode, climbed
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.inference.proposal import Mixture, Prior, Skewed
+from bayes_personal.inference.redrawn import remainder
 from bayes_personal.inference.start import hyperpriors_must_reach
 from bayes_personal.inference.statistics import LARGEST
 from bayes_personal.inference.summed import marginal
@@ -102,8 +103,8 @@ class Laplace:
         if not found.trusted:
             return self.refused(found, bound, seed, progress)
         values = density.values(found.resample(self.draws, rng))
-        values |= density.draw_rest(values, self.draws, rng)
-        result = tree(bound, values, 1, inference_library="bayes_personal")
+        rest, said = remainder(density, values, self.draws, rng)
+        result = tree(bound, values | rest, 1, inference_library="bayes_personal", **said)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
             "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))

@@ -1,7 +1,7 @@
 """NUTS: the default way to a posterior."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,16 @@ from bayes_personal.arguments import flag, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
+from bayes_personal.inference.information import Information
 from bayes_personal.inference.marginal import Marginal
 from bayes_personal.inference.mode import Mode
+from bayes_personal.inference.redrawn import remainder
 from bayes_personal.inference.start import hyperpriors_must_reach, outcome_must_have_density, started
 from bayes_personal.inference.summed import marginal
 from bayes_personal.running import interruptible
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
@@ -32,6 +37,12 @@ class NUTS:
     rows. Of several terms with groups, the one with most weights is integrated out group by group; all other weights
     together, with a Cholesky factor of their number, up to 1000 of them. For more, for other families, or with
     ``collapse=False``, NUTS moves over everything.
+
+    It then moves the weights on a scale that follows what the rows tell of them: every row's likelihood is replaced by
+    a parabola, under which the weights of a group are standardised given the hyperparameters and all other weights,
+    and the mean and those others are decorrelated. Where the rows tell nothing of a group that is the non-centred
+    parameterisation, where they tell much the centred one. The density that is sampled is that of the model itself.
+    Models with fields, such as a `Mixture`, and with more than 1000 weights beside those groups are moved non-centred.
 
     Parameters
     ----------
@@ -54,6 +65,7 @@ class NUTS:
     References
     ----------
     Hoffman and Gelman (2014), JMLR 15:1593. Betancourt (2017), doi:10.48550/arXiv.1701.02434.
+    Papaspiliopoulos, Roberts and Sköld (2007), doi:10.1214/088342307000000014.
     """
 
     draws: int = 1000
@@ -83,11 +95,23 @@ class NUTS:
             raise SpecificationError(f"{self!r}: the divisions of {bound.divided.prior!r} are always summed out, which "
                                      "takes collapse=True and sampler='nutpie', the defaults.")
         outcome_must_have_density(bound)
+        from bayes_personal.inference.program import program
+        from bayes_personal.inference.whitened import Whitened, whitened_program
+
+        information = Information.of(bound)
+        if information is None:
+            return self._everything(program(bound), seed, progress)
+        whitened = Whitened(bound, information)
+        found = self._everything(whitened_program(whitened), seed, progress)
+        u = found["posterior"]["u"].to_numpy()
+        values, _ = whitened.values(u.reshape(-1, whitened.size), np)
+        return tree(bound, values, len(u), found["sample_stats"].to_dataset(), inference_library=self.sampler)
+
+    def _everything(self, model: "pm.Model", seed: int | None, progress: bool) -> xr.DataTree:
+        """Draws of all variables of a program."""
         import pymc as pm
 
-        from bayes_personal.inference.program import program
-
-        with program(bound), started(repr(self)), interruptible():
+        with model, started(repr(self)), interruptible():
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
                              target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
                              progressbar=progress, quiet=not progress)
@@ -96,12 +120,13 @@ class NUTS:
         hyper, weights = np.random.SeedSequence(seed).spawn(2)
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
-            values = density.draw_rest({}, count, rng)
-            return tree(density.bound, values, self.chains, inference_library="exact")
+            values, said = remainder(density, {}, count, rng)
+            return tree(density.bound, values, self.chains, inference_library="exact", **said)
         points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
         values = density.values(points)
-        values |= density.draw_rest(values, count, rng)
-        return tree(density.bound, values, self.chains, statistics, inference_library="nutpie", collapsed=1)
+        rest, said = remainder(density, values, count, rng)
+        return tree(density.bound, values | rest, self.chains, statistics, inference_library="nutpie", collapsed=1,
+                    **said)
 
     def walk(self, density: Marginal, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
         """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""

@@ -89,7 +89,7 @@ def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: M
 
 
 def program(bound: Bound, batch: int | None = None) -> pm.Model:
-    """Hyperparameters, population mean, weights (whitened, or as they are where data pin them down), likelihood.
+    """Hyperparameters, population mean, whitened weights, likelihood.
 
     No potentials: PyMC would leave them out when it samples forward.
 
@@ -106,13 +106,7 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
             values[parameter.name] = declare(parameter, tuple(bound.dims[parameter.name]), values)
         for term in bound.terms:
             name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
-            if term.name in bound.pinned:
-                scale, _ = term.scales(values, pt)
-                weight = pm.Normal(f"{term.name}_weight", np.float64(0.0), scale, dims=dims,
-                                   default_transform=Affine(0.0, term.unit))
-                values[name] = pm.Deterministic(name, weight / scale, dims=dims)
-            else:
-                values[name] = pm.Normal(name, dims=dims)
+            values[name] = pm.Normal(name, dims=dims)
         for field in bound.markov:
             z = pm.Normal(f"{field.name}_z", dims=tuple(bound.dims[f"{field.name}_z"]))
             for name, value in field.colored(values, z, pt).items():

@@ -161,11 +161,6 @@ class Term(Piece):
         """Whether its average over the training rows is near 0 whatever its weights, for a constant is the mean's."""
         return False
 
-    @property
-    def one_weight_a_scale(self) -> bool:
-        """Whether every scale belongs to so few weights that data can pin them down and leave the scale open."""
-        return False
-
     def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
         """Draws of the effects, in data units, of so many features that training never saw, (draw, count, varying)."""
         draws = len(values[f"{self.name}_effect"])

@@ -123,10 +123,6 @@ class LinearTerm(Term):
         wiggles = [f"spline {name} {j}" for name, spline in self.splines.items() for j in range(spline.size)]
         return {f"{self.name}_feature": (*linear, *wiggles)}
 
-    @property
-    def one_weight_a_scale(self) -> bool:
-        return not self.splines
-
     def parameters(self) -> tuple[Parameter, ...]:
         scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, np.tile(self.unit, (len(self.contexts), 1)),
                                       {f"{self.name}_context": self.prior.contexts} | self.varying)

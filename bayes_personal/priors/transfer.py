@@ -123,10 +123,6 @@ class TargetTerm(Term):
     def features(self) -> dict[str, tuple[str, ...]]:
         return {self.name: spelled(pd.Index([self.prior.target], tupleize_cols=False))}
 
-    @property
-    def one_weight_a_scale(self) -> bool:
-        return True
-
     def parameters(self) -> tuple[Parameter, ...]:
         return (self.prior.overall.bind(f"{self.name}_overall"),
                 LOCAL.bind(f"{self.name}_local", 0.0, np.ones(len(self.positions)), self.varying))
