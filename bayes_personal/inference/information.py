@@ -62,7 +62,11 @@ class Information:
             point = climbed(collapsed.log_density, point) if len(point) else point
             values = collapsed.values(point[None])
             scaling, s = collapsed.draws(values, 1)
-            before, eta = eta, _fitted(collapsed, values, scaling, s)
+            try:
+                before, eta = eta, _fitted(collapsed, values, scaling, s)
+            except FloatingPointError:
+                # Outcomes out of all proportion: the sampler says so when it cannot start.
+                return None
             own = likelihood.fitted(eta)
             if not np.abs(eta - before).max() > SETTLED * bound.unit:
                 break
