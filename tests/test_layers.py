@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # likelihood, "" the package as users import it; modules of one layer do not know each other.
 LAYERS = [
     ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "functions", "gaps", "memory", "moments", "names", "running",
-     "sealing", "separation", "stacking", "statement", "syntax", "writing"),
+    ("arguments", "conjugate", "distributions", "datasets", "functions", "gaps", "memory", "moments", "names",
+     "running", "sealing", "separation", "stacking", "statement", "syntax", "writing"),
     ("expression", "parameter"),
     ("formula",),
     ("determinantal", "hyperprior"),
