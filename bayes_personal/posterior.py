@@ -150,10 +150,11 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
     model
         What is assumed.
     data
-        Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them or of an Arrow
-        file, or a `pyarrow.dataset.Dataset` of such files, whose rows are read a batch at a time. Memory then holds one
-        context column at a time, and does not grow with the number of rows otherwise. Rows in files need a Normal
-        family, with `NUTS()` or `Laplace()`, and a formula none of whose terms needs other rows.
+        Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them, of an Arrow
+        file, a pattern such as ``"rows/*.parquet"``, or a `pyarrow.dataset.Dataset` of such files, whose rows are read
+        a batch at a time. Memory then holds one context column at a time, and does not grow with the number of rows
+        otherwise. Rows in files need a Normal family, with `NUTS()` or `Laplace()`, and a formula none of whose terms
+        needs other rows.
     seed
         Of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
@@ -257,10 +258,16 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     Raises
     ------
     FileError
-        A file that does not exist, is damaged or was not written by `save`; a model whose class is not imported or
-        whose functions are not given.
+        A file that does not exist, is damaged, leads to other files, asks for more memory than it has bytes, or was not
+        written by `save`; rows in files that have changed; a model whose class is not imported or whose functions are
+        not given.
     VersionError
-        A file of another format.
+        A file of a format that this version does not know.
+
+    Warns
+    -----
+    InputWarning
+        A file of format 1, which has no checksum: damage to it may go unnoticed.
     """
     file_path("load", path)
     return Posterior(*storage.read(path, functions))
