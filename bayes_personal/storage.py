@@ -7,7 +7,8 @@ training rows, one Arrow stream an array. Of rows in files it holds where they a
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,23 +144,28 @@ def read(path: str | os.PathLike[str],
     except (RecursionError, SpecificationError) as error:
         raise FileError(f"{str(path)!r}, written by {PACKAGE} {own.get(f'{PREFIX}version')}, holds a model that this "
                         f"version, {version(PACKAGE)}, cannot make: {error}") from error
-    if frame is None:
-        bound = _bound_again(model, layout[FILES], str(path))
-    else:
-        try:
-            bound = model.bind(frame)
-            other = [name for name, value in _fingerprint(bound).items()
-                     if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
-        except DAMAGE as error:
-            raise FileError(f"{damaged} ({error})") from error
-        if other:
-            raise FileError(f"{str(path)!r}: {first(model.functions)} gives other values than when the posterior was "
-                            f"saved, by {' and '.join(other)}. Give the same function.")
+    with _warned_already():
+        bound = (_bound_again(model, layout[FILES], str(path)) if frame is None else
+                 _bound_to(model, frame, layout, str(path), damaged))
     disagreement = _disagreement(bound, tree)
     if disagreement:
         raise FileError(f"{str(path)!r}: {disagreement} The rows or the draws have changed since it was saved. Take "
                         "another copy of it, or fit again.")
     return model, bound, tree
+
+
+def _bound_to(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> Bound:
+    """The model with the rows that its file holds, and functions that give the values that they gave."""
+    try:
+        bound = model.bind(frame)
+        other = [name for name, value in _fingerprint(bound).items()
+                 if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
+    except DAMAGE as error:
+        raise FileError(f"{damaged} ({error})") from error
+    if other:
+        raise FileError(f"{path!r}: {first(model.functions)} gives other values than when the posterior was saved, by "
+                        f"{' and '.join(other)}. Give the same function.")
+    return bound
 
 
 def _disagreement(bound: Bound, tree: xr.DataTree) -> str | None:
@@ -244,11 +250,18 @@ def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
     return result
 
 
+@contextmanager
+def _warned_already() -> Iterator[None]:
+    """Binding a model to rows of which `fit` has given its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        yield
+
+
 def _rebind(model: Any, frame: pd.DataFrame) -> None:
-    """Make sure that the model binds to the rows that are written; `fit` has given its warnings already."""
+    """Make sure that the model binds to the rows that are written."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputWarning)
+        with _warned_already():
             model.bind(frame)
     except (BayesPersonalError, LookupError) as error:
         raise SpecificationError(f"The model cannot be bound to the columns it names ({first(frame.columns, 10)}): "

@@ -136,6 +136,7 @@ WARNED = [
     Row(14, "two groups", lambda: bind("y ~ 1", PP, rows(g=["a", "b"] * 12)), ("'g' has two groups", "prior")),
     Row(16, "repeated times", lambda: bind("y ~ 1", bp.Partition("t"), rows(t=[*range(12)] * 2)),
         ("24 rows have 12 distinct values of 't'", "one segment")),
+    Row(17, "gaps", lambda: bind("y ~ 1", GAP, rows(t=[*range(12), *range(1000, 1012)])), ("'t'", "long gaps")),
     Row(22, "separated", lambda: bind("flag ~ x", P, rows(flag=(rows()["x"] > 0).astype(int)), bp.Bernoulli()),
         ("'x'",)),
     Row(31, "1 and '1'", lambda: bind("y ~ 1", PP, rows(g=pd.Series([1, "1", 2] * 8, dtype=object).to_numpy())),
