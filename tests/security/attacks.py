@@ -4,6 +4,7 @@ Run as a script in an empty folder; it prints JSON. An audit hook stays for the 
 """
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -84,11 +85,17 @@ POSITIONS = ("y ~ I({0})", "y ~ {0}", "y ~ x + {{{0}}}", "I({0}) ~ x", "{0} ~ x"
 CODE = ("open('RAN','w')", "__import__('os').system('touch RAN')", "') or open('RAN','w') or ('",
         "\") or open(\"RAN\",\"w\") or (\"", "{0.__class__}", "__class__")
 
+# What the package itself opens: a saved file, its version, the libraries whose threads it limits, a report in making.
+EXPECTED = re.compile(r"(^(plain|evil)\.nc|^/proc/self/maps|\.dist-info/METADATA|/python3\d+\.zip"
+                      r"|/\.bayes_personal-\w+\.partial)$")
+
 seen: list[str] = []
 armed = False
 
 
 def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and EXPECTED.search(str(arguments[0])):
+        return
     # What `ast.parse` compiles becomes a tree and is never run; it gives no name of a file.
     if armed and (event in WATCHED or event == "compile" and arguments[1] != "<unknown>"):
         seen.append(f"{event} {str(arguments)[:120]}")
