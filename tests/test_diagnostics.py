@@ -170,7 +170,7 @@ def test_weights_that_no_chain_moved_are_left_out(frame: pd.DataFrame) -> None:
     """A hyperparameter of one's own may end as theirs do."""
     bound = bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame)
     draws = posterior()
-    for name in ("site_effect", "site_weight", "treatment_effect"):
+    for name in ("site_effect", "site_z", "treatment_effect"):
         draws[name] = draws["sigma"] + 50 * xr.DataArray(np.arange(CHAINS), dims="chain")
     draws.attrs["collapsed"] = 1
     assert Diagnostics.of(xr.DataTree.from_dict({"posterior": draws}), bound).r_hat.where == "treatment_effect"
