@@ -17,6 +17,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import BayesPersonalError, InputWarning, NotFittedError
+from bayes_personal.sealing import LENGTH, seal
 
 ROWS = 24
 SHORT = bp.NUTS(draws=25, tune=25, chains=2)
@@ -266,8 +267,11 @@ def test_39_a_newer_version_is_named(old: str, new: str, posterior: bp.Posterior
     with monkeypatch.context() as patched:
         patched.setattr("bayes_personal.storage.version", lambda name: "99.0")
         posterior.save(path)
+    path.write_bytes(path.read_bytes()[:-LENGTH])
     with h5py.File(path, "r+") as file:
         file.attrs["bayes_personal_model"] = file.attrs["bayes_personal_model"].replace(old, new)
+    content = path.read_bytes()
+    path.write_bytes(content + seal(content))
     with pytest.raises(bp.errors.FileError) as caught:
         bp.load(path)
     assert "99.0" in str(caught.value) and new.strip('"') in str(caught.value)
