@@ -187,11 +187,13 @@ def problem(family: str, changes: Changes, contexts: int, rows: int, seed: int =
             stats.gamma(a, scale=1 / b),
             lambda inside: stats.gamma(a + y[inside].sum(), scale=1 / (b + exposure[inside].sum())),
             lambda rate, inside: stats.poisson(rate * exposure[inside]).logpmf(y[inside]))
-        return Problem(CountData.of_counts(y, exposure, places, contexts).at(a, b), changes, segment, places)
+        data = CountData.of_counts(y, exposure, places, contexts)
+        return Problem(data.at(np.log(a), np.log(b)), changes, segment, places)
     trials = rng.integers(1, 9, rows) if name == "binomial" else np.ones(rows, np.int64)
     y, a, b = rng.binomial(trials, 1 / (1 + np.exp(-level))), 0.8, 1.7
     segment = counted_segment(
         stats.beta(a, b),
         lambda inside: stats.beta(a + y[inside].sum(), b + (trials - y)[inside].sum()),
         lambda chance, inside: stats.binom(trials[inside], chance).logpmf(y[inside]))
-    return Problem(CountData.of_successes(y, trials, places, contexts).at(a, b), changes, segment, places)
+    data = CountData.of_successes(y, trials, places, contexts)
+    return Problem(data.at(np.log(a), np.log(b)), changes, segment, places)

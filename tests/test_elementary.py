@@ -1,7 +1,6 @@
-"""Exponentials, logarithms and gamma functions in compiled loops, beside those of NumPy and SciPy."""
+"""Exponentials and logarithms in compiled loops, beside those of NumPy."""
 
 import numpy as np
-from scipy.special import digamma, gammaln
 
 from bayes_personal.inference import elementary
 from bayes_personal.inference.machine import compiled
@@ -26,16 +25,17 @@ def test_exponential_and_logarithm() -> None:
     np.testing.assert_allclose(logarithms, np.log(y), rtol=1e-15)
 
 
-def test_gamma() -> None:
-    x = np.concatenate([np.exp(np.linspace(-18, 18, 20_001)), np.arange(1.0, 20), [8 - 1e-12]])
-    out, slope = np.zeros(len(x)), np.ones(len(x))
-    elementary.add_log_gammas(1.0, 0.0, x, len(x), out)
-    np.testing.assert_allclose(out, gammaln(x), rtol=1e-13, atol=1e-13)
-    elementary.add_digammas(-2.0, 0.5, x, len(x), slope)
-    np.testing.assert_allclose(slope, 1 - 2 * digamma(x + 0.5), rtol=1e-13, atol=1e-13)
-    rate = x * np.random.default_rng(0).uniform(0.5, 2, len(x))
-    elementary.log_gammas_less(0.3, 0.2, x, rate, len(x), out)
-    z, w = x + 0.3, rate + 0.2
-    np.testing.assert_allclose(out, gammaln(z) - z * np.log(w) + w, rtol=1e-13, atol=1e-6)
-    small = z < 1e3
-    np.testing.assert_allclose(out[small], (gammaln(z) - z * np.log(w) + w)[small], rtol=1e-12, atol=1e-11)
+@compiled
+def logarithms_beyond_one(excess, out):
+    """log(1 + excess)."""
+    for i in range(len(excess)):
+        out[i] = elementary.log_beyond_one(1.0 + excess[i], excess[i])
+
+
+def test_logarithm_near_one() -> None:
+    near = np.exp(np.linspace(-700, -1e-9, 20_001))
+    excess = np.concatenate([near, -near, np.exp(np.linspace(0, 700, 20_001)), [0.0]])
+    excess = excess[excess > -1 + 1e-9]
+    out = np.empty(len(excess))
+    logarithms_beyond_one(excess, out)
+    np.testing.assert_allclose(out, np.log1p(excess), rtol=1e-15)

@@ -32,6 +32,7 @@ LAYERS = [
      "inference.machine", "inference.segments", "inference.start", "inference.changes"),
     ("inference.line",),
     ("inference.tape", "inference.lapack", "inference.elementary"),
+    ("inference.count_factors",),
     ("inference.segment_factors",),
     ("inference.partition_sums", "inference.segment_normal", "inference.segment_counts"),
     ("inference.partition_left_out", "inference.tree_sums"),

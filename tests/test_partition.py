@@ -163,16 +163,53 @@ def test_prediction_between_and_beyond_contexts() -> None:
     assert not (level(2, 0) & ~level(1, 0)).any() and (level(1, 2) & ~level(1, 0) & ~level(1, 3)).any()
     for i, j in ((4, 5), (6, 7)):
         assert abs(level(i, j).mean() - np.exp(-per)) < 4 * np.sqrt(np.exp(-per) / 20_000)
+    # Where in a gap a change lies is drawn anew with another seed; what training contexts have is not.
     again = bp.predict(posterior, new.iloc[:4], kind="theta", seed=2).draws.to_numpy().reshape(20_000, 4, 2)[..., 0]
-    np.testing.assert_array_equal(again, theta[:, :4])
+    np.testing.assert_array_equal(again[:, [0, 3]], theta[:, [0, 3]])
+    assert (again[:, 1] == again[:, 0])[~changed].all() and not np.array_equal(again[:, 1], theta[:, 1])
+
+
+def test_a_segment_that_may_not_be_short_has_one_change_in_a_gap() -> None:
+    """Anywhere in the gap alike, so that a new place has its first level with the share of the gap that follows it."""
+    frame = steps(5, contexts=6)
+    posterior = at_one_point(bp.Model("y ~ x", bp.Partition("t", shortest=2)), frame, 20_000, changes_t_expected=2.0)
+    t = np.unique(frame["t"])
+    new = pd.DataFrame({"t": [t[1], t[1] + 0.3 * (t[2] - t[1]), t[1] + 0.8 * (t[2] - t[1]), t[2]], "x": 0.0})
+    theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy().reshape(20_000, 4, 2)[..., 0]
+    changed = theta[:, 0] != theta[:, 3]
+    first, second = ((theta[:, i] == theta[:, 0])[changed] for i in (1, 2))
+    assert ((theta[:, 1:3] == theta[:, [0]]) | (theta[:, 1:3] == theta[:, [3]])).all() and not (second & ~first).any()
+    for found, share in ((first, 0.7), (second, 0.2)):
+        assert abs(found.mean() - share) < 4 * np.sqrt(share * (1 - share) / len(found))
+
+
+@pytest.mark.parametrize("family", [bp.Normal(), bp.Poisson()])
+def test_a_billion_expected_changes_ask_for_no_more_segments_than_contexts(family: bp.families.Family) -> None:
+    """Where data do not speak against it a heavy tail puts any number of changes between two contexts."""
+    frame = steps(5, contexts=6).assign(y=lambda rows: np.round(np.exp(rows["y"] - rows["y"].min())) % 50)
+    posterior = at_one_point(bp.Model("y ~ 1", bp.Partition("t"), family), frame, 50, changes_t_expected=1e9)
+    draws = posterior.tree["posterior"].to_dataset()
+    assert draws["changes_t_start"].shape[-1] == 6 and (draws["changes_t_number"] == 5).all()
+    t = np.unique(frame["t"])
+    new = pd.DataFrame({"t": [t[0] - 1, t[2], (t[2] + t[3]) / 2, t[-1] + 1]})
+    with pytest.warns(InputWarning, match="outside the training range"):
+        theta = bp.predict(posterior, new, kind="theta", seed=1).draws.to_numpy().reshape(50, 4)
+    assert np.isfinite(theta).all()
+    # All of them have segments of their own.
+    assert not np.isin(theta[:, [0, 2, 3]], posterior.theta.to_numpy()).any()
+    many = bp.Hyperprior("LogNormal", mu=np.log(1e9), sigma=1e-3)
+    made = bp.simulate(bp.Model("y ~ 1", bp.Partition("t", changes=many), family), frame, seed=1)
+    assert made.values["changes_t_start"].shape == (6,)
 
 
 def test_simulated_changes_come_at_the_rate_that_is_expected() -> None:
     model = bp.Model("y ~ x", bp.Partition("t", changes=bp.Hyperprior("LogNormal", mu=np.log(3.0), sigma=1e-6)))
     made = [bp.simulate(model, steps(6), seed=seed) for seed in range(400)]
-    # Changes in one gap count once where levels at training contexts are compared, but all of them are drawn.
-    drawn = np.array([np.isfinite(one.values["changes_t_start"]).sum() for one in made])
-    assert abs(drawn.mean() - 3) < 4 * np.sqrt(3 / 400)
+    t = np.unique(steps(6)["t"])
+    # Several changes in one gap cannot be told from one.
+    chance = -np.expm1(-3 * np.diff(t) / (t[-1] - t[0]))
+    drawn = np.array([one.values["changes_t_number"] for one in made])
+    assert abs(drawn.mean() - chance.sum()) < 4 * np.sqrt((chance * (1 - chance)).sum() / 400)
     assert all(one.theta.groupby(one.frame["t"]).nunique().to_numpy().max() == 1 for one in made[:20])
 
 

@@ -115,7 +115,7 @@ def evidence(family: str, point: np.ndarray, contexts: int, rows: int, stepwise:
     data = problem(family, changes, contexts, rows).segments.data
     p = (len(point) - 2) // 2
     segments = (data.at(np.exp(point[0]), np.exp(point[1 : p + 1]), point[p + 1 : -1]) if family[:6] == "normal"
-                else data.at(np.exp(point[0]), np.exp(point[1])))
+                else data.at(point[0], point[1]))
     return segments, changes
 
 
@@ -197,7 +197,7 @@ def test_draws_look_at_every_start() -> None:
     """Where the last segment starts, as a function of the uniform number: late starts first, none left out."""
     contexts = 300
     data = CountData.of_counts(np.tile([2, 3, 4], 100), np.ones(contexts), np.arange(contexts), contexts)
-    found = Partition(data.at(1.0, 0.5), Changes.by_step(-3.0, contexts))
+    found = Partition(data.at(0.0, np.log(0.5)), Changes.by_step(-3.0, contexts))
     (a, b), (y, e) = found.segments.scaled, data.sums[:, -1:] - data.sums[:, :-1]
     factor = a * np.log(b) - gammaln(a) + gammaln(a + y) - (a + y) * np.log(b + e) + e
     chance = np.exp(found.log_before[:-1] + found.changes.log_odds + factor - found.log_before[-1])
@@ -238,7 +238,7 @@ class TestPublishedData:
         coal = load_dataset("coal")
         y = coal["disasters"].to_numpy()
         data = CountData.of_counts(y, np.ones(112), np.arange(112), 112)
-        found = Partition(data.at(1.0, 1.0), Changes.by_step(np.log(1e-9), 112))
+        found = Partition(data.at(0.0, 0.0), Changes.by_step(np.log(1e-9), 112))
         chance = found.change_probability / found.change_probability.sum()
         last = dict(zip(coal["year"] - 1, chance, strict=True))
         assert [last[year] for year in (1891, 1890, 1889, 1892)] == pytest.approx(
@@ -311,7 +311,7 @@ class TestLaws:
             totals = data.taken.copy()
             new = (CountData.of_counts(totals[0], totals[1] / data.unit, places, CONTEXTS) if family == "poisson"
                    else CountData.of_successes(totals[0], totals.sum(axis=0), places, CONTEXTS))
-            segments, jacobian = new.at(one.segments.a, one.segments.b), 0.0
+            segments, jacobian = new.at(one.segments.log_a, one.segments.log_b), 0.0
         other = Partition(segments, Changes.by_rate(0.4, gaps))
         assert other.log_evidence - jacobian == pytest.approx(one.partition.log_evidence, abs=1e-10)
         np.testing.assert_allclose(other.change_probability[:0:-1], one.partition.change_probability[1:], atol=1e-10)

@@ -152,7 +152,7 @@ class Collapsed(Marginal):
         places = [(block.start, block.features, block.varying) for block in self.rooted]
         return np.array(places, np.int64).reshape(-1, 3)
 
-    def value(self, point: np.ndarray) -> float:
+    def _value(self, point: np.ndarray) -> float:
         return kernel.value(point, *self.arguments)
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
@@ -167,7 +167,7 @@ class Collapsed(Marginal):
     def without(self, taken: Statistics) -> "Collapsed":
         return Collapsed(self.bound, self.statistics - taken)
 
-    def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         return kernel.value_and_gradient(point, *self.arguments)
 
     def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:

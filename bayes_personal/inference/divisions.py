@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -56,8 +56,7 @@ class Divisions(ABC):
         """Draws of what `latent` takes of divisions, and the cells' coefficients one after the other."""
 
     @abstractmethod
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray, values: Mapping[str, Any],
-               rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
         """What the prior's field is drawn with."""
 
     @abstractmethod
@@ -115,9 +114,8 @@ class ChangePoints(Divisions):
         starts, levels = Partition(segments, self.changes(last)).draw_segments(count, rng)
         return [np.flatnonzero(one) for one in starts], levels
 
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray, values: Mapping[str, Any],
-               rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return self.piece.sampled(drawn, levels, values, rng)
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
+        return self.piece.sampled(drawn, levels)
 
     def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
         sums = Partition(segments, self.changes(last))
@@ -162,8 +160,7 @@ class Halvings(Divisions):
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         return Trees(segments, self.boxes, last).draw(count, rng)
 
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray, values: Mapping[str, Any],
-               rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
         bounds = [self.piece.bounds(one[:, 0], one[:, 1]) for one in drawn]
         return self.piece.sampled(bounds, levels)
 

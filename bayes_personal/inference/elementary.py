@@ -7,7 +7,7 @@ compiler puts them into the loop that calls them and does four or eight numbers 
 
 import numpy as np
 
-from bayes_personal.inference.machine import compiled, inlined
+from bayes_personal.inference.machine import inlined
 
 LOWEST = -708.0
 PER_LOG2 = 1.4426950408889634
@@ -47,12 +47,8 @@ def exp_of(x):
 
 
 @inlined
-def log_of(x):
-    """log(x) for x that is positive, finite and not subnormal."""
-    bits = np.float64(x).view(np.uint64)
-    above = bits - ROOT_OF_HALF
-    k = np.uint64(((above + SHIFTED) >> EXPONENT) | WHOLE_BITS).view(np.float64) - (WHOLE + 1024.0)
-    f = np.uint64(bits - (above & TOP_BITS)).view(np.float64) - 1.0
+def log_of_parts(k, f):
+    """log(2^k (1 + f)), 1 + f between sqrt(1/2) and sqrt(2)."""
     s = f / (2.0 + f)
     z = s * s
     r = 1.531383769920937332e-01 + z * 1.479819860511658591e-01
@@ -63,6 +59,29 @@ def log_of(x):
     r = z * (6.666666666666735130e-01 + z * r)
     half = 0.5 * f * f
     return k * LOG2_HIGH - ((half - (s * (half + r) + k * LOG2_LOW)) - f)
+
+
+@inlined
+def parts_of(x):
+    """k and f of x = 2^k (1 + f), 1 + f between sqrt(1/2) and sqrt(2)."""
+    bits = np.float64(x).view(np.uint64)
+    above = bits - ROOT_OF_HALF
+    k = np.uint64(((above + SHIFTED) >> EXPONENT) | WHOLE_BITS).view(np.float64) - (WHOLE + 1024.0)
+    return k, np.uint64(bits - (above & TOP_BITS)).view(np.float64) - 1.0
+
+
+@inlined
+def log_of(x):
+    """log(x) for x that is positive, finite and not subnormal."""
+    k, f = parts_of(x)
+    return log_of_parts(k, f)
+
+
+@inlined
+def log_beyond_one(x, excess):
+    """log(x), x = 1 + excess; near 1 by the excess, of which x itself has lost digits."""
+    k, f = parts_of(x)
+    return log_of_parts(k, excess if -0.25 < excess < 0.25 else f)
 
 
 @inlined
@@ -88,37 +107,11 @@ def stirling(z):
 
 
 @inlined
-def digamma_of(z, log_z, product, slope):
-    """The derivative of log Gamma, of what `shifted` gives and the logarithm of its z."""
+def digamma_less_log(z):
+    """The derivative of log Gamma less log z, for z from 8 on."""
     y = 1.0 / z
     w = y * y
     q = 691 / 32760 - w * (1 / 12 - w * (3617 / 8160))
     q = 1 / 240 + w * (-1 / 132 + w * q)
     q = -1 / 12 + w * (1 / 120 + w * (-1 / 252 + w * q))
-    return log_z - 0.5 * y + w * q - slope / product
-
-
-@compiled
-def add_log_gammas(sign, shift, values, count, out):
-    """Add sign times log Gamma(shift + value) of the first `count` values."""
-    for i in range(count):
-        x = shift + values[i]
-        z, product, _ = shifted(x)
-        out[i] += sign * ((z - 0.5) * log_of(z) - z + stirling(z) - log_of(product))
-
-
-@compiled
-def add_digammas(sign, shift, values, count, out):
-    """Add sign times the derivative of log Gamma."""
-    for i in range(count):
-        z, product, slope = shifted(shift + values[i])
-        out[i] += sign * digamma_of(z, log_of(z), product, slope)
-
-
-@compiled
-def log_gammas_less(shape, rate, values, exposures, count, out):
-    """log Gamma(z) - z log w + w, z = shape + value and w = rate + exposure; large z next to w do not cancel."""
-    for i in range(count):
-        x, w = shape + values[i], rate + exposures[i]
-        z, product, _ = shifted(x)
-        out[i] = (x * log_of(z / w) + (w - z) + (z - x - 0.5) * log_of(z) - log_of(product) + stirling(z))
+    return w * q - 0.5 * y

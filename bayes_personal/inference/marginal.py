@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 
@@ -60,13 +60,38 @@ class Marginal(ABC):
         """Numbers that leaving out all rows one by one computes at each draw, if these are many."""
         return 0
 
-    @abstractmethod
+    @final
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y, phi) and its gradient; minus infinity, and zeros, where it is not finite."""
+        """log p(y, phi) and its gradient; minus infinity, and zeros, where either is not finite.
+
+        It never raises: a sampler in compiled code makes a panic of an exception, and loses all draws.
+        """
+        with np.errstate(all="ignore"):
+            try:
+                value, gradient = self._log_density(point)
+            except ArithmeticError:
+                return -np.inf, np.zeros(self.size)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return -np.inf, np.zeros(self.size)
+        return float(value), gradient
+
+    @final
+    def value(self, point: np.ndarray) -> float:
+        """log p(y, phi) without its gradient, minus infinity where it is not finite."""
+        with np.errstate(all="ignore"):
+            try:
+                value = float(self._value(point))
+            except ArithmeticError:
+                return -np.inf
+        return value if np.isfinite(value) else -np.inf
 
     @abstractmethod
-    def value(self, point: np.ndarray) -> float:
-        """log p(y, phi), without its gradient."""
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """log p(y, phi) and its gradient, as far as numbers reach."""
+
+    @abstractmethod
+    def _value(self, point: np.ndarray) -> float:
+        """log p(y, phi), as far as numbers reach."""
 
     @abstractmethod
     def each_value(self, points: np.ndarray) -> np.ndarray:

@@ -119,22 +119,19 @@ class Markov(Masked):
         """What the sampler's points make of log prior and hyperparameters."""
         return Tape.of(self._outputs, self.size)
 
-    def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         prior, *numbers = outputs(point, *self.tape.arrays)
         here = self.point(np.array(numbers))
         given = self.posterior.given(here)
         if given is None or not np.isfinite(prior + given.log_evidence):
             return -np.inf, np.zeros(self.size)
-        gradient = pulled_back(point, *self.tape.arrays, np.append(1.0, self.posterior.slopes(here, given)))
-        if not np.isfinite(gradient).all():
-            return -np.inf, np.zeros(self.size)
-        return float(prior + given.log_evidence), gradient
+        slopes = np.append(1.0, self.posterior.slopes(here, given))
+        return prior + given.log_evidence, pulled_back(point, *self.tape.arrays, slopes)
 
-    def value(self, point: np.ndarray) -> float:
+    def _value(self, point: np.ndarray) -> float:
         prior, *numbers = outputs(point, *self.tape.arrays)
         given = self.posterior.given(self.point(np.array(numbers)))
-        total = -np.inf if given is None else float(prior + given.log_evidence)
-        return total if np.isfinite(total) else -np.inf
+        return -np.inf if given is None else prior + given.log_evidence
 
     def numbers(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Those of a `Point` at draws of the hyperparameters, (draw, number)."""

@@ -5,10 +5,15 @@ from functools import cached_property
 from typing import Self, final
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln
+from scipy.special import gammaln
 
+from bayes_personal.inference.count_factors import of_shape
 from bayes_personal.inference.segment_factors import BETA, GAMMA
 from bayes_personal.inference.segments import Rows, Segments, running
+
+# Logarithm of a shape from which on segments are alike to the last digit, whatever their counts, and of the numbers
+# between which nothing overflows.
+ALIKE, FARTHEST = 300.0, 600.0
 
 
 @final
@@ -57,9 +62,9 @@ class CountData:
         """Sum of the row terms."""
         return float(self.row_terms.sum())
 
-    def at(self, a: float, b: float) -> "CountSegments":
-        """At one point of the hyperparameters: shape and rate of the Gamma, or both shapes of the Beta."""
-        return CountSegments(self, float(a), float(b))
+    def at(self, log_a: float, log_b: float) -> "CountSegments":
+        """At one point of the hyperparameters: logarithms of shape and rate of the Gamma, or of the Beta's shapes."""
+        return CountSegments(self, float(log_a), float(log_b))
 
 
 @final
@@ -68,8 +73,8 @@ class CountSegments(Segments):
     """Sums at one point of the hyperparameters; its gradient is by log a and log b."""
 
     data: CountData
-    a: float
-    b: float
+    log_a: float
+    log_b: float
 
     @property
     def kind(self) -> int:
@@ -95,21 +100,35 @@ class CountSegments(Segments):
     def taken(self) -> np.ndarray:
         return self.data.taken
 
+    @cached_property
+    def logs(self) -> tuple[float, float]:
+        """log a and log b where exposures are in units, their difference kept where they are too large to matter."""
+        log_a, log_b = self.log_a, self.log_b + np.log(self.data.unit)
+        beyond = max(log_a - ALIKE, log_b - ALIKE, 0.0)
+        return log_a - beyond, log_b - beyond
+
     @property
     def scaled(self) -> tuple[float, float]:
         """a and b where exposures are in units."""
-        return self.a, self.b * self.data.unit
+        log_a, log_b = self.logs
+        return float(np.exp(log_a)), float(np.exp(log_b))
+
+    @property
+    def within_reach(self) -> bool:
+        log_a, log_b = self.logs
+        return min(log_a, log_b) > -FARTHEST and abs(log_a - log_b) < FARTHEST
 
     @cached_property
     def numbers(self) -> np.ndarray:
-        a, b = self.scaled
+        (log_a, log_b), (a, b) = self.logs, self.scaled
         if self.kind == GAMMA:
-            return np.array([a, b, gammaln(a) - a * np.log(b) + b, digamma(a) - np.log(b), 1 - a / b])
-        both = digamma(a + b)
-        return np.array([a, b, betaln(a, b), digamma(a) - both, digamma(b) - both])
+            log_mean = log_a - log_b
+            return np.array([*of_shape(a), b, log_b, np.exp(log_mean), log_mean, log_a])
+        log_n = np.logaddexp(log_a, log_b)
+        return np.array([*of_shape(a), *of_shape(b), *of_shape(a + b), log_a - log_n, log_b - log_n])
 
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
-        return slopes * self.scaled
+        return slopes
 
     def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, unit = moments[0], self.data.unit

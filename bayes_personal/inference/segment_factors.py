@@ -8,13 +8,13 @@ v = D X'(y - X mu0) / sigma^2 the log factor is v'M^-1 v / 2 - log|M| / 2, and D
 Normal(M^-1 v, M^-1).
 
 GAMMA, y ~ Poisson(rate e), rate ~ Gamma(a, b): F(a + Y, b + E) - F(a, b), F(z, w) = log Gamma(z) - z log w + w, and
-rate ~ Gamma(a + Y, b + E). The term w leaves E to the rows: then large counts do not cancel.
+rate ~ Gamma(a + Y, b + E).
 
 BETA, y ~ Binomial(n, theta), theta ~ Beta(a, b): log B(a + S, b + F) - log B(a, b), and theta ~ Beta(a + S, b + F).
 
 Statistics of the first are U by rows of its lower triangle, then v; slopes are by log tau, by mu0 times tau, and in
-place of that by log sigma the fit v'M^-1 v. Of the others, statistics are Y and E, or S and F; slopes are by a and b;
-`numbers` are a, b, the term that is subtracted, and its slopes by a and b.
+place of that by log sigma the fit v'M^-1 v. Of the others, statistics are Y and E, or S and F; slopes and `numbers` are
+those of `count_factors`.
 
 Arrays have the segments last, and the innermost loops run over them, so that they use the processor's vectors. They
 run over rows cut from the arrays: an index that might be negative, for all that the compiler knows, would prevent that.
@@ -22,7 +22,8 @@ run over rows cut from the arrays: an index that might be negative, for all that
 
 import numpy as np
 
-from bayes_personal.inference.elementary import add_digammas, add_log_gammas, log_gammas_less, log_of
+from bayes_personal.inference.count_factors import OF_SHAPE, beta_factors, beta_slopes, gamma_factors, gamma_slopes
+from bayes_personal.inference.elementary import log_of
 from bayes_personal.inference.machine import compiled, inlined
 
 NORMAL, GAMMA, BETA = 0, 1, 2
@@ -210,22 +211,10 @@ def log_factors(kind, p, numbers, block, count, out):
     """Log factors of the first `count` segments of `block`, which is worked on in place."""
     if kind == NORMAL:
         eliminate_segments(block, p, count, out)
-        return
-    a, b, before = numbers[0], numbers[1], numbers[2]
-    if kind == GAMMA:
-        log_gammas_less(a, b, block[0], block[1], count, out)
-        for i in range(count):
-            out[i] -= before
+    elif kind == GAMMA:
+        gamma_factors(numbers, block[0], block[1], count, out)
     else:
-        successes, failures = block[0], block[1]
-        for i in range(count):
-            out[i] = -before
-        add_log_gammas(1.0, a, successes, count, out)
-        add_log_gammas(1.0, b, failures, count, out)
-        # From here on the second statistic is the number of trials.
-        for i in range(count):
-            failures[i] += successes[i]
-        add_log_gammas(-1.0, a + b, failures, count, out)
+        beta_factors(numbers, block[0], block[1], block[2], count, out)
 
 
 @compiled
@@ -234,25 +223,10 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
     log_factors(kind, p, numbers, block, count, out)
     if kind == NORMAL:
         normal_slopes(block, p, count, slopes)
-        return
-    a, b = numbers[0], numbers[1]
-    by_a, by_b, value, size = slopes[0], slopes[1], block[0], block[1]
-    if kind == GAMMA:
-        for i in range(count):
-            w = b + size[i]
-            by_a[i] = -numbers[3] - log_of(w)
-            by_b[i] = 1.0 - numbers[4] - (a + value[i]) / w
-        add_digammas(1.0, a, value, count, by_a)
+    elif kind == GAMMA:
+        gamma_slopes(numbers, block[0], block[1], count, slopes[0], slopes[1])
     else:
-        for i in range(count):
-            by_a[i] = 0.0
-        add_digammas(-1.0, a + b, size, count, by_a)
-        for i in range(count):
-            by_b[i] = by_a[i] - numbers[4]
-            by_a[i] -= numbers[3]
-            size[i] -= value[i]
-        add_digammas(1.0, a, value, count, by_a)
-        add_digammas(1.0, b, size, count, by_b)
+        beta_slopes(numbers, block[0], block[1], block[2], count, slopes[0], slopes[1])
 
 
 @compiled
@@ -262,7 +236,7 @@ def log_factors_and_moments(kind, p, numbers, block, count, out, moments):
     if kind == NORMAL:
         normal_moments(block, p, count, moments)
         return
-    a, b = numbers[0], numbers[1]
+    a, b = numbers[0], numbers[OF_SHAPE]
     mean, second, value, size = moments[0], moments[1], block[0], block[1]
     if kind == GAMMA:
         for i in range(count):
@@ -271,6 +245,6 @@ def log_factors_and_moments(kind, p, numbers, block, count, out, moments):
             second[i] = mean[i] * (mean[i] + 1.0 / w)
     else:
         for i in range(count):
-            n = a + b + size[i]
+            n = a + b + value[i] + size[i]
             mean[i] = (a + value[i]) / n
             second[i] = mean[i] * (a + value[i] + 1.0) / (n + 1.0)

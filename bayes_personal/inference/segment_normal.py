@@ -11,6 +11,8 @@ from bayes_personal.inference.segment_factors import NORMAL
 from bayes_personal.inference.segments import Rows, Segments
 
 LOG_2PI = np.log(2 * np.pi)
+# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+FARTHEST = 1e12
 
 
 @compiled
@@ -100,11 +102,15 @@ class NormalSegments(Segments):
     mean: np.ndarray
     sums: np.ndarray
     kind = NORMAL
-    numbers = np.zeros(5)
+    numbers = np.zeros(0)
 
     @property
     def rows(self) -> Rows:
         return self.data.rows
+
+    @property
+    def within_reach(self) -> bool:
+        return bool(self.constant > -FARTHEST)
 
     @cached_property
     def fit(self) -> float:

@@ -53,12 +53,17 @@ class Segments(ABC):
     kind: int
     rows: Rows
     sums: np.ndarray  # Running sums of the statistics, (statistic, T + 1).
-    numbers: np.ndarray  # Hyperparameters, where the statistics do not hold them, (5,).
+    numbers: np.ndarray  # Hyperparameters, where the statistics do not hold them.
 
     @property
     def contexts(self) -> int:
         """How many."""
         return self.sums.shape[1] - 1
+
+    @property
+    @abstractmethod
+    def within_reach(self) -> bool:
+        """Whether numbers have digits enough for the sums."""
 
     @property
     @abstractmethod

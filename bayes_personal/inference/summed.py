@@ -22,8 +22,6 @@ from bayes_personal.rows import Batch
 
 # Scale of coefficients that do not vary, in natural units: nothing beside what data tell, and something to divide by.
 CONSTANT = 1e-9
-# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
-FARTHEST = 1e12
 
 
 def marginal(bound: Bound) -> Marginal | None:
@@ -159,7 +157,7 @@ class Summed(Masked):
         if isinstance(self.data, NormalData):
             sigma, tau, mean = np.split(natural[:-1], [1, 1 + len(self.bound.everywhere)])
             return self.data.at(float(np.exp(sigma[0])), np.exp(tau), mean)
-        return self.data.at(*np.exp(natural[:-1]))
+        return self.data.at(*natural[:-1])
 
     def within_reach(self, natural: np.ndarray) -> Segments | None:
         """The same; None where numbers do not reach."""
@@ -167,7 +165,7 @@ class Summed(Masked):
             return None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             segments = self.segments(natural)
-            return segments if segments.constant > -FARTHEST else None
+            return segments if segments.within_reach else None
 
     def log_evidence(self, natural: np.ndarray) -> tuple[float, np.ndarray]:
         """log p(y | arguments), and its gradient."""
@@ -176,19 +174,15 @@ class Summed(Masked):
             return -np.inf, np.zeros(len(natural))
         return self.divisions.log_evidence_and_gradient(segments, float(natural[-1]))
 
-    def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         prior, *natural = outputs(point, *self.tape.arrays)
         value, slopes = self.log_evidence(np.array(natural))
-        gradient = pulled_back(point, *self.tape.arrays, np.append(1.0, slopes))
-        if not np.isfinite(prior + value) or not np.isfinite(gradient).all():
-            return -np.inf, np.zeros(self.size)
-        return float(prior + value), gradient
+        return prior + value, pulled_back(point, *self.tape.arrays, np.append(1.0, slopes))
 
-    def value(self, point: np.ndarray) -> float:
+    def _value(self, point: np.ndarray) -> float:
         prior, *natural = outputs(point, *self.tape.arrays)
         segments = self.within_reach(np.array(natural))
-        total = -np.inf if segments is None else float(prior + self.divisions.log_evidence(segments, natural[-1]))
-        return total if np.isfinite(total) else -np.inf
+        return -np.inf if segments is None else prior + self.divisions.log_evidence(segments, natural[-1])
 
     def arguments(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """The arguments of the sums at draws of the hyperparameters, (draw, argument)."""
@@ -213,7 +207,7 @@ class Summed(Masked):
 
         # A generator each, for it is open which thread comes first.
         self.each(lambda both: draw(*both), enumerate(rng.spawn(len(points))))
-        return self.divisions.latent(divided, np.concatenate(levels), values, rng)
+        return self.divisions.latent(divided, np.concatenate(levels))
 
     @property
     def leave_one_out_exact(self) -> bool:

@@ -36,9 +36,10 @@ class Partition(Prior):
 
     All partitions, and what segments have of their own, are summed out exactly: `NUTS` and `Laplace` move over the
     hyperparameters alone, and partitions are drawn afterwards from their exact conditional. Chains cannot stick.
-    `changes` has the probability of a change at each context, ``changes_<order>_number`` their number. Draws of theta
-    are step functions of the context, and `predict` reads new contexts from these: between two training contexts the
-    change may lie anywhere; beyond the training range changes go on to come at the same rate.
+    `changes` has the probability of a change at each context, ``changes_<order>_number`` how many training contexts
+    differ from the one before. Draws of theta are step functions of the context. Where between two training contexts a
+    change lies, no row can tell: `predict` draws it for new contexts, and lets changes go on to come at the same rate
+    beyond the training range.
 
     Right for abrupt changes between which theta stands still. Fails under slow drift, which it takes for a staircase,
     and where the error's scale changes with theta. A far outlier becomes a segment of its own: ask for a longer
@@ -174,37 +175,16 @@ class Segments(Divided):
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_number": {}} | self.latent
 
-    def sampled(self, starts: Sequence[np.ndarray], level: np.ndarray, values: Mapping[str, Any],
-                rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def sampled(self, starts: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
         """Step functions from draws of the contexts that begin segments, the first one included, and the segments'
-        levels one after the other, (segment, varying)."""
+        levels one after the other, (segment, varying).
+
+        A segment is said to begin at its first training context: where in the gap before it does, and what else there
+        may be in that gap, no row can tell, and `extended` draws it where a new context asks.
+        """
         count = np.array(list(map(len, starts)))
-        draw, at = np.repeat(np.arange(len(starts)), count), np.concatenate(starts)
-        first_level, changed = level[at == 0], at > 0
-        draw, at, level = draw[changed], at[changed], level[changed]
-        gap, expected = np.diff(self.places, prepend=np.nan)[at], self.rate(values)[draw]
-        if self.prior.shortest > 1:
-            first, later = rng.random(len(draw)), np.zeros(len(draw), int)
-        else:
-            # The first of at least one event, and how many come after it.
-            mean = expected * gap
-            first = -np.log1p(rng.random(len(draw)) * np.expm1(-mean)) / mean
-            later = rng.poisson(mean * np.clip(1 - first, 0, 1))
-        more = np.repeat(np.arange(len(draw)), later)
-        where = np.concatenate([first, 1 - (1 - first[more]) * rng.random(len(more))])
-        event = np.concatenate([np.arange(len(draw)), more])
-        place = self.places[at - 1][event] + gap[event] * where
-        place = np.clip(place, np.nextafter(self.places[at - 1], np.inf)[event], self.places[at][event])
-        order = np.lexsort((place, event))
-        event, place = event[order], place[order]
-        # Of the events of one gap, the last begins the segment of the next context.
-        last = np.append(event[1:] != event[:-1], True)[: len(event)]
-        levels = self.fresh(values, draw[event], rng)
-        levels[last] = level
-        cuts = np.searchsorted(draw[event], np.arange(1, len(starts)))
-        begin = [np.append(-np.inf, one) for one in np.split(place, cuts)]
-        steps = [np.vstack(both) for both in zip(first_level, np.split(levels, cuts), strict=True)]
-        return {f"{self.name}_number": count - 1.0} | self.padded(begin, steps)
+        begin = [np.append(-np.inf, self.places[one[1:]]) for one in starts]
+        return {f"{self.name}_number": count - 1.0} | self.padded(begin, np.split(level, np.cumsum(count)[:-1]))
 
     def padded(self, starts: Sequence[np.ndarray], levels: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Step functions with unequal numbers of segments as arrays; what never starts has no level."""
@@ -231,27 +211,67 @@ class Segments(Divided):
         for t, u in enumerate(rng.random(len(chance))):
             if t - starts[-1] >= self.prior.shortest and u < chance[t]:
                 starts.append(t)
-        found = self.sampled([np.array(starts)], self.fresh(many, np.zeros(len(starts), int), rng), many, rng)
+        found = self.sampled([np.array(starts)], self.fresh(many, np.zeros(len(starts), int), rng))
         return {name: value[0] for name, value in found.items()}
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        new = np.setdiff1d(features[:, 0], self.places)
         start, level = (values[name] for name in self.latent)
-        before = max(self.places[0] - features.min(initial=np.inf), 0.0)
-        after = max(features.max(initial=-np.inf) - self.places[-1], 0.0)
-        rate = self.rate(values)
-        left, right = rng.poisson(rate * before), rng.poisson(rate * after)
-        if not left.any() and not right.any():
+        if not len(new):
             return {name: values[name] for name in self.latent}
-        starts, levels = [], []
-        for i in range(len(start)):
-            own = start[i] < np.inf
-            new = self.fresh(values, np.full(left[i] + right[i], i), rng)
-            earlier = np.sort(self.places[0] - before * rng.random(left[i]))
-            later = np.sort(self.places[-1] + after * (1 - rng.random(right[i])))
-            # A segment before the first takes its place from -inf on, and that one begins later.
-            starts.append(np.concatenate([[-np.inf], earlier, start[i][own][1:], later]))
-            levels.append(np.concatenate([new[: left[i]], level[i][own], new[left[i] :]]))
-        return self.padded(starts, levels)
+        places = np.union1d(self.places, new)
+        known = np.searchsorted(places, self.places)
+        begun = self.begun(places, known, self.changed(start), self.rate(values), rng)
+        segment = begun.cumsum(axis=1, dtype=np.int32) - 1
+        draw, at = np.nonzero(begun)
+        shape = len(start), int(segment[:, -1].max()) + 1
+        starts, levels = np.full(shape, np.inf), np.full((*shape, level.shape[-1]), np.nan)
+        starts[draw, segment[draw, at]] = np.where(at == 0, -np.inf, places[at])
+        # Segments with a training context have its level, and the others one of their own.
+        every = np.arange(len(start))[:, None]
+        levels[every, segment[:, known]] = self.deviation(values, self.places[:, None], np)
+        empty = np.nonzero((starts < np.inf) & np.isnan(levels[..., 0]))
+        levels[empty] = self.fresh(values, empty[0], rng)
+        return dict(zip(self.latent, (starts, levels), strict=True))
+
+    def begun(self, places: np.ndarray, known: np.ndarray, changed: np.ndarray, rate: np.ndarray,
+              rng: np.random.Generator) -> np.ndarray:
+        """Before which places a segment begins, (draw, place), of draws of where it does at training contexts.
+
+        Only whether there is a change between two neighbouring places can be seen, never how many there are. Between
+        training contexts that are known to differ there is at least one, and just one where segments have a shortest
+        length; beyond all of them changes come at their rate.
+
+        Parameters
+        ----------
+        places : training contexts and new ones in order, (place,), and `known`, which of them are the former
+        changed : before which training contexts draws change, (draw, context)
+        rate : expected changes over one unit, (draw,)
+        """
+        result = np.zeros((len(changed), len(places)), bool)
+        result[:, known], result[:, 0] = changed, True
+        for at in (*range(1, known[0] + 1), *range(known[-1] + 1, len(places))):
+            result[:, at] = rng.random(len(rate)) < -np.expm1(-rate * (places[at] - places[at - 1]))
+        for context in np.flatnonzero(np.diff(known) > 1) + 1:
+            first, last = known[context - 1], known[context]
+            where = self.where_between(np.diff(places[first : last + 1]), rate, rng)
+            result[:, first + 1 : last + 1] = where & changed[:, context, None]
+        return result
+
+    def where_between(self, lengths: np.ndarray, rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Which parts of a gap that has a change have one, (draw, part), of the parts' lengths (part,)."""
+        rest, single = lengths[::-1].cumsum()[::-1], self.prior.shortest > 1
+        # Of a single change, a part's chance is its share of the length.
+        chance, any_more = (np.broadcast_to(each, (len(rate), len(each))) if single
+                            else np.maximum(-np.expm1(-rate[:, None] * each), np.finfo(float).tiny)
+                            for each in (lengths, rest))
+        uniform, waiting = rng.random(chance.shape), np.ones(len(rate), bool)
+        result = np.empty(chance.shape, bool)
+        for part in range(len(lengths)):
+            again = 0.0 if single else chance[:, part]
+            result[:, part] = uniform[:, part] < np.where(waiting, chance[:, part] / any_more[:, part], again)
+            waiting &= ~result[:, part]
+        return result
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         start, level = (values[name] for name in self.latent)
