@@ -26,6 +26,16 @@ class Conjugate:
         """Whether there can be more coefficients than an intercept."""
         return self.kind == "normal"
 
+    def variance_of_mean(self, square: Any, cells: Any, error: Any) -> Any:
+        """About the variance of the mean that so many cells tell, of the squared scale and the error of all rows.
+
+        Of counts it grows with the logarithm of the scale only: where shapes are far below 1, their logarithms move
+        with the mean. Cells that have no event tell nothing, and the squared error is one over the number of events.
+        """
+        if self.kind == "normal":
+            return error**2 + square / cells
+        return error**2 + np.log1p(square) * (error**2 + 1 / cells)
+
     def log_shapes(self, mean: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
         """log a and log b, of a Gamma or a Beta."""
         precision = -2 * xp.log(scale)

@@ -5,6 +5,9 @@ from typing import Self, final
 
 import numpy as np
 
+# Changes that are expected in a gap from which on none has no chance: larger numbers would cancel one another.
+CERTAIN = 700.0
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -28,10 +31,12 @@ class Changes:
     def by_rate(cls, rate: float, gaps: np.ndarray, shortest: int = 1) -> Self:
         """Changes come as a Poisson process: h = 1 - exp(-rate gap), of positive gaps (context - 1,)."""
         expected = np.concatenate([[1.0], rate * np.asarray(gaps, float)])
+        certain, expected = expected > CERTAIN, np.minimum(expected, CERTAIN)
         chance = -np.expm1(-expected)
         log_odds, stay, slopes = expected + np.log(chance), -expected, expected / chance
         log_odds[0] = stay[0] = slopes[0] = 0.0
-        return cls(log_odds, stay, slopes, stay, shortest)
+        # A chance that cannot grow any more does not depend on the rate.
+        return cls(log_odds, stay, np.where(certain, 0.0, slopes), np.where(certain, 0.0, stay), shortest)
 
     @classmethod
     def by_step(cls, log_odds: float, contexts: int, shortest: int = 1) -> Self:

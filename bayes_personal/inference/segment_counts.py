@@ -11,7 +11,7 @@ from bayes_personal.inference.count_factors import of_shape
 from bayes_personal.inference.segment_factors import BETA, GAMMA
 from bayes_personal.inference.segments import Rows, Segments, running
 
-# Logarithm of a shape from which on segments are alike to the last digit, whatever their counts, and of the numbers
+# Logarithm of the shapes from which on segments are alike to the last digit, whatever their counts, and of the numbers
 # between which nothing overflows.
 ALIKE, FARTHEST = 300.0, 600.0
 
@@ -104,7 +104,7 @@ class CountSegments(Segments):
     def logs(self) -> tuple[float, float]:
         """log a and log b where exposures are in units, their difference kept where they are too large to matter."""
         log_a, log_b = self.log_a, self.log_b + np.log(self.data.unit)
-        beyond = max(log_a - ALIKE, log_b - ALIKE, 0.0)
+        beyond = max(min(log_a, log_b) - ALIKE, 0.0)
         return log_a - beyond, log_b - beyond
 
     @property
@@ -116,7 +116,7 @@ class CountSegments(Segments):
     @property
     def within_reach(self) -> bool:
         log_a, log_b = self.logs
-        return min(log_a, log_b) > -FARTHEST and abs(log_a - log_b) < FARTHEST
+        return max(abs(log_a), abs(log_b), abs(log_a - log_b)) < FARTHEST
 
     @cached_property
     def numbers(self) -> np.ndarray:

@@ -22,6 +22,8 @@ from bayes_personal.rows import Batch
 
 # Scale of coefficients that do not vary, in natural units: nothing beside what data tell, and something to divide by.
 CONSTANT = 1e-9
+# Widths from the estimate of all rows beyond which the sampler's distance to the mean of counts grows exponentially.
+BEND = 3.0
 
 
 def marginal(bound: Bound) -> Marginal | None:
@@ -39,8 +41,10 @@ class Summed(Masked):
     """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
 
     Where there are few cells the mean lies about as far from what all rows say as the cells' scale is large: a funnel.
-    The sampler moves on ``(mean - pooled) / sqrt(error^2 + scale^2)``, where `pooled` is the estimate of all rows, with
-    its standard error.
+    The sampler moves on ``(mean - pooled) / width``, where `pooled` is the estimate of all rows and `width` about how
+    far from it the mean can be (`Conjugate.variance_of_mean`); of counts, on a sinh of that. Both this and the scale,
+    of which few cells say little, end at walls that are as steep as an exponential function of a logarithm, at which a
+    step that is right elsewhere diverges; so the scale in natural units is ``log(1 + exp(u))``.
     """
 
     @cached_property
@@ -79,21 +83,48 @@ class Summed(Masked):
     def width(self, values: Mapping[str, Any]) -> Any:
         """What the mean moves by, (..., coefficient)."""
         varies = np.eye(len(self.bound.everywhere))[self.piece.positions]
-        return np.sqrt((self.piece.scale(values)[..., None] ** 2 * varies).sum(axis=-2) + self.pooled[1] ** 2)
+        square = (self.piece.scale(values)[..., None] ** 2 * varies).sum(axis=-2)
+        return np.sqrt(self.piece.law.variance_of_mean(square, self.piece.cells(values)[..., None], self.pooled[1]))
+
+    @cached_property
+    def scales(self) -> slice:
+        """Where in a point the scales of cells stand, (size,)."""
+        names = [each.name for each in self.parameters]
+        place = names.index(f"{self.piece.name}_scale")
+        start = sum(each.size for each in self.parameters[:place])
+        return slice(start, start + self.parameters[place].size)
+
+    def logarithmic(self, point: Any) -> Any:
+        """The point with scales of cells as logarithms of natural units."""
+        result = point.copy()
+        result[..., self.scales] = np.log(np.log1p(np.exp(point[..., self.scales])))
+        return result
 
     def values(self, point: Any) -> dict[str, Any]:
-        values, mean = super().values(point), self.parameters[0]
-        values[mean.name] = self.pooled[0] + self.width(values) * point[..., : mean.size]
+        values, mean = super().values(self.logarithmic(point)), self.parameters[0]
+        away = point[..., : mean.size]
+        if not self.piece.law.several:
+            away = BEND * np.log(away / BEND + np.sqrt((away / BEND) ** 2 + 1))
+        values[mean.name] = self.pooled[0] + self.width(values) * away
         return values
 
     def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         mean, result = self.parameters[0], super().points(values)
-        result[..., : mean.size] = (values[mean.name] - self.pooled[0]) / self.width(values)
+        away = (values[mean.name] - self.pooled[0]) / self.width(values)
+        result[..., : mean.size] = away if self.piece.law.several else BEND * np.sinh(away / BEND)
+        # log(exp(scale) - 1), of large scales too.
+        scale = np.exp(result[..., self.scales])
+        result[..., self.scales] = scale + np.log(-np.expm1(-scale))
         return result
 
     def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
-        jacobian = np.log(self.width(values)) - np.log(self.parameters[0].unit)
-        return super().log_prior(point, values) + jacobian.sum(axis=-1)
+        moved, standard = point[..., self.scales], self.logarithmic(point)
+        mean = self.parameters[0]
+        jacobian = np.log(self.width(values)) - np.log(mean.unit)
+        if not self.piece.law.several:
+            jacobian = jacobian - 0.5 * np.log1p((point[..., : mean.size] / BEND) ** 2)
+        by_scale = -np.log1p(np.exp(-moved)) - standard[..., self.scales]
+        return super().log_prior(standard, values) + jacobian.sum(axis=-1) + by_scale.sum(axis=-1)
 
     @property
     def slow(self) -> bool:

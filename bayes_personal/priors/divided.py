@@ -42,6 +42,10 @@ class Divided(Field):
     def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
         """What the sums over divisions take of its frequency, (...)."""
 
+    @abstractmethod
+    def cells(self, values: Mapping[str, Any]) -> Any:
+        """About how many cells to expect, (...)."""
+
     def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What cells without data have of their own, one for each of some draws, (cell, varying)."""
         mean = 0.0 if self.law.several else values["mu"][draw]

@@ -162,6 +162,10 @@ class Segments(Divided):
     def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
         return xp.log(self.rate(values))
 
+    def cells(self, values: Mapping[str, Any]) -> Any:
+        expected = values[self.frequency]
+        return 1 + expected / (1 + expected / len(self.places))
+
     def rate(self, values: Mapping[str, Any]) -> Any:
         """Expected changes over one unit of the standardised context, (...)."""
         return values[f"{self.name}_expected"] / (self.places[-1] - self.places[0])

@@ -21,6 +21,9 @@ from bayes_personal.priors.in_context import InContext
 # Halvings in all, by the number of readings; more than the last are too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}
 
+# Less than rounding leaves between a chance and 1.
+ROUNDED = 2.0**-56
+
 # Draws times rows times leaves that are looked at together.
 NUMBERS = 2**22
 
@@ -164,7 +167,17 @@ class Boxes(Divided):
         return f"{self.name}_split"
 
     def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
-        return xp.log(values[self.frequency]) - xp.log1p(-values[self.frequency])
+        # A chance next to 0 or 1 is rounded to it, and its odds would be no number.
+        split = values[self.frequency]
+        return xp.log(split + np.finfo(float).tiny) - xp.log(1 - split + ROUNDED)
+
+    def cells(self, values: Mapping[str, Any]) -> Any:
+        # Halved as often as leaves every training context a box, if all halves have as many.
+        split = values[self.frequency]
+        result = 1 + 0 * split
+        for _ in range(min(self.depth, int(np.ceil(np.log2(len(np.unique(self.codes, axis=0))))))):
+            result = 1 - split + 2 * split * result
+        return result
 
     @property
     def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
