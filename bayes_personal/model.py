@@ -83,7 +83,8 @@ class Model:
         theta = " + ".join(filter(None, ("" if self.prior.replaces_mean else "mu", self.prior.deviation)))
         location, unit = self.family.natural
         natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
-        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story(), *mean, natural)
+        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story_under(self.family.conjugate), *mean,
+                 natural)
         return "\n".join((self.formula, *("    " + line for line in story)))
 
     def _must_not_explain_itself(self) -> None:

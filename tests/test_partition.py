@@ -298,6 +298,15 @@ def test_a_posterior_is_kept(nile: bp.Posterior, tmp_path) -> None:
     pd.testing.assert_frame_equal(bp.changes(again), bp.changes(nile))
 
 
+@pytest.mark.parametrize("prior", [bp.Partition("t"), bp.TreePartition("t")], ids=repr)
+def test_a_model_states_the_law_of_its_own_family(prior: bp.priors.Prior) -> None:
+    laws = {"Normal": "~ Normal(0, ", "Poisson": "~ log Gamma(", "Bernoulli": "~ logit Beta("}
+    for name, family in (("Normal", bp.Normal()), ("Poisson", bp.Poisson()), ("Bernoulli", bp.Bernoulli())):
+        story = repr(bp.Model("y ~ 1", prior, family)).splitlines()
+        (line,) = [line for line in story if "d[" in line and " ~ " in line]
+        assert laws[name] in line and sum(law in line for law in laws.values()) == 1 and "(Poisson)" not in line
+
+
 def test_what_does_not_fit_is_refused() -> None:
     frame = steps(10).assign(count=lambda frame: np.arange(len(frame)), kind=lambda frame: ["a", "b"] * 12)
     for make, words in (

@@ -289,6 +289,10 @@ class Prior(ABC):
     def story(self) -> tuple[str, ...]:
         """How the deviation is distributed, in words, a line a statement."""
 
+    def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
+        """The story under a family with this conjugate distribution, if it differs from one to the other."""
+        return self.story()
+
     def __repr__(self) -> str:
         return statement(self)
 

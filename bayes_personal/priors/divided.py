@@ -70,7 +70,9 @@ def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:
     return found
 
 
-def law_in_words(scale: str) -> str:
-    """What cells have of their own under each family, as a line of the story."""
+def law_in_words(scale: str, conjugate: Conjugate | None) -> str:
+    """What cells have of their own under a family, or under each where none is known, as a line of the story."""
+    if conjugate is not None:
+        return conjugate.words(scale)
     return "; ".join(f"{Conjugate(kind).words(scale)} ({family})" for kind, family in (
         ("normal", "Normal"), ("gamma", "Poisson"), ("beta", "Bernoulli, Binomial")))

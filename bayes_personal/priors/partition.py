@@ -125,9 +125,12 @@ class Partition(Prior):
         return restricted(f"d[segment of {self.order}_i]", self.on)
 
     def story(self) -> tuple[str, ...]:
+        return self.story_under(None)
+
+    def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
         who, several = self.name, "" if self.shortest == 1 else f", none within {self.shortest} contexts of another"
         return (f"segments of {self.order} begin at the points of a Poisson process with {who}_expected of them over "
-                f"the training range{several}", f"d[segment, k] ~ {law_in_words(f'{who}_scale')}",
+                f"the training range{several}", f"d[segment, k] ~ {law_in_words(f'{who}_scale', conjugate)}",
                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_expected ~ {self.changes.words()}")
 
 

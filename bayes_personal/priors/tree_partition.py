@@ -117,9 +117,12 @@ class TreePartition(InContext):
         return restricted(f"d[box of {', '.join(self.contexts)}]", self.on)
 
     def story(self) -> tuple[str, ...]:
+        return self.story_under(None)
+
+    def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
         who = self.name
         return (f"boxes of {', '.join(self.contexts)}: each is halved at its quantile with probability {who}_split, "
-                "along each axis alike, or is a leaf", f"d[leaf, k] ~ {law_in_words(f'{who}_scale')}",
+                "along each axis alike, or is a leaf", f"d[leaf, k] ~ {law_in_words(f'{who}_scale', conjugate)}",
                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_split ~ Beta(1, 1)")
 
 
