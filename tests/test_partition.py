@@ -299,6 +299,24 @@ def test_a_posterior_is_kept(nile: bp.Posterior, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("prior", [bp.Partition("t"), bp.TreePartition("t")], ids=repr)
+@pytest.mark.parametrize("family", [bp.Poisson(), bp.Binomial("n"), bp.Bernoulli()], ids=repr)
+def test_counts_are_fitted_left_out_saved_and_predicted(prior: bp.priors.Prior, family: bp.families.Family,
+                                                        tmp_path) -> None:
+    """A small slice of `slow/test_partition_counts.py`, with few events and no change."""
+    frame = pd.DataFrame({"t": np.arange(12), "n": 10, "y": np.eye(12, dtype=int)[4] + np.eye(12, dtype=int)[9]})
+    posterior = bp.fit(bp.Model("y ~ 1", prior, family), frame, seed=1, progress=False,
+                       method=bp.NUTS(draws=300, tune=200))
+    # Chains of 300 draws.
+    assert_healthy(posterior, r_hat=1.02)
+    assert np.isfinite(bp.loo(posterior, progress=False).elpd_i).all()
+    posterior.save(tmp_path / "counts.nc")
+    again, between = bp.load(tmp_path / "counts.nc"), frame.iloc[:-1].assign(t=np.arange(11) + 0.5)
+    one, two = (bp.predict(each, between, seed=1).frame() for each in (posterior, again))
+    pd.testing.assert_frame_equal(one, two)
+    assert np.isfinite(one.to_numpy(float)).all()
+
+
+@pytest.mark.parametrize("prior", [bp.Partition("t"), bp.TreePartition("t")], ids=repr)
 def test_a_model_states_the_law_of_its_own_family(prior: bp.priors.Prior) -> None:
     laws = {"Normal": "~ Normal(0, ", "Poisson": "~ log Gamma(", "Bernoulli": "~ logit Beta("}
     for name, family in (("Normal", bp.Normal()), ("Poisson", bp.Poisson()), ("Bernoulli", bp.Bernoulli())):

@@ -1,4 +1,7 @@
-"""Counts under divisions of contexts at the defaults: with changes, without, and with few events."""
+"""Counts under divisions of contexts at the defaults: with changes, without, and with few events.
+
+`uv run pytest -m slow tests/slow/test_partition_counts.py`: 268 data sets, an hour and a half of one processor.
+"""
 
 import warnings
 from pathlib import Path
@@ -71,3 +74,31 @@ def test_coal(seed: int, tmp_path: Path) -> None:
     _, left_out = everything(bp.Partition("year"), bp.Poisson(), "disasters ~ 1", bp.load_dataset("coal"), seed,
                              tmp_path)
     assert left_out.elpd == pytest.approx(-171.75, abs=0.1)
+
+
+def compared(seed: int, late: float) -> pd.DataFrame:
+    """Two assumptions of counts whose rate is 2, and from the middle on another."""
+    rng, t = np.random.default_rng([seed, int(late)]), np.arange(24)
+    frame = pd.DataFrame({"t": t, "y": rng.poisson(np.where(t < 12, 2.0, late))})
+    found = bp.compare({"alike": bp.Population(), "changing": bp.Partition("t")}, "y ~ 1", frame, family=bp.Poisson(),
+                       seed=seed, progress=False)
+    assert (found["complaints"] == "").all()
+    return found
+
+
+def alike_is_worse(found: pd.DataFrame) -> bool:
+    """By 4 nats and 2 standard errors."""
+    less, error = (abs(found.loc["alike", name]) for name in ("difference", "difference_se"))
+    return found.index[0] == "changing" and less > 4 and less > 2 * error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_where_nothing_changes_the_population_is_no_worse(seed: int) -> None:
+    assert not alike_is_worse(compared(seed, 2.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_where_the_rate_trebles_changes_are_preferred(seed: int) -> None:
+    assert alike_is_worse(compared(seed, 6.0))
