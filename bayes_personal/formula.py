@@ -28,6 +28,9 @@ CHARACTERS, TERMS, BRACKETS = 200_000, 10_000, 100
 
 # What may stand between predictors.
 SIGNS = (*"+-*/:^()",)
+# Those between which a number would be a factor.
+SCALING = ("*", "/", ":")
+NUMBER = re.compile(r"[0-9.]+")
 OPEN, CLOSED = ("(", "[", "{"), (")", "]", "}")
 DATED = re.compile(rf"\.dt\.({'|'.join(DATES)})$")
 GROUPS = "Groups are the prior's business: prior=PartialPooling({0}) has an intercept and slopes of each group."
@@ -210,7 +213,9 @@ def _predictors(lexemes: Sequence[re.Match[str]],
     known: dict[tuple[str, str], int] = {}
     expressions: dict[str, Expression] = {}
     parts = []
-    for kind, text in _pieces(lexemes):
+    pieces = list(_pieces(lexemes))
+    _must_not_scale([text for _, text in pieces if text.strip()])
+    for kind, text in pieces:
         if kind == "expression":
             expression = Expression.read(text, functions)
             if not expression.columns:
@@ -239,6 +244,18 @@ def _predictors(lexemes: Sequence[re.Match[str]],
                          _ordering="none"), expressions
 
 
+def _must_not_scale(words: Sequence[str]) -> None:
+    """Refuse numbers that would rescale a predictor, or interact with it: its coefficient would be of another unit."""
+    for place, word in enumerate(words):
+        before, after = "".join(words[max(place - 2, 0) : place]), "".join(words[place + 1 : place + 2])
+        if not NUMBER.fullmatch(word) or before.endswith(("**", "^")):
+            continue
+        if word not in ("0", "1") or before.endswith(SCALING) or after.startswith(SCALING):
+            raise SpecificationError(f"the number {word} would rescale a predictor, or interact with it. 1 is the "
+                                     "intercept, and 0 leaves it out. Arithmetic of columns goes in I(...), such as "
+                                     "I(x / 100) or I((a + b) / 2).")
+
+
 def _with_names(message: str, names: Sequence[str]) -> str:
     """A message that names columns and expressions where formulaic saw their numbers."""
     return re.sub(r"#(\d+)", lambda found: names[int(found[1])], message)
@@ -262,8 +279,9 @@ def _pieces(lexemes: Sequence[re.Match[str]]) -> Iterator[tuple[str, str]]:
             raise SpecificationError(f"'|' has no meaning among predictors. {GROUPS.format(repr(group))}")
         nested = _text(lexemes[place:place + 3]) == "%in%"
         if not (each["space"] or nested or each["other"] in SIGNS):
-            raise SpecificationError(f"{each[0]!r} has no meaning in a formula. Write 'outcome ~ predictors' with each "
-                                     "predictor by name, and names with spaces or signs in `backticks`.")
+            compared = " A comparison goes in I(...), such as I(x > 0)." if each[0] in "<>=!" else ""
+            raise SpecificationError(f"{each[0]!r} has no meaning in a formula.{compared} Write 'outcome ~ predictors' "
+                                     "with each predictor by name, and names with spaces or signs in `backticks`.")
         place += 3 if nested else 1
         yield "sign", _text(lexemes[start:place])
 
@@ -304,7 +322,7 @@ def _word(lexemes: Sequence[re.Match[str]]) -> tuple[str, str]:
     text = _text(lexemes)
     if text == ".":
         raise SpecificationError("'.' stands for no column here. Write each predictor by name.")
-    if re.fullmatch(r"[0-9.]+", text):
+    if NUMBER.fullmatch(text):
         return "sign", text
     if len(lexemes) == 1 and lexemes[0]["ticked"]:
         return "column", lexemes[0]["ticked"]

@@ -7,8 +7,8 @@ import numpy as np
 TIMES, FEWEST, NEAREST, SHARE = 10.0, 3, 5, 0.05
 # Part of a gap, at either end, that still counts as near to the values there.
 EDGE = 0.1
-# Parts of the range by which values without large gaps are known.
-BINS = 1000
+# Parts of the range by which values without large gaps are known, and values that are put into them together.
+BINS, TOGETHER = 1000, 8192
 
 
 def long_gaps(values: np.ndarray) -> np.ndarray:
@@ -38,7 +38,8 @@ def _has_room(values: np.ndarray) -> bool:
     if not reach > 0:
         return False
     occupied = np.zeros(BINS + 1, bool)
-    occupied[((values - low) / reach * BINS).astype(int)] = True
+    for start in range(0, len(values), TOGETHER):
+        occupied[((values[start : start + TOGETHER] - low) / reach * BINS).astype(int)] = True
     return bool(np.diff(np.flatnonzero(occupied)).max() >= SHARE * BINS - 1)
 
 

@@ -35,11 +35,12 @@ class Model:
     ----------
     formula
         ``"outcome ~ predictors"``: the outcome y_i and the predictors x_i. Predictors are columns by name, in
-        backticks where a name has spaces or signs, their products ``a:b`` and ``a*b``, and expressions of columns,
-        numbers, arithmetic, comparisons, formulaic's transforms such as ``C``, ``bs`` and ``poly``, and NumPy's
-        functions of single numbers such as ``log``; of dates their parts, such as ``day.dt.month``, and of text its
-        ``name.str.lower()``, upper, strip and len. The outcome is a column or such an expression: ``post - pre`` is the
-        difference. Nothing else is taken, and no formula runs code, wherever it comes from.
+        backticks where a name has spaces or signs; their interactions ``a:b``, ``a*b`` (a, b and a:b) and ``a/b`` (a
+        and a:b); and functions of columns: formulaic's transforms such as ``C``, ``bs`` and ``poly``, NumPy's functions
+        of single numbers such as ``log``, and ``I(...)``, which holds arithmetic and comparisons, as in
+        ``I(a / b)``; of dates their parts, such as ``day.dt.month``, and of text its ``name.str.lower()``, upper, strip
+        and len. The outcome is a column or an expression of columns: ``post - pre`` is the difference. Nothing else is
+        taken, and no formula runs code, wherever it comes from.
     prior
         The sharing assumption, p(theta | c, phi).
     family

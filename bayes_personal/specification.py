@@ -73,9 +73,10 @@ def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = N
         return tuple(decode(entry, functions) for entry in document)
     if not isinstance(document, dict):
         return document
-    if document.get("type") in DATES:
-        return DATES[document["type"]](document["iso"])
-    kind = _find(document.get("type"))
+    name = document.get("type")
+    if isinstance(name, str) and name in DATES:
+        return DATES[name](document["iso"])
+    kind = _find(name)
     given = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
     if kind is Model:
         given[FUNCTIONS] = _functions(given.get(FUNCTIONS, ()), functions or {})

@@ -448,3 +448,20 @@ def test_any_text_is_read_or_refused_in_our_words(pieces: list[str], with_outcom
             return
     np.testing.assert_array_equal(again, x)
     assert len(y) == len(x) == 8
+
+
+@pytest.mark.parametrize("right", ["3:x", "x:2 + z", "x + 2:z", "(x + z):2", "(x + z)/2", "x/100", "2*x", "2*(x + z)",
+                                   "x/0", "x*1", "x + 2", "(x + z)**2:3"])
+def test_numbers_that_would_rescale_a_predictor_are_refused(right: str) -> None:
+    with pytest.raises(SpecificationError, match=r"the number \d+ would rescale .* I\(x / 100\)"):
+        bp.Model(f"y ~ {right}")
+
+
+@pytest.mark.parametrize("right", ["1 + x", "0 + x", "x - 1", "(1 + x):z", "(x + z)**2", "(x + z)^2:w", "x/z"])
+def test_numbers_that_scale_nothing_are_taken(right: str) -> None:
+    assert bp.Model(f"y ~ {right}").formula == f"y ~ {right}"
+
+
+def test_a_comparison_of_predictors_is_told_where_to_go() -> None:
+    with pytest.raises(SpecificationError, match=r"I\(x > 0\)"):
+        bp.Model("y ~ x>0")

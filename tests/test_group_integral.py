@@ -190,7 +190,8 @@ def test_eta_of_some_rows(frame: pd.DataFrame) -> None:
     ids=str)
 def test_the_weights_that_matter_most_are_integrated(by: str, prior: Prior, name: str | None,
                                                      frame: pd.DataFrame) -> None:
-    rows = frame.assign(region=frame["site"].map(REGION), patient=[f"p{i}" for i in range(len(frame))])
+    rows = frame.assign(region=frame["site"].map(REGION), patient=[f"{site} {i // 2}" for i, site in
+                                                                                enumerate(frame["site"])])
     bound = bp.Model("y ~ dose", prior, bp.StudentT()).bind(rows)
     found = GroupIntegral.of_sets(bound, rows_of(rows[by]))
     assert (found and bound.terms[found.place].name) == name

@@ -1,7 +1,9 @@
 """A model survives as JSON: the same after, or an error that says why."""
 
+import datetime
 import inspect
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -76,7 +78,7 @@ def argument(annotation: Any) -> st.SearchStrategy:
     if get_origin(annotation) in (tuple, list):
         return st.lists(argument(get_args(annotation)[0]), min_size=1, max_size=3, unique=True).map(tuple)
     return {str: names, int: st.integers(2, 20), float: positive_numbers, bool: st.booleans(), type(None): st.none(),
-            bp.Hyperprior: hyperpriors()}[annotation]
+            datetime.date: st.dates(), Hashable: names, bp.Hyperprior: hyperpriors()}[annotation]
 
 
 @st.composite

@@ -207,7 +207,7 @@ def test_wrong_requests_are_refused(frame: pd.DataFrame) -> None:
         plot_theta(posterior, by="sit")
     with pytest.raises(SpecificationError, match="must be one column, or two columns of numbers"):
         plot_theta(posterior, by=["site", "age"])
-    with pytest.raises(SpecificationError, match="limit=1 must be 2 or more"):
+    with pytest.raises(SpecificationError, match="limit=1 must be a whole number, 2 or more"):
         plot_theta(posterior, limit=1)
     with pytest.raises(SpecificationError, match="draws=0 must be 1 or more"):
         plot_predictive(posterior, draws=0)

@@ -21,6 +21,14 @@ ROOT = Path(__file__).parents[1]
 INSTANT = {"datasets", "load_dataset", "load"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def receiving() -> Iterator[None]:
+    """SIGINT as Python handles it, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def blas_threads() -> set[int]:
     return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
 

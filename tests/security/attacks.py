@@ -85,9 +85,10 @@ POSITIONS = ("y ~ I({0})", "y ~ {0}", "y ~ x + {{{0}}}", "I({0}) ~ x", "{0} ~ x"
 CODE = ("open('RAN','w')", "__import__('os').system('touch RAN')", "') or open('RAN','w') or ('",
         "\") or open(\"RAN\",\"w\") or (\"", "{0.__class__}", "__class__")
 
-# What the package itself opens: a saved file, its version, the libraries whose threads it limits, a report in making.
-EXPECTED = re.compile(r"(^(plain|evil)\.nc|^/proc/self/maps|\.dist-info/METADATA|/python3\d+\.zip"
-                      r"|/\.bayes_personal-\w+\.partial)$")
+# What the package itself opens: a saved file, its version, the libraries whose threads it limits, how much memory
+# there is, a report in making.
+EXPECTED = re.compile(r"(^(plain|evil)\.nc|^/proc/(self/(maps|statm)|meminfo)|^/sys/fs/cgroup/memory\.\w+"
+                      r"|\.dist-info/METADATA|/python3\d+\.zip|/\.bayes_personal-\w+\.partial)$")
 
 seen: list[str] = []
 armed = False

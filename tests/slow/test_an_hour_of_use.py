@@ -1,6 +1,6 @@
 """Random use of every prior, family and method: an hour raises no error that is not the package's own.
 
-``pytest -m slow tests/slow/test_random_use.py --hypothesis-seed=N`` tries other frames and verbs each time.
+``pytest -m slow tests/slow/test_an_hour_of_use.py --hypothesis-seed=N`` tries other frames and verbs each time.
 """
 
 import pytest
