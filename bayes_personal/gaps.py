@@ -1,5 +1,7 @@
 """Long gaps between values, by a rule that knows no scale."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 # A long gap is so many times as wide as any of the nearest gaps on one side, of which there are at least `FEWEST` and
@@ -18,29 +20,39 @@ def long_gaps(values: np.ndarray) -> np.ndarray:
     where there are as many and never fewer than three, and at least a twentieth of the range. Values in clusters have
     long gaps; evenly spaced values, those drawn from one distribution, and doses that double or rise tenfold have none.
     """
-    if not _has_room(values):
-        return np.empty((0, 2))
-    values = np.unique(values)
-    if len(values) < FEWEST + 2:
-        return np.empty((0, 2))
-    widths, reach = np.diff(values), values[-1] - values[0]
-    found = []
-    for k in np.flatnonzero(widths >= SHARE * reach):
-        sides = (widths[max(k - NEAREST, 0) : k], widths[k + 1 : k + 1 + NEAREST])
-        if any(len(side) >= FEWEST and widths[k] > TIMES * side.max() * (1 + 1e-9) for side in sides):
-            found.append((values[k], values[k + 1]))
+    found = [gap for place in _open_places(values) if (gap := _long_gap_at(values, place)) is not None]
     return np.array(found).reshape(-1, 2)
 
 
-def _has_room(values: np.ndarray) -> bool:
-    """Whether some gap may be large enough a part of the range: most values have none, and need no sorting."""
+def _open_places(values: np.ndarray) -> np.ndarray:
+    """A place in each gap that may be large enough a part of the range: most values have none, and need no sorting."""
     low, reach = values.min(), np.ptp(values)
     if not reach > 0:
-        return False
+        return np.empty(0)
     occupied = np.zeros(BINS + 1, bool)
+    for part in _parts(values):
+        occupied[((part - low) / reach * BINS).astype(int)] = True
+    bins = np.flatnonzero(occupied)
+    wide = np.flatnonzero(np.diff(bins) >= SHARE * BINS - 1)
+    return low + (bins[wide] + 1 + bins[wide + 1]) / 2 / BINS * reach
+
+
+def _long_gap_at(values: np.ndarray, place: float) -> tuple[float, float] | None:
+    """The gap around a place; None where it is not long."""
+    below = above = np.empty(0)
+    for part in _parts(values):
+        below = np.unique(np.concatenate([below, part[part <= place]]))[-NEAREST - 1 :]
+        above = np.unique(np.concatenate([above, part[part > place]]))[: NEAREST + 1]
+    width = above[0] - below[-1]
+    sides = np.diff(below), np.diff(above)
+    beside = any(len(side) >= FEWEST and width > TIMES * side.max() * (1 + 1e-9) for side in sides)
+    return (below[-1], above[0]) if beside and width >= SHARE * np.ptp(values) else None
+
+
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The values, some at a time, so that no copy of all is made."""
     for start in range(0, len(values), TOGETHER):
-        occupied[((values[start : start + TOGETHER] - low) / reach * BINS).astype(int)] = True
-    return bool(np.diff(np.flatnonzero(occupied)).max() >= SHARE * BINS - 1)
+        yield values[start : start + TOGETHER]
 
 
 def within(gaps: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -209,7 +209,7 @@ def test_wrong_requests_are_refused(frame: pd.DataFrame) -> None:
         plot_theta(posterior, by=["site", "age"])
     with pytest.raises(SpecificationError, match="limit=1 must be a whole number, 2 or more"):
         plot_theta(posterior, limit=1)
-    with pytest.raises(SpecificationError, match="draws=0 must be 1 or more"):
+    with pytest.raises(SpecificationError, match="draws=0 must be a whole number, 1 or more"):
         plot_predictive(posterior, draws=0)
     for verb in (plot_theta, plot_predictive):
         with pytest.raises(NotFittedError, match="got Model"):
