@@ -1,6 +1,5 @@
 """A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.data import unit_labels
 from bayes_personal.design import Design
-from bayes_personal.errors import InputWarning, first
+from bayes_personal.errors import InputWarning, first, warn
 from bayes_personal.families.base import Family, draw, log_density
 from bayes_personal.hyperprior import Hyperprior
 from bayes_personal.names import apart
@@ -147,9 +146,9 @@ class Bound:
         for term in self.terms:
             pinned = [self.coefficients.names[k] for k in tight if k in term.positions]
             if term.without_constant and pinned:
-                warnings.warn(f"Model(mean={self.mean_prior!r}): the mean of {first(pinned)} has hardly any room, and "
-                              f"{term.prior.owner} has no constant of its own: what all rows have in common is mu's. "
-                              "Widen the hyperprior, or centre the outcome yourself.", InputWarning, stacklevel=4)
+                warn(f"Model(mean={self.mean_prior!r}): the mean of {first(pinned)} has hardly any room, and "
+                     f"{term.prior.owner} has no constant of its own: what all rows have in common is mu's. "
+                     "Widen the hyperprior, or centre the outcome yourself.", InputWarning)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +20,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import bayes_personal as bp
+from bayes_personal.comma_separated import read_csv
 from bayes_personal.data import unit_labels
 from bayes_personal.errors import (
     BayesPersonalError,
@@ -282,24 +282,6 @@ def read(source: str, like: pd.DataFrame | None = None) -> pd.DataFrame:
     except pa.ArrowInvalid as error:
         raise InputError(f"{source!r} cannot be read as {path.suffix}: {error}") from error
     raise InputError(f"{source!r} ends in {path.suffix or 'no suffix'}: need a .csv or .parquet file.")
-
-
-def read_csv(path: Path, like: pd.DataFrame | None) -> pd.DataFrame:
-    """A CSV file, ISO dates as dates. It has no types of its own: labels that read like training labels are these."""
-    known = {} if like is None else {str(name): like[name] for name in like}
-    text = {name: pa.string() for name, values in known.items()
-            if pd.api.types.infer_dtype(values, skipna=True) == "string"}
-    options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=True)
-    table = pyarrow.csv.read_csv(path, convert_options=options)
-    for field in table.schema:
-        if pa.types.is_binary(field.type):
-            raise InputError(f"{str(path)!r}: the text in column {field.name!r} is not UTF-8. Save the file as UTF-8.")
-    frame = table.to_pandas(date_as_object=False)
-    for name in frame.columns.intersection(list(known)):
-        if pd.api.types.is_string_dtype(frame[name]) and name not in text:
-            labels = {str(label): label for label in known[name].unique()}
-            frame[name] = frame[name].map(lambda word, labels=labels: labels.get(word, word)).astype(object)
-    return frame
 
 
 def check_out(out: Path | None, *suffixes: str) -> None:

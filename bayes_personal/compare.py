@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.errors import ConvergenceWarning, SpecificationError
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.families import Family, Normal
 from bayes_personal.loo import ELPD, Kind, loo
 from bayes_personal.model import Model
@@ -87,8 +87,9 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
                          else fit(assumption, data, seed=seed, method=method, progress=False))
             first = first or posterior
             if not same_outcome(first, posterior):
-                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first; "
-                                         "predictive densities of different data do not compare.")
+                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, or to its "
+                                         "rows in another order; predictive densities of different data do not "
+                                         "compare, and those of the same data do row by row. Fit the same frame.")
             if counts(posterior) != counts(first):
                 raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
                                          f"{first.model.family!r}: a density does not compare with a probability of "
@@ -100,9 +101,9 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
             bar.advance(task)
     doubted = [name for name, each in results.items() if each.complaints]
     if doubted:
-        warnings.warn(f"compare: {len(doubted)} of {len(results)} assumptions must not be trusted, the first "
-                      f"{doubted[0]!r}: {'; '.join(results[doubted[0]].complaints)}. They are not called best and have "
-                      "no weight; see the column complaints.", ConvergenceWarning, stacklevel=3)
+        warn(f"compare: {len(doubted)} of {len(results)} assumptions must not be trusted, the first "
+             f"{doubted[0]!r}: {'; '.join(results[doubted[0]].complaints)}. They are not called best and have "
+             "no weight; see the column complaints.", ConvergenceWarning)
     return table(results)
 
 

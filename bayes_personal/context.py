@@ -1,7 +1,7 @@
 """A context column as numbers: centred and scaled once, on the training rows, and read the same ever after."""
 
 import datetime
-import warnings
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -21,7 +21,7 @@ from bayes_personal.data import (
     spelled,
     without_unused,
 )
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first, warn
 from bayes_personal.gaps import long_gaps, within
 from bayes_personal.memory import must_be_few
 from bayes_personal.moments import Moments
@@ -82,8 +82,8 @@ class Context:
                              "that nothing can vary with it. Leave it out; without any context the model is "
                              "Population().")
         if len(levels) == len(values) > 2:
-            warnings.warn(f"{owner}: every row has its own level of {name!r}, so that the data say nothing of how much "
-                          "it matters. If it is an identifier, leave it out.", InputWarning, stacklevel=2)
+            warn(f"{owner}: every row has its own level of {name!r}, so that the data say nothing of how much "
+                 "it matters. If it is an identifier, leave it out.", InputWarning)
         for each in spread:
             must_resolve(each, low, high, f"{owner}: context {name!r}")
         gaps = plain.gaps if levels else long_gaps(plain._numbers(values)[:, 0])
@@ -93,6 +93,12 @@ class Context:
     def labels(self) -> tuple[str, ...]:
         """What its readings are called: one for a numeric column, one a level for a categorical one."""
         return tuple(f"{self.name}[{level}]" for level in spelled(self.levels)) or (self.name,)
+
+    @property
+    def if_dates(self) -> str:
+        """What to do about levels that are ISO dates as text; of others nothing."""
+        dates = all(re.match(r"\d{4}-\d\d-\d\d", str(level)) for level in self.levels)
+        return f"Its text reads as dates: convert it with pandas.to_datetime(frame[{self.name!r}]). " * dates
 
     def _numbers(self, column: pd.Series) -> np.ndarray:
         """The readings of a column, (row, reading)."""

@@ -1,6 +1,5 @@
 """Frames of every make, and their columns: found by name, checked, read as numbers."""
 
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, warn
 
 # Beyond it, products of two natural units leave float64.
 LARGEST = 1e75
@@ -57,16 +56,17 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 def column(frame: pd.DataFrame, name: str, role: str) -> pd.Series:
     """One column by name, or an error that says which columns there are."""
-    must_have(frame.columns, name, role)
+    must_have(frame.columns, name, role, frame.index.names)
     return frame[name]
 
 
-def must_have(columns: pd.Index, name: str, role: str) -> None:
-    """Refuse a name that none of a frame's columns has."""
+def must_have(columns: pd.Index, name: str, role: str, levels: Sequence[Hashable] = ()) -> None:
+    """Refuse a name that none of a frame's columns has; `levels` are the names of its index."""
     if not isinstance(name, str):
         raise InputTypeError(f"{role}: a column's name must be text; got {name!r}.")
     if name not in columns:
-        raise InputError(f"{role}: the frame has no column {name!r}. {did_you_mean(name, columns)}")
+        index = "Its index is called so: make it a column with frame.reset_index(). " if name in levels else ""
+        raise InputError(f"{role}: the frame has no column {name!r}. {index}{did_you_mean(name, columns)}")
 
 
 def numbers(series: pd.Series, role: str) -> np.ndarray:
@@ -146,8 +146,8 @@ def without_unused(series: pd.Series, role: str) -> pd.Series:
     result = series.cat.remove_unused_categories()
     unused = [each for each in series.cat.categories if each not in result.cat.categories]
     if unused:
-        warnings.warn(f"{role}: {len(unused)} categories of {series.name!r} have no rows and are left out of the "
-                      f"fit: {first(unused)}.", InputWarning, stacklevel=2)
+        warn(f"{role}: {len(unused)} categories of {series.name!r} have no rows and are left out of the "
+             f"fit: {first(unused)}.", InputWarning)
     return result
 
 

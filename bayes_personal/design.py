@@ -1,6 +1,5 @@
 """A formula and a frame become an outcome and a design matrix that remembers how it was made."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ import pandas as pd
 from scipy import linalg
 
 from bayes_personal.data import absent, column, must_be_finite, must_resolve, numbers, places
-from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
 from bayes_personal.expression import Expression, Scope
 from bayes_personal.formula import Formula
 from bayes_personal.memory import must_be_few
@@ -100,10 +99,10 @@ class Design:
         empty = (moments.low == 0) & (moments.high == 0) & self._of_interactions
         if empty.any():
             names = [name for name, without in zip(self.coded, empty, strict=True) if without]
-            warnings.warn(f"{owner}: {first(names)} {'is' if len(names) == 1 else 'are'} 0 in all {moments.count} "
-                          f"rows, for none has these levels together: no coefficient is learned of "
-                          f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
-                          InputWarning, stacklevel=4)
+            warn(f"{owner}: {first(names)} {'is' if len(names) == 1 else 'are'} 0 in all {moments.count} "
+                 f"rows, for none has these levels together: no coefficient is learned of "
+                 f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
+                 InputWarning)
             rest = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
             return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.only(~empty))
         return self._scaled(moments)
@@ -229,8 +228,8 @@ class Design:
         """Warn where the rows alone could not tell the coefficients apart."""
         size, moments = len(self.coefficients), moments.only(self.kept)
         if size > moments.count or moments.count == 1:
-            warnings.warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
-                          "the posterior is its prior.", InputWarning, stacklevel=4)
+            warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
+                 "the posterior is its prior.", InputWarning)
             return
         gram = moments.gram(self.center) / np.outer(self.spread, self.spread)
         # Of equals the first is kept: rounding has no say in which of them is named.
@@ -241,9 +240,9 @@ class Design:
             share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
             others = [self.coefficients[j] for j in sorted(kept[np.abs(share) > 1e-4])]
             dependent = self.coefficients[order[place] - 1]
-            warnings.warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(others, 10)}: the "
-                          "data cannot tell their coefficients apart, only the prior can. "
-                          f"{self._advice([dependent, *others])}", InputWarning, stacklevel=4)
+            warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(others, 10)}: the "
+                 "data cannot tell their coefficients apart, only the prior can. "
+                 f"{self._advice([dependent, *others])}", InputWarning)
 
 
 def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,

@@ -1,10 +1,15 @@
 """What goes wrong, in words: every error names what was got, what is needed, and what to do."""
 
+import os
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 # Names that a message lists.
 LISTED = 30
+# Where the files of this package lie.
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class BayesPersonalError(Exception):
@@ -49,6 +54,11 @@ class ConvergenceWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """Compiled functions cannot be kept on disk: results are the same, and every process compiles them anew."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside of this package that called it."""
+    warnings.warn(message, category, skip_file_prefixes=(PACKAGE,))
 
 
 def first(labels: Iterable[object], limit: int = 3) -> str:

@@ -1,15 +1,10 @@
 """Rows to predict at that no training row is near: what the prior or the formula says there, data do not."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from bayes_personal.bound import Bound
-from bayes_personal.errors import InputWarning, first
-
-# Frames between a warning and the caller of `predict`.
-CALLER = 4
+from bayes_personal.errors import InputWarning, first, warn
 
 
 def warn_of_extrapolation(bound: Bound, rows: pd.DataFrame, x: np.ndarray) -> None:
@@ -34,5 +29,5 @@ def warn_of_extrapolation(bound: Bound, rows: pd.DataFrame, x: np.ndarray) -> No
 
 def _warn(rows: pd.DataFrame, far: np.ndarray, what: str, shape: str) -> None:
     if far.any():
-        warnings.warn(f"{far.sum()} of {len(rows)} rows have {what} (rows {first(rows.index[far])}): the prediction "
-                      f"there rests on {shape}.", InputWarning, stacklevel=CALLER)
+        warn(f"{far.sum()} of {len(rows)} rows have {what} (rows {first(rows.index[far])}): the prediction "
+             f"there rests on {shape}.", InputWarning)

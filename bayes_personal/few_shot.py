@@ -1,6 +1,5 @@
 """New groups from a few rows of their own: exact given each draw, and nothing is fitted again."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self, final
@@ -10,7 +9,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
-from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.families.measurements import measured
 from bayes_personal.inference.importance import Weighted
 from bayes_personal.inference.redrawn import extended
@@ -214,9 +213,9 @@ class FewShot:
         weighted = Weighted.of(np.arange(count)[:, None], evidence, np.zeros(count))
         # ArviZ says NaN where a single draw has all the weight.
         if not (weighted.pareto_k <= LARGEST_K and weighted.ess >= LEAST_ESS):
-            warnings.warn("predict(given=...): the given rows change what is known of all groups so much that "
-                          f"weighting draws does not reach it (Pareto k {weighted.pareto_k:.2f}, at most {LARGEST_K}; "
-                          f"effective draws {weighted.ess:.0f}, at least {LEAST_ESS:.0f}). Fit a frame that has these "
-                          "rows too.", ConvergenceWarning, stacklevel=4)
+            warn("predict(given=...): the given rows change what is known of all groups so much that "
+                 f"weighting draws does not reach it (Pareto k {weighted.pareto_k:.2f}, at most {LARGEST_K}; "
+                 f"effective draws {weighted.ess:.0f}, at least {LEAST_ESS:.0f}). Fit a frame that has these "
+                 "rows too.", ConvergenceWarning)
         chosen = weighted.resample(count, rng)[:, 0]
         return {each: value[chosen] for each, value in complete.items()}

@@ -34,7 +34,10 @@ class Hyperprior:
         Whether location and scale count in natural units of the parameter (the defaults of this package do) or in the
         data's own units (the default for what a user writes).
     **parameters
-        Parameters under PyMC's names; all of them, but for ``mu=0`` / ``alpha=0`` of a located distribution.
+        Parameters under PyMC's names; all of them, but for ``mu=0`` / ``alpha=0`` of a located distribution. Where PyMC
+        knows several sets of them, one is taken: Normal(mu, sigma), StudentT(nu, mu, sigma), Cauchy(alpha, beta),
+        Laplace(mu, b), HalfNormal(sigma), HalfStudentT(nu, sigma), HalfCauchy(beta), Exponential(scale), whose lam is
+        1 / scale, Gamma(alpha, beta), InverseGamma(alpha, beta), LogNormal(mu, sigma).
 
     Raises
     ------
@@ -57,7 +60,8 @@ class Hyperprior:
                 parameters.setdefault(name, 0.0)
         if set(parameters) != set(roles):
             raise SpecificationError(f"Hyperprior({distribution!r}) takes {', '.join(roles)}; "
-                                     f"got {', '.join(parameters) or 'none'}.")
+                                     f"got {', '.join(parameters) or 'none'}. Convert other parameters of PyMC's to "
+                                     "these: lam of an Exponential is 1 / scale, tau of a Normal 1 / sigma**2.")
         for name, value in parameters.items():
             signed = "location" in roles[name]
             if not isinstance(value, Real) or not np.isfinite(value) or (value <= 0 and not signed):

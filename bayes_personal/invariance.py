@@ -1,11 +1,9 @@
 """Which predictors mean the same in all environments."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
-from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
+from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, warn
 from bayes_personal.posterior import Posterior
 from bayes_personal.running import verb
 from bayes_personal.summary import QUANTILES, statistics
@@ -49,8 +47,8 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
         raise SpecificationError("invariance says which predictors mean the same in all environments of an Invariant "
                                  f"prior; the model has {posterior.model.prior!r}.")
     if term.size == 1:
-        warnings.warn(f"invariance: all rows are of one environment ({term.levels.text[0]!r}): every probability is "
-                      "that of the prior.", InputWarning, stacklevel=3)
+        warn(f"invariance: all rows are of one environment ({term.levels.text[0]!r}): every probability is "
+             "that of the prior.", InputWarning)
     found, names = posterior.tree["invariance"], [term.coefficients.names[k] for k in term.candidates]
     included = found["included"].sel(coefficient=names).to_numpy().astype(bool)
     probability = found["probability"].to_numpy()

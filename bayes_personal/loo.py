@@ -17,7 +17,7 @@ from rich.progress import Progress
 from scipy.special import logsumexp
 
 from bayes_personal.arguments import Seed, seed_number
-from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.inference.nuts import NUTS
 from bayes_personal.posterior import Posterior
 from bayes_personal.question import QUESTIONS, Kind, Question
@@ -174,9 +174,9 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     elpd, k, left_in, error, labels = (each[asked] for each in (elpd, k, left_in, error, labels))
     exhausted = len(table) >= MOST_REFITS and not question.every and bool((k > good).any())
     doubts = tuple(doubtful(elpd, error, labels, table, question))
-    warn(k, good, labels, exhausted, question)
+    warn_of_high_k(k, good, labels, exhausted, question)
     for each in doubts:
-        warnings.warn(f"loo: {each}.", ConvergenceWarning, stacklevel=3)
+        warn(f"loo: {each}.", ConvergenceWarning)
     coords = {question.dimension: np.asarray(question.coordinate)[asked]}
     elpd_i, pareto_k = (xr.DataArray(each, dims=[question.dimension], coords=coords) for each in (elpd, k))
     se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
@@ -238,14 +238,13 @@ def apart(densities: np.ndarray) -> np.ndarray:
     return result
 
 
-def warn(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: Question) -> None:
+def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: Question) -> None:
     """Say of which results the Pareto k is too high, and what to do."""
     high, noun = ~(k <= good), question.noun
     if high.any():
-        warnings.warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
-                      f"these {noun} move the posterior so much that their elpd may be too good. "
-                      f"{remedy(exhausted, question)}",
-                      ConvergenceWarning, stacklevel=4)
+        warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
+             f"these {noun} move the posterior so much that their elpd may be too good. "
+             f"{remedy(exhausted, question)}", ConvergenceWarning)
 
 
 def remedy(exhausted: bool, question: Question) -> str:

@@ -1,6 +1,5 @@
 """Model: a formula, a prior and a family make one generative model."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
@@ -11,7 +10,7 @@ from bayes_personal import cluster
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
 from bayes_personal.design import Design, must_not_depend
-from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first
+from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, warn
 from bayes_personal.families import Family, Normal
 from bayes_personal.formula import Formula
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
@@ -104,14 +103,13 @@ class Model:
         for name in outcome:
             if name in predictors or name in contexts:
                 where = "a predictor" if name in predictors else f"read by {self.prior!r}"
-                warnings.warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {where}: what they "
-                              "have in common is explained by itself.", InputWarning, stacklevel=4)
+                warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {where}: what they "
+                     "have in common is explained by itself.", InputWarning)
         for name in predictors:
             if name in contexts:
-                warnings.warn(f"{owner}: {name!r} is a predictor and read by {self.prior!r}: the data tell what the "
-                              "two do together, and only the prior how it is divided between them. Predictions are "
-                              "valid; leave it out of one of them where coefficients are interpreted.", InputWarning,
-                              stacklevel=4)
+                warn(f"{owner}: {name!r} is a predictor and read by {self.prior!r}: the data tell what the "
+                     "two do together, and only the prior how it is divided between them. Predictions are "
+                     "valid; leave it out of one of them where coefficients are interpreted.", InputWarning)
 
     @property
     def outcome(self) -> str:

@@ -1,7 +1,6 @@
 """Posterior: model, data and draws; every sample's own parameters with their uncertainty."""
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from bayes_personal import storage
 from bayes_personal.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
-from bayes_personal.errors import InputTypeError, MisfitWarning
+from bayes_personal.errors import InputTypeError, MisfitWarning, warn
 from bayes_personal.inference.redrawn import everything
 from bayes_personal.model import Model
 from bayes_personal.priors.base import Prior
@@ -180,7 +179,7 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
     """
     posterior = _fitted(model, data, seed, method, progress, client)
     if posterior.misfit:
-        warnings.warn(posterior.misfit, MisfitWarning, stacklevel=3)
+        warn(posterior.misfit, MisfitWarning)
     return posterior
 
 

@@ -1,11 +1,10 @@
 """Separation: predictors that tell the 0s of an outcome from its 1s, so that its likelihood has no maximum."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from bayes_personal.errors import InputWarning
+from bayes_personal.errors import InputWarning, warn
 
 
 def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> None:
@@ -55,9 +54,9 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
             if _separates(y, scaled[:, [*intercept, *rest]]):
                 found = rest
         who = f"{', '.join(repr(names[k]) for k in found)} together"
-    warnings.warn(f"outcome: its 0s and 1s are separated by {who}: the likelihood has no maximum, and how large the "
-                  "coefficients come out rests on the prior. State the hyperprior of the mean on purpose, "
-                  "Model(mean=...), and report it with the result.", InputWarning, stacklevel=3)
+    warn(f"outcome: its 0s and 1s are separated by {who}: the likelihood has no maximum, and how large the "
+         "coefficients come out rests on the prior. State the hyperprior of the mean on purpose, "
+         "Model(mean=...), and report it with the result.", InputWarning)
 
 
 def _separates(y: np.ndarray, x: np.ndarray) -> bool:

@@ -1,11 +1,9 @@
 """Weights of predictive distributions whose mixture predicts best."""
 
-import warnings
-
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
-from bayes_personal.errors import ConvergenceWarning
+from bayes_personal.errors import ConvergenceWarning, warn
 
 # How far the mixture may be from the best one, in nats over all rows.
 NATS = 0.01
@@ -55,6 +53,6 @@ def stacked(log_density: np.ndarray) -> np.ndarray:
         for found in (sought / sought.sum(), weights):
             if (left := rows * (shares(found).max() - 1)) < NATS:
                 return found
-    warnings.warn(f"stacking: weights predict up to {left:.2g} nats worse, over all rows, than the best ones would.",
-                  ConvergenceWarning, stacklevel=2)
+    warn(f"stacking: weights predict up to {left:.2g} nats worse, over all rows, than the best ones would.",
+         ConvergenceWarning)
     return weights

@@ -29,6 +29,7 @@ from bayes_personal.errors import (
     SpecificationError,
     VersionError,
     first,
+    warn,
 )
 from bayes_personal.model import Model
 from bayes_personal.sealing import examine, is_sealed, seal
@@ -131,8 +132,8 @@ def read(path: str | os.PathLike[str],
     if written == FORMAT and not is_whole:
         raise FileError(f"{damaged} (Its checksum is missing: it is truncated, or another program wrote it.)")
     if not is_whole:
-        warnings.warn(f"{str(path)!r} has format {UNSEALED}, which carries no checksum: damage to it may go unnoticed. "
-                      "Save it again with posterior.save.", InputWarning, stacklevel=3)
+        warn(f"{str(path)!r} has format {UNSEALED}, which carries no checksum: damage to it may go unnoticed. "
+             "Save it again with posterior.save.", InputWarning)
     try:
         document, layout = json.loads(own[f"{PREFIX}model"]), json.loads(own[f"{PREFIX}layout"])
         frame = None if FILES in layout else arrow.unpack(tree[FRAME].to_dataset(), layout)
@@ -142,8 +143,9 @@ def read(path: str | os.PathLike[str],
     try:
         model = decode(document, functions)
     except (RecursionError, SpecificationError) as error:
-        raise FileError(f"{str(path)!r}, written by {PACKAGE} {own.get(f'{PREFIX}version')}, holds a model that this "
-                        f"version, {version(PACKAGE)}, cannot make: {error}") from error
+        by, here = own.get(f"{PREFIX}version"), version(PACKAGE)
+        other = "" if by == here else f", written by {PACKAGE} {by} and read by {here}"
+        raise FileError(f"The model of {str(path)!r}{other} cannot be made: {error}") from error
     with _warned_already():
         bound = (_bound_again(model, layout[FILES], str(path)) if frame is None else
                  _bound_to(model, frame, layout, str(path), damaged))

@@ -105,6 +105,25 @@ def test_csv_dates_missing_values_and_labels(tmp_path: Path) -> None:
     assert list(read(str(path), pd.DataFrame({"site": [7, 8]}))["site"]) == [7, "new"]
 
 
+def test_identifiers_with_leading_zeros_stay_apart(tmp_path: Path) -> None:
+    """A single one makes its column text, also where the rows to predict at have none."""
+    path, words = tmp_path / "subjects.csv", ["1", "01", "001", "00007", "10"]
+    path.write_text("id,half,dose,zero\n" + "".join(f"{word},0.5,{row},0\n" for row, word in enumerate(words)))
+    frame = read(str(path))
+    assert frame["id"].tolist() == words
+    assert frame.dtypes.astype(str).to_dict() == {"id": "str", "half": "float64", "dose": "int64", "zero": "int64"}
+    new = tmp_path / "new.csv"
+    new.write_text("id,dose\n1,03\n10,4\n")
+    assert read(str(new), frame)["id"].tolist() == ["1", "10"]
+    # What were numbers in training are numbers.
+    assert read(str(new), frame)["dose"].tolist() == [3, 4]
+    new.write_text("id\n01\n00007\n")
+    of_categories = read(str(new), frame.astype({"id": "category"}))
+    assert of_categories["id"].tolist() == ["01", "00007"]
+    path.write_text('id,site\n"-01",0.5\n2,00.5\n')
+    assert read(str(path)).to_dict("list") == {"id": ["-01", "2"], "site": ["0.5", "00.5"]}
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_predict_writes_what_the_verb_returns(folder: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"predicted.{suffix}"
@@ -317,6 +336,10 @@ UNREADABLE = {
     "empty.csv": (b"", "cannot be read"),
     "ragged.csv": (b"a,b\n1,2,3\n", "cannot be read"),
     "latin.csv": ("site,a\nZürich,1\n".encode("latin-1"), "'site' is not UTF-8"),
+    "semicolons.csv": (b"a;b\n1,5;2\n", "separated by semicolons"),
+    "tabs.csv": (b"a\tb\n1\t2\n", "separated by tabs"),
+    "marked.csv": ("a,b\n1,2\n".encode("utf-16"), "looks like UTF-16"),
+    "unmarked.csv": ("a,b\n1,2\n".encode("utf-16-be"), "looks like UTF-16"),
     "rows.parquet": (b"no", "cannot be read"),
 }
 

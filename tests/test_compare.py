@@ -222,6 +222,10 @@ def test_other_outcomes_are_refused(sleep: pd.DataFrame, cheap: dict[str, Poster
                    progress=False)
     with pytest.raises(SpecificationError, match="'seconds' was fitted to another outcome"):
         bp.compare({"milliseconds": cheap["one for all"], "seconds": other}, progress=False)
+    turned = bp.fit(cheap["one for all"].model, sleep.iloc[::-1], seed=1, method=bp.NUTS(draws=20, tune=20, chains=2),
+                    progress=False)
+    with pytest.raises(SpecificationError, match="'turned' was fitted .* rows in another order.*Fit the same frame"):
+        bp.compare({"all": cheap["one for all"], "turned": turned}, progress=False)
     shorter = bp.fit(cheap["one for all"].model, sleep.iloc[:90], seed=1, method=bp.NUTS(draws=20, tune=20, chains=2),
                      progress=False)
     with pytest.raises(SpecificationError, match="'half' was fitted to another outcome"):

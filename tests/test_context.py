@@ -191,6 +191,19 @@ def test_a_term_reads_new_rows_and_says_which_lie_outside(frame: pd.DataFrame, p
         term.at(frame.drop(columns="age"))
 
 
+@pytest.mark.parametrize("prior", [bp.GaussianProcess("when"), bp.TotalVariation("when"), bp.Partition("when")])
+def test_dates_as_text_are_called_so(prior: bp.LinearVarying) -> None:
+    days = pd.Series(pd.date_range("2024-03-01", periods=6))
+    frame = pd.DataFrame({"y": [1.0, 3.0, 2.0, 5.0, 4.0, 6.0], "when": days.dt.strftime("%Y-%m-%d")})
+    frame["when"] = frame["when"].where(frame.index < 5, frame["when"][0])
+    with pytest.raises(SpecificationError, match=r"reads as dates: .*pandas.to_datetime\(frame\['when'\]\)"):
+        bp.Model("y ~ 1", prior).bind(frame)
+    frame["when"] = list("abcdea")
+    with pytest.raises(SpecificationError, match="is categorical") as caught:
+        bp.Model("y ~ 1", prior).bind(frame)
+    assert "to_datetime" not in str(caught.value)
+
+
 def test_contexts_by_name() -> None:
     frame = table(pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}))
     assert [one.name for one in learn(frame, ("b", "a"), "Owner")] == ["b", "a"]

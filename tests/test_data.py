@@ -11,7 +11,7 @@ import pytest
 import bayes_personal as bp
 from bayes_personal.data import spelled, table
 from bayes_personal.design import Design
-from bayes_personal.errors import InputError, InputTypeError
+from bayes_personal.errors import InputError, InputTypeError, InputWarning
 from bayes_personal.formula import Formula
 from bayes_personal.terms import outcome
 
@@ -253,6 +253,28 @@ def test_an_outcome_can_be_an_expression(rows: pd.DataFrame) -> None:
     np.testing.assert_allclose(read_outcome("I(y - x) ~ x", rows), rows["y"] - rows["x"], rtol=1e-14)
     small = rows.assign(k=pd.Series(np.arange(12) * 20, dtype="int16").astype("uint8"))
     np.testing.assert_array_equal(read_outcome("I(k * k) ~ x", small), (np.arange(12) * 20.0) ** 2)
+
+
+@pytest.mark.parametrize(("formula", "prior"), [("y ~ x", bp.PartialPooling("id")), ("y ~ id", bp.Population()),
+                                                ("id ~ x", bp.Population()), ("y ~ x", bp.LinearVarying("id"))])
+def test_a_column_that_is_the_index_is_called_so(rows: pd.DataFrame, formula: str, prior: bp.Population) -> None:
+    rows.index = pd.Index(np.arange(12) // 3, name="id")
+    model = bp.Model(formula, prior)
+    with pytest.raises(InputError, match=r"no column 'id'. Its index is called so: .*frame.reset_index\(\)"):
+        model.bind(rows)
+    with pytest.raises(InputError, match="no column 'id'. There are"):
+        model.bind(rows.rename_axis("other"))
+    model.bind(rows.reset_index())
+
+
+@pytest.mark.parametrize(("formula", "prior"), [("y ~ g", bp.Population()), ("y ~ x", bp.PartialPooling("g")),
+                                                ("y ~ x", bp.LinearVarying("g")), ("y ~ C(g)", bp.Population())])
+def test_a_warning_names_the_line_of_its_caller(rows: pd.DataFrame, formula: str, prior: bp.Population) -> None:
+    rows["g"] = pd.Categorical(rows["g"], categories=["a", "b", "c", "never"])
+    with pytest.warns(InputWarning) as caught:
+        bp.fit(bp.Model(formula, prior), rows, method=bp.Laplace(draws=10), seed=1, progress=False)
+    assert any("never" in str(each.message) for each in caught)
+    assert {each.filename for each in caught if issubclass(each.category, InputWarning)} == {__file__}
 
 
 def test_labels_that_read_the_same_are_spelled_out() -> None:

@@ -99,6 +99,14 @@ def test_nonsense_is_refused_at_construction(distribution: str, parameters: dict
         Hyperprior(distribution, **parameters)
 
 
+def test_the_docstring_and_the_error_say_which_parameters_are_taken() -> None:
+    said = " ".join(str(Hyperprior.__doc__).split())
+    for distribution, roles in ROLES.items():
+        assert f"{distribution}({', '.join(roles)})" in said
+    with pytest.raises(SpecificationError, match="takes scale; got lam. Convert .* lam of an Exponential is 1 / scale"):
+        Hyperprior("Exponential", lam=1)
+
+
 def test_repr_is_the_statement() -> None:
     prior = Hyperprior("HalfCauchy", beta=5)
     assert repr(prior) == "Hyperprior('HalfCauchy', beta=5)"

@@ -18,7 +18,7 @@ LAYERS = [
     ("formula",),
     ("determinantal", "hyperprior"),
     ("cluster", "data", "graph", "rows"),
-    ("files",),
+    ("comma_separated", "files"),
     ("stored",),
     ("terms",),
     ("context", "design", "families.counts", "priors.features"),
@@ -149,6 +149,12 @@ def test_the_engine_never_imports_its_specification_or_the_tests(module: str) ->
 def test_a_file_is_small_and_named_for_what_it_does(module: str) -> None:
     assert len(MODULES[module].read_text().splitlines()) < 400
     assert module.split(".")[-1] not in VAGUE
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "errors"])
+def test_warnings_name_the_line_of_a_user(module: str) -> None:
+    """Of `warnings.warn` each caller would have to count the frames up to the user's."""
+    assert "warnings.warn(" not in MODULES[module].read_text(), f"{module}: warn with bayes_personal.errors.warn"
 
 
 def test_the_reader_of_imports_sees_all_kinds_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Bernoulli: yes or no."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,7 +9,7 @@ import pandas as pd
 
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import numbers
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, first
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, first, warn
 from bayes_personal.families.base import Family
 from bayes_personal.parameter import Parameter
 from bayes_personal.separation import warn_of_separation
@@ -65,8 +64,8 @@ class Bernoulli(Family):
                              f"{wrong.sum()} of {len(y)} rows are neither 0 nor 1 ({first(values.index[wrong])}). "
                              "Recode it as 0 and 1; for successes out of several trials use Binomial(trials=column).")
         if len(y) > 1 and np.ptp(y) == 0:
-            warnings.warn(f"{role}: column {name!r} is {y[0]:g} in all {len(y)} rows. The likelihood has no maximum: "
-                          "how near to 0 or 1 the probabilities are rests on the prior.", InputWarning, stacklevel=2)
+            warn(f"{role}: column {name!r} is {y[0]:g} in all {len(y)} rows. The likelihood has no maximum: "
+                 "how near to 0 or 1 the probabilities are rests on the prior.", InputWarning)
         return y
 
     def known(self, frame: pd.DataFrame) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Binomial: successes out of a known number of trials."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,7 +9,7 @@ import pandas as pd
 
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.data import column
-from bayes_personal.errors import InputError, InputWarning, SpecificationError, first
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
 from bayes_personal.families.base import Family
 from bayes_personal.families.counts import counts
 from bayes_personal.parameter import Parameter
@@ -78,9 +77,9 @@ class Binomial(Family):
                              f"{above.sum()} of {len(y)} rows ({first(values.index[above])}), the first "
                              f"{y[worst]:g} of {trials[worst]:g}. Are the two columns swapped?")
         if y.sum() in (0, trials.sum()):
-            warnings.warn(f"{role}: column {values.name!r} has no {'success' if y.sum() == 0 else 'failure'} in all "
-                          f"{trials.sum():g} trials. The likelihood has no maximum: how near to 0 or 1 the "
-                          "probabilities are rests on the prior.", InputWarning, stacklevel=2)
+            warn(f"{role}: column {values.name!r} has no {'success' if y.sum() == 0 else 'failure'} in all "
+                 f"{trials.sum():g} trials. The likelihood has no maximum: how near to 0 or 1 the "
+                 "probabilities are rests on the prior.", InputWarning)
         return y
 
     def known(self, frame: pd.DataFrame) -> np.ndarray:

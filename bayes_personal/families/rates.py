@@ -1,6 +1,5 @@
 """Rates: what families of counts share whose rows may be exposed to more or less of what is counted per."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from bayes_personal.arguments import column_name
 from bayes_personal.data import column, numbers
-from bayes_personal.errors import InputError, InputWarning, first
+from bayes_personal.errors import InputError, InputWarning, first, warn
 from bayes_personal.families.base import Family
 from bayes_personal.families.counts import counts
 
@@ -35,8 +34,8 @@ class Rates(Family):
         role = f"outcome of a {self.owner} family"
         result = counts(values, role)
         if not result.any():
-            warnings.warn(f"{role}: column {values.name!r} is 0 in all {len(result)} rows. The likelihood has no "
-                          "maximum: how small the rates are rests on the prior.", InputWarning, stacklevel=2)
+            warn(f"{role}: column {values.name!r} is 0 in all {len(result)} rows. The likelihood has no "
+                 "maximum: how small the rates are rests on the prior.", InputWarning)
         return result
 
     def known(self, frame: pd.DataFrame) -> np.ndarray:

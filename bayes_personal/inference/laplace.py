@@ -1,6 +1,5 @@
 """Laplace: near-independent draws of the hyperparameters by importance sampling around their modes."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -9,7 +8,7 @@ import xarray as xr
 
 from bayes_personal.arguments import flag, whole
 from bayes_personal.bound import Bound
-from bayes_personal.errors import ConvergenceWarning, SpecificationError
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
 from bayes_personal.inference.marginal import Marginal
@@ -139,7 +138,7 @@ class Laplace:
                f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
         if not self.fallback:
             raise SpecificationError(f"{why}. Use NUTS().")
-        warnings.warn(f"{why}; NUTS takes over.", ConvergenceWarning, stacklevel=5)
+        warn(f"{why}; NUTS takes over.", ConvergenceWarning)
         return NUTS().sample(bound, seed, progress)
 
 

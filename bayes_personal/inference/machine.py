@@ -11,7 +11,6 @@ import os
 import pickle
 import stat
 import sys
-import warnings
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -28,7 +27,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from bayes_personal.errors import CacheWarning, FileError
+from bayes_personal.errors import CacheWarning, FileError, warn
 from bayes_personal.writing import PRIVATE, write_whole
 
 # Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
@@ -112,9 +111,9 @@ def folder() -> Path | None:
             refused.append(str(error))
             continue
         if refused and config.CACHE_DIR:
-            warn(f"{refused[0]}; they are kept in {str(result)!r}")
+            tell(f"{refused[0]}; they are kept in {str(result)!r}")
         return result
-    warn("; ".join(refused))
+    tell("; ".join(refused))
     return None
 
 
@@ -138,10 +137,10 @@ def read(name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        warn(str(error))
+        tell(str(error))
         return None
     if sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-        warn(f"{str(path)!r} is damaged")
+        tell(f"{str(path)!r} is damaged")
         return None
     return content[DIGEST:]
 
@@ -159,7 +158,7 @@ def write(name: str, content: bytes) -> None:
         must_be_own(os.lstat(home), home)
         write_whole(home / name, sha256(content).digest(), content, mode=PRIVATE)
     except (OSError, FileError) as error:
-        warn(str(error))
+        tell(str(error))
 
 
 @cache
@@ -168,10 +167,10 @@ def told() -> list[str]:
     return []
 
 
-def warn(reason: str) -> None:
+def tell(reason: str) -> None:
     """Say once that functions are compiled again, and why."""
     if not told():
         told().append(reason)
-        warnings.warn(f"Compiled functions cannot be kept, or not be read: {reason}. Results are the same; functions "
-                      "are compiled anew, which takes up to a minute in every process. Set NUMBA_CACHE_DIR to a folder "
-                      "that only you can write to.", CacheWarning, stacklevel=2)
+        warn(f"Compiled functions cannot be kept, or not be read: {reason}. Results are the same; functions "
+             "are compiled anew, which takes up to a minute in every process. Set NUMBA_CACHE_DIR to a folder "
+             "that only you can write to.", CacheWarning)

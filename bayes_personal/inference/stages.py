@@ -14,7 +14,6 @@ however many draws of mu there are.
 References: Plummer (2015), doi:10.1007/s11222-014-9503-z. Besag (1989), doi:10.1093/biomet/76.1.183.
 """
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.bound import Bound
-from bayes_personal.errors import ConvergenceWarning, SpecificationError
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.hyperprior import NATURAL_MEAN
 from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.inference.draws import flat, tree
@@ -261,10 +260,9 @@ class Stages:
         points, found = given.hyperparameters(rng)
         values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
         if not found.trusted:
-            warnings.warn(f"FineTuned: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) "
-                          f"and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws of "
-                          "the population. Take freeze='plug-in', or hyperpriors that say more.",
-                          ConvergenceWarning, stacklevel=5)
+            warn(f"FineTuned: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) "
+                 f"and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws of "
+                 "the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
         result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": found.pareto_k, "ess": found.ess}))
         return result

@@ -107,7 +107,8 @@ class GaussianProcess(InContext):
         for one in contexts:
             if one.levels:
                 raise SpecificationError(f"{owner}: context {one.name!r} is categorical, and a smooth function needs "
-                                         f"numbers. Use PartialPooling({one.name!r}), alone or added with +.")
+                                         f"numbers or dates. {one.if_dates}Use PartialPooling({one.name!r}), alone or "
+                                         "added with +.")
         boxes = tuple(Box.learn(one, frame, self.kernel, len(contexts)) for one in contexts)
         squares = (np.linalg.vecdot(matrix.T, matrix.T)
                    for matrix in (cosines(boxes, contexts, piece) for piece in pieces(frame, self.contexts)))

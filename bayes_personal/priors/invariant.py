@@ -1,6 +1,5 @@
 """Invariant: coefficients differ between environments, and some sets of predictors mean the same in all of them."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import context_column, fraction
-from bayes_personal.errors import InputWarning, SpecificationError
+from bayes_personal.errors import InputWarning, SpecificationError, warn
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Prior, Term, variable
@@ -114,9 +113,9 @@ class Invariant(Prior):
                                      "out, which takes a Normal family. PartialPooling takes any.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
         if len(levels.labels) == 1:
-            warnings.warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
-                          "is the same in others: the probability of every set of predictors is that of the prior.",
-                          InputWarning, stacklevel=4)
+            warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
+                 "is the same in others: the probability of every set of predictors is that of the prior.",
+                 InputWarning)
         term = Environments(self, levels, np.arange(len(coefficients.names)), coefficients)
         if len(term.candidates) > MOST:
             raise SpecificationError(f"{self.owner}: {len(term.candidates)} predictors have "

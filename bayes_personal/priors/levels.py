@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import scipy.sparse as sp
 
 from bayes_personal.arguments import nested
 from bayes_personal.data import column, spelled, without_unused
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, warn
 from bayes_personal.priors.base import Features, Term, variable
 
 Label = str | int | float | bool | datetime.date | tuple[Hashable, ...]
@@ -60,8 +59,8 @@ class Levels:
         result = cls(name, labels, empty)
         plain = pd.Index([str(label) for label in labels])
         if plain.has_duplicates:
-            warnings.warn(f"{owner}: the labels {first(labels[plain.duplicated(keep=False)])} of {name!r} differ but "
-                          "read the same; they stay apart.", InputWarning, stacklevel=2)
+            warn(f"{owner}: the labels {first(labels[plain.duplicated(keep=False)])} of {name!r} differ but "
+                 "read the same; they stay apart.", InputWarning)
         return result
 
     def place(self, label: Hashable, owner: str) -> int:
@@ -129,9 +128,9 @@ class Levels:
         """Warn of new labels that read like a training label of another type."""
         alike = values[values.astype(str).isin([str(label) for label in self.labels])]
         if len(alike):
-            warnings.warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
-                          f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
-                          "as new groups. Convert the column if they are not.", InputWarning, stacklevel=4)
+            warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
+                 f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
+                 "as new groups. Convert the column if they are not.", InputWarning)
 
 
 def as_labels(owner: str, target: Any) -> Any:
@@ -195,11 +194,10 @@ def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
     if errors and 2 * single > len(rows):
         what = ("only rows that share a group tell errors from differences of groups, so that the prior of the scale "
                 "decides much" if pooled else "their parameters are learned from one row, and from the prior")
-        warnings.warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning,
-                      stacklevel=4)
+        warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning)
     elif pooled and len(rows) == 2:
-        warnings.warn(f"{who}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
-                      "scale decides much.", InputWarning, stacklevel=4)
+        warn(f"{who}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
+             "scale decides much.", InputWarning)
 
 
 def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:

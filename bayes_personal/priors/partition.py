@@ -1,6 +1,5 @@
 """Partition: coefficients are constant between change points, whose number and places nobody knows."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -11,7 +10,7 @@ import pandas as pd
 from bayes_personal.arguments import context_column, whole
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.context import Context
-from bayes_personal.errors import InputError, InputWarning, SpecificationError
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
@@ -104,11 +103,11 @@ class Partition(Prior):
         context = Context.learn(frame, self.order, owner)
         if context.levels:
             raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and changes need an order. "
-                                     f"Give numbers or dates, or use PartialPooling({self.order!r}).")
+                                     f"{context.if_dates}Give numbers or dates, or use PartialPooling({self.order!r}).")
         places, first = np.unique(context.at(frame)[:, 0], return_index=True)
         if len(places) < len(frame):
-            warnings.warn(f"{owner}: {len(frame)} rows have {len(places)} distinct values of {self.order!r}; rows of "
-                          "equal values are always of one segment.", InputWarning, stacklevel=3)
+            warn(f"{owner}: {len(frame)} rows have {len(places)} distinct values of {self.order!r}; rows of "
+                 "equal values are always of one segment.", InputWarning)
         if len(places) > MOST:
             raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and the cost is the square "
                              f"of their number; at most {MOST:,}. Round it to fewer: changes are then looked for "

@@ -1,6 +1,5 @@
 """TotalVariation: coefficients walk along an ordered context, in steps most of which are small."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
@@ -11,7 +10,7 @@ import pandas as pd
 from bayes_personal.arguments import context_column
 from bayes_personal.context import Context
 from bayes_personal.data import spelled
-from bayes_personal.errors import InputError, InputWarning, SpecificationError
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
@@ -112,13 +111,13 @@ class TotalVariation(Prior):
         owner = self.owner
         context = Context.learn(frame, self.order, owner)
         if context.levels:
-            raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and steps need an order. Give "
-                                     f"numbers or dates, or use PartialPooling({self.order!r}).")
+            raise SpecificationError(f"{owner}: context {self.order!r} is categorical, and steps need an order. "
+                                     f"{context.if_dates}Give numbers or dates, or use PartialPooling({self.order!r}).")
         if len(context.gaps):
-            warnings.warn(f"{owner}: {self.order!r} has long gaps ({context.gaps_in_words}), and the prior knows only "
-                          "the order of contexts: it expects no larger step across a gap than between neighbours. "
-                          f"GaussianProcess({self.order!r}) and DistanceRegularized({self.order!r}) know distances.",
-                          InputWarning, stacklevel=4)
+            warn(f"{owner}: {self.order!r} has long gaps ({context.gaps_in_words}), and the prior knows only "
+                 "the order of contexts: it expects no larger step across a gap than between neighbours. "
+                 f"GaussianProcess({self.order!r}) and DistanceRegularized({self.order!r}) know distances.",
+                 InputWarning)
         read: dict[float, Any] = {}
         for piece in pieces(frame, [self.order]):
             values, first = np.unique(context.at(piece)[:, 0], return_index=True)
