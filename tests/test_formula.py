@@ -246,7 +246,8 @@ def test_functions_of_ones_own(rows: pd.DataFrame, tmp_path: Path) -> None:
     np.testing.assert_allclose(posterior.bound.y, rows["post"] ** 3, rtol=1e-14)
     np.testing.assert_allclose(posterior.bound.x[:, 1], rows["x 1"] ** 3, rtol=1e-14)
     posterior.save(tmp_path / "own.nc")
-    with pytest.raises(FileError, match=r"calls 'cube', and files hold no functions.*functions=\{'cube': cube\}") as caught:
+    with pytest.raises(FileError, match=r"calls 'cube', and files hold no functions.*functions=\{'cube': cube\}"
+                       ) as caught:
         bp.load(tmp_path / "own.nc")
     assert "written by" not in str(caught.value)
     again = bp.load(tmp_path / "own.nc", functions={"cube": cube, "unused": len})
