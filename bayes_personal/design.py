@@ -221,8 +221,7 @@ class Design:
                    for entry in self.spec.structure]
         plain = all(factor.eval_method.value == "lookup" and factor.expr in self.numeric
                     for each in factors for factor in each)
-        scaled = any(scoped.scale != 1 for entry in self.spec.structure for scoped in entry.scoped_terms)
-        return None if scaled or not plain else [[factor.expr for factor in each] for each in factors]
+        return [[factor.expr for factor in each] for each in factors] if plain else None
 
     def warn_of_identification(self, moments: Moments) -> None:
         """Warn where the rows alone could not tell the coefficients apart."""

@@ -83,7 +83,7 @@ def assert_same_statistics(held: Bound, stored: Bound) -> None:
 
 
 FORMULAS = ["y ~ x", "y ~ x * z + near", "y ~ 0 + x", "y ~ label * x + C(site)", "y ~ kind + kind:z + flag",
-            "np.log(z) ~ x + I(x**2) + C(count)", "y ~ whole + 2:z + `blood pressure`", "I(y - x) ~ near + `a.b`",
+            "np.log(z) ~ x + I(x**2) + C(count)", "y ~ whole + I(2 * z) + `blood pressure`", "I(y - x) ~ near + `a.b`",
             "y ~ C(label, contr.sum) + C(np.round(z))", "y ~ label.str.upper() + x:C(kind)", "y ~ 1"]
 PRIORS = {
     "groups": lambda: bp.PartialPooling("label") + bp.Conditional("site", on="Intercept"),
