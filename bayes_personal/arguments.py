@@ -2,12 +2,13 @@
 
 import math
 import os
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from bayes_personal.errors import InputError, InputTypeError, SpecificationError
+from bayes_personal.errors import InputError, InputTypeError, SpecificationError, shown
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 
@@ -16,47 +17,57 @@ def positive(owner: str, **values: Any) -> None:
     """Refuse what is not a finite number above zero."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
-            raise SpecificationError(f"{owner}: {name}={value!r} must be positive and finite.")
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must be positive and finite.")
 
 
 def fraction(owner: str, **values: Any) -> None:
     """Refuse what is not a number between zero and one."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:
-            raise SpecificationError(f"{owner}: {name}={value!r} must lie between 0 and 1.")
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must lie between 0 and 1.")
 
 
 def column_name(owner: str, **values: Any) -> None:
     """Refuse what is neither the name of a column nor None."""
     for name, value in values.items():
         if value is not None and not isinstance(value, str):
-            raise SpecificationError(f"{owner}: {name}={value!r} must name the column that holds it for each row; put "
-                                     "one number for all rows into a column of the frame.")
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must name the column that holds it for each row; "
+                                     "put one number for all rows into a column of the frame.")
 
 
 def flag(owner: str, **values: Any) -> None:
     """Refuse what is neither True nor False."""
     for name, value in values.items():
         if not isinstance(value, bool):
-            raise SpecificationError(f"{owner}: {name}={value!r} must be True or False.")
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must be True or False.")
 
 
 def whole(owner: str, least: int, **values: Any) -> None:
     """Refuse what is not a whole number of at least `least`."""
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise SpecificationError(f"{owner}: {name}={value!r} must be a whole number, {least} or more.")
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must be a whole number, {least} or more.")
+
+
+def one_of(owner: str, allowed: Iterable[str | int | None], **values: Any) -> None:
+    """Refuse what is not one of a few words or numbers."""
+    allowed = list(allowed)
+    for name, value in values.items():
+        # An array or a frame would not say whether it equals a word.
+        if not isinstance(value, str | Integral | None) or value not in allowed:
+            *others, last = map(repr, allowed)
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must be {', '.join(others)} or {last}.")
 
 
 def context_column(owner: str, **values: Any) -> None:
     """Refuse what is not the name of one column."""
     for name, value in values.items():
         if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(each, str) for each in value):
-            raise InputTypeError(f"{owner}: {name}={value!r} names {len(value)} columns, and a column's name must be "
-                                 f"text. Where labels of {value[1]!r} restart within each {value[0]!r}, "
+            raise InputTypeError(f"{owner}: {name}={shown(value)} names {len(value)} columns, and a column's name must "
+                                 f"be text. Where labels of {value[1]!r} restart within each {value[0]!r}, "
                                  f"{nested(value[0], value[1])}; where they do not, add a prior for each.")
         if not isinstance(value, str):
-            raise InputTypeError(f"{owner}: a column's name must be text; got {name}={value!r}.")
+            raise InputTypeError(f"{owner}: a column's name must be text; got {name}={shown(value)}.")
 
 
 def nested(outer: str, inner: str) -> str:
@@ -70,7 +81,7 @@ def nested(outer: str, inner: str) -> str:
 def file_path(owner: str, value: Any) -> None:
     """Refuse what is no path."""
     if not isinstance(value, str | os.PathLike):
-        raise InputTypeError(f"{owner}: need the path of a file, such as 'posterior.nc'; got {value!r}.")
+        raise InputTypeError(f"{owner}: need the path of a file, such as 'posterior.nc'; got {shown(value)}.")
 
 
 def seed_number(owner: str, value: Any) -> int | None:
@@ -82,8 +93,8 @@ def seed_number(owner: str, value: Any) -> int | None:
     if value is None:
         return None
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise InputTypeError(f"{owner}: seed={value!r} must be a whole number, a numpy.random.Generator, a "
+        raise InputTypeError(f"{owner}: seed={shown(value)} must be a whole number, a numpy.random.Generator, a "
                              "numpy.random.SeedSequence, or None for a new one each time.")
     if value < 0:
-        raise InputError(f"{owner}: seed={value!r} must be 0 or more.")
+        raise InputError(f"{owner}: seed={shown(value)} must be 0 or more.")
     return int(value)

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bayes_personal.errors import InputError, InputTypeError
+from bayes_personal.errors import InputError, InputTypeError, shown
 from bayes_personal.running import one_blas_thread
 
 
@@ -24,7 +24,7 @@ def total(client: Any, of: Callable[[Iterable[Any]], Any], parts: Sequence[Any])
 def must_be_open(client: Any) -> None:
     """Refuse what is no client of a cluster, and one that is closed."""
     if not (hasattr(client, "submit") and hasattr(client, "gather")):
-        raise InputTypeError(f"client={client!r} must be a dask.distributed.Client.")
+        raise InputTypeError(f"client={shown(client)} must be a dask.distributed.Client.")
     if getattr(client, "status", "running") in ("closing", "closed"):
         raise InputError(f"client={client!r} is closed. Make a new dask.distributed.Client, and fit before it closes.")
 

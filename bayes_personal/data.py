@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, warn
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, shown, warn
 
 # Beyond it, products of two natural units leave float64.
 LARGEST = 1e75
@@ -63,7 +63,7 @@ def column(frame: pd.DataFrame, name: str, role: str) -> pd.Series:
 def must_have(columns: pd.Index, name: str, role: str, levels: Sequence[Hashable] = ()) -> None:
     """Refuse a name that none of a frame's columns has; `levels` are the names of its index."""
     if not isinstance(name, str):
-        raise InputTypeError(f"{role}: a column's name must be text; got {name!r}.")
+        raise InputTypeError(f"{role}: a column's name must be text; got {shown(name)}.")
     if name not in columns:
         index = "Its index is called so: make it a column with frame.reset_index(). " if name in levels else ""
         raise InputError(f"{role}: the frame has no column {name!r}. {index}{did_you_mean(name, columns)}")

@@ -10,6 +10,8 @@ from pathlib import Path
 LISTED = 30
 # Where the files of this package lie.
 PACKAGE = str(Path(__file__).parent) + os.sep
+# Characters of a value that a message repeats, and of what it says of longer ones.
+SHOWN, BEGINNING = 200, 60
 
 
 class BayesPersonalError(Exception):
@@ -65,6 +67,12 @@ def first(labels: Iterable[object], limit: int = 3) -> str:
     """The first few labels, spelled for a message."""
     shown = [repr(getattr(label, "item", lambda label=label: label)()) for label in labels]
     return ", ".join(shown[:limit]) + (", ..." if len(shown) > limit else "")
+
+
+def shown(value: object) -> str:
+    """A value as a message repeats it: on one line, and of what is long, such as a frame, its type and beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"<{type(value).__name__}: {text[:BEGINNING]} ...>"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from formulaic.parser import DefaultFormulaParser
 from formulaic.parser.parser import DefaultOperatorResolver
 from formulaic.parser.types import Factor, Operator, Term
 
-from bayes_personal.errors import InputTypeError, SpecificationError
+from bayes_personal.errors import InputTypeError, SpecificationError, shown
 from bayes_personal.expression import Expression
 from bayes_personal.functions import DATES, must_be_functions, remedy
 from bayes_personal.syntax import LEXEME, short
@@ -76,7 +76,7 @@ class Formula:
             Anything else than the above, and what no formula could mean.
         """
         if not isinstance(text, str):
-            raise InputTypeError(f"A formula is text such as 'outcome ~ predictors'; got {text!r}.")
+            raise InputTypeError(f"A formula is text such as 'outcome ~ predictors'; got {shown(text)}.")
         functions = {} if functions is None else functions
         must_be_functions(functions)
         outcome, predictors, expressions = _read(text, frozenset(functions))

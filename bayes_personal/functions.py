@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from formulaic.transforms import TRANSFORMS, ContrastsRegistry
 
-from bayes_personal.errors import InputTypeError, SpecificationError
+from bayes_personal.errors import InputTypeError, SpecificationError, shown
 
 # Name by name, a function of NumPy that takes each row by itself, and how many arguments it computes with. A further
 # one would be where to write the result.
@@ -71,7 +71,7 @@ def must_be_functions(functions: Any) -> None:
     """Refuse a user's functions that are none, or whose names formulas could not tell from others."""
     if not isinstance(functions, Mapping):
         raise InputTypeError("functions=... must map names to functions, such as functions={'cube': cube}; "
-                             f"got {functions!r}.")
+                             f"got {shown(functions)}.")
     for name, function in functions.items():
         if not isinstance(name, str) or not name.isascii() or not name.isidentifier():
             raise InputTypeError(f"functions={{{name!r}: ...}}: a function's name must be letters, digits and "
@@ -79,7 +79,7 @@ def must_be_functions(functions: Any) -> None:
         if name in KNOWN or name in ("np", "contr"):
             raise SpecificationError(f"functions={{{name!r}: ...}}: formulas know {name!r} already. Use another name.")
         if not callable(function):
-            raise InputTypeError(f"functions={{{name!r}: ...}} must be a function; got {function!r}.")
+            raise InputTypeError(f"functions={{{name!r}: ...}} must be a function; got {shown(function)}.")
 
 
 def called_with(name: str, function: Callable[..., Any], given: list[Any], named: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bayes_personal.arguments import flag
 from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.errors import SpecificationError, did_you_mean, shown
 from bayes_personal.parameter import Parameter
 
 # What each parameter of a continuous distribution does when the unit of measurement changes.
@@ -50,9 +50,9 @@ class Hyperprior:
     relative: bool
 
     def __init__(self, distribution: str, *, relative: bool = False, **parameters: float) -> None:
-        flag(f"Hyperprior({distribution!r})", relative=relative)
-        if distribution not in ROLES:
-            raise SpecificationError(f"Hyperprior({distribution!r}): no such distribution. "
+        flag(f"Hyperprior({shown(distribution)})", relative=relative)
+        if not isinstance(distribution, str) or distribution not in ROLES:
+            raise SpecificationError(f"Hyperprior({shown(distribution)}): no such distribution. "
                                      f"{did_you_mean(str(distribution), ROLES)}")
         roles = ROLES[distribution]
         for name, role in roles.items():
@@ -65,7 +65,7 @@ class Hyperprior:
         for name, value in parameters.items():
             signed = "location" in roles[name]
             if not isinstance(value, Real) or not np.isfinite(value) or (value <= 0 and not signed):
-                raise SpecificationError(f"Hyperprior({distribution!r}): {name}={value!r} must be a number, finite"
+                raise SpecificationError(f"Hyperprior({distribution!r}): {name}={shown(value)} must be a number, finite"
                                          f"{'' if signed else ' and positive'}.")
         object.__setattr__(self, "distribution", distribution)
         object.__setattr__(self, "parameters", tuple((name, float(parameters[name])) for name in roles))
@@ -127,7 +127,7 @@ def must_be_positive(owner: str, **hyperpriors: Any) -> None:
     """Refuse what is no hyperprior, or puts mass below zero where a scale is described."""
     for name, given in hyperpriors.items():
         if not isinstance(given, Hyperprior):
-            raise SpecificationError(f"{owner}: {name}={given!r} must be a hyperprior, such as "
+            raise SpecificationError(f"{owner}: {name}={shown(given)} must be a hyperprior, such as "
                                      f"Hyperprior('HalfNormal', sigma=1).")
         if not given.positive:
             raise SpecificationError(f"{owner}: {name}={given!r} can be negative; use a distribution on the positive "

@@ -10,7 +10,7 @@ from bayes_personal import cluster
 from bayes_personal.bound import Bound
 from bayes_personal.data import table
 from bayes_personal.design import Design, must_not_depend
-from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, warn
+from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, shown, warn
 from bayes_personal.families import Family, Normal
 from bayes_personal.formula import Formula
 from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior
@@ -73,7 +73,7 @@ class Model:
                 (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
             if not isinstance(value, kind):
                 raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
-                                     f"got {value!r}.")
+                                     f"got {shown(value)}.")
         object.__setattr__(self, "functions", dict(self.read.functions))
         self._must_not_explain_itself()
 

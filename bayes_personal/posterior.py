@@ -14,7 +14,7 @@ from bayes_personal import storage
 from bayes_personal.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.diagnostics import Diagnostics
-from bayes_personal.errors import InputTypeError, MisfitWarning, warn
+from bayes_personal.errors import InputTypeError, MisfitWarning, shown, warn
 from bayes_personal.inference.redrawn import everything
 from bayes_personal.model import Model
 from bayes_personal.priors.base import Prior
@@ -193,7 +193,7 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
     method, seed = sampler("fit", method), seed_number("fit", seed)
     flag("fit", progress=progress)
     if client is not None and not hasattr(client, "submit"):
-        raise InputTypeError(f"fit: client={client!r} must be a dask.distributed.Client.")
+        raise InputTypeError(f"fit: client={shown(client)} must be a dask.distributed.Client.")
     bound = model.bind(data, client=client, progress=progress)
     method = method or usual(bound)
     must_hold(bound, method.draws * getattr(method, "chains", 1))
@@ -235,10 +235,10 @@ def sampler(owner: str, method: Any) -> Any:
     named = {"nuts": NUTS, "laplace": Laplace, "advi": ADVI}
     if isinstance(method, str) and method in named:
         return named[method]()
-    if isinstance(method, type) or method is not None and not hasattr(method, "sample"):
+    if isinstance(method, type) or method is not None and not hasattr(method, "draws"):
         written = f"{method.__name__}()" if isinstance(method, type) else "NUTS()"
-        raise InputTypeError(f"{owner}: method={method!r} does not sample. Call the class, as in method=bp.{written}, "
-                             f"or name one of {', '.join(map(repr, named))}.")
+        raise InputTypeError(f"{owner}: method={shown(method)} does not sample. Call the class, as in "
+                             f"method=bp.{written}, or name one of {', '.join(map(repr, named))}.")
     return method
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_personal.arguments import Seed, seed_number
+from bayes_personal.arguments import Seed, one_of, seed_number
 from bayes_personal.bound import Bound
 from bayes_personal.data import table, unit_labels
-from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.errors import NotFittedError
 from bayes_personal.extrapolation import warn_of_extrapolation
 from bayes_personal.families.base import draw, mean
 from bayes_personal.few_shot import FewShot
@@ -173,8 +173,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
     """
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
-    if kind not in ("theta", "mean", "outcome"):
-        raise SpecificationError(f"predict(kind={kind!r}): must be 'theta', 'mean' or 'outcome'.")
+    one_of("predict", ("theta", "mean", "outcome"), kind=kind)
     bound, chains = posterior.bound, posterior.tree["posterior"].sizes
     values = everything(bound, posterior.tree)
     seeds, sizes = np.random.SeedSequence(seed_number("predict", seed)), (chains["chain"], chains["draw"])

@@ -8,8 +8,16 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 
+from bayes_personal.arguments import one_of
 from bayes_personal.data import spelled
-from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
+from bayes_personal.errors import (
+    InputError,
+    InputTypeError,
+    NotFittedError,
+    SpecificationError,
+    did_you_mean,
+    shown,
+)
 from bayes_personal.inference import left_out
 from bayes_personal.inference.group_integral import GroupIntegral
 from bayes_personal.inference.groups import Advance, stride
@@ -66,8 +74,9 @@ class Question:
         """Check what was asked."""
         if not isinstance(posterior, Posterior):
             raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
-        if kind not in QUESTIONS:
-            raise SpecificationError(f"loo(kind={kind!r}): must be {', '.join(map(repr, QUESTIONS))}.")
+        one_of("loo", QUESTIONS, kind=kind)
+        if not isinstance(by, str | None):
+            raise InputTypeError(f"loo: by={shown(by)} must be the name of a column of the training rows.")
         if (by is not None) != (kind == "group"):
             raise SpecificationError(f"loo(kind={kind!r}, by={by!r}): name the column of the groups to leave out with "
                                      "kind='group', and only then.")
@@ -191,8 +200,8 @@ def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
     if isinstance(refit, bool):
         return
     if not isinstance(refit, NUTS):
-        raise SpecificationError(f"loo(refit={refit!r}): must be True, False or a sampler that takes any model, such "
-                                 "as bp.NUTS(draws=500).")
+        raise SpecificationError(f"loo(refit={shown(refit)}): must be True, False or a sampler that takes any model, "
+                                 "such as bp.NUTS(draws=500).")
     if kind == "conditional":
         raise SpecificationError(f"loo(kind='conditional', refit={refit!r}): a fit without a row does not know the "
                                  "row's own theta_i. Ask for kind='unit'.")

@@ -61,6 +61,48 @@ def test_a_wrong_argument_is_answered_with_what_to_write(case: str, posterior: P
         assert word in str(caught.value), f"no {word!r} in: {caught.value}"
 
 
+CONFUSED = {
+    "sd": lambda p, data: bp.Normal(sd=data),
+    "group": lambda p, data: bp.PartialPooling(data),
+    "scale": lambda p, data: bp.PartialPooling("g", scale=data),
+    "freeze": lambda p, data: bp.FineTuned("g", freeze=data),
+    "increments": lambda p, data: bp.TotalVariation("x", increments=data),
+    "network": lambda p, data: bp.Contextualized("x", network=data),
+    "basis": lambda p, data: bp.LinearVarying("x", basis=data),
+    "kernel": lambda p, data: bp.GaussianProcess("x", kernel=data),
+    "power": lambda p, data: bp.DistanceRegularized("x", power=data),
+    "sum": lambda p, data: PRIOR + data,
+    "formula": lambda p, data: bp.Model(data),
+    "prior": lambda p, data: bp.Model("y ~ x", data),
+    "functions": lambda p, data: bp.Model("y ~ x", functions=data),
+    "distribution": lambda p, data: bp.Hyperprior(data),
+    "parameter": lambda p, data: bp.Hyperprior("Normal", mu=data, sigma=1),
+    "draws": lambda p, data: bp.NUTS(draws=data),
+    "sampler": lambda p, data: bp.NUTS(sampler=data),
+    "covariance": lambda p, data: bp.ADVI(covariance=data),
+    "method": lambda p, data: bp.fit(MODEL, data, method=data),
+    "seed": lambda p, data: bp.fit(MODEL, data, seed=data),
+    "client": lambda p, data: bp.fit(MODEL, data, client=data),
+    "kind": lambda p, data: bp.predict(p, kind=data),
+    "kind of loo": lambda p, data: bp.loo(p, kind=data),
+    "groups of loo": lambda p, data: bp.loo(p, kind="group", by=data),
+    "refits of loo": lambda p, data: bp.loo(p, refit=data),
+    "path": lambda p, data: p.save(data),
+    "dataset": lambda p, data: bp.load_dataset(data),
+}
+
+
+@pytest.mark.parametrize("argument", CONFUSED)
+@pytest.mark.parametrize("kind", ["frame", "column", "array"])
+def test_data_in_place_of_an_argument_is_refused_in_one_short_line(argument: str, kind: str,
+                                                                   posterior: Posterior) -> None:
+    frame = pd.DataFrame({"y": np.arange(500.0), "x": 1.0})
+    data = {"frame": frame, "column": frame["y"], "array": frame["y"].to_numpy()}[kind]
+    with pytest.raises(BayesPersonalError) as caught:
+        CONFUSED[argument](posterior, data)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
 VERBS = {
     "fit": lambda p, f, seed: bp.fit(MODEL, f, seed=seed, method=QUICK),
     "compare": lambda p, f, seed: bp.compare([bp.Population(), PRIOR], "y ~ x", f, seed=seed),

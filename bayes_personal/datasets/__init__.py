@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_personal.errors import InputError, did_you_mean
+from bayes_personal.errors import InputError, did_you_mean, shown
 
 __all__ = ["datasets", "load_dataset"]
 
@@ -69,8 +69,8 @@ def load_dataset(name: str) -> pd.DataFrame:
     0      A      28  15
     1      B       8  10
     """
-    if name not in _index():
-        raise InputError(f"There is no dataset {name!r}. {did_you_mean(name.lower(), _index())}")
+    if not isinstance(name, str) or name not in _index():
+        raise InputError(f"There is no dataset {shown(name)}. {did_you_mean(str(name).lower(), _index())}")
     labels = {c: str for c, unit in _index()[name]["columns"].items() if unit.startswith("label")}
     with _FOLDER.joinpath(f"{name}.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype=labels)

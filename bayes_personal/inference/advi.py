@@ -9,7 +9,7 @@ import xarray as xr
 from rich.progress import Progress
 from scipy.special import ndtri
 
-from bayes_personal.arguments import positive, whole
+from bayes_personal.arguments import one_of, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
@@ -81,8 +81,7 @@ class ADVI:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.covariance not in GAUSSIANS:
-            raise SpecificationError(f"ADVI: covariance={self.covariance!r} must be 'mean-field' or 'full-rank'.")
+        one_of("ADVI", GAUSSIANS, covariance=self.covariance)
         whole("ADVI", 4, draws=self.draws, max_iterations=self.max_iterations)
         whole("ADVI", 1, **({} if self.batch is None else {"batch": self.batch}))
         positive("ADVI", tolerance=self.tolerance, learning_rate=self.learning_rate)

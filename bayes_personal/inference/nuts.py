@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.arguments import flag, positive, whole
+from bayes_personal.arguments import flag, one_of, positive, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
@@ -82,8 +82,7 @@ class NUTS:
         flag("NUTS", collapse=self.collapse)
         if not self.target_accept < 1:
             raise SpecificationError(f"NUTS: target_accept={self.target_accept!r} must lie between 0 and 1.")
-        if self.sampler not in ("nutpie", "pymc"):
-            raise SpecificationError(f"NUTS: sampler={self.sampler!r} must be 'nutpie' or 'pymc'.")
+        one_of("NUTS", ("nutpie", "pymc"), sampler=self.sampler)
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""

@@ -16,7 +16,7 @@ import pandas as pd
 from bayes_personal.arguments import nested
 from bayes_personal.conjugate import Conjugate
 from bayes_personal.context import Context
-from bayes_personal.errors import InputTypeError, SpecificationError, did_you_mean
+from bayes_personal.errors import InputTypeError, SpecificationError, did_you_mean, shown
 from bayes_personal.names import variable
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.features import Features
@@ -298,7 +298,7 @@ class Prior(ABC):
 
     def __add__(self, other: "Prior") -> "Sum":
         if not isinstance(other, Prior):
-            raise InputTypeError(f"{self!r} + {other!r}: only priors add, as in PartialPooling('a') + "
+            raise InputTypeError(f"{self!r} + {shown(other)}: only priors add, as in PartialPooling('a') + "
                                  "PartialPooling('b').")
         return Sum((*parts(self), *parts(other)))
 
@@ -387,5 +387,5 @@ def as_names(on: Any) -> tuple[str, ...] | None:
     if on is None or isinstance(on, str):
         return on if on is None else (on,)
     if not isinstance(on, Iterable) or not all(isinstance(name, str) for name in on):
-        raise SpecificationError(f"on={on!r} must hold the names of coefficients, such as on=['Intercept'].")
+        raise SpecificationError(f"on={shown(on)} must hold the names of coefficients, such as on=['Intercept'].")
     return tuple(on)

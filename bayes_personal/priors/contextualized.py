@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal import context
-from bayes_personal.arguments import whole
+from bayes_personal.arguments import one_of, whole
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -99,8 +99,7 @@ class Contextualized(InContext):
                   scale=scale)
         owner = self.owner
         must_be_positive(owner, scale=scale)
-        if network not in HIDDEN:
-            raise SpecificationError(f"{owner}: network={network!r} must be 'bayesian' or 'last-layer'.")
+        one_of(owner, HIDDEN, network=network)
         if hidden is not None:
             whole(owner, 1, hidden=hidden)
         if archetypes is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal import context, graph
-from bayes_personal.arguments import positive, whole
+from bayes_personal.arguments import one_of, positive, whole
 from bayes_personal.context import Context
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, SpecificationError
@@ -121,9 +121,7 @@ class DistanceRegularized(InContext):
         must_be_positive(owner, scale=scale, anchor=anchor)
         positive(owner, concentration=concentration)
         self.hold(concentration=float(concentration))
-        if power not in (1, 2):
-            raise SpecificationError(f"{owner}: power={power!r} must be 2, for squared differences, or 1, for their "
-                                     "norm.")
+        one_of(owner, (1, 2), power=power)
         if neighbors is not None:
             whole(owner, 1, neighbors=neighbors)
         if not isinstance(metric, str) or metric != "learned":

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column
+from bayes_personal.arguments import context_column, one_of
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -95,9 +95,7 @@ class FineTuned(Prior):
         if self.target == ():
             raise SpecificationError(f"{self.owner}: target=() names no group. Name one, or leave target out to tune "
                                      "all groups.")
-        if self.freeze is not None and self.freeze not in FREEZES:
-            raise SpecificationError(f"{self.owner}: freeze={self.freeze!r} must be "
-                                     f"{', '.join(map(repr, FREEZES))} or None.")
+        one_of(self.owner, (*FREEZES, None), freeze=self.freeze)
         must_be_positive(self.owner, scale=self.scale)
 
     @property

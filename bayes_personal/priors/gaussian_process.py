@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import gammainccinv
 
 from bayes_personal import context
+from bayes_personal.arguments import one_of
 from bayes_personal.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -95,8 +96,7 @@ class GaussianProcess(InContext):
         self.hold(contexts=contexts, kernel=kernel, on=as_names(on), scale=scale, lengthscale=lengthscale)
         owner = self.owner
         must_be_positive(owner, scale=scale, **({} if lengthscale is None else {"lengthscale": lengthscale}))
-        if kernel not in RULES:
-            raise SpecificationError(f"{owner}: kernel={kernel!r} must be one of {', '.join(map(repr, RULES))}.")
+        one_of(owner, RULES, kernel=kernel)
         if not 1 <= len(contexts) <= max(BASIS_SIZE):
             raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to "
                                      "three. Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")

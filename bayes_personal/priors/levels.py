@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from bayes_personal.arguments import nested
 from bayes_personal.data import column, spelled, without_unused
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, warn
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, shown, warn
 from bayes_personal.priors.base import Features, Term, variable
 
 Label = str | int | float | bool | datetime.date | tuple[Hashable, ...]
@@ -145,8 +145,8 @@ def as_labels(owner: str, target: Any) -> Any:
     try:
         hash(target)
     except TypeError as error:
-        raise InputTypeError(f"{owner}: target={target!r} holds what cannot be a label. Give the label of a group, or "
-                             "several in a list.") from error
+        raise InputTypeError(f"{owner}: target={shown(target)} holds what cannot be a label. Give the label of a "
+                             "group, or several in a list.") from error
     return plain_label(target)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal import context
-from bayes_personal.arguments import whole
+from bayes_personal.arguments import one_of, whole
 from bayes_personal.context import Context
-from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.parameter import Parameter
 from bayes_personal.priors.base import Coefficients, Features, Term, as_names, restricted
@@ -77,8 +76,7 @@ class LinearVarying(InContext):
         self.hold(contexts=contexts, basis=basis, df=df, on=as_names(on), scale=scale, smooth=smooth)
         owner = self.owner
         must_be_positive(owner, scale=scale, smooth=smooth)
-        if basis not in ("linear", "spline"):
-            raise SpecificationError(f"{owner}: basis={basis!r} must be 'linear' or 'spline'.")
+        one_of(owner, ("linear", "spline"), basis=basis)
         whole(f"{owner}, knots of a cubic spline", 3, df=df)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:

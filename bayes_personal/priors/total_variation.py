@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column
+from bayes_personal.arguments import context_column, one_of
 from bayes_personal.context import Context
 from bayes_personal.data import spelled
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
@@ -96,8 +96,7 @@ class TotalVariation(Prior):
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale)
-        if self.increments not in LOCAL:
-            raise SpecificationError(f"{owner}: increments={self.increments!r} must be 'laplace' or 'horseshoe'.")
+        one_of(owner, LOCAL, increments=self.increments)
 
     @property
     def columns(self) -> tuple[str, ...]:
