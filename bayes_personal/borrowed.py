@@ -154,8 +154,7 @@ class Answer:
         """How far the k-th coefficient of the target moves where that of all sources moves by one, (draw,)."""
         loadings, reads = self.target
         moved = Collapsed(self.linear, Statistics.of(self.arrangement, (self.moved(batch, k) for batch in batches)))
-        scaling, s = moved.draws(values, count)
-        fits = np.array([moved.projected(loadings, scaling, s, draw)[2] for draw in range(count)])
+        fits = np.array([fit for fit, _ in moved.projection(values, count).of(loadings)])
         return fits @ reads[k] * self.linear.unit
 
     def moved(self, batch: Batch, k: int) -> Batch:

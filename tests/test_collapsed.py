@@ -127,6 +127,20 @@ def test_its_gradient_agrees_with_central_differences(bound: Bound) -> None:
     np.testing.assert_allclose(density.log_density(point)[1], numeric, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("kept", [0, 2**24])
+def test_leaving_out_some_rows_at_a_time_needs_no_more_than_them(bound: Bound, kept: int,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    density, rng = Collapsed(bound), np.random.default_rng(8)
+    values = density.values(rng.normal(0, 0.7, (3, density.size)))
+    (everything,) = bound.rows.batches()
+    together = density.left_out_and_in(values, 3)(everything)
+    monkeypatch.setattr("bayes_personal.inference.collapsed.KEPT", kept)
+    left_out_and_in = density.left_out_and_in(values, 3)
+    parts = zip(*map(left_out_and_in, bound.rows.batches(7)), strict=True)
+    for found, wanted in zip(map(np.hstack, parts), together, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
 def test_leave_one_out_is_the_density_of_the_row_left_out(bound: Bound) -> None:
     density, rng = Collapsed(bound), np.random.default_rng(8)
     values = density.values(rng.normal(0, 0.7, (2, density.size)))

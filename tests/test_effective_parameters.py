@@ -64,7 +64,7 @@ def test_the_closed_form_is_the_average_over_the_weights(prior: Prior, frame: pd
     drawn |= bound.derived(drawn, np)
     (batch,) = bound.rows.batches()
     first = {name: value[:1] for name, value in values.items()}
-    exact = np.exp(density.left_out_and_in(first, 1, batch)[1][0])
+    exact = np.exp(density.left_out_and_in(first, 1)(batch).left_in[0])
     each = np.exp(given_weights(bound, drawn, 4000, batch))
     assert (np.abs(each.mean(axis=0) - exact) < 4.5 * each.std(axis=0) / np.sqrt(4000)).all()
 

@@ -8,7 +8,7 @@ whose density needs only the sums of `statistics`, and costs the same whatever t
 natural units: y and the predictors standardised, weights in units of outcome / predictor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple, final
@@ -18,13 +18,15 @@ from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.bound import Bound
 from bayes_personal.inference import kernel
-from bayes_personal.inference.marginal import Marginal, log_normal
+from bayes_personal.inference.marginal import Densities, Marginal, log_normal
 from bayes_personal.inference.statistics import Arrangement, Block, Loadings, Statistics
 from bayes_personal.inference.tape import Symbolic, Tape
 from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
 
 SUBSTITUTE = get_lapack_funcs("trtrs", dtype=float)
+# Numbers of the factors of draws that are kept from one part of the rows to the next.
+KEPT = 2**24
 
 
 class Scaling(NamedTuple):
@@ -230,38 +232,81 @@ class Collapsed(Marginal):
         # Smoothing the weights of a row's draws costs more than its densities.
         return 4 * len(self.bound.rows)
 
-    def projected(self, z: Loadings, scaling: Scaling, s: np.ndarray,
-                  draw: int) -> tuple[Factor, np.ndarray, np.ndarray, np.ndarray]:
-        """The weights' conditional at one of the draws, and of rows with these loadings: how the weights that are not
-        eliminated move eta, E[eta | y, phi] less its prior mean, and the variance that the eliminated ones leave."""
-        found = self.factor(scaling, s, draw)
-        dense = np.ascontiguousarray(z.dense * scaling.sd[draw])
-        kernel.apply_roots(dense, scaling.roots[draw], self.places)
-        return found, dense, *kernel.project(dense, z.groups, z.own, found.blocks, found.mean, scaling.own_root[draw],
-                                             scaling.own_sd[draw])
-
     def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
               taken: Statistics) -> np.ndarray:
         return kernel.values(np.ascontiguousarray(points), *self._arguments(self.statistics + taken)) - everything
 
-    def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        return self.left_out_and_in(values, count, batch)[0]
+    def projection(self, values: Mapping[str, np.ndarray], count: int) -> "Projection":
+        """What all rows say of others, at draws."""
+        return Projection(self, *self.draws(values, count))
 
-    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
-                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        here, bound = self.arrangement, self.bound
+    def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        return self.left_out_and_in(values, count)(batch).left_out
+
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
+        return self.projection(values, count).densities
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """What all rows say of others at draws of the hyperparameters, a part of the others at a time.
+
+    Attributes
+    ----------
+    density : of all rows
+    scaling, s : T and s at the draws
+    """
+
+    density: Collapsed
+    scaling: Scaling
+    s: np.ndarray
+
+    @cached_property
+    def _kept(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """What `_shared` has found."""
+        return {}
+
+    def _shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        """L and the conditional mean of the weights that are not eliminated, which need a pass over all groups."""
+        if draw not in self._kept:
+            found = self.density.factor(self.scaling, self.s, draw)
+            if (len(self._kept) + 1) * found.lower.size > KEPT:
+                return found.lower, found.mean
+            self._kept[draw] = found.lower, found.mean
+        return self._kept[draw]
+
+    def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """E[eta | y, phi] less its prior mean, and the variance of eta, of rows with these loadings at each draw."""
+        here, (_, _, sums) = self.density.arrangement, self.density.statistics.matrices
+        groups, own_sds = z.groups, self.scaling.own_sd
+        if here.groups:
+            seen, groups = np.unique(z.groups, return_inverse=True)
+            sums = np.ascontiguousarray(sums[:, :, seen])
+            own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
+        for draw, s in enumerate(self.s):
+            sd, roots, _, own_root = (each[draw] for each in self.scaling)
+            lower, mean = self._shared(draw)
+            dense = np.ascontiguousarray(z.dense * sd)
+            kernel.apply_roots(dense, roots, self.density.places)
+            fit, variance = kernel.project(dense, groups, z.own, sums, mean, sd, roots, self.density.places, own_root,
+                                           own_sds[draw], s)
+            if here.size:
+                # Transposed, the lower triangle of C is an upper one for Fortran.
+                left, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)
+                variance = variance + (left**2).sum(axis=0)
+            yield fit, variance
+
+    def densities(self, batch: Batch) -> Densities:
+        """Those of some of the rows, left out and left in."""
+        here, bound = self.density.arrangement, self.density.bound
         z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
         y = here.outcome(batch.x, batch.y, batch.known)
         shift = np.log(here.error(batch.known)) + np.log(bound.unit)
-        scaling, s = self.draws(values, count)
-        left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
-        for draw in range(count):
-            found, dense, fit, leverage = self.projected(z, scaling, s, draw)
-            if here.size:
-                # Transposed, the lower triangle of C is an upper one for Fortran.
-                left, _ = SUBSTITUTE(found.lower.T, dense.T, lower=0, trans=1)
-                leverage = leverage + (left**2).sum(axis=0)
-            share, square = 1 - leverage / s[draw] ** 2, s[draw] ** 2
+        left_out, left_in = np.empty((len(self.s), len(batch))), np.empty((len(self.s), len(batch)))
+        for draw, (fit, variance) in enumerate(self.of(z)):
+            square = self.s[draw] ** 2
+            share = 1 - variance / square
             left_out[draw] = log_normal((y - fit) / share, square / share) - shift
-            left_in[draw] = log_normal(y - fit, square + leverage) - shift
-        return left_out, left_in
+            left_in[draw] = log_normal(y - fit, square + variance) - shift
+        return Densities(left_out, left_in)

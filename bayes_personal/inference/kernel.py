@@ -237,14 +237,16 @@ def draw_own(sums, sd, roots, rooted, own_sd, own_root, s, others, own_z):
 
 
 @compiled
-def project(dense, groups, own, blocks, mean, own_root, own_sd):
-    """Of rows whose T'Z of the weights that are not eliminated is `dense`: fit, and their part of the leverage.
+def project(dense, groups, own, sums, mean, sd, roots, rooted, own_root, own_sd, s):
+    """Of rows in these groups, of whose T'Z `dense` has the weights that are not eliminated: fit, and the groups' part
+    of the leverage.
 
     `dense` becomes what L^-1 is to be applied to for the rest of the leverage.
     """
     rows, p = own.shape
     fit, part = np.zeros(rows), np.zeros(rows)
-    unit, means = np.empty(p), np.zeros((p, 1, blocks.shape[2]))
+    blocks, unit, means = np.empty(sums.shape), np.empty(p), np.zeros((p, 1, sums.shape[2]))
+    eliminate(sums, sd, roots, rooted, own_sd, own_root, 1 / (s * s), blocks, 0, sums.shape[2])
     own_weights(blocks, mean, means)
     for i in range(rows):
         for j in range(len(mean)):

@@ -48,9 +48,10 @@ def batch_size(count: int) -> int:
 
 def units(density: Marginal, values: Values, count: int, advance: Advance) -> Iterator[Part]:
     """log p(y_i | y_-i, phi), all but phi integrated out."""
+    left_out_and_in = density.left_out_and_in(values, count)
     for batch in density.bound.rows.batches(batch_size(count)):
         places = np.arange(batch.start, batch.start + len(batch))
-        found, left_in = density.left_out_and_in(values, count, batch)
+        found, left_in = left_out_and_in(batch)
         advance(len(batch))
         yield Part(places, found, averaged(left_in), partial(taken_of, density, batch))
 

@@ -30,6 +30,20 @@ class Effort(NamedTuple):
     fewer: int = 2
 
 
+class Densities(NamedTuple):
+    """Log densities of some rows at draws, (draw, unit).
+
+    Attributes
+    ----------
+    left_out : of an outcome given those of all other rows and phi
+    left_in : of another outcome of the row that equals it, given those of all rows and phi; or given weights that are
+        drawn given these, whose average over draws is the same
+    """
+
+    left_out: np.ndarray
+    left_in: np.ndarray
+
+
 class Marginal(ABC):
     """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
 
@@ -111,11 +125,10 @@ class Marginal(ABC):
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
         """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""
 
-    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
-                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """The same, and log p(y_i | y, phi), of another outcome of row i that equals y_i, (draw, unit); or that given
-        weights that are drawn given y and phi, whose average over draws is the same."""
-        return self.leave_one_out(values, count, batch), given_weights(self.bound, values, count, batch)
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
+        """What says of some of the rows, at these draws, log p(y_i | y_-i, phi) and log p(y_i | y, phi)."""
+        return lambda batch: Densities(self.leave_one_out(values, count, batch),
+                                       given_weights(self.bound, values, count, batch))
 
     @abstractmethod
     def taken(self, batch: Batch, rows: np.ndarray) -> Any:

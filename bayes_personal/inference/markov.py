@@ -1,8 +1,8 @@
 """A Gaussian Markov field and the mean integrated out: the model as a density of its hyperparameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from bayes_personal.bound import Bound
 from bayes_personal.inference import sparse
 from bayes_personal.inference.field_posterior import FieldPosterior, Given, Point, Sums
-from bayes_personal.inference.marginal import Effort, Masked, log_normal
+from bayes_personal.inference.marginal import Densities, Effort, Masked, log_normal
 from bayes_personal.inference.statistics import Arrangement
 from bayes_personal.inference.tape import Tape, outputs, pulled_back
 from bayes_personal.parameter import Parameter
@@ -180,10 +180,13 @@ class Markov(Masked):
         return 4 * len(self.posterior.pattern.rows)
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        return self.left_out_and_in(values, count, batch)[0]
+        return self.densities(values, count, batch).left_out
 
-    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int,
-                        batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
+        return partial(self.densities, values, count)
+
+    def densities(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> Densities:
+        """Those of some rows, left out and left in."""
         both, at, p = self.predictors(batch.x, batch.known), self.at[batch.places], len(self.field.positions)
         own_x, x = both[:, :p], both[:, p:]
         y = self.arrangement.outcome(batch.x, batch.y, batch.known)
@@ -201,4 +204,4 @@ class Markov(Masked):
             share = 1 - variance / sigma**2
             left_out[draw] = log_normal((y - fit) / share, sigma**2 / share) - shift
             left_in[draw] = log_normal(y - fit, sigma**2 + variance) - shift
-        return left_out, left_in
+        return Densities(left_out, left_in)
