@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from bayes_personal.data import is_number
-from bayes_personal.errors import InputError
+from bayes_personal.errors import InputError, InputWarning, first, warn
 
 # A number with a zero before another digit, as identifiers have: "007" is not 7.
 PADDED = r"^\s*[+-]?0[0-9]+(\.[0-9]*)?\s*$"
@@ -50,6 +50,7 @@ def read_csv(path: Path, like: pd.DataFrame | None = None) -> pd.DataFrame:
     padded = identifiers(path, [name for name in numeric if name not in known or not is_number(known[name])])
     if padded:
         table = typed(path, dict.fromkeys([*text, *padded], pa.string()))
+    warn_of_words(path, table)
     frame = table.to_pandas(date_as_object=False)
     for name in frame.columns.intersection(list(known)):
         if pd.api.types.is_string_dtype(frame[name]) and name not in text:
@@ -70,9 +71,25 @@ def must_be_commas(path: Path) -> None:
                          "columns by commas, and write numbers with a decimal point.")
 
 
-def typed(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
-    """The table, some of its columns of given types and others of the type that all of their values have."""
-    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+def warn_of_words(path: Path, table: pa.Table) -> None:
+    """Say which words of columns of text stand for a missing value, for one of them may be somebody's label."""
+    text = [name for name, column in zip(table.column_names, table.columns, strict=True)
+            if pa.types.is_string(column.type) and column.null_count]
+    if not text:
+        return
+    written = typed(path, dict.fromkeys(table.column_names, pa.string()), words=True)
+    for name in text:
+        words = pd.unique(written[name].filter(pc.is_null(table[name])).to_pandas()).tolist()
+        words = [word for word in words if word]
+        if words:
+            warn(f"{str(path)!r}: {first(words)} in column {name!r} stands for a missing value. Where it is "
+                 "a label, write another.", InputWarning)
+
+
+def typed(path: Path, types: Mapping[str, pa.DataType], words: bool = False) -> pa.Table:
+    """The table, some of its columns of given types and others of the type that all of their values have; with `words`,
+    text such as "NA" is text."""
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=not words)
     return pyarrow.csv.read_csv(path, convert_options=options)
 
 

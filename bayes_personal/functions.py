@@ -111,7 +111,7 @@ def part_of_date(values: Any, part: str) -> Any:
     if not isinstance(values, pd.Series) or not pd.api.types.is_datetime64_any_dtype(values):
         raise SpecificationError(f".dt.{part} is a part of dates, and the column holds none. Convert it with "
                                  "pandas.to_datetime.")
-    return getattr(values.dt, part).astype(float)
+    return whole_if_complete(getattr(values.dt, part))
 
 
 def form_of_text(values: Any, form: str) -> Any:
@@ -119,4 +119,9 @@ def form_of_text(values: Any, form: str) -> Any:
     if not isinstance(values, pd.Series):
         raise SpecificationError(f".str.{form}() is a form of text, and the column holds none.")
     result = getattr(values.str, form)()
-    return result.astype(float) if form == "len" else result
+    return whole_if_complete(result) if form == "len" else result
+
+
+def whole_if_complete(values: pd.Series) -> pd.Series:
+    """Whole numbers in a type that names levels as 2 and not 2.0, unless some are missing."""
+    return values.astype(float if values.isna().any() else "int64")

@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
+from dask import distributed
 
 import bayes_personal as bp
 
@@ -41,6 +42,13 @@ def cases() -> dict[str, Callable[[], object]]:
             found.append(nuts())
         return found[0]
 
+    def on_a_cluster() -> bp.Posterior:
+        """Workers read the rows, and the sums that they make are gathered."""
+        sleep.to_parquet(here / "rows.parquet")
+        with (distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+              distributed.Client(cluster) as client):
+            return bp.fit(normal, here / "rows.parquet", seed=1, client=client, progress=False)
+
     priors = [bp.Population(), bp.PartialPooling("subject")]
     return {
         "nuts": nuts,
@@ -57,6 +65,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "program": fitted(poisson, counts, bp.NUTS(draws=300, tune=300, chains=2)),
         "pymc": fitted(poisson, counts, bp.NUTS(draws=300, tune=300, chains=2, sampler="pymc")),
         "advi": fitted(poisson, counts, bp.ADVI(max_iterations=2000)),
+        "cluster": on_a_cluster,
         "quadrature": lambda: bp.loo(fitted(poisson, counts, bp.NUTS(draws=100, tune=200, chains=2))(),
                                      progress=False),
     }

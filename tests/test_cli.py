@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import bayes_personal as bp
 from bayes_personal.cli import ASSUMPTIONS, app, interval, parse, read
-from bayes_personal.errors import InputError, SpecificationError
+from bayes_personal.errors import InputError, InputWarning, SpecificationError
 
 QUICK = "NUTS(draws=50, tune=100, chains=2)"
 FORMULA = "reaction ~ days"
@@ -103,6 +103,15 @@ def test_csv_dates_missing_values_and_labels(tmp_path: Path) -> None:
     assert text["site"][0] == "007" and pd.isna(text["site"][1])
     path.write_text("site\n7\nnew\n")
     assert list(read(str(path), pd.DataFrame({"site": [7, 8]}))["site"]) == [7, "new"]
+
+
+def test_a_word_that_is_read_as_missing_is_named(tmp_path: Path) -> None:
+    """NA is Namibia, and Null a surname."""
+    path = tmp_path / "countries.csv"
+    path.write_text("country,dose\nDE,1.5\nNA,NA\n,2\nFR,3\n")
+    with pytest.warns(InputWarning, match="'NA' in column 'country' stands for a missing value") as found:
+        frame = read(str(path))
+    assert len(found) == 1 and frame["country"].isna().tolist() == [False, True, True, False]
 
 
 def test_identifiers_with_leading_zeros_stay_apart(tmp_path: Path) -> None:

@@ -226,6 +226,12 @@ def test_an_expression_is_what_python_says(rows: pd.DataFrame, text: str) -> Non
     assert again == Expression.read(text)
 
 
+def test_levels_of_whole_numbers_are_named_as_such(rows: pd.DataFrame) -> None:
+    model = bp.Model("pre ~ C(day.dt.month) + C(g.str.len())")
+    names = model.bind(rows.assign(g=["a", "bb"] * 12)).coefficients.names
+    assert names == ("Intercept", "C(day.dt.month)[T.3]", "C(g.str.len())[T.2]")
+
+
 def test_no_array_is_written_into(rows: pd.DataFrame) -> None:
     before = rows.copy()
     for text in ("log(post, pre)", "np.log(post, out=pre)", "np.add(post, 1, pre)", "np.clip(post, 1, 2, pre)",

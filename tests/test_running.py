@@ -152,7 +152,7 @@ def interrupt_each(cases: list[str]) -> dict[str, list[str]]:
 
 QUICK = ["nuts", "loo"]
 SLOW = ["laplace", "cut", "predict", "group", "refit", "compare", "report", "simulate", "program", "pymc", "advi",
-        "quadrature"]
+        "cluster", "quadrature"]
 
 
 def test_ctrl_c_ends_what_takes_time() -> None:
@@ -201,6 +201,30 @@ def test_a_command_that_is_stopped_says_so_and_leaves_files_alone(number: signal
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_at_every_moment(command: str, number: signal.Signals, after: float, tmp_path: Path) -> None:
     assert stopped(COMMANDS[command], number, after, tmp_path) == 128 + number
+
+
+def timed(command: list[str], folder: Path) -> float:
+    """Seconds that a command takes which nobody stops."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "bayes_personal", *command], cwd=folder, check=True, capture_output=True)
+    (folder / command[-1]).unlink()
+    return time.perf_counter() - start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [0.1, 0.25, 0.4, 0.55, 0.7])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["predict", "report"])
+def test_commands_that_read_a_posterior(name: str, number: signal.Signals, part: float,
+                                        tmp_path_factory: pytest.TempPathFactory) -> None:
+    given, folder = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("out")
+    sleep = bp.load_dataset("sleepstudy")
+    bp.fit(bp.Model("reaction ~ days", bp.PartialPooling("subject")), sleep, seed=1,
+           progress=False).save(given / "posterior.nc")
+    sleep.sample(100_000, replace=True, random_state=1, ignore_index=True).to_csv(given / "new.csv", index=False)
+    command = {"predict": ["predict", f"{given / 'posterior.nc'}", f"{given / 'new.csv'}", "--out", "there.csv"],
+               "report": ["report", f"{given / 'posterior.nc'}", "--out", "there.html"]}[name]
+    assert stopped(command, number, part * timed(command, folder), folder) == 128 + number
 
 
 BUSY = """
