@@ -200,6 +200,6 @@ class RandomUse(RuleBasedStateMachine):
     @invariant()
     def speaks(self) -> None:
         if getattr(self, "posterior", None) is not None:
-            assert self.model is not None and repr(self.posterior)
+            assert repr(self.posterior)
             theta = self.posterior.theta_frame()
             assert np.isfinite(theta.select_dtypes("number").to_numpy()).all() or self.posterior.complaints
