@@ -14,6 +14,9 @@ from bayes_personal.bound import Bound
 from bayes_personal.parameter import Parameter
 from bayes_personal.rows import Batch
 
+# Acceptance that the step size of NUTS adapts to.
+ACCEPT = 0.9
+
 
 class Effort(NamedTuple):
     """What importance sampling spends on a density.
@@ -68,6 +71,11 @@ class Marginal(ABC):
     def slow(self) -> bool:
         """Whether so many evaluations as NUTS takes are minutes."""
         return False
+
+    @property
+    def target_accept(self) -> float:
+        """Acceptance that the step size of NUTS adapts to unless its user says otherwise."""
+        return ACCEPT
 
     @property
     def leave_one_out_work(self) -> int:

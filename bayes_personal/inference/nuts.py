@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.arguments import flag, one_of, positive, whole
+from bayes_personal.arguments import flag, fraction, one_of, whole
 from bayes_personal.bound import Bound
 from bayes_personal.errors import SpecificationError
 from bayes_personal.inference.draws import tree
 from bayes_personal.inference.information import Information
-from bayes_personal.inference.marginal import Marginal
+from bayes_personal.inference.marginal import ACCEPT, Marginal
 from bayes_personal.inference.mode import Mode
 from bayes_personal.inference.redrawn import remainder
 from bayes_personal.inference.start import hyperpriors_must_reach, outcome_must_have_density, started
@@ -51,7 +51,8 @@ class NUTS:
     tune
         Adaptation draws a chain; by default 300 over hyperparameters alone, 1000 over everything.
     target_accept
-        Acceptance that the step size adapts to; nearer to 1 where there are divergences.
+        Acceptance that the step size adapts to; nearer to 1 where there are divergences. By default 0.9, and 0.95 where
+        divisions of contexts are summed out.
     collapse
         Whether to integrate the weights out where that is exact.
     sampler
@@ -71,17 +72,15 @@ class NUTS:
     draws: int = 1000
     chains: int = 4
     tune: int | None = None
-    target_accept: float = 0.9
+    target_accept: float | None = None
     collapse: bool = True
     sampler: Literal["nutpie", "pymc"] = "nutpie"
 
     def __post_init__(self) -> None:
         whole("NUTS", 4, draws=self.draws)
         whole("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
-        positive("NUTS", target_accept=self.target_accept)
+        fraction("NUTS", **({} if self.target_accept is None else {"target_accept": self.target_accept}))
         flag("NUTS", collapse=self.collapse)
-        if not self.target_accept < 1:
-            raise SpecificationError(f"NUTS: target_accept={self.target_accept!r} must lie between 0 and 1.")
         one_of("NUTS", ("nutpie", "pymc"), sampler=self.sampler)
 
     def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
@@ -112,8 +111,8 @@ class NUTS:
 
         with model, started(repr(self)), interruptible():
             return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
-                             target_accept=self.target_accept, nuts_sampler=self.sampler, random_seed=seed,
-                             progressbar=progress, quiet=not progress)
+                             target_accept=self.target_accept or ACCEPT, nuts_sampler=self.sampler,
+                             random_seed=seed, progressbar=progress, quiet=not progress)
 
     def _collapsed(self, density: Marginal, seed: int | None, progress: bool) -> xr.DataTree:
         hyper, weights = np.random.SeedSequence(seed).spawn(2)
@@ -141,6 +140,6 @@ class NUTS:
             # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
             found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
                                   save_warmup=False, seed=seed, progress_bar=progress,
-                                  target_accept=self.target_accept)
+                                  target_accept=self.target_accept or density.target_accept)
         whitened = found["posterior"]["v"].to_numpy().reshape(-1, density.size)
         return mode.point + whitened @ mode.root.T, found["sample_stats"].to_dataset()
