@@ -2,28 +2,21 @@
 
 import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayes_personal import errors as errors
     from bayes_personal import families as families
     from bayes_personal import priors as priors
-    from bayes_personal.borrowed import borrowed
-    from bayes_personal.changes import changes
-    from bayes_personal.compare import compare
-    from bayes_personal.datasets import datasets, load_dataset
+    from bayes_personal.data.examples import datasets, load_dataset
     from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
-    from bayes_personal.hyperprior import Hyperprior
-    from bayes_personal.inference.advi import ADVI
-    from bayes_personal.inference.laplace import Laplace
-    from bayes_personal.inference.nuts import NUTS
-    from bayes_personal.invariance import invariance
-    from bayes_personal.loo import log_likelihood, loo
-    from bayes_personal.model import Model
-    from bayes_personal.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
-    from bayes_personal.posterior import Posterior, fit, load
-    from bayes_personal.predict import predict
+    from bayes_personal.hyperpriors.hyperprior import Hyperprior
+    from bayes_personal.leaving_out.comparison import compare
+    from bayes_personal.leaving_out.elpd import log_likelihood, loo
+    from bayes_personal.model.model import Model
+    from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
+    from bayes_personal.pages.report import report
+    from bayes_personal.posterior.posterior import Posterior, fit, load
     from bayes_personal.priors import (
         Conditional,
         Contextualized,
@@ -42,9 +35,15 @@ if TYPE_CHECKING:
         Transfer,
         TreePartition,
     )
-    from bayes_personal.report import report
-    from bayes_personal.responsibilities import responsibilities
-    from bayes_personal.simulate import simulate
+    from bayes_personal.questions.borrowing import borrowed
+    from bayes_personal.questions.change_points import changes
+    from bayes_personal.questions.invariant_prediction import invariance
+    from bayes_personal.questions.membership import responsibilities
+    from bayes_personal.questions.prediction import predict
+    from bayes_personal.questions.simulation import simulate
+    from bayes_personal.samplers.advi import ADVI
+    from bayes_personal.samplers.laplace import Laplace
+    from bayes_personal.samplers.nuts import NUTS
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
@@ -58,41 +57,28 @@ __all__ = [
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
-    "borrowed": ("borrowed",),
-    "changes": ("changes",),
-    "compare": ("compare",),
-    "datasets": ("datasets", "load_dataset"),
+    "data.examples": ("datasets", "load_dataset"),
     "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
-    "hyperprior": ("Hyperprior",),
-    "inference.advi": ("ADVI",),
-    "inference.laplace": ("Laplace",),
-    "inference.nuts": ("NUTS",),
-    "invariance": ("invariance",),
-    "loo": ("log_likelihood", "loo"),
-    "model": ("Model",),
-    "plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
-    "posterior": ("Posterior", "fit", "load"),
-    "predict": ("predict",),
+    "hyperpriors.hyperprior": ("Hyperprior",),
+    "leaving_out.comparison": ("compare",),
+    "leaving_out.elpd": ("log_likelihood", "loo"),
+    "model.model": ("Model",),
+    "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
+    "pages.report": ("report",),
+    "posterior.posterior": ("Posterior", "fit", "load"),
     "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
                "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive",
                "TotalVariation", "Transfer", "TreePartition"),
-    "report": ("report",),
-    "responsibilities": ("responsibilities",),
-    "simulate": ("simulate",),
+    "questions.borrowing": ("borrowed",),
+    "questions.change_points": ("changes",),
+    "questions.invariant_prediction": ("invariance",),
+    "questions.membership": ("responsibilities",),
+    "questions.prediction": ("predict",),
+    "questions.simulation": ("simulate",),
+    "samplers.advi": ("ADVI",),
+    "samplers.laplace": ("Laplace",),
+    "samplers.nuts": ("NUTS",),
 }.items() for name in names}
-
-
-class _Package(ModuleType):
-    """The package as a module whose verbs stay what they are where modules have the same name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Import binds a module to its name in the package, at any time: `loo`, once bayes_personal.loo is imported.
-        if name not in _HOMES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Pickles know modules by their exact type; a function that mentions this one reaches other processes so.
-        return import_module, (self.__name__,)
 
 
 def __getattr__(name: str) -> Any:
@@ -107,6 +93,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-sys.modules[__name__].__class__ = _Package

@@ -1,5 +1,6 @@
-"""What constructors and verbs are given: checked when it is written down."""
+"""Arguments: their checks, with errors in words, and the shortest call that gives an object its own."""
 
+import inspect
 import math
 import os
 from collections.abc import Iterable
@@ -98,3 +99,17 @@ def seed_number(owner: str, value: Any) -> int | None:
     if value < 0:
         raise InputError(f"{owner}: seed={shown(value)} must be 0 or more.")
     return int(value)
+
+
+def call_of(value: Any) -> str:
+    """A frozen dataclass spelled as the shortest call that makes it: what is at its default is left out."""
+    arguments = []
+    for name, parameter in inspect.signature(type(value)).parameters.items():
+        current = getattr(value, name)
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments += map(repr, current)
+        elif parameter.default is inspect.Parameter.empty:
+            arguments.append(repr(current))
+        elif current != parameter.default:
+            arguments.append(f"{name}={current!r}")
+    return f"{type(value).__name__}({', '.join(arguments)})"

@@ -20,8 +20,8 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import bayes_personal as bp
-from bayes_personal.comma_separated import read_csv
-from bayes_personal.data import unit_labels
+from bayes_personal.data.columns import unit_labels
+from bayes_personal.data.comma_separated import read_csv
 from bayes_personal.errors import (
     BayesPersonalError,
     CacheWarning,
@@ -32,13 +32,13 @@ from bayes_personal.errors import (
     did_you_mean,
 )
 from bayes_personal.families import Family
-from bayes_personal.loo import QUESTIONS
-from bayes_personal.loo import Kind as Question
-from bayes_personal.predict import Kind
+from bayes_personal.leaving_out.elpd import QUESTIONS
+from bayes_personal.leaving_out.elpd import Kind as Question
+from bayes_personal.posterior.summary import summarise
 from bayes_personal.priors import Prior
-from bayes_personal.running import terminable
-from bayes_personal.summary import summarise
-from bayes_personal.writing import must_be_writable, write_whole
+from bayes_personal.questions.prediction import Kind
+from bayes_personal.system.running import terminable
+from bayes_personal.system.writing import must_be_writable, write_whole
 
 CLASSES = {name: value for name in sorted(bp.__all__) if isinstance(value := getattr(bp, name), type)}
 WORDS = {

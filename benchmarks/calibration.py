@@ -22,7 +22,7 @@ import arviz_stats.ecdf_utils as ecdf
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bayes_personal.plots import BLUE, GREY, INK
+from bayes_personal.pages.plots import BLUE, GREY, INK
 from benchmarks.measure import ONE_THREAD, from_tests
 from benchmarks.tables import RESULTS, options, publish
 

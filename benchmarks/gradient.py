@@ -1,6 +1,6 @@
 """One collapsed gradient: its time against rows, weights and groups.
 
-`log_density` of `bayes_personal.inference.collapsed.Collapsed` gives log p(y, phi) and its gradient, the weights
+`log_density` of a `Collapsed` model gives log p(y, phi) and its gradient, the weights
 integrated out, from statistics of the rows that are gathered once. Its time should not depend on the rows at all.
 `binding` checks the rows and learns their scalings, `statistics` passes over them; both happen once a fit.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from benchmarks.measure import Stopwatch, fresh, medians, peak
 from benchmarks.simulated import smooth
 from benchmarks.tables import options, publish

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.linalg.blas import dgemm
 
-from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from benchmarks.gradient import weights
 from benchmarks.measure import Stopwatch, fresh, medians, peak, ratio
 from benchmarks.simulated import CASES

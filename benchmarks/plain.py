@@ -11,7 +11,7 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
 from benchmarks.measure import ROOT
 
 

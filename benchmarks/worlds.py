@@ -27,10 +27,10 @@ import pandas as pd
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.densities.integrated import marginal
 from bayes_personal.errors import ConvergenceWarning, InputWarning
-from bayes_personal.inference.draws import flat
-from bayes_personal.inference.summed import marginal
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
+from bayes_personal.samplers.draws import flat
 from benchmarks.measure import ONE_THREAD
 from benchmarks.tables import options, publish
 

@@ -10,9 +10,9 @@ from arviz_stats.base import array_stats
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.draws import tree
-from bayes_personal.posterior import Posterior
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.draws import tree
 
 UNIT_NORMAL = bp.Hyperprior("Normal", mu=0, sigma=1)
 HALF_NORMAL = bp.Hyperprior("HalfNormal", sigma=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_personal.bound import Bound
-from bayes_personal.inference.program import program
+from bayes_personal.binding.bound import Bound
+from bayes_personal.model.program import program
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = {"positive": "_log__", "real": "_standardised__", "unit interval": "_logodds__"}

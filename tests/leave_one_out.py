@@ -10,13 +10,13 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Batch, Held
 from bayes_personal.families import Family
-from bayes_personal.families.base import log_density
-from bayes_personal.inference.draws import flat, tree
-from bayes_personal.posterior import Posterior
-from bayes_personal.priors.base import Term
-from bayes_personal.rows import Batch, Held
+from bayes_personal.families.parts.base import log_density
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.priors.parts.base import Term
+from bayes_personal.samplers.draws import flat, tree
 
 
 def curve(rows: int = 60, personal: float = 0.0) -> pd.DataFrame:

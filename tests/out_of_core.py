@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bayes_personal.moments import SLICE
+from bayes_personal.data.moments import SLICE
 
 ROWS = SLICE + 4465
 # Where files end, and rows a row group in each.

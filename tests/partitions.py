@@ -9,11 +9,11 @@ import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayes_personal.inference.changes import Changes
-from bayes_personal.inference.partition import Partition
-from bayes_personal.inference.segment_counts import CountData
-from bayes_personal.inference.segment_normal import NormalData
-from bayes_personal.inference.segments import Segments
+from bayes_personal.densities.divisions.change_prior import Changes
+from bayes_personal.densities.divisions.partitions import Partition
+from bayes_personal.densities.divisions.segment_counts import CountData
+from bayes_personal.densities.divisions.segment_normal import NormalData
+from bayes_personal.densities.divisions.segments import Segments
 
 # Log density, mean and covariance of some rows that share their coefficients.
 Segment = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]

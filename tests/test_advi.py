@@ -10,10 +10,10 @@ from pytensor.compile.sharedvalue import shared
 from scipy.stats import multivariate_normal
 
 import bayes_personal as bp
-from bayes_personal.diagnostics import UNCALIBRATED
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.advi import ADVI, NARROW, _falls, _pareto_k, _start
-from bayes_personal.inference.program import program
+from bayes_personal.model.program import program
+from bayes_personal.posterior.diagnostics import UNCALIBRATED
+from bayes_personal.samplers.advi import ADVI, NARROW, _falls, _pareto_k, _start
 
 # Distance to the optimum that a stopped optimiser may keep, in posterior standard deviations and in nats.
 STOPPED, NATS = 0.1, 0.03

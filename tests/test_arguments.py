@@ -11,7 +11,7 @@ import xarray as xr
 import bayes_personal as bp
 from bayes_personal.arguments import seed_number
 from bayes_personal.errors import BayesPersonalError, InputError, InputTypeError
-from bayes_personal.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior
 
 QUICK = bp.NUTS(draws=25, tune=25, chains=2)
 MODEL, PRIOR = bp.Model("y ~ x"), bp.PartialPooling("g")

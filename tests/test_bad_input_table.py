@@ -17,7 +17,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import BayesPersonalError, InputWarning, NotFittedError
-from bayes_personal.sealing import LENGTH, seal
+from bayes_personal.system.sealing import LENGTH, seal
 
 ROWS = 24
 SHORT = bp.NUTS(draws=25, tune=25, chains=2)
@@ -265,7 +265,7 @@ def test_39_a_newer_version_is_named(old: str, new: str, posterior: bp.Posterior
                                      monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "saved.nc"
     with monkeypatch.context() as patched:
-        patched.setattr("bayes_personal.storage.version", lambda name: "99.0")
+        patched.setattr("bayes_personal.posterior.storage.version", lambda name: "99.0")
         posterior.save(path)
     path.write_bytes(path.read_bytes()[:-LENGTH])
     with h5py.File(path, "r+") as file:

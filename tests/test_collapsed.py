@@ -6,11 +6,11 @@ import pytest
 from conftest import affine, explicit, split, weights_given, width
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.statistics import collapses
-from bayes_personal.priors.base import Prior
+from bayes_personal.priors.parts.base import Prior
 
 STEP = 1e-30
 PRIORS = [
@@ -134,7 +134,7 @@ def test_leaving_out_some_rows_at_a_time_needs_no_more_than_them(bound: Bound, k
     values = density.values(rng.normal(0, 0.7, (3, density.size)))
     (everything,) = bound.rows.batches()
     together = density.left_out_and_in(values, 3)(everything)
-    monkeypatch.setattr("bayes_personal.inference.collapsed.KEPT", kept)
+    monkeypatch.setattr("bayes_personal.densities.gaussian.collapsed.KEPT", kept)
     left_out_and_in = density.left_out_and_in(values, 3)
     parts = zip(*map(left_out_and_in, bound.rows.batches(7)), strict=True)
     for found, wanted in zip(map(np.hstack, parts), together, strict=True):

@@ -10,12 +10,12 @@ import pytest
 import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
+from bayes_personal.densities.divisions.division_density import Summed
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
-from bayes_personal.inference.draws import tree
-from bayes_personal.inference.invariance import completed
-from bayes_personal.inference.summed import Summed
 from bayes_personal.priors import Prior, Sum
+from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.invariant_sets import completed
 
 NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),

@@ -11,13 +11,13 @@ import xarray as xr
 from calibration import elpd_error, unsampled
 
 import bayes_personal as bp
-from bayes_personal.compare import table, verdict
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
 from bayes_personal.families import NegativeBinomial, Poisson
-from bayes_personal.loo import doubtful
-from bayes_personal.posterior import Posterior
-from bayes_personal.question import Question
-from bayes_personal.stacking import stacked
+from bayes_personal.leaving_out.comparison import table, verdict
+from bayes_personal.leaving_out.elpd import doubtful
+from bayes_personal.leaving_out.question import Question
+from bayes_personal.leaving_out.stacking import stacked
+from bayes_personal.posterior.posterior import Posterior
 
 METHOD = bp.Laplace(draws=1000)
 PRIORS = [bp.Population(), bp.Conditional("subject"), bp.PartialPooling("subject")]

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.context import Context, learn
-from bayes_personal.data import table
+from bayes_personal.data.columns import table
+from bayes_personal.data.context import Context, learn
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
-from bayes_personal.priors.levels import Levels
+from bayes_personal.priors.parts.levels import Levels
 
 DAYS = pd.date_range("2020-03-01", periods=8, freq="D")
 

@@ -10,11 +10,11 @@ import pytest
 from calibration import unsampled
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.draws import flat, tree
-from bayes_personal.inference.statistics import collapses
-from bayes_personal.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.draws import flat, tree
 
 PRIORS = [bp.Contextualized("age", "sex", hidden=5),
           bp.Contextualized("age", "height", hidden=4, archetypes=3, on="dose"),

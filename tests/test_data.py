@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.data import spelled, table
-from bayes_personal.design import Design
+from bayes_personal.data.columns import spelled, table
 from bayes_personal.errors import InputError, InputTypeError, InputWarning
-from bayes_personal.formula import Formula
-from bayes_personal.terms import outcome
+from bayes_personal.formulas.design import Design
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.terms import outcome
 
 
 def learn(formula: str, frame: pd.DataFrame) -> tuple[Design, np.ndarray]:

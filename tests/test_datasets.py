@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_personal.datasets import datasets, load_dataset
+from bayes_personal.data.examples import datasets, load_dataset
 from bayes_personal.errors import BayesPersonalError, InputError
 
 FACTS = datasets().set_index("name")
@@ -21,7 +21,7 @@ def least_squares(y: pd.Series, x: pd.Series) -> tuple[float, float, float]:
 
 
 def test_every_file_has_its_row_and_every_row_its_file():
-    found = [file.name for file in files("bayes_personal.datasets").iterdir() if file.name.endswith(".csv")]
+    found = [file.name for file in files("bayes_personal.data.examples").iterdir() if file.name.endswith(".csv")]
     assert sorted(found) == sorted(FACTS.index + ".csv")
 
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import bayes_personal as bp
-from bayes_personal.diagnostics import UNCALIBRATED, Diagnostics, Variational
+from bayes_personal.posterior.diagnostics import UNCALIBRATED, Diagnostics, Variational
 
 CHAINS, DRAWS = 4, 1000
 

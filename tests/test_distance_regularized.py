@@ -13,13 +13,13 @@ from scipy import integrate, stats
 from scipy.sparse.linalg import splu
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.field.field_density import Markov
+from bayes_personal.densities.integrated import marginal
 from bayes_personal.errors import InputError, SpecificationError
-from bayes_personal.inference.draws import flat, tree
-from bayes_personal.inference.line import LineIntegral
-from bayes_personal.inference.markov import Markov
-from bayes_personal.inference.summed import marginal
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
+from bayes_personal.leaving_out.line_integral import LineIntegral
+from bayes_personal.samplers.draws import flat, tree
 
 QUICK = bp.Laplace(draws=200)
 

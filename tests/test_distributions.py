@@ -9,7 +9,7 @@ import pytensor
 import pytest
 from scipy import special, stats
 
-from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 
 # Two settings of the parameters, and the same distribution in scipy.
 SCIPY: dict[str, tuple[tuple[dict[str, float], ...], Callable[..., Any]]] = {

@@ -9,11 +9,11 @@ from leave_one_out import on_a_grid, prior_of_eta
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.inference.marginal import given_weights
-from bayes_personal.inference.summed import marginal
-from bayes_personal.priors.base import Prior
-from bayes_personal.rows import Held
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Held
+from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.marginal import given_weights
+from bayes_personal.priors.parts.base import Prior
 
 
 def regression(rows: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bayes_personal.inference import elementary
-from bayes_personal.inference.machine import compiled
+from bayes_personal.kernels import elementary
+from bayes_personal.kernels.compiling import compiled
 
 
 @compiled

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
+from bayes_personal.data.gaps import long_gaps, within
 from bayes_personal.errors import InputWarning
-from bayes_personal.gaps import long_gaps, within
 
 DAYS = np.r_[0:21, 80:101].astype(float)
 SHORT = bp.NUTS(draws=5, tune=5, chains=1)

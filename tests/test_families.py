@@ -18,12 +18,12 @@ from scipy import special, stats
 
 import bayes_personal as bp
 from bayes_personal import families
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 from bayes_personal.families import Bernoulli, Binomial, Family, NegativeBinomial, Normal, Poisson, StudentT
-from bayes_personal.families.base import draw, log_density, mean
-from bayes_personal.inference.program import program
-from bayes_personal.separation import warn_of_separation
+from bayes_personal.families.parts.base import draw, log_density, mean
+from bayes_personal.families.parts.separation import warn_of_separation
+from bayes_personal.model.program import program
 
 ROWS = 12
 rng = np.random.default_rng(3)

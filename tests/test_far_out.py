@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.inference.marginal import Marginal
-from bayes_personal.inference.summed import marginal
+from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.marginal import Marginal
 
 DIVISIONS = [bp.Partition("t"), bp.Partition("t", shortest=2), bp.TreePartition("a", "b", depth=3)]
 GAUSSIAN = [bp.Population(), bp.PartialPooling("g"), bp.Conditional("g"), bp.MetaLearned("g", rank=1),

@@ -14,8 +14,8 @@ from scipy.special import logsumexp, softmax
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
-from bayes_personal.few_shot import FewShot, branched
-from bayes_personal.inference.draws import flat
+from bayes_personal.questions.few_shot import FewShot, branched
+from bayes_personal.samplers.draws import flat
 
 PRIORS = [bp.MetaLearned("site", rank=1), bp.PartialPooling("site"), bp.PartialPooling("site", on="dose"),
           bp.Conditional("site"), bp.MetaLearned("site", rank=0) + bp.GaussianProcess("age", on="Intercept")]
@@ -102,7 +102,7 @@ def test_of_too_many_choices_some_are_followed_without_bias(monkeypatch: pytest.
     repeated = [np.repeat(each[None], 4000, axis=0) for each in rows]
     means, logs = (each[0] for each in branched(*(each[:1] for each in repeated), rng))
     assert len(logs) == 2**6
-    monkeypatch.setattr("bayes_personal.few_shot.MOST", 4)
+    monkeypatch.setattr("bayes_personal.questions.few_shot.MOST", 4)
     some, some_logs = branched(*repeated, rng)
     assert some_logs.shape == (4000, 4)
     weights = np.exp(some_logs - logsumexp(logs))

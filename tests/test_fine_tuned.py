@@ -12,13 +12,13 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import ConvergenceWarning, InputError, NotFittedError, SpecificationError
-from bayes_personal.inference import stages
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.draws import flat
-from bayes_personal.inference.program import program
-from bayes_personal.inference.stages import GivenPopulation, Stages
+from bayes_personal.model.program import program
+from bayes_personal.samplers import stages
+from bayes_personal.samplers.draws import flat
+from bayes_personal.samplers.stages import GivenPopulation, Stages
 
 LAPLACE = bp.Laplace(draws=4000)
 PRIORS = [bp.FineTuned("site"), bp.FineTuned("site", on="dose"), bp.FineTuned("site", target=["Delft", "Cork"]),

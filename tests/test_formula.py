@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayes_personal as bp
-from bayes_personal.design import Design
 from bayes_personal.errors import (
     BayesPersonalError,
     FileError,
@@ -20,11 +19,12 @@ from bayes_personal.errors import (
     InputWarning,
     SpecificationError,
 )
-from bayes_personal.expression import CHARACTERS, DEPTH, Expression, Scope
-from bayes_personal.few_shot import FewShot
-from bayes_personal.formula import BRACKETS, Formula
-from bayes_personal.specification import decode, encode
-from bayes_personal.terms import outcome
+from bayes_personal.formulas.design import Design
+from bayes_personal.formulas.expression import CHARACTERS, DEPTH, Expression, Scope
+from bayes_personal.formulas.formula import BRACKETS, Formula
+from bayes_personal.formulas.terms import outcome
+from bayes_personal.model.specification import decode, encode
+from bayes_personal.questions.few_shot import FewShot
 
 
 def numbers(frame: pd.DataFrame, text: str, **functions: Any) -> np.ndarray:

@@ -10,14 +10,14 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 import bayes_personal as bp
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.families import Family
-from bayes_personal.families.base import log_density
-from bayes_personal.inference import left_out
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.draws import flat
-from bayes_personal.inference.group_integral import SETTLED, SETTLED_POINTS, GroupIntegral, Integrand
-from bayes_personal.priors.base import Prior
+from bayes_personal.families.parts.base import log_density
+from bayes_personal.leaving_out import left_out
+from bayes_personal.leaving_out.group_integral import SETTLED, SETTLED_POINTS, GroupIntegral, Integrand
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.samplers.draws import flat
 
 pytestmark = pytest.mark.filterwarnings("ignore:loo. Pareto k")
 
@@ -212,7 +212,7 @@ def test_another_unit_of_the_outcome(frame: pd.DataFrame) -> None:
 
 def test_integrals_that_have_not_settled_are_said(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     posterior = unsampled(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.StudentT()), frame, draws=20)
-    monkeypatch.setattr("bayes_personal.inference.group_integral.GRIDS", {2: (2, 3)})
+    monkeypatch.setattr("bayes_personal.leaving_out.group_integral.GRIDS", {2: (2, 3)})
     with pytest.warns(ConvergenceWarning, match="not settled, in 5 of 5 cases \\('[A-Z].*is uncertain by"):
         found = bp.loo(posterior, kind="group", by="site", progress=False)
     assert any("have not settled, in 5 of 5 cases" in each for each in found.complaints)
@@ -222,7 +222,7 @@ def test_integrals_that_have_not_settled_are_said(frame: pd.DataFrame, monkeypat
 def test_draws_are_thinned_where_integrals_are_dear(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = frame.assign(y=1)
     posterior = unsampled(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Poisson()), rows, draws=1000)
-    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 0.0)
+    monkeypatch.setattr("bayes_personal.binding.own_weights.BUDGET", 0.0)
     found = bp.loo(posterior, kind="group", by="site", progress=False)
     assert found.n_samples == 250 and found.n_data_points == 5
 
@@ -237,7 +237,7 @@ def test_however_few_numbers_are_in_memory(frame: pd.DataFrame, monkeypatch: pyt
     questions = ({}, {"kind": "group", "by": "site"}, {"kind": "group", "by": "dose"})
     before = [bp.loo(posterior, progress=False, **options) for options in questions]
     for numbers in (100, 700):
-        monkeypatch.setattr("bayes_personal.inference.groups.NUMBERS", numbers)
+        monkeypatch.setattr("bayes_personal.binding.own_weights.NUMBERS", numbers)
         for options, wanted in zip(questions, before, strict=True):
             found = bp.loo(posterior, progress=False, **options)
             np.testing.assert_allclose(found.elpd_i, wanted.elpd_i, rtol=1e-6)

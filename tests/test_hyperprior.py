@@ -6,9 +6,9 @@ import pytest
 from conftest import SUFFIX
 
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import ROLES, Hyperprior
-from bayes_personal.inference.program import declare
-from bayes_personal.parameter import Parameter
+from bayes_personal.hyperpriors.hyperprior import ROLES, Hyperprior
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.model.program import declare
 
 STEP = 1e-30
 # PyMC adds log 2 of a half-t in single precision, which is 1.9e-9 too much: a constant, of no consequence to draws.

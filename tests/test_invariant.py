@@ -12,7 +12,7 @@ from scipy.stats import halfnorm
 
 import bayes_personal as bp
 from bayes_personal.errors import InputError, InputWarning, NotFittedError, SpecificationError
-from bayes_personal.inference.invariance import InvariantSets
+from bayes_personal.samplers.invariant_sets import InvariantSets
 
 GRID = np.exp(np.linspace(np.log(0.05), np.log(12), 90))
 MODEL = bp.Model("y ~ x1 + x2", bp.Invariant("env"))

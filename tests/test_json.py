@@ -18,9 +18,9 @@ import bayes_personal.families
 import bayes_personal.priors
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
-from bayes_personal.hyperprior import ROLES
+from bayes_personal.hyperpriors.hyperprior import ROLES
+from bayes_personal.model.specification import decode, encode
 from bayes_personal.priors import Prior, Sum
-from bayes_personal.specification import decode, encode
 
 CLASSES = [kind for module in (bayes_personal.priors, bayes_personal.families)
            for kind in map(module.__dict__.get, module.__all__) if kind not in (Prior, Family, Sum)]

@@ -9,13 +9,13 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayes_personal as bp
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.marginal import Effort
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.inference import importance
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.laplace import Laplace, Modes
-from bayes_personal.inference.marginal import Effort
-from bayes_personal.inference.proposal import DEFENSIVE, Mixture, Skewed
-from bayes_personal.parameter import Parameter
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.samplers import importance
+from bayes_personal.samplers.laplace import Laplace, Modes
+from bayes_personal.samplers.proposal import DEFENSIVE, Mixture, Skewed
 
 
 class Target:

@@ -1,79 +1,24 @@
-"""The architecture: imports run one way, files stay small, and every module has its place."""
+"""The architecture: rooms in an order, imports that run one way, small files."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import bayes_personal as bp
+
 PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 
-# Low to high: a module imports only from layers below its own. "priors.*" is every method, "families.*" every
-# likelihood, "" the package as users import it; modules of one layer do not know each other.
-LAYERS = [
-    ("errors",),
-    ("arguments", "conjugate", "distributions", "datasets", "functions", "gaps", "memory", "moments", "names",
-     "running", "sealing", "separation", "stacking", "statement", "syntax", "writing"),
-    ("expression", "parameter"),
-    ("formula",),
-    ("determinantal", "hyperprior"),
-    ("cluster", "data", "graph", "rows"),
-    ("comma_separated", "files"),
-    ("stored",),
-    ("terms",),
-    ("context", "design", "families.counts", "priors.features"),
-    ("priors.base", "families.base"),
-    ("priors.divided", "priors.gate", "priors.in_context", "priors.levels", "priors.markov", "priors.spline",
-     "families.measurements", "families.rates"),
-    ("priors.*", "families.*"),
-    ("families", "priors"),
-    ("bound", "learning"),
-    ("inference.draws", "inference.groups", "inference.statistics", "inference.mode", "inference.marginal",
-     "inference.machine", "inference.segments", "inference.start", "inference.changes"),
-    ("inference.line",),
-    ("inference.tape", "inference.lapack", "inference.elementary"),
-    ("inference.count_factors",),
-    ("inference.segment_factors",),
-    ("inference.partition_sums", "inference.segment_normal", "inference.segment_counts"),
-    ("inference.partition_left_out", "inference.tree_sums"),
-    ("inference.partition", "inference.boxes"),
-    ("inference.trees",),
-    ("inference.divisions",),
-    ("inference.elimination",),
-    ("inference.kernel",),
-    ("inference.sparse",),
-    ("inference.field_posterior",),
-    ("inference.collapsed", "inference.markov"),
-    ("inference.summed", "inference.redrawn"),
-    ("inference.evidence", "inference.footprint"),
-    ("inference.program", "inference.information"),
-    ("inference.whitened",),
-    ("model",),
-    ("specification",),
-    ("arrow",),
-    ("inference.proposal",),
-    ("inference.importance",),
-    ("inference.group_integral", "inference.invariance"),
-    ("inference.left_out",),
-    ("inference.nuts", "inference.advi"),
-    ("inference.laplace",),
-    ("inference.stages",),
-    ("inference",),
-    ("diagnostics", "summary", "storage"),
-    ("extrapolation", "few_shot", "refit", "theta"),
-    ("residual_check",),
-    ("posterior",),
-    ("borrowed", "changes", "invariance", "predict", "responsibilities", "simulate", "question"),
-    ("loo",),
-    ("compare",),
-    ("profile",),
-    ("plots",),
-    ("report",),
-    ("",),
-    ("cli",),
-    ("__main__",),
+# Low to high: a module imports only from rooms below its own, and from its own room without circles. The last that fits
+# is a module's room: "families" are the files of that folder which no other room has.
+ROOMS = [
+    "errors", "arguments", "system", "kernels", "data", "formulas", "hyperpriors",
+    "families.parts", "families", "priors.parts", "priors", "binding",
+    "densities.marginal", "densities.gaussian", "densities.field", "densities.divisions", "densities",
+    "model", "samplers", "posterior", "questions", "leaving_out", "pages", "", "cli", "__main__",
 ]
-NAMED = {name for layer in LAYERS for name in layer}
 VAGUE = {"utils", "util", "core", "common", "helpers", "misc"}
 
 
@@ -86,13 +31,10 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def place(module: str) -> int | None:
-    """The layer of a module, by its own name or by that of its folder."""
-    for known in (module, f"{module.split('.')[0]}.*"):
-        if known in NAMED:
-            return next(rank for rank, layer in enumerate(LAYERS) if known in layer)
-    root = module.split(".")[0]
-    return place(root) if root in ("plots", "report", "datasets") and root != module else None
+def room(module: str) -> str | None:
+    """Where a module lives: in the innermost of `ROOMS` that holds it."""
+    parts = module.split(".")
+    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in ROOMS), None)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -116,19 +58,38 @@ def imports(path: Path) -> Iterator[str]:
                 yield inner
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_has_its_place(module: str) -> None:
-    assert place(module) is not None, f"{module} has no place: say in LAYERS of tests/test_layers.py what lies below it"
+def test_the_top_floor_is_the_architecture() -> None:
+    """Twenty rooms at most, none of which is called like a verb, and each of which says what lives there."""
+    top = {path.stem if path.is_file() else path.name: path for path in PACKAGE.iterdir()
+           if path.suffix == ".py" or path.is_dir() and any(path.glob("*.py"))}
+    assert len(top) <= 20 and set(top) == {each.split(".")[0] or "__init__" for each in ROOMS}
+    assert not set(top) & set(bp.__all__)
+    for path in PACKAGE.rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert path.parent in (PACKAGE, PACKAGE / "data" / "examples") or "\n\nEnters: " in text, path
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_arrow_runs_back(module: str) -> None:
-    rank = place(module)
-    assert rank is not None
+    own = room(module)
+    assert own is not None, f"{module} has no room: say in ROOMS of tests/test_layers.py what lies below it"
     for target in imports(MODULES[module]):
-        below = place(target)
-        assert below is not None and (below < rank or target == module), (
+        other = room(target)
+        assert other is not None and ROOMS.index(other) <= ROOMS.index(own), (
             f"{module} imports {target or 'the whole package'}, which does not lie below it")
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_has_no_circles(name: str) -> None:
+    inside = {module: {target for target in imports(path) if target != module and room(target) == name}
+              for module, path in MODULES.items() if room(module) == name}
+    assert set(TopologicalSorter(inside).static_order()) == set(inside)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) in ("priors", "families")])
+def test_no_prior_or_family_knows_another(module: str) -> None:
+    if "." in module:
+        assert not [name for name in imports(MODULES[module]) if room(name) == room(module)]
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(("priors.", "families."))])
@@ -162,7 +123,8 @@ def test_the_reader_of_imports_sees_all_kinds_of_them(tmp_path: Path, monkeypatc
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     file = tmp_path / "priors" / "new.py"
     file.parent.mkdir()
-    file.write_text("from bayes_personal import context\nfrom bayes_personal.priors.population import Population\n"
-                    "import bayes_personal.model\nfrom .base import Prior\nfrom .. import data\n"
+    file.write_text("from bayes_personal.data import context\nfrom bayes_personal.priors.population import Population\n"
+                    "import bayes_personal.model.model\nfrom .parts.base import Prior\nfrom .. import errors\n"
                     "def late():\n    from bayes_personal.families import Normal\n    from numpy import array\n")
-    assert sorted(imports(file)) == ["context", "data", "families", "model", "priors.base", "priors.population"]
+    assert sorted(imports(file)) == ["data.context", "errors", "families", "model.model", "priors.parts.base",
+                                     "priors.population"]

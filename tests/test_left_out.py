@@ -9,13 +9,13 @@ from scipy.stats import multivariate_normal, poisson
 from test_collapsed import marginal
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
-from bayes_personal.inference import left_out
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.laplace import Laplace
-from bayes_personal.inference.statistics import Statistics
-from bayes_personal.refit import MarginalRefits
+from bayes_personal.leaving_out import left_out
+from bayes_personal.leaving_out.refit import MarginalRefits
+from bayes_personal.samplers.laplace import Laplace
 
 
 def taken(density: Collapsed, rows: list[int]) -> Statistics:
@@ -65,7 +65,7 @@ def test_the_sums_without_some_rows_are_those_of_the_others(frame: pd.DataFrame)
 @pytest.mark.parametrize("prior", [bp.PartialPooling("site"), bp.Conditional("site"), bp.GaussianProcess("age"),
                                    bp.PartialPooling("sex") + bp.PartialPooling("site", on="dose")], ids=repr)
 @pytest.mark.parametrize("by", ["site", "sex"])
-def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame, prior: bp.priors.base.Prior,
+def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame, prior: bp.priors.Prior,
                                                             by: str) -> None:
     bound = bp.Model("y ~ dose", prior).bind(frame)
     density = Collapsed(bound)

@@ -10,9 +10,9 @@ from conftest import Silent, explicit, split, width
 from scipy import special, stats
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.priors.base import Prior
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.priors.parts.base import Prior
 
 STEP = 1e-30
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),

@@ -12,15 +12,15 @@ from calibration import assert_healthy, conditioned, unsampled
 from leave_one_out import ASSUMPTIONS, curve, left_out, on_a_grid, prior_of_eta, refit, whole
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.draws import flat
-from bayes_personal.inference.line import LineIntegral
-from bayes_personal.loo import remedy
-from bayes_personal.posterior import Posterior
-from bayes_personal.priors.base import Prior
+from bayes_personal.leaving_out.elpd import remedy
+from bayes_personal.leaving_out.line_integral import LineIntegral
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.samplers.draws import flat
 
 
 def by_lines(bound: Bound, draws: dict) -> np.ndarray:
@@ -202,7 +202,7 @@ def test_the_family_that_is_advised_is_one_that_can_be_taken(prior: Prior, famil
 
 def test_there_is_an_end_to_refitting(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws of the prior are poor ones of the posterior: every row would be refitted."""
-    monkeypatch.setattr(import_module("bayes_personal.loo"), "MOST_REFITS", 2)
+    monkeypatch.setattr(import_module("bayes_personal.leaving_out.elpd"), "MOST_REFITS", 2)
     sigma = bp.Hyperprior("Gamma", alpha=1.0, beta=0.25)
     posterior = conditioned(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Normal(sigma=sigma)), frame, draws=100)
     with pytest.warns(ConvergenceWarning, match="in 38 of 40 rows .* 2 others were refitted: the posterior itself"):
@@ -243,7 +243,7 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
     frame = pd.DataFrame({"y": [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4], "g": np.repeat(list("abcd"), 3)})
     posterior, grid = on_a_grid(Poisson(), frame, draws=1000)
     exact = np.array([grid.left_out(row) for row in range(len(frame))])
-    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 0.0)
+    monkeypatch.setattr("bayes_personal.binding.own_weights.BUDGET", 0.0)
     found = bp.loo(posterior, progress=False)
     values = bp.log_likelihood(posterior, progress=False)["y_left_out"]
     assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]
@@ -256,7 +256,7 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
 def test_where_weights_integrate_out_rows_of_too_many_draws_are_thinned(pooled: Posterior,
                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     every = bp.log_likelihood(pooled, progress=False)["y_left_out"]
-    monkeypatch.setattr("bayes_personal.inference.groups.BUDGET", 4.0 * len(pooled.bound.rows) * 250)
+    monkeypatch.setattr("bayes_personal.binding.own_weights.BUDGET", 4.0 * len(pooled.bound.rows) * 250)
     some = bp.log_likelihood(pooled, progress=False)["y_left_out"]
     assert every.sizes["draw"] * every.sizes["chain"] == 500
     assert list(some["draw"][:3]) == [0, 2, 4]

@@ -15,8 +15,8 @@ import pytest
 from numba import config
 
 from bayes_personal.errors import CacheWarning
-from bayes_personal.inference import machine
-from bayes_personal.inference.machine import compiled
+from bayes_personal.kernels import compiling
+from bayes_personal.kernels.compiling import compiled
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """What a new process has not seen yet."""
-    machine.folder.cache_clear()
-    machine.told.cache_clear()
+    compiling.folder.cache_clear()
+    compiling.told.cache_clear()
 
 
 def double(x: float) -> float:
@@ -59,7 +59,7 @@ def test_what_was_compiled_is_read(cache: Path) -> None:
     assert run() == (False, [])
     assert run() == (True, [])
     home = kept(cache).parent
-    assert home == machine.folder() and home.stat().st_mode & 0o777 == 0o700
+    assert home == compiling.folder() and home.stat().st_mode & 0o777 == 0o700
     assert kept(cache).stat().st_mode & 0o777 == 0o600
 
 
@@ -89,12 +89,12 @@ def test_where_no_folder_can_be_written_nothing_is_kept(cache: Path, tmp_path: P
     shutil.rmtree(tmp_path / "home")
     (tmp_path / "home").write_text("another")
     hit, (words,) = run()
-    assert not hit and str(cache) in words and str(tmp_path / "home") in words and machine.folder() is None
+    assert not hit and str(cache) in words and str(tmp_path / "home") in words and compiling.folder() is None
 
 
 def test_a_folder_that_cannot_be_written_to(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
-    monkeypatch.setattr(machine.os, "access", lambda path, mode: not str(path).startswith(str(cache)))
+    monkeypatch.setattr(compiling.os, "access", lambda path, mode: not str(path).startswith(str(cache)))
     hit, (words,) = run()
     assert not hit and f"{str(kept(cache).parent)!r} cannot be written to" in words
 
@@ -126,7 +126,7 @@ def another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() == 0:
         os.chown(path, 4321, 4321)
     else:
-        monkeypatch.setattr(machine.os, "geteuid", lambda: 4321)
+        monkeypatch.setattr(compiling.os, "geteuid", lambda: 4321)
 
 
 POISONED: dict[str, Callable[[Path, pytest.MonkeyPatch], Any]] = {
@@ -165,16 +165,16 @@ def test_what_is_no_file_is_not_read(make: Callable[[Path], None], cache: Path) 
 
 
 def test_the_package_runs_from_a_zip(cache: Path, tmp_path: Path) -> None:
-    root = Path(machine.__file__).parents[2]
+    root = Path(compiling.__file__).parents[2]
     shutil.make_archive(str(tmp_path / "package"), "zip", root, "bayes_personal")
     script = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "package.zip")!r})
 import numpy as np
 import bayes_personal as bp
-from bayes_personal.inference.lapack import cholesky
-from bayes_personal.inference.machine import folder
-from bayes_personal.report import environment
+from bayes_personal.kernels.lapack import cholesky
+from bayes_personal.kernels.compiling import folder
+from bayes_personal.pages.report import environment
 assert "package.zip" in bp.__file__ and cholesky(np.eye(3)) and len(bp.load_dataset("sleepstudy")) == 180
 environment().get_template("report.html")
 print(folder(), sum(cholesky.stats.cache_hits.values()))
@@ -183,4 +183,4 @@ print(folder(), sum(cholesky.stats.cache_hits.values()))
         found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
                                cwd=tmp_path, env=os.environ | {"NUMBA_CACHE_DIR": str(cache)})
         assert found.returncode == 0, found.stderr
-        assert found.stdout.split() == [str(cache / f"compiled-{machine.state()}"), str(hits)] and not found.stderr
+        assert found.stdout.split() == [str(cache / f"compiled-{compiling.state()}"), str(hits)] and not found.stderr

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal import memory
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.footprint import footprint
+from bayes_personal.samplers.footprint import footprint
+from bayes_personal.system import memory
 
 rng = np.random.default_rng(0)
 

@@ -8,9 +8,9 @@ import pytest
 from low_rank import FORMULA, elpd, tasks
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
 from bayes_personal.priors.meta_learned import most_directions
 
 

@@ -9,12 +9,12 @@ from calibration import unsampled
 from scipy import special, stats
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
 from bayes_personal.errors import NotFittedError, SpecificationError
-from bayes_personal.inference.draws import flat, tree
-from bayes_personal.inference.group_integral import GroupIntegral
-from bayes_personal.posterior import Posterior
-from bayes_personal.profile import profiles
+from bayes_personal.leaving_out.group_integral import GroupIntegral
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.questions.profile import profiles
+from bayes_personal.samplers.draws import flat, tree
 
 PRIORS = [bp.Mixture(3), bp.Mixture(3, gate=["age", "sex"]), bp.Mixture(2, on="dose", gate="age")]
 

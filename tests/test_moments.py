@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayes_personal.moments import SLICE, Moments
+from bayes_personal.data.moments import SLICE, Moments
 
 ROWS = 3 * SLICE + 17
 KINDS = {

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 import bayes_personal as bp
 from bayes_personal.cli import app
 from bayes_personal.errors import SpecificationError
-from bayes_personal.names import apart
-from bayes_personal.plots import profiles
+from bayes_personal.pages.plots import profiles
+from bayes_personal.priors.parts.names import apart
 
 ROWS = 24
 QUICK = bp.NUTS(draws=25, tune=25, chains=2)

@@ -16,12 +16,12 @@ import pytest
 from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.moments import SLICE
+from bayes_personal.data.rows import BATCH
+from bayes_personal.data.stored import Stored
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.moments import SLICE
-from bayes_personal.rows import BATCH
-from bayes_personal.stored import Stored
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from scipy import integrate, stats
 from scipy.special import expit
 
 import bayes_personal as bp
-from bayes_personal.conjugate import Conjugate
+from bayes_personal.densities.divisions import divisions
+from bayes_personal.densities.divisions.division_density import Summed
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
-from bayes_personal.inference import divisions
-from bayes_personal.inference.draws import tree
-from bayes_personal.inference.summed import Summed
-from bayes_personal.refit import MarginalRefits
+from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.leaving_out.refit import MarginalRefits
+from bayes_personal.samplers.draws import tree
 
 GAMMA = bp.Hyperprior("Gamma", alpha=1.0, beta=1.0)
 WIDE = bp.Hyperprior("HalfNormal", sigma=2.0, relative=True)

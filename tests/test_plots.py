@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bayes_personal as bp
-from bayes_personal import plots
 from bayes_personal.errors import InputError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
-from bayes_personal.inference.draws import tree
-from bayes_personal.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta, profiles, replicates
-from bayes_personal.posterior import Posterior
+from bayes_personal.pages import plots
+from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta, profiles, replicates
+from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
+from bayes_personal.samplers.draws import tree
 
 
 @pytest.fixture(autouse=True)

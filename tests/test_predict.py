@@ -9,8 +9,8 @@ from calibration import unsampled, z_scores
 
 import bayes_personal as bp
 from bayes_personal.errors import InputError, InputWarning, NotFittedError, SpecificationError
-from bayes_personal.posterior import Posterior
-from bayes_personal.priors.base import Prior
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.priors.parts.base import Prior
 
 PRIORS = [
     bp.Population(),

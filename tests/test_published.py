@@ -8,8 +8,8 @@ from conftest import split, width
 from radon import MODEL, explicit_program
 
 import bayes_personal as bp
-from bayes_personal.inference.program import program
-from bayes_personal.posterior import Posterior
+from bayes_personal.model.program import program
+from bayes_personal.posterior.posterior import Posterior
 
 # Reference posterior of posteriordb, eight_schools-eight_schools_noncentered: mean and sd over 10,000 draws.
 EIGHT_SCHOOLS = {"mu": (4.40, 3.32), "school_scale": (3.60, 3.22)}

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.inference import redrawn
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.draws import flat
-from bayes_personal.inference.redrawn import Redrawn, everything, remainder
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.priors import Prior
+from bayes_personal.samplers import redrawn
+from bayes_personal.samplers.draws import flat
+from bayes_personal.samplers.redrawn import Redrawn, everything, remainder
 
 GROUPS = 12
 rng = np.random.default_rng(0)

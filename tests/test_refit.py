@@ -11,13 +11,13 @@ from leave_one_out import Grid, on_a_grid
 from scipy.stats import norm
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.divisions.division_density import Summed
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
-from bayes_personal.inference.laplace import Laplace
-from bayes_personal.inference.summed import Summed
-from bayes_personal.posterior import Posterior
-from bayes_personal.question import Question
-from bayes_personal.refit import MarginalRefits, Refit
+from bayes_personal.leaving_out.question import Question
+from bayes_personal.leaving_out.refit import MarginalRefits, Refit
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.laplace import Laplace
 
 # The last row but one is far off what its group and the others say; two columns cut across the groups.
 FRAME = pd.DataFrame({"y": [0, 1, 2, 1, 2, 1, 1, 0, 2, 1, 40, 2], "g": np.repeat(list("abcd"), 3),

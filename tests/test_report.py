@@ -11,10 +11,10 @@ import pytest
 import bayes_personal as bp
 from bayes_personal.errors import FileError, InputTypeError, NotFittedError
 from bayes_personal.families import Bernoulli, Family, Poisson, StudentT
-from bayes_personal.inference.draws import tree
-from bayes_personal.posterior import Posterior
+from bayes_personal.pages.report import estimates, extremes, hyperpriors, near, report
+from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
-from bayes_personal.report import estimates, extremes, hyperpriors, near, report
+from bayes_personal.samplers.draws import tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
 SECTIONS = ["model", "diagnostics", "population", "theta", "predictive", "loo", "making"]
@@ -78,7 +78,7 @@ def test_what_loo_just_found_is_not_found_again(frame: pd.DataFrame, tmp_path: P
     def refused(*arguments: object, **more: object) -> None:
         raise AssertionError("asked again")
 
-    monkeypatch.setattr(import_module("bayes_personal.loo"), "loo", refused)
+    monkeypatch.setattr(import_module("bayes_personal.leaving_out.elpd"), "loo", refused)
     page = text(report(posterior, tmp_path / "one.html", seed=1))
     assert f'<td>elpd</td><td class="number">{near(value, elpd.se)}</td>' in page
     # Without refits it is another question, and so is that of some rows.

@@ -13,12 +13,12 @@ from conftest import explicit, width
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import InputError, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.program import program
-from bayes_personal.specification import decode, encode
+from bayes_personal.hyperpriors.determinantal import LONGEST, MOST, STRONGEST, Determinantal
+from bayes_personal.model.program import program
+from bayes_personal.model.specification import decode, encode
 
 
 def some(bound: Bound, seed: int = 3) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import MisfitWarning
-from bayes_personal.residual_check import ROWS, Axis, ResidualCheck, beyond, looked_at
+from bayes_personal.posterior.residual_check import ROWS, Axis, ResidualCheck, beyond, looked_at
 
 METHOD = bp.Laplace(draws=500)
 

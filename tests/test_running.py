@@ -15,7 +15,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import bayes_personal as bp
-from bayes_personal.running import interruptible, one_blas_thread, verb
+from bayes_personal.system.running import interruptible, one_blas_thread, verb
 
 ROOT = Path(__file__).parents[1]
 INSTANT = {"datasets", "load_dataset", "load"}

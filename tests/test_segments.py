@@ -8,13 +8,13 @@ import pytest
 from partitions import FAMILIES, Problem, problem
 from scipy.special import gammaln, logsumexp
 
-from bayes_personal.datasets import load_dataset
-from bayes_personal.inference import partition_sums
-from bayes_personal.inference.changes import Changes
-from bayes_personal.inference.partition import Partition, log_evidence_and_gradient
-from bayes_personal.inference.segment_counts import CountData, CountSegments
-from bayes_personal.inference.segment_factors import GAMMA
-from bayes_personal.inference.segment_normal import NormalData, NormalSegments
+from bayes_personal.data.examples import load_dataset
+from bayes_personal.densities.divisions.change_prior import Changes
+from bayes_personal.densities.divisions.partitions import Partition, log_evidence_and_gradient
+from bayes_personal.densities.divisions.segment_counts import CountData, CountSegments
+from bayes_personal.densities.divisions.segment_normal import NormalData, NormalSegments
+from bayes_personal.kernels import partition_sums
+from bayes_personal.kernels.segment_factors import GAMMA
 
 CONTEXTS, ROWS = 12, 17
 GAPS = np.array([0.3, 1.1, 0.05, 2.0, 0.7, 0.7, 4.0, 0.2, 1.5, 0.9, 0.4])

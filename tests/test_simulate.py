@@ -8,8 +8,8 @@ from calibration import SETTINGS, z_scores
 
 import bayes_personal as bp
 from bayes_personal.families import Bernoulli, Binomial, Poisson
-from bayes_personal.inference.program import program
-from bayes_personal.priors.base import Prior
+from bayes_personal.model.program import program
+from bayes_personal.priors.parts.base import Prior
 
 DRAWS = 400
 

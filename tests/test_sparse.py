@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bayes_personal import graph
-from bayes_personal.inference.sparse import Pattern, factorize, order
+from bayes_personal.kernels.sparse import Pattern, factorize, order
+from bayes_personal.priors.parts import graph
 
 
 @pytest.mark.parametrize("varying", [1, 2, 3])

@@ -18,9 +18,9 @@ from conftest import ROOT, explicit, plain, split, width
 from scipy.interpolate import CubicSpline
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.priors.base import Prior, weights
+from bayes_personal.binding.bound import Bound
 from bayes_personal.priors.gaussian_process import orders
+from bayes_personal.priors.parts.base import Prior, weights
 
 NOT_A_METHOD = {"__init__", "base", "divided", "features", "gate", "in_context", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")

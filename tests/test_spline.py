@@ -6,7 +6,7 @@ import pytest
 from formulaic.transforms.cubic_spline import natural_cubic_spline
 
 import bayes_personal as bp
-from bayes_personal.priors.spline import Spline
+from bayes_personal.priors.parts.spline import Spline
 
 VALUES = {
     "even": np.linspace(-2, 3, 60),

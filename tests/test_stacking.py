@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from bayes_personal.errors import ConvergenceWarning
-from bayes_personal.stacking import NATS, stacked
+from bayes_personal.leaving_out.stacking import NATS, stacked
 
 
 def score(log_density: np.ndarray, weights: np.ndarray) -> float:
@@ -48,7 +48,7 @@ def test_the_order_does_not_matter_and_what_is_worse_everywhere_has_no_weight() 
 
 def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ROUNDS", "STEPS"):
-        monkeypatch.setattr(f"bayes_personal.stacking.{name}", 1)
-    monkeypatch.setattr("bayes_personal.stacking.NATS", 1e-15)
+        monkeypatch.setattr(f"bayes_personal.leaving_out.stacking.{name}", 1)
+    monkeypatch.setattr("bayes_personal.leaving_out.stacking.NATS", 1e-15)
     with pytest.warns(ConvergenceWarning, match="nats worse"):
         stacked(np.random.default_rng(3).normal(0, 2, (50, 4)))

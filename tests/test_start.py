@@ -6,7 +6,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.start import started
+from bayes_personal.samplers.start import started
 
 TINY = bp.Hyperprior("HalfNormal", sigma=1e-200)
 FAR = bp.Hyperprior("Normal", mu=1e6, sigma=1e-3)
@@ -19,7 +19,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*args, **named):
         raise AssertionError("too late")
 
-    for name in ("nutpie.sample", "pymc.sample", "pymc.ADVI", "bayes_personal.inference.program.program"):
+    for name in ("nutpie.sample", "pymc.sample", "pymc.ADVI", "bayes_personal.model.program.program"):
         monkeypatch.setattr(name, begun)
 
 

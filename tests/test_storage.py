@@ -22,11 +22,11 @@ import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
 from bayes_personal.errors import FileError, InputError, InputTypeError, InputWarning, SpecificationError, VersionError
-from bayes_personal.posterior import load
-from bayes_personal.predict import predict
-from bayes_personal.sealing import MARK, seal
-from bayes_personal.specification import encode
-from bayes_personal.storage import FORMAT
+from bayes_personal.model.specification import encode
+from bayes_personal.posterior.posterior import load
+from bayes_personal.posterior.storage import FORMAT
+from bayes_personal.questions.prediction import predict
+from bayes_personal.system.sealing import MARK, seal
 
 QUICK = bp.NUTS(draws=50, tune=100, chains=2)
 
@@ -126,7 +126,7 @@ def test_another_process_in_another_folder(posterior: bp.Posterior, path: Path, 
     script = f"""
 import numpy as np, bayes_personal as bp
 from dataclasses import dataclass
-from bayes_personal.posterior import load
+from bayes_personal.posterior.posterior import load
 np.save("theta.npy", load({str(path)!r}).theta.to_numpy())
 try:
     load({str(tmp_path / "own.nc")!r})

@@ -19,10 +19,10 @@ import xarray as xr
 from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
-from bayes_personal import files
+from bayes_personal.data import files
+from bayes_personal.data.stored import Stored
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import FileError, InputError, InputTypeError, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.stored import Stored
 
 # Without hyperparameters draws are exact: they follow from sums over the rows and the seed.
 EXACT = bp.Model("y ~ x + kind", prior=bp.Conditional("label", on="Intercept"), family=bp.Normal(sd="se"))
@@ -253,7 +253,7 @@ MEMORY = """
 import sys, tracemalloc
 import pyarrow as pa
 import bayes_personal as bp
-from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 
 for path in sys.argv[1:]:
     for prior in (bp.Population(), bp.GaussianProcess("c", on="x1")):

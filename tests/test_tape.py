@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.distributions import DISTRIBUTIONS
-from bayes_personal.inference import kernel, machine, tape
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.machine import compiled
-from bayes_personal.inference.tape import Symbolic, Tape
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
+from bayes_personal.kernels import compiling, gaussian, tape
+from bayes_personal.kernels.compiling import compiled
+from bayes_personal.kernels.tape import Symbolic, Tape
 
 STEP = 1e-30
 
@@ -84,7 +84,7 @@ def test_an_unknown_exponent_is_refused() -> None:
     bp.PartialPooling("site"), bp.Conditional("site"),
     bp.PartialPooling("site") + bp.PartialPooling("sex", on=["Intercept", "dose"]) + bp.GaussianProcess("age"),
 ], ids=repr)
-def test_groups_may_be_eliminated_or_not(frame: pd.DataFrame, prior: bp.priors.base.Prior,
+def test_groups_may_be_eliminated_or_not(frame: pd.DataFrame, prior: bp.priors.Prior,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     """Value, gradient, leave-one-out and, given the noise, nothing but rounding differs."""
     bound = bp.Model("y ~ dose + weight", prior).bind(frame)
@@ -111,7 +111,7 @@ def test_no_model_compiles_anything_of_its_own(frame: pd.DataFrame, capfd: pytes
         bp.fit(model, frame, seed=1, progress=False, method=bp.Laplace(draws=50, fallback=False, proposals=1024))
         density = Collapsed(model.bind(frame))
         density.log_density(np.zeros(density.size))
-    for function in (kernel.value_and_gradient, kernel.values, kernel.draw, kernel.factor):
+    for function in (gaussian.value_and_gradient, gaussian.values, gaussian.draw, gaussian.factor):
         assert len(function.signatures) <= 1, function.signatures
     # LAPACK prints what it does not accept, and goes on.
     assert capfd.readouterr() == ("", "")
@@ -128,11 +128,11 @@ def test_where_nothing_is_finite_the_density_is_zero(frame: pd.DataFrame) -> Non
 def test_what_is_kept_on_disk_belongs_to_one_state_of_the_files(tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba would run the old code of a function that another file's function calls."""
-    for file in machine.HERE.glob("*.py"):
+    for file in compiling.HERE.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(machine, "HERE", tmp_path)
-    before = machine.state()
-    assert before == machine.state()
+    monkeypatch.setattr(compiling, "HERE", tmp_path)
+    before = compiling.state()
+    assert before == compiling.state()
     (tmp_path / "tape.py").write_text((tmp_path / "tape.py").read_text() + "\n# changed\n")
-    assert machine.state() != before
-    assert kernel.value_and_gradient.stats.cache_path == str(machine.folder())
+    assert compiling.state() != before
+    assert gaussian.value_and_gradient.stats.cache_path == str(compiling.folder())

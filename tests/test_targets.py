@@ -11,7 +11,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import BayesPersonalError
-from bayes_personal.specification import decode, encode
+from bayes_personal.model.specification import decode, encode
 
 ROWS = 12
 DAYS = list(pd.date_range("2020", periods=3))

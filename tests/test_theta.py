@@ -14,12 +14,12 @@ import xarray as xr
 from calibration import unsampled
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.inference.draws import flat
-from bayes_personal.posterior import Posterior
-from bayes_personal.predict import DRAWS, ROWS
-from bayes_personal.priors.base import Prior
-from bayes_personal.rows import BATCH
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import BATCH
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.questions.prediction import DRAWS, ROWS
+from bayes_personal.samplers.draws import flat
 
 PRIORS = [
     bp.Population(),

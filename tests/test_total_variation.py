@@ -9,10 +9,10 @@ from conftest import Silent
 from scipy import integrate, optimize, stats
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
-from bayes_personal.distributions import DISTRIBUTIONS
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.collapsed import Collapsed
 from bayes_personal.errors import InputError, SpecificationError
-from bayes_personal.inference.collapsed import Collapsed
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 
 LAPLACE, HORSESHOE = bp.TotalVariation("c"), bp.TotalVariation("c", "horseshoe")
 

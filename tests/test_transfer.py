@@ -10,7 +10,7 @@ from leave_one_out import prior_of_eta
 
 import bayes_personal as bp
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError
-from bayes_personal.inference.draws import flat
+from bayes_personal.samplers.draws import flat
 
 MODEL = bp.Model("y ~ x1 + x2", bp.Transfer("domain", "target"))
 QUICK = bp.NUTS(draws=500, target_accept=0.99)

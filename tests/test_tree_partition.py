@@ -9,10 +9,10 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bayes_personal as bp
+from bayes_personal.densities.divisions.division_density import Summed
 from bayes_personal.errors import SpecificationError
-from bayes_personal.inference.draws import tree
-from bayes_personal.inference.summed import Summed
 from bayes_personal.priors.tree_partition import quantile_cuts
+from bayes_personal.samplers.draws import tree
 
 DRAWS = 4000
 

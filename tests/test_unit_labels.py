@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 import bayes_personal as bp
-from bayes_personal.data import unit_labels
-from bayes_personal.inference.draws import flat, tree
-from bayes_personal.posterior import Posterior
+from bayes_personal.data.columns import unit_labels
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.draws import flat, tree
 
 ROWS = 12
 PAIRS = pd.MultiIndex.from_product([["p", "q"], range(ROWS // 2)], names=["who", "visit"])

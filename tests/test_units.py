@@ -6,8 +6,8 @@ import pytest
 from conftest import explicit, split, width
 
 import bayes_personal as bp
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.priors.base import Prior
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.priors.parts.base import Prior
 
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
           bp.LinearVarying("age", basis="spline", df=6), bp.GaussianProcess("age"),

@@ -8,12 +8,12 @@ import pytest
 from conftest import explicit
 
 import bayes_personal as bp
-from bayes_personal.bound import Bound
+from bayes_personal.binding.bound import Bound
 from bayes_personal.families import Family
-from bayes_personal.inference import whitened as module
-from bayes_personal.inference.information import Information
-from bayes_personal.inference.whitened import Whitened, whitened_program
 from bayes_personal.priors import Prior
+from bayes_personal.samplers import whitened as module
+from bayes_personal.samplers.information import Information
+from bayes_personal.samplers.whitened import Whitened, whitened_program
 
 rng = np.random.default_rng(4)
 ROWS = 40

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayes_personal.errors import FileError
-from bayes_personal.writing import PARTIAL, PRIVATE, SHARED, must_be_writable, write_whole
+from bayes_personal.system.writing import PARTIAL, PRIVATE, SHARED, must_be_writable, write_whole
 
 
 def mode(path: Path) -> int:
@@ -90,13 +90,13 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.
 
 KILLED = """
 import os, sys
-from bayes_personal.writing import write_whole
+from bayes_personal.system.writing import write_whole
 setattr(os, sys.argv[1], lambda *arguments: os.kill(os.getpid(), 9))
 write_whole(sys.argv[2], b"new " * 1000)
 """
 ALIVE = """
 import sys
-import bayes_personal.writing as writing
+import bayes_personal.system.writing as writing
 with writing._partial(writing.Path(sys.argv[1]), 0o600) as (file, partial):
     print(partial, flush=True)
     input()

@@ -1,10 +1,13 @@
-"""p(y_i | x_i, theta_i): one file a likelihood."""
+"""p(y_i | x_i, theta_i): one file a likelihood.
 
-from bayes_personal.families.base import Family
+Enters: what a user names as a family.
+"""
+
 from bayes_personal.families.bernoulli import Bernoulli
 from bayes_personal.families.binomial import Binomial
 from bayes_personal.families.negative_binomial import NegativeBinomial
 from bayes_personal.families.normal import Normal
+from bayes_personal.families.parts.base import Family
 from bayes_personal.families.poisson import Poisson
 from bayes_personal.families.student_t import StudentT
 

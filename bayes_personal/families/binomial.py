@@ -7,13 +7,13 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.conjugate import Conjugate
-from bayes_personal.data import column
+from bayes_personal.data.columns import column
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
-from bayes_personal.families.base import Family
-from bayes_personal.families.counts import counts
-from bayes_personal.parameter import Parameter
-from bayes_personal.separation import warn_of_separation
+from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.counts import counts
+from bayes_personal.families.parts.separation import warn_of_separation
+from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.parameter import Parameter
 
 
 @final

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from bayes_personal.families.rates import Rates
-from bayes_personal.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
+from bayes_personal.families.parts.rates import Rates
+from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
 
 
 @final

@@ -8,13 +8,18 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import column_name
-from bayes_personal.conjugate import Conjugate
-from bayes_personal.data import column, numbers
+from bayes_personal.data.columns import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
-from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements, must_add_up, must_have_errors, must_have_errors_within
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
+from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.measurements import (
+    measurements,
+    must_add_up,
+    must_have_errors,
+    must_have_errors_within,
+)
+from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
 
 
 @final

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from bayes_personal.families.base import Family
-from bayes_personal.families.measurements import measurements, must_have_errors, must_have_errors_within
-from bayes_personal.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
+from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.measurements import measurements, must_have_errors, must_have_errors_within
+from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
 
 
 @final

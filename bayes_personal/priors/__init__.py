@@ -1,6 +1,8 @@
-"""p(theta | c, phi): one file a sharing assumption."""
+"""p(theta | c, phi): one file a sharing assumption.
 
-from bayes_personal.priors.base import Prior, Sum
+Enters: what a user names as a prior.
+"""
+
 from bayes_personal.priors.conditional import Conditional
 from bayes_personal.priors.contextualized import Contextualized
 from bayes_personal.priors.distance_regularized import DistanceRegularized
@@ -12,6 +14,7 @@ from bayes_personal.priors.meta_learned import MetaLearned
 from bayes_personal.priors.mixture import Mixture
 from bayes_personal.priors.partial_pooling import PartialPooling
 from bayes_personal.priors.partition import Partition
+from bayes_personal.priors.parts.base import Prior, Sum
 from bayes_personal.priors.population import Population
 from bayes_personal.priors.repulsive import Repulsive
 from bayes_personal.priors.total_variation import TotalVariation

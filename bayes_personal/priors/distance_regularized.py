@@ -6,15 +6,16 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal import context, graph
 from bayes_personal.arguments import one_of, positive, whole
-from bayes_personal.context import Context
-from bayes_personal.data import spelled
+from bayes_personal.data import context
+from bayes_personal.data.columns import spelled
+from bayes_personal.data.context import Context
 from bayes_personal.errors import InputError, SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.priors.base import Coefficients, as_names, restricted
-from bayes_personal.priors.in_context import InContext
-from bayes_personal.priors.markov import MarkovField, read
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.priors.parts import graph
+from bayes_personal.priors.parts.base import Coefficients, as_names, restricted
+from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.priors.parts.markov_field import MarkovField, read
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
 MOST_PLACES, MOST_LOCAL = 200, 2000

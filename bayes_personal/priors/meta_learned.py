@@ -9,10 +9,10 @@ import pandas as pd
 
 from bayes_personal.arguments import context_column, whole
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Prior, Term, as_names, restricted
-from bayes_personal.priors.levels import Grouped, Levels
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.base import Coefficients, Prior, Term, as_names, restricted
+from bayes_personal.priors.parts.levels import Grouped, Levels
 
 
 @final

@@ -8,14 +8,23 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal import context
 from bayes_personal.arguments import positive, whole
-from bayes_personal.context import Context
+from bayes_personal.data import context
+from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
-from bayes_personal.parameter import Parameter, normals
-from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, Prior, as_names, restricted, variable
-from bayes_personal.priors.gate import log_softmax, share_and_spread
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
+from bayes_personal.hyperpriors.parameter import Parameter, normals
+from bayes_personal.priors.parts.base import (
+    Branching,
+    Coefficients,
+    Features,
+    Piece,
+    Prior,
+    as_names,
+    restricted,
+    variable,
+)
+from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
 LEVEL, SLOPE = 1.5, 2.5

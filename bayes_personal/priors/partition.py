@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import context_column, whole
-from bayes_personal.conjugate import Conjugate
-from bayes_personal.context import Context
+from bayes_personal.data.context import Context
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
-from bayes_personal.priors.divided import Divided, law_in_words, must_integrate_out
+from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.divided import Divided, law_in_words, must_integrate_out
 
 # Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000

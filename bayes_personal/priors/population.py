@@ -5,7 +5,7 @@ from typing import final
 
 import pandas as pd
 
-from bayes_personal.priors.base import Coefficients, Prior, Term
+from bayes_personal.priors.parts.base import Coefficients, Prior, Term
 
 
 @final

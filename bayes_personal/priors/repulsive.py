@@ -8,16 +8,16 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal import context
 from bayes_personal.arguments import whole
-from bayes_personal.context import Context
-from bayes_personal.determinantal import LONGEST, MOST, STRONGEST, Determinantal
+from bayes_personal.data import context
+from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter, normals
-from bayes_personal.priors.base import Branching, Coefficients, Features, Piece, as_names, restricted
-from bayes_personal.priors.gate import log_softmax, share_and_spread
-from bayes_personal.priors.in_context import InContext
+from bayes_personal.hyperpriors.determinantal import LONGEST, MOST, STRONGEST, Determinantal
+from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter, normals
+from bayes_personal.priors.parts.base import Branching, Coefficients, Features, Piece, as_names, restricted
+from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
+from bayes_personal.priors.parts.in_context import InContext
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5

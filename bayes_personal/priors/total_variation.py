@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.arguments import context_column, one_of
-from bayes_personal.context import Context
-from bayes_personal.data import spelled
+from bayes_personal.data.columns import spelled
+from bayes_personal.data.context import Context
+from bayes_personal.data.rows import pieces
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
-from bayes_personal.rows import pieces
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
 
 LOCAL = {"laplace": Hyperprior("Exponential", scale=1.0), "horseshoe": Hyperprior("HalfCauchy", beta=1.0)}
 # Distinct contexts: each has a local scale for every coefficient, and an evaluation costs the cube of their number.

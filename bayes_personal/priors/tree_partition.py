@@ -7,16 +7,16 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal import context
 from bayes_personal.arguments import whole
-from bayes_personal.conjugate import Conjugate
-from bayes_personal.context import Context
+from bayes_personal.data import context
+from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
-from bayes_personal.parameter import Parameter
-from bayes_personal.priors.base import Coefficients, Features, Piece, as_names, restricted
-from bayes_personal.priors.divided import Divided, law_in_words, must_integrate_out
-from bayes_personal.priors.in_context import InContext
+from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.base import Coefficients, Features, Piece, as_names, restricted
+from bayes_personal.priors.parts.divided import Divided, law_in_words, must_integrate_out
+from bayes_personal.priors.parts.in_context import InContext
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from bayes_personal import storage
 from bayes_personal.cli import app
-from bayes_personal.specification import decode, encode
+from bayes_personal.model.specification import decode, encode
+from bayes_personal.posterior import storage
 
 MARK = Path("RAN")
 WATCHED = ("open", "exec", "import", "subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty",

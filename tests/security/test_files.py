@@ -20,7 +20,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import FileError
-from bayes_personal.sealing import LENGTH, seal
+from bayes_personal.system.sealing import LENGTH, seal
 
 PRIVATE = b"the private key of somebody else"
 HUGE = 3 * 10**9

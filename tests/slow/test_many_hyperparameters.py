@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.inference.collapsed import Collapsed
-from bayes_personal.inference.laplace import Laplace
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.samplers.laplace import Laplace
 
 pytestmark = pytest.mark.slow
 

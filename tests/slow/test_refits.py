@@ -7,8 +7,8 @@ from calibration import assert_healthy
 from leave_one_out import ASSUMPTIONS, curve, on_a_grid, refit
 
 import bayes_personal as bp
-from bayes_personal.inference.draws import flat
-from bayes_personal.refit import Average
+from bayes_personal.leaving_out.refit import Average
+from bayes_personal.samplers.draws import flat
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:loo. Pareto k")]
 

@@ -1,0 +1,306 @@
+"""A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from bayes_personal.data.columns import unit_labels
+from bayes_personal.data.rows import Held
+from bayes_personal.data.stored import Stored
+from bayes_personal.errors import InputWarning, first, warn
+from bayes_personal.families.parts.base import Family, draw, log_density
+from bayes_personal.formulas.design import Design
+from bayes_personal.hyperpriors.hyperprior import Hyperprior
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.fine_tuned import Tuned
+from bayes_personal.priors.invariant import Environments
+from bayes_personal.priors.parts.base import Branching, Coefficients, Features, Field, Piece, Term, weights
+from bayes_personal.priors.parts.divided import Divided
+from bayes_personal.priors.parts.markov_field import MarkovField
+from bayes_personal.priors.parts.names import apart
+
+# Natural units that a hyperprior of the mean leaves it: with less, a constant has nowhere to go.
+LEAST_ROOM = 0.1
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A model with its data: every shape known, nothing sampled.
+
+    `values` below are arrays by the name of a variable, each with any leading batch axes: hyperparameters, the mean
+    at the predictors' means, and the whitened weights ``<term>_z``.
+
+    `population` is the mean of all coefficients, at the predictors' means, where that is known: it is then no variable.
+    """
+
+    family: Family
+    mean_prior: Hyperprior
+    rows: Held | Stored
+    design: Design
+    unit: float
+    coefficients: Coefficients
+    terms: tuple[Term, ...]
+    fields: tuple[Field, ...] = ()
+    population: np.ndarray | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The training rows."""
+        return self.rows.frame
+
+    @property
+    def x(self) -> np.ndarray:
+        """Predictors of the training rows, (unit, coefficient)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> np.ndarray:
+        """Outcomes of the training rows, (unit,)."""
+        return self.rows.y
+
+    @property
+    def known(self) -> np.ndarray:
+        """Known constants of the training rows' likelihoods, (unit,)."""
+        return self.rows.known
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """Labels of the training rows, the coordinate ``unit`` of all that has a value for each, (unit,)."""
+        return unit_labels(self.rows.index)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The terms, and then the fields."""
+        return (*self.terms, *self.fields)
+
+    @property
+    def branching(self) -> Branching | None:
+        """The field with alternatives among which every row chooses."""
+        return next((one for one in self.fields if isinstance(one, Branching)), None)
+
+    @property
+    def divided(self) -> Divided | None:
+        """The field that is constant within cells nobody has seen, which are summed out."""
+        return next((one for one in self.fields if isinstance(one, Divided)), None)
+
+    @property
+    def markov(self) -> tuple[MarkovField, ...]:
+        """The fields whose values at the training contexts are Gaussian given their hyperparameters."""
+        return tuple(one for one in self.fields if isinstance(one, MarkovField))
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """The term that is estimated after the population, which is frozen before it."""
+        return next((one for one in self.terms if isinstance(one, Tuned) and one.freeze is not None), None)
+
+    @property
+    def environments(self) -> Environments | None:
+        """The term whose predictors may be of use in environments that nobody has seen."""
+        return next((one for one in self.terms if isinstance(one, Environments)), None)
+
+    def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
+        """f(c) of any rows, piece by piece."""
+        return tuple(piece.at(frame) for piece in self.pieces)
+
+    @cached_property
+    def features(self) -> tuple[Features, ...]:
+        """f(c) of the training rows, piece by piece."""
+        return self.features_at(self.frame)
+
+    @cached_property
+    def everywhere(self) -> np.ndarray:
+        """Positions of all coefficients."""
+        return np.arange(len(self.coefficients.names))
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """Positions of the coefficients that have a common mean to be estimated."""
+        if self.population is not None:
+            return self.everywhere[:0]
+        replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
+        return np.setdiff1d(self.everywhere, replaced)
+
+    @cached_property
+    def mean(self) -> Parameter | None:
+        """The population mean with the intercept at the predictors' means; None where nothing has a common mean."""
+        k, all_of = self.shared, self.coefficients
+        if not len(k):
+            return None
+        plain = len(k) == len(self.everywhere) and not all_of.center.any()
+        return self.mean_prior.bind("mu" if plain else "mu_centered", all_of.location[k], all_of.unit[k],
+                                    {"coefficient" if plain else "shared": tuple(all_of.names[j] for j in k)})
+
+    def warn_of_pinned_mean(self) -> None:
+        """Warn where a term leaves the constant to a mean whose hyperprior leaves it no room."""
+        if self.mean is None:
+            return
+        arguments = self.mean.arguments
+        room = np.broadcast_to(arguments.get("sigma", arguments.get("beta", np.inf)), self.mean.unit.shape)
+        tight = self.shared[room < LEAST_ROOM * self.mean.unit]
+        for term in self.terms:
+            pinned = [self.coefficients.names[k] for k in tight if k in term.positions]
+            if term.without_constant and pinned:
+                warn(f"Model(mean={self.mean_prior!r}): the mean of {first(pinned)} has hardly any room, and "
+                     f"{term.prior.owner} has no constant of its own: what all rows have in common is mu's. "
+                     "Widen the hyperprior, or centre the outcome yourself.", InputWarning)
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All hyperparameters but the mean."""
+        return (*(each for piece in self.pieces for each in piece.parameters()),
+                *self.family.parameters(self.unit))
+
+    @cached_property
+    def weight_names(self) -> frozenset[str]:
+        """Names of the variables that are weights of terms: whitened, or in data units."""
+        return frozenset(f"{term.name}_{kind}" for term in self.terms for kind in ("z", "effect"))
+
+    def undiagnosed(self, collapsed: bool) -> frozenset[str]:
+        """Names of the variables whose draws say nothing of a sampler.
+
+        They are hyperparameters that are declared so, whitened weights, which follow from others, and the cells of
+        divisions, which every draw numbers anew. Where the weights were integrated out (`collapsed`) no chain moved
+        any: they were drawn afterwards, from their exact conditional.
+        """
+        names = {each.name for each in self.parameters if not each.diagnosed}
+        names |= {f"{piece.name}_z" for piece in (*self.terms, *self.markov)}
+        names |= set(self.divided.latent if self.divided else ())
+        return frozenset(names | self.weight_names if collapsed else names)
+
+    @cached_property
+    def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Labelled dimensions of every variable, by its name."""
+        result = {each.name: dict(each.coords) for each in (*([self.mean] if self.mean else []), *self.parameters)}
+        if self.mean:
+            result["mu"] = {"coefficient": self.coefficients.names}
+        for term in self.terms:
+            ((name, labels),) = term.varying.items()
+            for kind in ("z", "effect"):
+                result[f"{term.name}_{kind}"] = term.features | term.varying
+            result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
+        for piece in self.pieces:
+            result |= piece.reported_dims
+        return apart(result, {"coefficient": self.coefficients.names} | dict(self.mean.coords if self.mean else {}))
+
+    @cached_property
+    def fixed_mean(self) -> np.ndarray:
+        """Prior means of the coefficients without a common mean to be estimated, 0 for the others, (coefficient,)."""
+        result = np.zeros(len(self.everywhere)) if self.population is None else self.population.copy()
+        for piece in self.pieces:
+            if piece.own_mean is not None:
+                result[piece.positions] = piece.own_mean
+        return result
+
+    def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:
+        """What all rows have in common, the intercept at the predictors' means, (..., coefficient)."""
+        if self.mean is None:
+            return self.fixed_mean
+        return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
+
+    def eta(self, values: Mapping[str, Any], xp: Any, rows: Any = None) -> Any:
+        """x_i' theta_i of the training rows, or of those at some places, which may be symbols, (..., unit); without
+        what `branches` adds."""
+        x = self.x if rows is None else xp.take(self.x, rows, axis=0)
+        eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
+        for piece, features in zip(self.pieces, self.features, strict=True):
+            some = features if rows is None else features.taken(rows, xp)
+            if isinstance(piece, Term):
+                deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
+            elif isinstance(piece, Branching):
+                continue
+            else:
+                deviation = piece.deviation(values, some.matrix, xp)
+            eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
+        return eta
+
+    def branches(self, values: Mapping[str, Any], features: tuple[Features, ...], x: np.ndarray,
+                 xp: Any) -> tuple[Any, Any] | None:
+        """Of rows where the pieces have these features: log probability of each branch, and what it adds to eta, both
+        (..., unit, branch); None where nothing branches."""
+        field = self.branching
+        if field is None:
+            return None
+        matrix = features[self.pieces.index(field)].matrix
+        moved = self.coefficients.predictors(x, field.positions)[:, None, :]
+        added = (field.deviation(values, matrix, xp) * moved).sum(axis=-1)
+        return field.log_gate(values, matrix, xp) + 0 * added, added
+
+    def log_likelihood(self, outcome: Any, eta: Any, own: Mapping[str, Any], known: Any,
+                       branches: tuple[Any, Any] | None) -> np.ndarray:
+        """log p(y | eta), which branch a row takes summed out; branches stand along one more axis at the end."""
+        if branches is None:
+            return log_density(self.family, outcome, eta, own, known)
+        gate, added = branches
+        last = {name: value[..., None] for name, value in own.items()}
+        each = log_density(self.family, np.asarray(outcome)[..., None], eta[..., None] + added, last,
+                           np.asarray(known)[..., None])
+        return logsumexp(gate + each, axis=-1)
+
+    def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""
+        result = {}
+        if self.mean is not None and self.mean.name != "mu":
+            result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
+        for term in self.terms:
+            root = term.scales(values, xp)[1]
+            if root is not None:
+                result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
+            if f"{term.name}_z" not in values:
+                # Very many weights, which are drawn again whenever they are asked for.
+                continue
+            effect = weights(term, values, values[f"{term.name}_z"], xp)
+            result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
+        for piece in self.pieces:
+            result |= piece.reported(values, xp)
+        return result
+
+    def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
+        """theta and outcome of the training rows, and the values completed by what fields are drawn with."""
+        for field in self.markov:
+            size = tuple(map(len, (field.places | field.varying).values()))
+            values = {**values, **field.colored(values, rng.standard_normal(size), np)}
+        if self.divided is not None:
+            matrix = self.features[self.pieces.index(self.divided)].matrix
+            values = {**values, **self.divided.simulated(values, matrix, rng)}
+        branches, labels = self.branches(values, self.features, self.x, np), None
+        if branches is not None:
+            shares = np.exp(branches[0]).cumsum(axis=-1)
+            labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
+        theta = self.theta(values, self.features, len(self.rows), labels)
+        return theta, draw(self.family, (theta * self.x).sum(axis=1), values, self.known, rng), values
+
+    def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
+              labels: np.ndarray | None = None) -> np.ndarray:
+        """theta in data units at rows where the pieces have these features, (..., unit, coefficient).
+
+        `values` hold ``mu`` and every ``<term>_effect``, in data units, and the parameters of fields. `labels` say
+        which branch each row takes, (..., unit); without them no branch adds anything.
+        """
+        if self.mean is None:
+            mean = self.fixed_mean @ self.coefficients.to_data_units(self.everywhere)
+        else:
+            mean = values["mu"]
+        deviations = []
+        for piece, one in zip(self.pieces, features, strict=True):
+            if isinstance(piece, Term):
+                deviations.append((piece.positions, one.times(values[f"{piece.name}_effect"], np)))
+                continue
+            deviation = piece.deviation(values, one.matrix, np)
+            if isinstance(piece, Branching):
+                if labels is None:
+                    continue
+                deviation = np.take_along_axis(deviation, labels[..., None, None], axis=-2)[..., 0, :]
+            deviations.append((piece.positions, deviation @ self.coefficients.to_data_units(piece.positions)))
+        shape = deviations[0][1].shape[:-1] if deviations else (*mean.shape[:-1], rows)
+        theta = np.empty((*shape, mean.shape[-1]))
+        theta[...] = mean[..., None, :]
+        for positions, deviation in deviations:
+            for place, k in enumerate(positions):
+                theta[..., k] += deviation[..., place]
+        return theta

@@ -1,0 +1,140 @@
+"""What a model learns of rows in files before it is fitted: how they are coded, their means and spreads.
+
+The formula's terms must not depend on which other rows there are: each batch is coded by itself.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data.columns import absent, must_have
+from bayes_personal.data.files import Files
+from bayes_personal.data.moments import Moments
+from bayes_personal.data.stored import coded_together
+from bayes_personal.errors import SpecificationError, first
+from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.measurements import measured, must_vary
+from bayes_personal.formulas.design import Design, must_not_depend
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.terms import categories, computed, evaluate, needed, outcome
+from bayes_personal.system.running import one_blas_thread
+
+ROLE = "outcome of a Normal family"
+# Rows from which it is seen what kind of values the columns hold.
+HEAD = 100
+# Of the known constants of rows so many of the smallest are remembered.
+LEAST = 100
+
+
+@final
+@dataclass(frozen=True)
+class Coding:
+    """How rows become predictors, outcome and known constants."""
+
+    design: Design
+    family: Family
+
+    def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y = measured(outcome(self.design.formula, frame), ROLE)
+        return self.design.at(frame), y, self.family.known(frame)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What is remembered of the rows.
+
+    Attributes
+    ----------
+    coding : of their formula
+    columns : that it reads
+    location, unit : mean and standard deviation of the outcome
+    """
+
+    coding: Coding
+    columns: tuple[str, ...]
+    location: float
+    unit: float
+
+
+@one_blas_thread()
+def learn(formula: Formula, family: Family, files: Files) -> Learned:
+    """One pass over the columns of the formula and of a family with Normal errors."""
+    names = _names(formula, family, files)
+    head = next(replace(files, progress=False).pieces(names, HEAD))
+    with files.locating(head):
+        design = Design.made(formula, _with_all_levels(formula, files, head))[0]
+    _must_have_no_state(formula, design, head)
+    coding = Coding(design, family)
+    name = formula.outcome.text
+    from_expressions = formula.computed or name not in files.columns
+    predictors, outcomes, kept, least = None, None, [], pd.Series(dtype=float)
+    for frame in files.pieces(names, coded_together(len(design.coefficients))):
+        with files.locating(frame):
+            x, y, known = coding(frame)
+        least = pd.concat([least, pd.Series(known, frame.index)]).nsmallest(LEAST)
+        if predictors is None or outcomes is None:
+            predictors, outcomes = Moments.of(x), Moments.of(y)
+            chosen = np.arange(len(frame))[::-2][:1000]
+        else:
+            predictors += Moments.of(x, predictors.origin)
+            outcomes += Moments.of(y, outcomes.origin)
+            chosen = [0, -1]
+        if from_expressions:
+            kept.append((frame.iloc[chosen], x[chosen], y[chosen]))
+    assert predictors is not None and outcomes is not None
+    coding = replace(coding, design=design.scaled(predictors))
+    must_vary(outcomes, f"{ROLE}: column {name!r}")
+    unit = float(outcomes.spread_about(outcomes.mean)[0]) or 1.0
+    family.must_add_up(least.to_numpy(), least.index, unit)
+    if kept:
+        frames, x, y = zip(*kept, strict=True)
+        again, outcome_again, _ = coding(pd.concat(frames))
+        must_not_depend(formula, coding.design.coefficients, again, np.concatenate(x)[:, coding.design.kept],
+                        coding.design.spread)
+        must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
+    coding.design.warn_of_identification(predictors)
+    return Learned(coding, names, float(outcomes.mean[0]), unit)
+
+
+def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:
+    """The columns of the formula and the family, all of which there must be."""
+    owner = formula.owner
+    names = dict.fromkeys(formula.outcome_columns(files.columns), f"outcome of {owner}")
+    names |= dict.fromkeys(formula.columns, owner)
+    names |= dict.fromkeys(family.columns, repr(family))
+    for name, role in names.items():
+        must_have(files.columns, name, role)
+    return tuple(names)
+
+
+def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.DataFrame:
+    """The first rows, and behind them as many more as show every level of the categorical terms."""
+    owner = formula.owner
+    columns = pd.DataFrame(needed(formula.uses, owner, head, whole=False), index=head.index)
+    found = categories(evaluate(formula, formula.predictors, columns).model_spec)
+    result = [head]
+    for factor in (each for each in formula.factors if each.expr in found):
+        whole = {name: files[name] for name in formula.columns_of(factor.expr)}
+        for name, values in whole.items():
+            absent(values, owner)
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                # Files and row groups have categories of their own.
+                result = [each.assign(**{name: pd.Categorical(each[name], dtype=values.dtype)}) for each in result]
+        distinct = pd.DataFrame(whole).drop_duplicates()
+        more = result[0].iloc[np.zeros(len(distinct), int)].set_axis(distinct.index)
+        result.append(more.assign(**{name: distinct[name] for name in whole}))
+    return pd.concat(result)
+
+
+def _must_have_no_state(formula: Formula, design: Design, head: pd.DataFrame) -> None:
+    """Refuse terms that are learned from all rows at once."""
+    state: dict[str, Any] = dict(design.spec.transform_state)
+    if formula.outcome.column is None and formula.outcome.text not in head.columns:
+        computed(formula, head, state, whole=False)
+    if state:
+        raise SpecificationError(f"{formula.owner}: {first(state)} must see all rows at once, and rows in files "
+                                 "are read a batch at a time. Make it a column of the files first, or read the table, "
+                                 "for example with pandas.read_parquet.")

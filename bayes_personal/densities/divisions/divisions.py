@@ -1,0 +1,168 @@
+"""Which sums over divisions go with which prior: change points along an order, or boxes of several contexts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from bayes_personal.densities.divisions.change_prior import Changes
+from bayes_personal.densities.divisions.halvings import Boxes
+from bayes_personal.densities.divisions.partitions import Partition, log_evidence_and_gradient
+from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.densities.divisions.trees import Trees
+from bayes_personal.priors.partition import Segments as OfPartition
+from bayes_personal.priors.parts.divided import Divided
+from bayes_personal.priors.tree_partition import Boxes as OfTree
+
+# Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
+FEW = 300
+# Contexts from which on an evaluation takes milliseconds.
+MANY = 400
+
+
+class Divisions(ABC):
+    """Sums over the divisions of a prior; `last` is the argument of theirs, beside those of the cells' coefficients."""
+
+    # Whether an evaluation is too slow for NUTS, and leaving a row out exact whatever has been drawn.
+    slow: bool
+    exact: bool
+    leave_one_out_work: int
+    # Errors and frequencies of cuts, as logarithms, at which climbs for modes start.
+    starts: tuple[tuple[float, float], ...]
+
+    @property
+    @abstractmethod
+    def cells(self) -> int:
+        """How many cells can be told apart."""
+
+    @abstractmethod
+    def cell(self, matrix: np.ndarray) -> np.ndarray:
+        """That of training rows, by their features."""
+
+    @abstractmethod
+    def log_evidence(self, segments: Segments, last: float) -> float:
+        """log p(y), -inf where it is not finite."""
+
+    @abstractmethod
+    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+        """The same with its gradient, by the arguments of the coefficients, and last by the one of the divisions."""
+
+    @abstractmethod
+    def draw(self, segments: Segments, last: float, count: int,
+             rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+        """Draws of what `latent` takes of divisions, and the cells' coefficients one after the other."""
+
+    @abstractmethod
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
+        """What the prior's field is drawn with."""
+
+    @abstractmethod
+    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+        """log p(y_i | y_-i), (row,), at one draw (1, ...) of what the field is drawn with."""
+
+
+def divisions(piece: Divided) -> Divisions:
+    """The sums that go with a piece of a prior."""
+    if isinstance(piece, OfPartition):
+        return ChangePoints(piece)
+    assert isinstance(piece, OfTree)
+    return Halvings(piece)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ChangePoints(Divisions):
+    """Segments of ordered contexts; the argument is the log of the rate of changes."""
+
+    piece: OfPartition
+    starts = ((-1.5, 1.5), (-3.0, 3.0))
+
+    @property
+    def slow(self) -> bool:
+        return self.cells >= MANY
+
+    @property
+    def exact(self) -> bool:
+        return self.cells <= FEW
+
+    @property
+    def leave_one_out_work(self) -> int:
+        return self.cells**3 if self.exact else 0
+
+    @property
+    def cells(self) -> int:
+        return len(self.piece.places)
+
+    def cell(self, matrix: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.piece.places, matrix[:, 0])
+
+    def changes(self, last: float) -> Changes:
+        """At a rate."""
+        return Changes.by_rate(float(np.exp(last)), np.diff(self.piece.places), self.piece.prior.shortest)
+
+    def log_evidence(self, segments: Segments, last: float) -> float:
+        return Partition(segments, self.changes(last)).log_evidence
+
+    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+        return log_evidence_and_gradient(segments, self.changes(last))
+
+    def draw(self, segments: Segments, last: float, count: int,
+             rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+        starts, levels = Partition(segments, self.changes(last)).draw_segments(count, rng)
+        return [np.flatnonzero(one) for one in starts], levels
+
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
+        return self.piece.sampled(drawn, levels)
+
+    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+        sums = Partition(segments, self.changes(last))
+        if self.exact:
+            return sums.left_out()
+        return sums.left_out_of(self.piece.changed(latent[f"{self.piece.name}_start"]))[0]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Halvings(Divisions):
+    """Boxes of several contexts; the argument is the log odds of a box being halved."""
+
+    piece: OfTree
+    slow = False
+    exact = True
+    starts = ((-1.5, 0.0),)
+
+    @cached_property
+    def boxes(self) -> Boxes:
+        """Which there are."""
+        return Boxes.of(self.piece.codes, self.piece.depth)
+
+    @property
+    def leave_one_out_work(self) -> int:
+        return 100 * self.boxes.members.nnz
+
+    @property
+    def cells(self) -> int:
+        return self.boxes.members.shape[1]
+
+    def cell(self, matrix: np.ndarray) -> np.ndarray:
+        return self.boxes.cell
+
+    def log_evidence(self, segments: Segments, last: float) -> float:
+        return Trees(segments, self.boxes, last).log_evidence
+
+    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+        return Trees(segments, self.boxes, last).log_evidence_and_gradient()
+
+    def draw(self, segments: Segments, last: float, count: int,
+             rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+        return Trees(segments, self.boxes, last).draw(count, rng)
+
+    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
+        bounds = [self.piece.bounds(one[:, 0], one[:, 1]) for one in drawn]
+        return self.piece.sampled(bounds, levels)
+
+    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+        return Trees(segments, self.boxes, last).left_out()

@@ -1,0 +1,148 @@
+"""The posterior of change points and of each context's coefficients, exact, at one point of the hyperparameters."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from bayes_personal.densities.divisions.change_prior import Changes, where_between
+from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.kernels import partition_left_out, partition_sums
+
+
+def log_evidence_and_gradient(segments: Segments, changes: Changes) -> tuple[float, np.ndarray]:
+    """log p(y | hyperparameters), -inf where it is not finite, and its gradient.
+
+    The gradient is by the segments' hyperparameters, as they order them, then by the one of the changes.
+    """
+    log_before, slopes = partition_sums.forward_with_slopes(
+        segments.kind, segments.sums, segments.numbers, changes.log_starts, changes.starts_slopes, changes.shortest)
+    value = float(log_before[-1] + changes.log_stay.sum() + segments.constant)
+    gradient = np.append(segments.gradient(slopes[:-1]), slopes[-1] + changes.stay_slopes.sum())
+    return (value, gradient) if np.isfinite(value) else (-np.inf, np.zeros(len(gradient)))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Segments of T ordered contexts, summed over all ways to cut them.
+
+    Cost is quadratic in T, except where said otherwise; memory is linear.
+
+    Attributes
+    ----------
+    segments : data and hyperparameters
+    changes : prior of the change points
+    """
+
+    segments: Segments
+    changes: Changes
+
+    @cached_property
+    def _given(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        return self.segments.kind, self.segments.sums, self.segments.numbers, self.changes.log_starts
+
+    @cached_property
+    def log_before(self) -> np.ndarray:
+        """log A, (T + 1,)."""
+        return partition_sums.forward(*self._given, self.changes.shortest)
+
+    @cached_property
+    def log_after(self) -> np.ndarray:
+        """log B, (T + 1,)."""
+        return partition_sums.backward(*self._given, self.changes.shortest)
+
+    @property
+    def log_evidence(self) -> float:
+        """log p(y | hyperparameters), -inf where it is not finite."""
+        value = float(self.log_before[-1] + self.changes.log_stay.sum() + self.segments.constant)
+        return value if np.isfinite(value) else -np.inf
+
+    @property
+    def change_probability(self) -> np.ndarray:
+        """P(a segment starts at this context and not at the first), (T,)."""
+        result = np.exp(np.minimum(self.log_before + self.log_after - self.log_before[-1], 0.0))[:-1]
+        result[0] = 0.0
+        return result
+
+    def number_of_changes(self, most: int) -> np.ndarray:
+        """P(number of changes) from 0 to `most`, (most + 1,); cost also grows with `most`."""
+        return partition_sums.number_of_changes(*self._given, self.log_before, self.changes.shortest, most)
+
+    @cached_property
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (T, p) and covariance (T, p, p) of each context's coefficients."""
+        moments = partition_sums.moments(*self._given, self.log_before, self.log_after, self.changes.shortest)
+        return self.segments.natural(moments)
+
+    def draw(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Exact draws of where segments start (draw, T) and of each context's coefficients (draw, T, p)."""
+        starts, each = self.draw_segments(draws, rng)
+        # All draws' contexts stand in one line, which each draw's first start cuts.
+        lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
+        return starts, np.repeat(each, lengths, axis=0).reshape(*starts.shape, -1)
+
+    def draw_segments(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The same, with the coefficients of segments one after the other, (segment, p)."""
+        uniforms = rng.random((draws, self.segments.contexts))
+        starts = partition_sums.draw_starts(*self._given, self.log_before, self.changes.shortest, uniforms)
+        first = np.flatnonzero(starts)
+        start = first % self.segments.contexts
+        return starts, self.segments.draw(start, start + np.diff(np.append(first, starts.size)), rng)
+
+    def ahead(self) -> np.ndarray:
+        """log p(y of a context | y of those before it), (T,); the sum is the log evidence."""
+        log_unchanged = np.cumsum(self.changes.log_stay)
+        reached = partition_sums.reached(*self._given[:3], self.changes.log_odds, log_unchanged, self.log_before,
+                                         self.changes.shortest)
+        return np.diff(reached + log_unchanged, prepend=0.0) + self.segments.context_terms
+
+    def left_out(self, lowest: float = -np.inf) -> np.ndarray:
+        """log p(y_i | y of all other rows), (row,), in the rows' own order. Cubic time.
+
+        Parameters
+        ----------
+        lowest : segments of a log probability below are left out; -40 costs about 1e-10 unless a row is far off
+        """
+        total = partition_left_out.left_out(*self._given, self.log_before, self.log_after, self.changes.shortest,
+                                            self.segments.taken, self.segments.rows.first, lowest)
+        return self.segments.rows.as_they_came(self.segments.row_terms - total)
+
+    def left_out_of(self, starts: np.ndarray) -> np.ndarray:
+        """log p(y_i | y of the other rows of its segment), (draw, row), for partitions (draw, T) drawn given all rows.
+
+        1 / p(y_i | y_-i) is the mean over draws of 1 / p: rows are importance sampled, their coefficients integrated.
+        """
+        ratio = partition_left_out.left_out_of_draws(*self._given[:3], starts, self.segments.taken,
+                                                     self.segments.rows.first)
+        return self.segments.rows.as_they_came(self.segments.row_terms - ratio)
+
+    def elsewhere(self, starts: np.ndarray, theta: np.ndarray, places: np.ndarray, new: np.ndarray,
+                  rng: np.random.Generator) -> np.ndarray:
+        """Coefficients at new places (draw, new, p) of draws, for changes at a rate and segments of any length.
+
+        Right for each new place; places of one gap are drawn as if they did not know of each other.
+
+        Parameters
+        ----------
+        starts, theta : as `draw` gives them
+        places : of the contexts, (T,), increasing, and `new` (new,), both times the rate
+        """
+        last = len(places) - 1
+        right = np.searchsorted(places, new)
+        before, after = np.maximum(right - 1, 0), np.minimum(right, last)
+        # Beyond the first or last context there is one side only.
+        outside = before == after
+        left_gap, right_gap = np.abs(new - places[before]), np.abs(places[after] - new)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            first, second = where_between(left_gap, right_gap)
+        changed = starts[:, after] & ~outside
+        first = np.where(outside, np.exp(-left_gap), np.where(changed, first, 1.0))
+        second = np.where(changed, second, 0.0)
+        # At a context it is that context's.
+        at = right_gap == 0
+        first, second = np.where(at & ~outside, 0.0, first), np.where(at & ~outside, 1.0, second)
+        u = rng.random(first.shape)[:, :, None]
+        result = np.where(u < (first + second)[:, :, None], theta[:, after], self.segments.prior(first.shape, rng))
+        return np.where(u < first[:, :, None], theta[:, before], result)

@@ -1,0 +1,140 @@
+"""Segments of a Normal regression: y ~ Normal(x'theta, (sigma known)^2), theta ~ Normal(mean, diag(tau^2))."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, final
+
+import numpy as np
+
+from bayes_personal.densities.divisions.segments import Rows, Segments
+from bayes_personal.kernels.segment_factors import NORMAL, scaled_sums
+
+LOG_2PI = np.log(2 * np.pi)
+# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+FARTHEST = 1e12
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NormalData:
+    """Sums over the rows of each context, in one pass; rows are divided by their known errors.
+
+    Attributes
+    ----------
+    rows : how they are sorted
+    x, y : predictors (row, p) and outcome less that of `origin` (row,), sorted
+    log_known : logarithms of known errors, sorted, (row,)
+    origin : coefficients near all of the data, so that sums over it do not cancel, (p,)
+    grams, products : X'X by rows of the lower triangle (triangle, T), and X'y (p, T)
+    """
+
+    rows: Rows
+    x: np.ndarray
+    y: np.ndarray
+    log_known: np.ndarray
+    origin: np.ndarray
+    grams: np.ndarray
+    products: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, known: np.ndarray, places: np.ndarray, contexts: int) -> Self:
+        """Of predictors (row, p), outcomes, known factors of sigma, and places of the rows' contexts, all (row,)."""
+        rows = Rows.of(places, contexts)
+        known = np.broadcast_to(np.asarray(known, float), np.shape(y))[rows.order]
+        x, y = x[rows.order] / known[:, None], y[rows.order] / known
+        origin = np.linalg.lstsq(x, y)[0]
+        y = y - x @ origin
+        low = np.tril_indices(x.shape[1])
+        return cls(rows, x, y, np.log(known), origin, rows.summed(x.T[low[0]] * x.T[low[1]]), rows.summed(x.T * y))
+
+    @cached_property
+    def square(self) -> float:
+        """y'y."""
+        return float(self.y @ self.y)
+
+    @cached_property
+    def total(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """X'X and X'y of all rows, and the sum of the logarithms of their errors."""
+        return self.x.T @ self.x, self.x.T @ self.y, float(self.log_known.sum())
+
+    def at(self, sigma: float, tau: np.ndarray, mean: np.ndarray) -> "NormalSegments":
+        """At one point of the hyperparameters; tau and mean (p,)."""
+        tau, mean = np.asarray(tau, float), np.asarray(mean, float)
+        sums = scaled_sums(self.grams, self.products, tau, mean - self.origin, float(sigma))
+        return NormalSegments(self, np.float64(sigma), tau, mean, sums)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NormalSegments(Segments):
+    """Sums at one point of the hyperparameters; its gradient is by log sigma, log tau (p,) and mean (p,)."""
+
+    data: NormalData
+    sigma: np.float64
+    tau: np.ndarray
+    mean: np.ndarray
+    sums: np.ndarray
+    kind = NORMAL
+    numbers = np.zeros(0)
+
+    @property
+    def rows(self) -> Rows:
+        return self.data.rows
+
+    @property
+    def within_reach(self) -> bool:
+        return bool(self.constant > -FARTHEST)
+
+    @cached_property
+    def fit(self) -> float:
+        """Squared residuals of the mean over sigma^2."""
+        gram, product, _ = self.data.total
+        offset = self.mean - self.data.origin
+        square = self.data.square + float(offset @ (gram @ offset - 2 * product))
+        return float(square / self.sigma**2)
+
+    @property
+    def constant(self) -> float:
+        rows = len(self.data.y)
+        return -0.5 * (rows * LOG_2PI + self.fit) - rows * np.log(self.sigma) - self.data.total[2]
+
+    @cached_property
+    def row_terms(self) -> np.ndarray:
+        left = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
+        return -0.5 * (LOG_2PI + left * left) - np.log(self.sigma) - self.data.log_known
+
+    @cached_property
+    def taken(self) -> np.ndarray:
+        z = self.data.x.T * self.tau[:, None] / self.sigma
+        left = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
+        low = np.tril_indices(len(z))
+        return np.concatenate([z[low[0]] * z[low[1]], z * left])
+
+    def gradient(self, slopes: np.ndarray) -> np.ndarray:
+        p = len(self.tau)
+        # By the mean the factors' slopes already hold what the residuals of all rows add.
+        by_tau, by_mean = slopes[:p], slopes[p : 2 * p] / self.tau
+        by_sigma = self.fit - len(self.data.y) - slopes[2 * p] - by_tau.sum()
+        return np.concatenate([[by_sigma], by_tau, by_mean])
+
+    def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p = len(self.tau)
+        z, low = moments[:p].T, np.tril_indices(p)
+        covariance = np.empty((len(z), p, p))
+        covariance[:, low[0], low[1]] = covariance[:, low[1], low[0]] = moments[p:].T
+        covariance -= z[:, :, None] * z[:, None, :]
+        return self.mean + self.tau * z, covariance * self.tau[:, None] * self.tau
+
+    @property
+    def least(self) -> float:
+        return -np.inf
+
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        p, statistics = len(self.tau), statistics.T
+        low = np.tril_indices(p)
+        precision = np.empty((len(statistics), p, p))
+        precision[:, low[0], low[1]] = precision[:, low[1], low[0]] = statistics[:, : len(low[0])]
+        precision += np.eye(p)
+        root = np.linalg.cholesky(precision)
+        z = np.linalg.solve(root, statistics[:, len(low[0]) :, None]) + rng.standard_normal((len(statistics), p, 1))
+        return self.mean + self.tau * np.linalg.solve(np.swapaxes(root, 1, 2), z)[:, :, 0]

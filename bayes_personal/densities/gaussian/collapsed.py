@@ -1,0 +1,312 @@
+"""The Gaussian weights integrated out: exact marginal likelihood, weights and leave-one-out given hyperparameters.
+
+Where y_i is Normal given eta_i and eta is linear in Gaussian weights w = T z, z ~ Normal(0, 1),
+
+    y | phi, s ~ MvNormal(offset, Z T T'Z' + s^2 diag(known)^2),
+
+whose density needs only the sums of `statistics`, and costs the same whatever the number of rows. Everything is in
+natural units: y and the predictors standardised, weights in units of outcome / predictor.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.sufficient import Arrangement, Block, Loadings, Statistics
+from bayes_personal.densities.marginal import Densities, Marginal, log_normal
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import gaussian
+from bayes_personal.kernels.tape import Symbolic, Tape
+
+SUBSTITUTE = get_lapack_funcs("trtrs", dtype=float)
+# Numbers of the factors of draws that are kept from one part of the rows to the next.
+KEPT = 2**24
+
+
+class Scaling(NamedTuple):
+    """T, at one or more values of the hyperparameters.
+
+    Attributes
+    ----------
+    sd : of the weights that are not eliminated, (..., weight)
+    roots : of the correlations of those of them that correlate, (..., block, widest, widest)
+    own_sd : of the eliminated weights, (..., 1 or group, varying)
+    own_root : of their correlations, (..., varying, varying)
+    """
+
+    sd: Any
+    roots: Any
+    own_sd: Any
+    own_root: Any
+
+
+class Factor(NamedTuple):
+    """The weights' conditional distribution at one value of the hyperparameters, as `kernels.gaussian` describes it."""
+
+    fine: bool
+    lower: np.ndarray
+    mean: np.ndarray
+    blocks: np.ndarray
+    half: float
+    fit: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Collapsed(Marginal):
+    """The model with its weights integrated out, as a function of the hyperparameters phi.
+
+    Attributes
+    ----------
+    bound : the model with its data
+    of_rows : sums over the rows; of all the model's rows where they are not given
+    """
+
+    bound: Bound
+    of_rows: Statistics | None = None
+
+    @cached_property
+    def arrangement(self) -> Arrangement:
+        """Which weights there are."""
+        return Arrangement(self.bound)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """The sums over the rows."""
+        if self.of_rows is not None:
+            return self.of_rows
+        return self.bound.rows.total(partial(Statistics.of, self.arrangement))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self.bound.parameters
+
+    def sigma(self, values: Mapping[str, Any]) -> Any:
+        """The unknown part of the error, in natural units; 1 where the errors are known, (...)."""
+        return values["sigma"] / self.bound.unit if "sigma" in values else 1.0
+
+    @cached_property
+    def rooted(self) -> tuple[Block, ...]:
+        """Those of the blocks that are not eliminated whose coefficients correlate."""
+        values = self.values(np.zeros(self.size))
+        return tuple(block for block in self.arrangement.blocks
+                     if block.term is not None and block.term.scales(values, np)[1] is not None)
+
+    def scaling(self, values: Mapping[str, Any], shape: tuple[int, ...], xp: Any) -> Scaling:
+        """T at hyperparameters with leading axes of this shape."""
+        arrangement, sd, roots = self.arrangement, [], {}
+        for block in arrangement.blocks:
+            if block.term is None:
+                assert self.bound.mean is not None
+                scale = self.bound.mean.arguments["sigma"] / self.bound.mean.unit * np.ones(block.varying)
+                scale = scale[None, :]
+            else:
+                scale, roots[block.start] = block.term.scales(values, xp)
+                scale = scale / block.term.unit
+            sd.append(np.broadcast_to(scale, (*shape, block.features, block.varying)).reshape((*shape, -1)))
+        sd = np.concatenate([np.zeros((*shape, 0)), *sd], axis=-1)
+        widest = max((block.varying for block in self.rooted), default=1)
+        padded = np.zeros((*shape, len(self.rooted), widest, widest), sd.dtype)
+        for place, block in enumerate(self.rooted):
+            padded[..., place, : block.varying, : block.varying] = roots[block.start]
+        own_sd, own_root = np.ones((*shape, 1, 1)), None
+        if arrangement.eliminated is not None:
+            term: Any = arrangement.eliminated.term
+            own_sd, own_root = term.scales(values, xp)
+            own_sd = np.broadcast_to(own_sd / term.unit, (*shape, *np.shape(own_sd)[-2:]))
+        if own_root is None:
+            own_root = np.broadcast_to(np.eye(arrangement.varying), (*shape, arrangement.varying, arrangement.varying))
+        return Scaling(sd, padded, own_sd, own_root)
+
+    def _outputs(self, point: Any) -> list[Any]:
+        """What the kernel needs of a point (size,) of symbols."""
+        stepped = point[None, :]
+        values = self.values(stepped)
+        parts = (self.log_prior(stepped, values), self.sigma(values), *self.scaling(values, (1,), Symbolic()))
+        return [entry for part in parts for entry in np.ravel(np.asarray(part, object))]
+
+    @cached_property
+    def tape(self) -> Tape:
+        """What the hyperparameters make of log prior, s and T."""
+        return Tape.of(self._outputs, self.size)
+
+    @cached_property
+    def arguments(self) -> tuple[Any, ...]:
+        """All that the kernel's functions of a point take beside it."""
+        return self._arguments(self.statistics)
+
+    def _arguments(self, sums: Statistics) -> tuple[Any, ...]:
+        shapes = self.scaling(self.values(np.zeros((1, self.size))), (1,), np)
+        shape = (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
+        constant = -0.5 * sums.count * np.log(2 * np.pi) - sums.log_error - sums.count * np.log(self.bound.unit)
+        return (*self.tape.arrays, shape, *sums.matrices, self.places,
+                (float(sums.square), float(sums.count), float(constant)))
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """First weight, features and coefficients of each block in `rooted`."""
+        places = [(block.start, block.features, block.varying) for block in self.rooted]
+        return np.array(places, np.int64).reshape(-1, 3)
+
+    def _value(self, point: np.ndarray) -> float:
+        return gaussian.value(point, *self.arguments)
+
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        return gaussian.values(np.ascontiguousarray(points), *self.arguments)
+
+    def each_value_without(self, points: np.ndarray, taken: Statistics) -> np.ndarray:
+        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics - taken))
+
+    def taken(self, batch: Batch, rows: np.ndarray) -> Statistics:
+        return Statistics.of(self.arrangement, [batch.take(rows)])
+
+    def without(self, taken: Statistics) -> "Collapsed":
+        return Collapsed(self.bound, self.statistics - taken)
+
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        return gaussian.value_and_gradient(point, *self.arguments)
+
+    def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:
+        """T and s at draws of the hyperparameters, as the kernel takes them."""
+        of_bound = {each.name: np.asarray(values[each.name], float) for each in self.bound.parameters}
+        scaling = Scaling(*(np.array(each, float, order="C") for each in self.scaling(of_bound, (count,), np)))
+        return scaling, np.full(count, self.sigma(of_bound), float)
+
+    def factor(self, scaling: Scaling, s: np.ndarray, draw: int) -> Factor:
+        """The weights' conditional at one of the draws."""
+        sd, roots, own_sd, own_root = (each[draw] for each in scaling)
+        found = Factor(*gaussian.factor(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s[draw]))
+        if not found.fine:
+            raise FloatingPointError("the precision of the weights is not finite")
+        return found
+
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
+        here = self.arrangement
+        z = rng.standard_normal((count, here.size))
+        own = rng.standard_normal((count, here.varying, 1, here.groups))
+        return self.drawn(*self.draws(values, count), z, own)
+
+    def drawn(self, scaling: Scaling, s: np.ndarray, z: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
+        """The same from noise: `z` of the weights that are not eliminated, (draw, weight), and `own` of the others,
+        (draw, varying, 1, group), or none of these, (draw, varying, 1, 0); both are overwritten."""
+        here, count = self.arrangement, len(s)
+        sd, roots, own_sd, own_root = scaling
+        if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own):
+            raise FloatingPointError("the precision of the weights is not finite")
+        result = {}
+        for block in here.blocks:
+            part = z[:, block.weights].reshape(count, block.features, block.varying)
+            if block.term is None:
+                shared = self.bound.mean
+                assert shared is not None
+                result[shared.name] = shared.arguments["mu"] + shared.arguments["sigma"] * part[:, 0]
+            else:
+                result[f"{block.term.name}_z"] = part
+        if own.shape[3]:
+            assert here.eliminated is not None and here.eliminated.term is not None
+            result[f"{here.eliminated.term.name}_z"] = own[:, :, 0].mT
+        return result
+
+    def others(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """The whitened weights that are not eliminated, (draw, weight)."""
+        result, mean = np.empty((count, self.arrangement.size)), self.bound.mean
+        for block in self.arrangement.blocks:
+            if block.term is not None:
+                part = values[f"{block.term.name}_z"]
+            else:
+                assert mean is not None
+                part = (values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]
+            result[:, block.weights] = part.reshape(count, -1)
+        return result
+
+    @property
+    def leave_one_out_work(self) -> int:
+        # Smoothing the weights of a row's draws costs more than its densities.
+        return 4 * len(self.bound.rows)
+
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: Statistics) -> np.ndarray:
+        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics + taken)) - everything
+
+    def projection(self, values: Mapping[str, np.ndarray], count: int) -> "Projection":
+        """What all rows say of others, at draws."""
+        return Projection(self, *self.draws(values, count))
+
+    def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        return self.left_out_and_in(values, count)(batch).left_out
+
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
+        return self.projection(values, count).densities
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """What all rows say of others at draws of the hyperparameters, a part of the others at a time.
+
+    Attributes
+    ----------
+    density : of all rows
+    scaling, s : T and s at the draws
+    """
+
+    density: Collapsed
+    scaling: Scaling
+    s: np.ndarray
+
+    @cached_property
+    def _kept(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """What `_shared` has found."""
+        return {}
+
+    def _shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        """L and the conditional mean of the weights that are not eliminated, which need a pass over all groups."""
+        if draw not in self._kept:
+            found = self.density.factor(self.scaling, self.s, draw)
+            if (len(self._kept) + 1) * found.lower.size > KEPT:
+                return found.lower, found.mean
+            self._kept[draw] = found.lower, found.mean
+        return self._kept[draw]
+
+    def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """E[eta | y, phi] less its prior mean, and the variance of eta, of rows with these loadings at each draw."""
+        here, (_, _, sums) = self.density.arrangement, self.density.statistics.matrices
+        groups, own_sds = z.groups, self.scaling.own_sd
+        if here.groups:
+            seen, groups = np.unique(z.groups, return_inverse=True)
+            sums = np.ascontiguousarray(sums[:, :, seen])
+            own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
+        for draw, s in enumerate(self.s):
+            sd, roots, _, own_root = (each[draw] for each in self.scaling)
+            lower, mean = self._shared(draw)
+            dense = np.ascontiguousarray(z.dense * sd)
+            gaussian.apply_roots(dense, roots, self.density.places)
+            fit, variance = gaussian.project(dense, groups, z.own, sums, mean, sd, roots, self.density.places, own_root,
+                                           own_sds[draw], s)
+            if here.size:
+                # Transposed, the lower triangle of C is an upper one for Fortran.
+                left, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)
+                variance = variance + (left**2).sum(axis=0)
+            yield fit, variance
+
+    def densities(self, batch: Batch) -> Densities:
+        """Those of some of the rows, left out and left in."""
+        here, bound = self.density.arrangement, self.density.bound
+        z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
+        y = here.outcome(batch.x, batch.y, batch.known)
+        shift = np.log(here.error(batch.known)) + np.log(bound.unit)
+        left_out, left_in = np.empty((len(self.s), len(batch))), np.empty((len(self.s), len(batch)))
+        for draw, (fit, variance) in enumerate(self.of(z)):
+            square = self.s[draw] ** 2
+            share = 1 - variance / square
+            left_out[draw] = log_normal((y - fit) / share, square / share) - shift
+            left_in[draw] = log_normal(y - fit, square + variance) - shift
+        return Densities(left_out, left_in)

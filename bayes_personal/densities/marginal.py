@@ -1,0 +1,245 @@
+"""log p(y, phi): the model with all but its hyperparameters phi integrated out."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self, final
+
+import numpy as np
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Batch
+from bayes_personal.hyperpriors.parameter import Parameter
+
+# Acceptance that the step size of NUTS adapts to.
+ACCEPT = 0.9
+
+
+class Effort(NamedTuple):
+    """What importance sampling spends on a density.
+
+    Attributes
+    ----------
+    climbs : for modes, from random points
+    proposals : draws that are weighted in the end
+    fewer : how many times fewer there are in a round of adaptation
+    """
+
+    climbs: int = 15
+    proposals: int = 4096
+    fewer: int = 2
+
+
+class Densities(NamedTuple):
+    """Log densities of some rows at draws, (draw, unit).
+
+    Attributes
+    ----------
+    left_out : of an outcome given those of all other rows and phi
+    left_in : of another outcome of the row that equals it, given those of all rows and phi; or given weights that are
+        drawn given these, whose average over draws is the same
+    """
+
+    left_out: np.ndarray
+    left_in: np.ndarray
+
+
+class Marginal(ABC):
+    """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
+
+    bound: Bound
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What phi consists of."""
+
+    @property
+    def effort(self) -> Effort:
+        """What `Laplace` spends on it."""
+        return Effort()
+
+    @property
+    def starts(self) -> tuple[np.ndarray, ...]:
+        """More points from which a climb may reach another mode, each (size,)."""
+        return ()
+
+    @property
+    def slow(self) -> bool:
+        """Whether so many evaluations as NUTS takes are minutes."""
+        return False
+
+    @property
+    def target_accept(self) -> float:
+        """Acceptance that the step size of NUTS adapts to unless its user says otherwise."""
+        return ACCEPT
+
+    @property
+    def leave_one_out_work(self) -> int:
+        """Numbers that leaving out all rows one by one computes at each draw, if these are many."""
+        return 0
+
+    @final
+    def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """log p(y, phi) and its gradient; minus infinity, and zeros, where either is not finite.
+
+        It never raises: a sampler in compiled code makes a panic of an exception, and loses all draws.
+        """
+        with np.errstate(all="ignore"):
+            try:
+                value, gradient = self._log_density(point)
+            except ArithmeticError:
+                return -np.inf, np.zeros(self.size)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return -np.inf, np.zeros(self.size)
+        return float(value), gradient
+
+    @final
+    def value(self, point: np.ndarray) -> float:
+        """log p(y, phi) without its gradient, minus infinity where it is not finite."""
+        with np.errstate(all="ignore"):
+            try:
+                value = float(self._value(point))
+            except ArithmeticError:
+                return -np.inf
+        return value if np.isfinite(value) else -np.inf
+
+    @abstractmethod
+    def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """log p(y, phi) and its gradient, as far as numbers reach."""
+
+    @abstractmethod
+    def _value(self, point: np.ndarray) -> float:
+        """log p(y, phi), as far as numbers reach."""
+
+    @abstractmethod
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        """The same at many points (draw, size)."""
+
+    @abstractmethod
+    def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
+                  rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Exact draws of what is integrated out, one a draw of the hyperparameters."""
+
+    @property
+    def leave_one_out_exact(self) -> bool:
+        """Whether `leave_one_out` depends on the hyperparameters alone, and on nothing drawn given them."""
+        return True
+
+    @abstractmethod
+    def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+        """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""
+
+    def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
+        """What says of some of the rows, at these draws, log p(y_i | y_-i, phi) and log p(y_i | y, phi)."""
+        return lambda batch: Densities(self.leave_one_out(values, count, batch),
+                                       given_weights(self.bound, values, count, batch))
+
+    @abstractmethod
+    def taken(self, batch: Batch, rows: np.ndarray) -> Any:
+        """What `without` must know of some rows of a batch; of two sets of rows these add."""
+
+    @abstractmethod
+    def without(self, taken: Any) -> Self:
+        """The density without rows."""
+
+    def each_value_without(self, points: np.ndarray, taken: Any) -> np.ndarray:
+        """`each_value` without rows."""
+        return self.without(taken).each_value(points)
+
+    @abstractmethod
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: Any) -> np.ndarray:
+        """log p(y_g | y, phi), of other outcomes of rows that equal theirs, (draw,), given that of all rows; or that
+        given weights that are drawn given y and phi, whose average over draws is the same."""
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers phi is."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def values(self, point: Any) -> dict[str, Any]:
+        """Hyperparameters at points (..., size) of the sampler's scale."""
+        result, start = {}, 0
+        for parameter in self.parameters:
+            result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
+            start += parameter.size
+        return result
+
+    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
+        if not self.parameters:
+            return np.zeros((len(next(iter(values.values()))), 0))
+        return np.concatenate([each.point(values[each.name]) for each in self.parameters], axis=-1)
+
+    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
+        """Log density of the hyperpriors on the sampler's scale, (...)."""
+        total, start = np.zeros(point.shape[:-1]), 0
+        for parameter in self.parameters:
+            total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
+            start += parameter.size
+        return total
+
+
+def given_weights(bound: Bound, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+    """log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
+    own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
+    features = bound.features_at(batch.frame)
+    eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
+    branches = bound.branches(values, features, batch.x, np)
+    densities = bound.log_likelihood(batch.y, eta, own, batch.known, branches)
+    return np.broadcast_to(densities, (count, len(batch)))
+
+
+def log_normal(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Log density of a Normal at a residual, the distance from its mean."""
+    return -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
+
+
+@dataclass(frozen=True, eq=False)
+class Masked(Marginal):
+    """A density that goes through its rows anew where some are left out.
+
+    Attributes
+    ----------
+    bound : the model with its data
+    left_out : which rows are not looked at, (unit,); none where it is not given
+    """
+
+    bound: Bound
+    left_out: np.ndarray | None = None
+
+    @property
+    @abstractmethod
+    def heavy(self) -> bool:
+        """Whether a value takes milliseconds, nearly all of them in compiled code that needs no interpreter."""
+
+    def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        """What a function makes of each argument, in threads where values are heavy."""
+        if not self.heavy:
+            return list(map(function, arguments))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(function, arguments))
+
+    def each_value(self, points: np.ndarray) -> np.ndarray:
+        return np.array(self.each(self.value, np.ascontiguousarray(points)))
+
+    def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(self.bound.rows), bool)
+        mask[batch.start + rows] = True
+        return mask
+
+    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
+              taken: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(points))
+        for batch in self.bound.rows.batches():
+            rows = np.flatnonzero(taken[batch.places])
+            if len(rows):
+                total += given_weights(self.bound, values, len(points), batch.take(rows)).sum(axis=1)
+        return total
+
+    def without(self, taken: np.ndarray) -> Self:
+        return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)

@@ -1,0 +1,257 @@
+"""A formula and a frame become an outcome and a design matrix that remembers how it was made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import linalg
+
+from bayes_personal.data.columns import absent, column, must_be_finite, must_resolve, numbers, places
+from bayes_personal.data.moments import Moments
+from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
+from bayes_personal.formulas.expression import Expression, Scope
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.terms import categories, evaluate, needed
+from bayes_personal.system.memory import must_be_few
+
+# Of the part of a standardised predictor that the others do not explain.
+COLLINEAR = 1e-6
+# Of the training range of a predictor: new values further outside it are far.
+FAR = 0.25
+
+PIVOTED_CHOLESKY: Any = linalg.get_lapack_funcs("pstrf", dtype=float)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The predictors x_i of the formula, and what is needed to make them again from new rows.
+
+    Attributes
+    ----------
+    formula : what was read
+    spec : formulaic's record of how each term was coded
+    columns : of the frame that the predictors are made of
+    numeric : those of them that are read as numbers
+    coefficients : names of the predictors, (coefficient,)
+    center : mean of each predictor; 0 for the intercept, and for all without one, (coefficient,)
+    spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
+    low, high : training range of each predictor, (coefficient,)
+    coded : names of all that the formula makes, (coded,)
+    kept : which of these are predictors: all but interactions of levels that no training row has together
+    outcome_state : what transforms of the outcome remember of the training rows
+    """
+
+    formula: Formula
+    spec: Any
+    columns: tuple[str, ...]
+    numeric: tuple[str, ...]
+    coefficients: tuple[str, ...]
+    center: np.ndarray
+    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    coded: tuple[str, ...]
+    kept: np.ndarray
+    outcome_state: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
+        """Read the right-hand side on the training rows."""
+        made, x = cls.made(formula, frame)
+        moments = Moments.of(x)
+        result = made.scaled(moments)
+        x = x if result.kept.all() else x[:, result.kept]
+        some = np.arange(len(x))[::-2][:1000]
+        must_not_depend(formula, result.coefficients, result.at(frame.iloc[some]), x[some], result.spread)
+        result.warn_of_identification(moments)
+        return result, x
+
+    @classmethod
+    def made(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
+        """Read the right-hand side on rows that have every level; `scaled` goes on."""
+        owner = formula.owner
+        if not len(formula.predictors):
+            raise SpecificationError(f"{owner} has no predictors, not even an intercept: write 'outcome ~ 1'.")
+        columns = needed(formula.uses, owner, frame)
+        numeric = tuple(name for name, read in columns.items() if isinstance(read, np.ndarray))
+        for name, read in columns.items():
+            if name not in numeric:
+                must_be_few(read.nunique(), len(frame), f"{owner}: {name!r}",
+                            f"Take it out of the formula and give the prior PartialPooling({name!r}), which pools its "
+                            "levels and keeps them sparse.")
+        matrix = evaluate(formula, formula.predictors, pd.DataFrame(columns, index=frame.index))
+        x, names = matrix.to_numpy(dtype=float), tuple(map(str, matrix.columns))
+        for k, name in enumerate(names):
+            must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
+        one = np.ones(len(names))
+        return cls(formula, matrix.model_spec, tuple(columns), numeric, names, 0 * one, one, -np.inf * one,
+                   np.inf * one, names, one.astype(bool)), x
+
+    def scaled(self, moments: Moments) -> "Design":
+        """With centre and spread of the training rows, in which every predictor must vary.
+
+        Interactions of levels that no row has together are left out, with a warning.
+        """
+        owner = self.formula.owner
+        empty = (moments.low == 0) & (moments.high == 0) & self._of_interactions
+        if empty.any():
+            names = [name for name, without in zip(self.coded, empty, strict=True) if without]
+            warn(f"{owner}: {first(names)} {'is' if len(names) == 1 else 'are'} 0 in all {moments.count} "
+                 f"rows, for none has these levels together: no coefficient is learned of "
+                 f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
+                 InputWarning)
+            rest = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
+            return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.only(~empty))
+        return self._scaled(moments)
+
+    def _scaled(self, moments: Moments) -> "Design":
+        owner, intercept = self.formula.owner, "Intercept" in self.coefficients
+        own = np.array([name != "Intercept" for name in self.coefficients])
+        alike = own & (moments.low == moments.high) & (intercept | (moments.low == 0))
+        constant = [expression for expression, levels in categories(self.spec).items() if len(levels) < 2]
+        constant += [self.coefficients[k] for k in np.flatnonzero(alike)]
+        if constant:
+            why = "it cannot be told from the intercept" if intercept else "its coefficient cannot be learned"
+            raise InputError(f"{owner}: {first(constant)} takes one value in all {moments.count} rows, so that {why}. "
+                             "Remove it.")
+        center = np.where(own, moments.mean * intercept, 0.0)
+        spread = np.where(own, moments.spread_about(center), 1.0)
+        for k in np.flatnonzero(own):
+            must_resolve(spread[k], moments.low[k], moments.high[k], f"{owner}: {self.coefficients[k]!r}")
+        return replace(self, center=center, spread=spread, low=moments.low, high=moments.high)
+
+    def at(self, frame: pd.DataFrame) -> np.ndarray:
+        """The predictors of new rows, coded as the training rows were."""
+        owner = self.formula.owner
+        columns: dict[str, Any] = {}
+        for name in self.columns:
+            columns[name] = column(frame, name, owner)
+            if name in self.numeric:
+                columns[name] = numbers(columns[name], owner)
+                continue
+            absent(columns[name], owner)
+        for expression, levels in categories(self.spec).items():
+            name = self.formula.levels_of(expression)
+            if name is not None and name in columns:
+                codes = places(column(frame, name, owner), levels, owner)
+                if name not in self.numeric:
+                    # Whatever the column is now, such as plain numbers: formulaic would read these as numbers.
+                    kinds = pd.Index(levels, tupleize_cols=False)
+                    columns[name] = pd.Series(pd.Categorical.from_codes(codes, kinds), frame.index)
+        self._must_lie_within_knots(columns, frame.index)
+        if self._products is None:
+            x = evaluate(self.formula, self.spec, pd.DataFrame(columns, index=frame.index)).to_numpy(dtype=float)
+            if not self.kept.all():
+                self._must_have_no_new_interaction(x[:, ~self.kept], frame.index)
+                x = x[:, self.kept]
+        else:
+            x = np.ones((len(frame), len(self.coefficients)), order="F")
+            for k, factors in enumerate(self._products):
+                for name in factors:
+                    x[:, k] *= columns[name]
+        for k, name in enumerate(self.coefficients):
+            must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
+        return x
+
+    def _must_have_no_new_interaction(self, left_out: np.ndarray, index: pd.Index) -> None:
+        """Refuse rows with levels that no training row had together."""
+        new = left_out != 0
+        if new.any():
+            rows = new.any(axis=1)
+            names = np.array(self.coded)[~self.kept][new.any(axis=0)]
+            raise InputError(f"{self.formula.owner}: {first(names)} is not 0 in {rows.sum()} of {len(rows)} rows "
+                             f"({first(index[rows])}), and was in all of training: no training row had these levels "
+                             "together. Leave these rows out, or the interaction.")
+
+    def _must_lie_within_knots(self, columns: Mapping[str, Any], index: pd.Index) -> None:
+        """Refuse values beyond the knots of a B-spline, which ends there."""
+        for call, state in self.spec.transform_state.items():
+            if not call.startswith("bs(") or "extrapolation" in call or "lower_bound" not in state:
+                continue
+            argument = Expression.read(call, self.formula.functions).first_argument
+            if argument is None or not set(argument.columns) <= set(columns):
+                continue
+            scope = Scope(pd.DataFrame({name: columns[name] for name in argument.columns}), self.formula.functions,
+                          self.spec.transform_state, self.spec)
+            values, low, high = np.asarray(argument.value(scope)), state["lower_bound"], state["upper_bound"]
+            beyond = (values < low) | (values > high)
+            if beyond.any():
+                raise InputError(f"{self.formula.owner}: {argument.text} lies beyond the knots of {call}, {low:g} to "
+                                 f"{high:g}, in {beyond.sum()} of {len(index)} rows ({first(index[beyond])}), the "
+                                 f"first {values[beyond][0]:g}. Leave these rows out, or fit with {call[:-1]}, "
+                                 "extrapolation='extend'), 'clip' or 'zero', which say how the curve goes on.")
+
+    @cached_property
+    def _terms(self) -> list[Any]:
+        """The term of every coded column."""
+        return [entry.term for entry in self.spec.structure for _ in entry.columns]
+
+    @cached_property
+    def _of_interactions(self) -> np.ndarray:
+        """Which coded columns are products with indicators of levels."""
+        levels = categories(self.spec)
+        return np.array([len(term.factors) > 1 and any(factor.expr in levels for factor in term.factors)
+                         for term in self._terms])
+
+    def _advice(self, names: Sequence[str]) -> str:
+        """What to do where these predictors depend on one another."""
+        terms = dict.fromkeys(term for name, term in zip(self.coded, self._terms, strict=True) if name in names)
+        factors = [factor.expr for term in terms for factor in term.factors]
+        curves = [each for each in factors if each.startswith(("cr(", "cs(", "cc(")) and "constraints" not in each]
+        if curves:
+            return f"Write {curves[0][:-1]}, constraints='center'), for the intercept is among its columns otherwise."
+        if self._of_interactions[np.isin(self.coded, list(names))].any():
+            return ("Where no row has some levels together, an interaction has more coefficients than the rows can "
+                    "tell: what is predicted there rests on the prior. Merge levels, or leave the interaction out.")
+        return "Remove one of them."
+
+    def far(self, x: np.ndarray) -> np.ndarray:
+        """Which predictors of new rows are further outside their training range than a quarter of it, (unit,
+        coefficient)."""
+        reach = FAR * (self.high - self.low)
+        return (x < self.low - reach) | (x > self.high + reach)
+
+    @cached_property
+    def _products(self) -> list[list[str]] | None:
+        """The columns of which each predictor is the product; None where the formula asks for more than products."""
+        factors = [[factor for factor in entry.term.factors if factor.eval_method.value != "literal"]
+                   for entry in self.spec.structure]
+        plain = all(factor.eval_method.value == "lookup" and factor.expr in self.numeric
+                    for each in factors for factor in each)
+        return [[factor.expr for factor in each] for each in factors] if plain else None
+
+    def warn_of_identification(self, moments: Moments) -> None:
+        """Warn where the rows alone could not tell the coefficients apart."""
+        size, moments = len(self.coefficients), moments.only(self.kept)
+        if size > moments.count or moments.count == 1:
+            warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
+                 "the posterior is its prior.", InputWarning)
+            return
+        gram = moments.gram(self.center) / np.outer(self.spread, self.spread)
+        # Of equals the first is kept: rounding has no say in which of them is named.
+        np.fill_diagonal(gram, 1.0)
+        triangle, order, rank, _ = PIVOTED_CHOLESKY(gram, tol=COLLINEAR**2)
+        kept = order[:rank] - 1
+        for place in range(rank, size):
+            share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
+            others = [self.coefficients[j] for j in sorted(kept[np.abs(share) > 1e-4])]
+            dependent = self.coefficients[order[place] - 1]
+            warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(others, 10)}: the "
+                 "data cannot tell their coefficients apart, only the prior can. "
+                 f"{self._advice([dependent, *others])}", InputWarning)
+
+
+def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,
+                    spread: np.ndarray) -> None:
+    """Refuse terms such as ranks and lags, which differ between rows alone and among others.
+
+    New rows, and those of another batch, would not be coded alike.
+    """
+    moved = np.abs(alone - among).max(axis=0) > 1e-6 * spread
+    if moved.any():
+        raise SpecificationError(f"{formula.owner}: {first(np.array(names)[moved])} of a row depends on which "
+                                 "other rows there are, so that new rows could not be coded alike. Make it a column "
+                                 "first, with frame.assign(...).")

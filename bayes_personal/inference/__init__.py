@@ -1,1 +1,0 @@
-"""Ways to a posterior: one file a method."""

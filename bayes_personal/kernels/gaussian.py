@@ -1,0 +1,268 @@
+"""The algebra of Gaussian weights, compiled once for all models and kept on disk.
+
+With weights w = T z, z ~ Normal(0, 1), errors s, and the eliminated groups' blocks as the last of
+
+    M = I + T'Z'Z T / s^2,    z | y ~ Normal(M^-1 T'Z'y / s^2, M^-1),
+
+each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2, and what is left for the other weights
+is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is
+diagonal, or has a triangular block a feature where a term's coefficients correlate.
+
+T of the weights that are not eliminated is given by `sd` (weight,) and `roots` of correlations (term, widest, widest),
+of which `rooted` says the first weight, how many features and how many coefficients they are for; that of the
+eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varying). Of the groups, the `sums`
+[Z_g'Z_g, Z_g'Z, Z_g'y] become the `blocks` [C_g', F_g, e_g], both (varying, column, group).
+"""
+
+import numpy as np
+
+from bayes_personal.kernels.compiling import compiled, inlined
+from bayes_personal.kernels.eliminated_groups import eliminate, excess, moment_root, own_weights, second_moments
+from bayes_personal.kernels.lapack import cholesky, invert, subtract_gram
+from bayes_personal.kernels.tape import backward, forward, outputs_of
+
+# Groups that are worked on together: the innermost loops run over them, so that they use the processor's vectors.
+TOGETHER = 128
+
+
+@compiled
+def apply_roots(matrix, roots, rooted):
+    """`matrix` (row, weight) times the block-diagonal matrix of roots, in place."""
+    for t in range(len(rooted)):
+        start, features, p = rooted[t]
+        for i in range(len(matrix)):
+            for f in range(features):
+                first = start + f * p
+                # A lower triangle: a column needs only itself and later ones.
+                for b in range(p):
+                    total = 0.0
+                    for a in range(b, p):
+                        total += matrix[i, first + a] * roots[t, a, b]
+                    matrix[i, first + b] = total
+
+
+@inlined
+def solve_upper(lower, vector):
+    """L'^-1 of a vector, in place."""
+    for i in range(len(vector) - 1, -1, -1):
+        vector[i] /= lower[i, i]
+        for j in range(i):
+            vector[j] -= lower[i, j] * vector[i]
+
+
+@compiled
+def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
+    """L, the weights' conditional mean, and the groups' [C', F, e]; sum of log diagonals; the fit z_hat'M z_hat."""
+    size, p, groups = len(moment), sums.shape[0], sums.shape[2]
+    precision = 1 / (s * s)
+    lower, mean = np.empty((size, size)), np.empty((1, size))
+    for i in range(size):
+        scale = sd[i] * precision
+        mean[0, i] = moment[i] * scale
+        for j in range(size if len(rooted) else i + 1):
+            lower[i, j] = gram[i, j] * scale * sd[j]
+    if len(rooted):
+        apply_roots(lower, roots, rooted)
+        lower = lower.T.copy()
+        apply_roots(lower, roots, rooted)
+        apply_roots(mean, roots, rooted)
+    for i in range(size):
+        lower[i, i] += 1.0
+    blocks, last = np.empty(sums.shape), sums.shape[1] - 1
+    half, fit = 0.0, 0.0
+    for low in range(0, groups, TOGETHER):
+        high = min(low + TOGETHER, groups)
+        eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low, high)
+        for g in range(low, high):
+            volume = 1.0
+            for a in range(p):
+                volume *= blocks[a, a, g]
+            half -= np.log(volume)
+        for a in range(p):
+            for g in range(low, high):
+                fit += blocks[a, last, g] ** 2
+            for i in range(size):
+                total = 0.0
+                for g in range(low, high):
+                    total += blocks[a, p + i, g] * blocks[a, last, g]
+                mean[0, i] -= total
+    fine = True
+    if size and groups:
+        for a in range(p):
+            subtract_gram(blocks[a, p:last], lower)
+    if size:
+        fine = cholesky(lower)
+        for i in range(size):
+            for k in range(i):
+                mean[0, i] -= lower[i, k] * mean[0, k]
+            mean[0, i] /= lower[i, i]
+            fit += mean[0, i] ** 2
+            half += np.log(lower[i, i])
+        solve_upper(lower, mean[0])
+    return fine and np.isfinite(half + fit), lower, mean[0], blocks, half, fit
+
+
+@inlined
+def log_marginal(square, count, constant, s, half, fit):
+    """log p(y | phi)."""
+    return constant - count * np.log(s) - half - 0.5 * (square / (s * s) - fit)
+
+
+@inlined
+def scaling(out, shape):
+    """The outputs of a model's tape: log prior, s, and T."""
+    size, roots, widest, own_rows, p = shape
+    first = 2 + size
+    second = first + roots * widest * widest
+    third = second + own_rows * p
+    return (out[2:first], out[first:second].reshape(roots, widest, widest), out[second:third].reshape(own_rows, p),
+            out[third:].reshape(p, p))
+
+
+@compiled
+def value(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
+    """log p(y, phi), up to what is not finite."""
+    out = outputs_of(forward(point, start, given, code), outputs)
+    square, count, constant = numbers
+    sd, roots, own_sd, own_root = scaling(out, shape)
+    fine, _, _, _, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, out[1])
+    result = out[0] + log_marginal(square, count, constant, out[1], half, fit)
+    return result if fine and np.isfinite(result) else -np.inf
+
+
+@compiled
+def values(points, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
+    """log p(y, phi) at many points."""
+    result = np.empty(len(points))
+    for i in range(len(points)):
+        result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, sums, rooted, numbers)
+    return result
+
+
+@compiled
+def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
+    """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
+    work = forward(point, start, given, code)
+    out = outputs_of(work, outputs)
+    square, count, constant = numbers
+    sd, roots, own_sd, own_root = scaling(out, shape)
+    s = out[1]
+    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s)
+    found = out[0] + log_marginal(square, count, constant, s, half, fit)
+    if not (fine and np.isfinite(found)):
+        return -np.inf, np.zeros(len(point))
+    size, p, groups = len(moment), sums.shape[0], sums.shape[2]
+    slope = np.zeros(len(out))
+    slope[0] = 1.0
+    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, shape)
+    if size:
+        invert(lower)
+    second = np.zeros(size)
+    for i in range(size):
+        for k in range(i + 1):
+            second[k] += lower[i, k] ** 2
+    # E|z|^2 less the number of weights, from which the derivative by log s follows.
+    left = 0.0
+    for k in range(size):
+        second[k] += mean[k] ** 2
+        left += second[k] - 1.0
+        by_sd[k] = (second[k] - 1.0) / sd[k] if sd[k] > 0 else 0.0
+    for t in range(len(rooted)):
+        first, features, width = rooted[t]
+        root, block = np.empty((width, width)), np.empty((width, width, 1))
+        for a in range(width):
+            for b in range(width):
+                root[a, b] = roots[t, a, b]
+        for j in range(features):
+            at = first + j * width
+            for a in range(width):
+                for b in range(width):
+                    total = mean[at + a] * mean[at + b]
+                    for i in range(at + max(a, b), size):
+                        total += lower[i, at + a] * lower[i, at + b]
+                    block[a, b, 0] = total
+            excess(block, root)
+            for a in range(width):
+                total = 0.0
+                for b in range(a + 1):
+                    by_roots[t, a, b] += block[b, a, 0]
+                    total += block[b, a, 0] * root[a, b]
+                by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
+    root_of_groups = moment_root(blocks, lower, mean)
+    for low in range(0, groups, TOGETHER):
+        high = min(low + TOGETHER, groups)
+        block = second_moments(root_of_groups, low, high)
+        for a in range(p):
+            for g in range(high - low):
+                left += block[a, a, g] - 1.0
+        excess(block, own_root)
+        for a in range(p):
+            for b in range(a + 1):
+                for g in range(high - low):
+                    by_own_root[a, b] += block[b, a, g]
+                    row = low + g if len(own_sd) > 1 else 0
+                    by_own_sd[row, a] += block[b, a, g] * own_root[a, b]
+    for row in range(len(own_sd)):
+        for a in range(p):
+            by_own_sd[row, a] = by_own_sd[row, a] / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
+    slope[1] = (square / (s * s) - fit - left - count) / s
+    everywhere = np.zeros(len(work))
+    for k in range(len(outputs)):
+        everywhere[outputs[k]] += slope[k]
+    return found, backward(work, everywhere, given, code)
+
+
+@compiled
+def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
+    """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
+    for i in range(len(s)):
+        fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i],
+                                                 own_root[i], s[i])
+        if not fine:
+            return False
+        solve_upper(lower, z[i])
+        for k in range(len(mean)):
+            z[i, k] += mean[k]
+        own_weights(blocks, z[i], own_z[i])
+    return True
+
+
+@compiled
+def draw_own(sums, sd, roots, rooted, own_sd, own_root, s, others, own_z):
+    """Exact draws of the weights of some groups given all others', in place of standard normal noise."""
+    blocks = np.empty(sums.shape)
+    for i in range(len(s)):
+        eliminate(sums, sd[i], roots[i], rooted, own_sd[i], own_root[i], 1 / (s[i] * s[i]), blocks, 0, sums.shape[2])
+        own_weights(blocks, others[i], own_z[i])
+
+
+@compiled
+def project(dense, groups, own, sums, mean, sd, roots, rooted, own_root, own_sd, s):
+    """Of rows in these groups, of whose T'Z `dense` has the weights that are not eliminated: fit, and the groups' part
+    of the leverage.
+
+    `dense` becomes what L^-1 is to be applied to for the rest of the leverage.
+    """
+    rows, p = own.shape
+    fit, part = np.zeros(rows), np.zeros(rows)
+    blocks, unit, means = np.empty(sums.shape), np.empty(p), np.zeros((p, 1, sums.shape[2]))
+    eliminate(sums, sd, roots, rooted, own_sd, own_root, 1 / (s * s), blocks, 0, sums.shape[2])
+    own_weights(blocks, mean, means)
+    for i in range(rows):
+        for j in range(len(mean)):
+            fit[i] += dense[i, j] * mean[j]
+        if blocks.shape[2]:
+            g = groups[i]
+            row = g if len(own_sd) > 1 else 0
+            for a in range(p):
+                total = 0.0
+                for k in range(a, p):
+                    total += own[i, k] * own_sd[row, k] * own_root[k, a]
+                fit[i] += total * means[a, 0, g]
+                for k in range(a):
+                    total -= blocks[k, a, g] * unit[k]
+                unit[a] = total * blocks[a, a, g]
+                part[i] += unit[a] ** 2
+                for j in range(len(mean)):
+                    dense[i, j] -= unit[a] * blocks[a, p + j, g]
+    return fit, part

@@ -1,0 +1,276 @@
+"""Marginal likelihoods of segments, many at a time: what one set of coefficients for several contexts is worth.
+
+A segment's statistics are differences of running sums; its log factor is log p(y of the segment | hyperparameters) up
+to terms that add over rows and so do not depend on where segments end. Three kinds are known:
+
+NORMAL, y ~ Normal(x'theta, sigma^2), theta ~ Normal(mu0, D^2): with U = D X'X D / sigma^2, M = 1 + U and
+v = D X'(y - X mu0) / sigma^2 the log factor is v'M^-1 v / 2 - log|M| / 2, and D^-1 (theta - mu0) is
+Normal(M^-1 v, M^-1).
+
+GAMMA, y ~ Poisson(rate e), rate ~ Gamma(a, b): F(a + Y, b + E) - F(a, b), F(z, w) = log Gamma(z) - z log w + w, and
+rate ~ Gamma(a + Y, b + E).
+
+BETA, y ~ Binomial(n, theta), theta ~ Beta(a, b): log B(a + S, b + F) - log B(a, b), and theta ~ Beta(a + S, b + F).
+
+Statistics of the first are U by rows of its lower triangle, then v; slopes are by log tau, by mu0 times tau, and in
+place of that by log sigma the fit v'M^-1 v. Of the others, statistics are Y and E, or S and F; slopes and `numbers` are
+those of `count_factors`.
+
+Arrays have the segments last, and the innermost loops run over them, so that they use the processor's vectors. They
+run over rows cut from the arrays: an index that might be negative, for all that the compiler knows, would prevent that.
+"""
+
+import numpy as np
+
+from bayes_personal.kernels.compiling import compiled, inlined
+from bayes_personal.kernels.count_factors import OF_SHAPE, beta_factors, beta_slopes, gamma_factors, gamma_slopes
+from bayes_personal.kernels.elementary import log_of
+
+NORMAL, GAMMA, BETA = 0, 1, 2
+# Segments that are worked on together: their numbers stay in the fastest memory.
+TOGETHER = 128
+# A product of so many pivots, each below 1e70, is finite.
+PIVOTS = 4
+
+
+@inlined
+def triangle(p):
+    """How many numbers a triangle of p rows has."""
+    return p * (p + 1) // 2
+
+
+@inlined
+def coefficients_of(kind, statistics):
+    """How many coefficients a segment has, of the number of its statistics."""
+    p = 1
+    if kind == NORMAL:
+        while triangle(p) + p < statistics:
+            p += 1
+    return p
+
+
+@inlined
+def slopes_of(kind, p):
+    """How many slopes a log factor has."""
+    return 2 * p + 1 if kind == NORMAL else 2
+
+
+@inlined
+def moments_of(p):
+    """How many first and second moments p coefficients have."""
+    return p + triangle(p)
+
+
+@inlined
+def workspace(statistics):
+    """Room for the statistics of segments, with a row to work in, and for their log factors."""
+    return np.empty((statistics + 1, TOGETHER)), np.empty(TOGETHER)
+
+
+@inlined
+def up_to(sums, last, low, high, block):
+    """Statistics of the segments that start at `low` up to `high` and end with `last`."""
+    for k in range(len(sums)):
+        end, starts, row = sums[k, last + 1], sums[k, low:high], block[k]
+        for i in range(len(starts)):
+            row[i] = end - starts[i]
+
+
+@inlined
+def from_on(sums, first, low, high, block):
+    """Statistics of the segments that start at `first` and end with `low` up to `high`."""
+    for k in range(len(sums)):
+        start, ends, row = sums[k, first], sums[k, low + 1 : high + 1], block[k]
+        for i in range(len(ends)):
+            row[i] = ends[i] - start
+
+
+@inlined
+def subtract_product(left, right, count, out):
+    """out - left right, in place."""
+    for i in range(count):
+        out[i] -= left[i] * right[i]
+
+
+@inlined
+def eliminate_segments(block, p, count, out):
+    """The log factor; of M = L diag(d) L', `block` becomes 1 / d on the diagonal and L below it, then L^-1 v."""
+    first = triangle(p)
+    product = block[len(block) - 1]
+    for k in range(p):
+        inverse, fitted = block[triangle(k) + k], block[first + k]
+        if k == 0:
+            for i in range(count):
+                product[i] = inverse[i] = 1.0 + inverse[i]
+        else:
+            for i in range(count):
+                inverse[i] += 1.0
+                product[i] *= inverse[i]
+        for i in range(count):
+            inverse[i] = 1.0 / inverse[i]
+        if k == 0:
+            for i in range(count):
+                out[i] = 0.5 * fitted[i] * fitted[i] * inverse[i]
+        else:
+            for i in range(count):
+                out[i] += 0.5 * fitted[i] * fitted[i] * inverse[i]
+        for j in range(k + 1, p):
+            below, corner, lower = block[triangle(j) + k], block[triangle(j) + j], block[first + j]
+            # L of the rows above this one stands there already; this one still has its product with the pivot.
+            for above in range(k + 1, j):
+                subtract_product(below, block[triangle(above) + k], count, block[triangle(j) + above])
+            for i in range(count):
+                scaled = below[i] * inverse[i]
+                corner[i] -= below[i] * scaled
+                lower[i] -= scaled * fitted[i]
+                below[i] = scaled
+        if k % PIVOTS == PIVOTS - 1 or k == p - 1:
+            for i in range(count):
+                out[i] -= 0.5 * log_of(product[i])
+                product[i] = 1.0
+
+
+@inlined
+def invert_segments(block, p, count):
+    """L^-1 in place of L; M^-1 v in place of L^-1 v."""
+    first = triangle(p)
+    for j in range(1, p):
+        for a in range(j):
+            here = block[triangle(j) + a]
+            for i in range(count):
+                here[i] = -here[i]
+            for k in range(a + 1, j):
+                subtract_product(block[triangle(j) + k], block[triangle(k) + a], count, here)
+    for a in range(p):
+        here, inverse = block[first + a], block[triangle(a) + a]
+        for i in range(count):
+            here[i] *= inverse[i]
+        for j in range(a + 1, p):
+            below, inverse, lower = block[triangle(j) + a], block[triangle(j) + j], block[first + j]
+            for i in range(count):
+                here[i] += below[i] * inverse[i] * lower[i]
+
+
+@inlined
+def covariances(block, p, a, b, count, out):
+    """Element a, b of M^-1, b not below a, of what `invert_segments` leaves."""
+    corner = block[triangle(b) + b]
+    if a == b:
+        for i in range(count):
+            out[i] = corner[i]
+    else:
+        edge = block[triangle(b) + a]
+        for i in range(count):
+            out[i] = edge[i] * corner[i]
+    for k in range(b + 1, p):
+        left, right, inverse = block[triangle(k) + a], block[triangle(k) + b], block[triangle(k) + k]
+        for i in range(count):
+            out[i] += left[i] * right[i] * inverse[i]
+
+
+@inlined
+def normal_slopes(block, p, count, slopes):
+    """Slopes of the log factor of what `eliminate_segments` leaves."""
+    first = triangle(p)
+    fit = slopes[2 * p]
+    for k in range(p):
+        inverse, fitted = block[triangle(k) + k], block[first + k]
+        if k == 0:
+            for i in range(count):
+                fit[i] = fitted[i] * fitted[i] * inverse[i]
+        else:
+            for i in range(count):
+                fit[i] += fitted[i] * fitted[i] * inverse[i]
+    invert_segments(block, p, count)
+    for a in range(p):
+        by_tau, by_mean, mean = slopes[a], slopes[p + a], block[first + a]
+        covariances(block, p, a, a, count, by_tau)
+        for i in range(count):
+            by_mean[i] = mean[i]
+            by_tau[i] += mean[i] * mean[i] - 1.0
+
+
+@inlined
+def normal_moments(block, p, count, moments):
+    """E[z_a], then E[z_a z_b] by rows of the lower triangle, z = (theta - mu0) / tau."""
+    first = triangle(p)
+    invert_segments(block, p, count)
+    for b in range(p):
+        right, mean = block[first + b], moments[b]
+        for i in range(count):
+            mean[i] = right[i]
+        for a in range(b + 1):
+            left, second = block[first + a], moments[p + triangle(b) + a]
+            covariances(block, p, a, b, count, second)
+            for i in range(count):
+                second[i] += left[i] * right[i]
+
+
+@compiled
+def log_factors(kind, p, numbers, block, count, out):
+    """Log factors of the first `count` segments of `block`, which is worked on in place."""
+    if kind == NORMAL:
+        eliminate_segments(block, p, count, out)
+    elif kind == GAMMA:
+        gamma_factors(numbers, block[0], block[1], count, out)
+    else:
+        beta_factors(numbers, block[0], block[1], block[2], count, out)
+
+
+@compiled
+def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
+    """The same with the slopes (slope, segment)."""
+    log_factors(kind, p, numbers, block, count, out)
+    if kind == NORMAL:
+        normal_slopes(block, p, count, slopes)
+    elif kind == GAMMA:
+        gamma_slopes(numbers, block[0], block[1], count, slopes[0], slopes[1])
+    else:
+        beta_slopes(numbers, block[0], block[1], block[2], count, slopes[0], slopes[1])
+
+
+@compiled
+def log_factors_and_moments(kind, p, numbers, block, count, out, moments):
+    """The same with the first and second moments (moment, segment)."""
+    log_factors(kind, p, numbers, block, count, out)
+    if kind == NORMAL:
+        normal_moments(block, p, count, moments)
+        return
+    a, b = numbers[0], numbers[OF_SHAPE]
+    mean, second, value, size = moments[0], moments[1], block[0], block[1]
+    if kind == GAMMA:
+        for i in range(count):
+            w = b + size[i]
+            mean[i] = (a + value[i]) / w
+            second[i] = mean[i] * (mean[i] + 1.0 / w)
+    else:
+        for i in range(count):
+            n = a + b + value[i] + size[i]
+            mean[i] = (a + value[i]) / n
+            second[i] = mean[i] * (a + value[i] + 1.0) / (n + 1.0)
+
+
+@compiled
+def scaled_sums(grams, products, scale, offset, sigma):
+    """Running sums of U by rows of the lower triangle, then of v; `offset` is the prior mean less the origin."""
+    precision = 1 / (sigma * sigma)
+    p, contexts = products.shape
+    sums = np.zeros((len(grams) + p, contexts + 1))
+    k = 0
+    for a in range(p):
+        for b in range(a + 1):
+            factor, gram, into = scale[a] * scale[b] * precision, grams[k], sums[k]
+            for t in range(contexts):
+                into[t + 1] = into[t] + gram[t] * factor
+            k += 1
+    left = np.empty(contexts)
+    for a in range(p):
+        factor, into = scale[a] * precision, sums[len(grams) + a]
+        left[:] = products[a]
+        for b in range(p):
+            gram = grams[max(a, b) * (max(a, b) + 1) // 2 + min(a, b)]
+            for t in range(contexts):
+                left[t] -= gram[t] * offset[b]
+        for t in range(contexts):
+            into[t + 1] = into[t] + left[t] * factor
+    return sums

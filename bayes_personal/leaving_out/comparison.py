@@ -1,0 +1,191 @@
+"""Comparison of sharing assumptions on the same data."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from arviz_stats.loo import compare as compare_elpd
+from rich.markup import escape
+from rich.progress import Progress
+
+from bayes_personal.arguments import Seed, seed_number
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.families import Family, Normal
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
+from bayes_personal.leaving_out.elpd import ELPD, Kind, loo
+from bayes_personal.leaving_out.stacking import stacked
+from bayes_personal.model.model import Model
+from bayes_personal.posterior.posterior import Posterior, fit, sampler
+from bayes_personal.priors import Prior
+from bayes_personal.system.running import verb
+
+
+@verb
+def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
+            formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
+            by: str | None = None, rows: Any = None, method: Any = None, seed: Seed = None,
+            progress: bool = True) -> pd.DataFrame:
+    """Which assumption about similarity between rows the data support.
+
+    Parameters
+    ----------
+    assumptions
+        Priors, which need `formula` and `data`; models, which need `data`; posteriors of the same data; or some of
+        each. A mapping names them; a sequence is named by what the priors say of themselves.
+    formula, data, family
+        As in `Model` and `fit`, of the assumptions that are not fitted yet.
+    kind, by, rows
+        As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
+        that site; all are fitted to all rows. A handful of rows may rank, but stacking weights of so few are uncertain.
+    method, seed, progress
+        As in `fit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an assumption, best first: ``elpd`` and ``se``; ``difference`` to the best and its ``difference_se``;
+        ``p_loo``, the effective number of parameters; stacking ``weight``; ``high_k``, how many rows have a Pareto k
+        that is too high; ``conditioning``; ``complaints``, why the posterior or its refits must not be trusted, empty
+        where nothing speaks against them; ``verdict`` in words. Assumptions with complaints stand last, are not called
+        best and have no weight (NaN): what is said of the others does not rest on them.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than two assumptions, names that repeat, posteriors of different outcomes, a family of counts beside one
+        of measurements, or a formula, data or family that is missing or has nothing to apply to.
+    InputError
+        As `loo` does.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Posteriors or refits that must not be trusted.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
+    doi:10.1214/25-BA1569, on when a difference is none.
+    """
+    method = sampler("compare", method)
+    given = name_all(assumptions)
+    applied = any(each is not None for each in (formula, data, family))
+    if applied and all(isinstance(each, Posterior) for each in given.values()):
+        raise SpecificationError("compare: all assumptions are fitted already, so that formula, data and family have "
+                                 "nothing to apply to.")
+    named = {name: stated(name, each, formula, data, family) for name, each in given.items()}
+    seed = seed_number("compare", seed)
+    results: dict[str, ELPD] = {}
+    first: Posterior | None = None
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("comparing", total=len(named))
+        for name, assumption in named.items():
+            bar.update(task, description=f"comparing: {escape(name)}")
+            posterior = (assumption if isinstance(assumption, Posterior)
+                         else fit(assumption, data, seed=seed, method=method, progress=False))
+            first = first or posterior
+            if not same_outcome(first, posterior):
+                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, or to its "
+                                         "rows in another order; predictive densities of different data do not "
+                                         "compare, and those of the same data do row by row. Fit the same frame.")
+            if counts(posterior) != counts(first):
+                raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
+                                         f"{first.model.family!r}: a density does not compare with a probability of "
+                                         "counts. Compare families of counts with each other.")
+            with warnings.catch_warnings():
+                # The table has the complaints, and the verdict counts the rows with a high Pareto k.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                results[name] = loo(posterior, kind=kind, by=by, rows=rows, progress=False)
+            bar.advance(task)
+    doubted = [name for name, each in results.items() if each.complaints]
+    if doubted:
+        warn(f"compare: {len(doubted)} of {len(results)} assumptions must not be trusted, the first "
+             f"{doubted[0]!r}: {'; '.join(results[doubted[0]].complaints)}. They are not called best and have "
+             "no weight; see the column complaints.", ConvergenceWarning)
+    return table(results)
+
+
+def name_all(assumptions: Any) -> dict[str, Any]:
+    """Every assumption under a name of its own."""
+    if isinstance(assumptions, Prior | Model | Posterior):
+        assumptions = [assumptions]
+    if not isinstance(assumptions, Mapping):
+        priors = [each.model.prior if isinstance(each, Posterior) else each.prior if isinstance(each, Model) else each
+                  for each in assumptions]
+        names = list(map(repr, priors))
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise SpecificationError(f"compare: {min(repeated)} stands there twice; give a mapping from names to "
+                                     "assumptions.")
+        assumptions = dict(zip(names, assumptions, strict=True))
+    if len(assumptions) < 2:
+        raise SpecificationError(f"compare: got {len(assumptions)} assumption{'s' * (len(assumptions) != 1)}; need two "
+                                 "or more.")
+    return dict(assumptions)
+
+
+def stated(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None) -> Model | Posterior:
+    """An assumption as a posterior or as a model to fit, checked before anything is fitted."""
+    if isinstance(assumption, Posterior):
+        return assumption
+    if not isinstance(assumption, Prior | Model):
+        raise SpecificationError(f"compare: {assumption!r} is a {type(assumption).__name__}; need a prior, model or "
+                                 "posterior.")
+    if data is None:
+        raise SpecificationError(f"compare: {name!r} is not fitted, so that data are needed.")
+    if isinstance(assumption, Model):
+        if formula is not None or family is not None:
+            raise SpecificationError(f"compare: {name!r} is a model with its own formula and family; drop the others.")
+        return assumption
+    if formula is None:
+        raise SpecificationError(f"compare: {name!r} is a prior, so that a formula is needed.")
+    return Model(formula, assumption, family or Normal())
+
+
+def same_outcome(one: Posterior, other: Posterior) -> bool:
+    """Whether two posteriors are given the same outcomes, row by row."""
+    rows = one.bound.rows, other.bound.rows
+    return one is other or len(rows[0]) == len(rows[1]) and all(
+        np.array_equal(batch.y, same.y) for batch, same in zip(*(each.batches() for each in rows), strict=True))
+
+
+def counts(posterior: Posterior) -> bool:
+    """Whether the outcome has probabilities rather than densities."""
+    bound = posterior.bound
+    values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
+    name, _ = bound.family.likelihood(np.zeros(1), values, np.ones(1), np)
+    return DISTRIBUTIONS[name].support == "count"
+
+
+def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
+    """ArviZ's comparison under plain names, with complaints, weights that do without them, and a verdict in words."""
+    ranked = sorted(results, key=lambda name: (bool(results[name].complaints), -np.nan_to_num(results[name].elpd)))
+    trusted = [name for name in ranked if not results[name].complaints]
+    found = compare_elpd(dict(results), method="pseudo-bma", round_to="none", reference=ranked[0]).loc[ranked]
+    weight = dict.fromkeys(results, np.nan)
+    if trusted:
+        pointwise = np.stack([results[name].elpd_i.to_numpy() for name in trusted], axis=1)
+        weight |= dict(zip(trusted, stacked(pointwise), strict=True))
+    high = {name: int((~(each.pareto_k <= each.good_k)).sum()) for name, each in results.items()}
+    return pd.DataFrame({
+        "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
+        "p_loo": found["p"], "weight": [weight[name] for name in ranked],
+        "high_k": [high[name] for name in ranked],
+        "conditioning": [results[name].conditioning for name in ranked],
+        "complaints": ["; ".join(results[name].complaints) for name in ranked],
+        "verdict": [verdict(row, name == ranked[0], high[name], results[name].complaints)
+                    for name, row in found.to_dict("index").items()]})
+
+
+def verdict(row: Mapping[str, Any], best: bool, high: int, complaints: Sequence[str] = ()) -> str:
+    """What may be said of one row."""
+    if complaints:
+        return "DO NOT TRUST: " + "; ".join(complaints)
+    doubt = f"; {high} Pareto k too high: its elpd may be too good" if high else ""
+    if best:
+        return "best" + doubt
+    if abs(row["elpd_diff"]) < 4 or abs(row["elpd_diff"]) < 2 * row["dse"]:
+        return "no evidence of a difference" + doubt
+    return "worse" + doubt

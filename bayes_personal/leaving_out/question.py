@@ -1,0 +1,230 @@
+"""What `loo` is asked: what is left out one by one, of which draws, and by which integrals."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+
+from bayes_personal.arguments import one_of
+from bayes_personal.binding.own_weights import Advance, stride
+from bayes_personal.data.columns import spelled
+from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.marginal import Marginal
+from bayes_personal.errors import (
+    InputError,
+    InputTypeError,
+    NotFittedError,
+    SpecificationError,
+    did_you_mean,
+    shown,
+)
+from bayes_personal.leaving_out import left_out
+from bayes_personal.leaving_out.group_integral import GroupIntegral
+from bayes_personal.leaving_out.left_out import Part
+from bayes_personal.leaving_out.line_integral import LineIntegral
+from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.nuts import NUTS
+from bayes_personal.samplers.redrawn import everything
+
+Kind = Literal["unit", "group", "conditional"]
+QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrated out?",
+             "group": "How well is a new group predicted, all of its rows at once?",
+             "conditional": "CONDITIONAL on each row's own theta_i, which has seen the row: optimistic where theta_i "
+                            "leans on it."}
+
+FEWEST = 25
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is left out, and of what.
+
+    Attributes
+    ----------
+    kind, by : what `loo` was asked
+    density : the model with all but its hyperparameters integrated out; None where they do not
+    values : draws of all variables, flat over chains; thinned evenly where quadrature is dear
+    draws : which of each chain's those are
+    chains : how many
+    taken, rows : of each group, if groups are left out: what `density` must know to do without it; without a density,
+        the places of its rows
+    integral : over what groups have of their own, where the weights do not integrate out
+    every : whether densities given the draws are too poor an answer, so that each group is to be refitted
+    """
+
+    posterior: Posterior
+    kind: Kind
+    by: str | None
+    density: Marginal | None
+    values: Mapping[str, np.ndarray]
+    draws: np.ndarray
+    chains: int
+    taken: Mapping[Hashable, Any]
+    rows: Mapping[Hashable, np.ndarray]
+    integral: GroupIntegral
+    every: bool
+
+    @classmethod
+    def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS) -> "Question":
+        """Check what was asked."""
+        if not isinstance(posterior, Posterior):
+            raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+        one_of("loo", QUESTIONS, kind=kind)
+        if not isinstance(by, str | None):
+            raise InputTypeError(f"loo: by={shown(by)} must be the name of a column of the training rows.")
+        if (by is not None) != (kind == "group"):
+            raise SpecificationError(f"loo(kind={kind!r}, by={by!r}): name the column of the groups to leave out with "
+                                     "kind='group', and only then.")
+        sizes, bound = posterior.tree["posterior"].sizes, posterior.bound
+        if bound.tuned is not None:
+            raise SpecificationError(f"loo reweights draws of a joint posterior; under {posterior.model.prior!r} there "
+                                     "is none, and without a row both stages would differ. Fit with freeze=None, or "
+                                     "fit without the rows and compare with what predict says of them.")
+        chains, draws = sizes["chain"], np.arange(sizes["draw"])
+        if chains * len(draws) < FEWEST:
+            raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
+                                     f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
+                                     "draws.")
+        density, values = marginal(bound), everything(bound, posterior.tree)
+        check(refit, kind, density is not None)
+        taken: Mapping[Hashable, Any] = {}
+        rows: Mapping[Hashable, np.ndarray] = {}
+        integral, every = GroupIntegral(bound, None), False
+        if by is not None:
+            if by not in bound.rows.available:
+                raise InputError(f"loo(by={by!r}): the training rows have no such column. "
+                                 f"{did_you_mean(by, bound.rows.available)}")
+            if density is not None:
+                taken = left_out.taken_by(density, by)
+            else:
+                rows = left_out.rows_by(bound, by)
+                integral, every = over_groups(posterior, by, rows, isinstance(refit, NUTS))
+        work = 0.0
+        if density is not None and kind == "unit":
+            work = density.leave_one_out_work
+        elif rows:
+            work = integral.work(list(rows.values()))
+        elif kind == "unit" and not left_out.shared(bound):
+            work = LineIntegral(bound).work
+        if work:
+            draws = draws[:: stride(work, chains, len(draws))]
+            chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
+            values = {name: value[chosen] for name, value in values.items()}
+        return cls(posterior, kind, by, density, values, draws, chains, taken, rows, integral, every)
+
+    @property
+    def count(self) -> int:
+        """How many draws."""
+        return self.chains * len(self.draws)
+
+    @property
+    def groups(self) -> list[Hashable]:
+        """Labels of the groups that are left out; none where rows are."""
+        return [*self.taken, *self.rows]
+
+    @property
+    def dimension(self) -> str:
+        """What is left out, as a dimension."""
+        return "left_out" if self.groups else "unit"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether groups are environments, each predicted as one that nobody has seen."""
+        term = self.posterior.bound.environments
+        return term is not None and self.by == term.levels.name
+
+    @property
+    def noun(self) -> str:
+        """What is left out, in words."""
+        return "groups" if self.groups else "rows"
+
+    @property
+    def labels(self) -> pd.Index:
+        """Of all that is left out one by one."""
+        return pd.Index(self.groups, tupleize_cols=False) if self.groups else self.posterior.bound.rows.index
+
+    @property
+    def coordinate(self) -> list[Any] | np.ndarray:
+        """The labels as a coordinate."""
+        return list(spelled(self.groups)) if self.groups else self.posterior.bound.units
+
+    @property
+    def efficiency(self) -> float:
+        """Effective draws of the hyperparameters over draws, as ArviZ has it."""
+        names = [each.name for each in self.posterior.bound.parameters]
+        if self.chains == 1 or not names:
+            return 1.0
+        kept = self.posterior.tree["posterior"].to_dataset()[names].isel(draw=self.draws)
+        ess: Any = arviz_stats.ess(kept, method="mean")
+        return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / self.count
+
+    def parts(self, advance: Advance) -> Iterator[Part]:
+        """The log densities, a part at a time."""
+        bound = self.posterior.bound
+        if self.kind == "conditional":
+            return left_out.conditional(bound, self.values, self.count, advance)
+        if self.density is not None:
+            if self.elsewhere:
+                return left_out.environments(bound, self.values, self.count, advance)
+            if self.taken:
+                return left_out.groups(self.density, self.values, self.taken, advance)
+            return left_out.units(self.density, self.values, self.count, advance)
+        if self.rows:
+            return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
+        if left_out.shared(bound):
+            return left_out.conditional(bound, self.values, self.count, advance)
+        return left_out.lines(bound, self.values, advance)
+
+    def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:
+        """How to refit; None where nothing is to be refitted."""
+        method = refit if isinstance(refit, NUTS) else None
+        if refit is False or self.kind == "conditional" or self.elsewhere:
+            return None
+        # A variational fit is not the posterior.
+        values = {} if "variational" in self.posterior.tree else self.values
+        if self.density is not None:
+            return MarginalRefits(self.density, rng, method, values, self.chains)
+        if method is None:
+            return None
+        integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
+        return ExplicitRefits(integral, rng, method, values, self.chains)
+
+
+def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
+    """Refuse a way to refit that is none, or not one for this question."""
+    if isinstance(refit, bool):
+        return
+    if not isinstance(refit, NUTS):
+        raise SpecificationError(f"loo(refit={shown(refit)}): must be True, False or a sampler that takes any model, "
+                                 "such as bp.NUTS(draws=500).")
+    if kind == "conditional":
+        raise SpecificationError(f"loo(kind='conditional', refit={refit!r}): a fit without a row does not know the "
+                                 "row's own theta_i. Ask for kind='unit'.")
+    if exact and not (refit.collapse and refit.sampler == "nutpie"):
+        raise SpecificationError(f"loo(refit={refit!r}): the weights of this model integrate out, and its refits "
+                                 "sample the hyperparameters alone. Drop collapse=False and sampler='pymc'.")
+
+
+def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarray],
+                refitted: bool) -> tuple[GroupIntegral, bool]:
+    """The integral over what the groups have of their own, and whether every group must be refitted all the same."""
+    if len(rows) == 1:
+        raise InputError(f"loo(by={by!r}): all rows have the label {next(iter(rows))!r}, so that nothing is left "
+                         "without it.")
+    bound = posterior.bound
+    found = GroupIntegral.of_sets(bound, list(rows.values()))
+    if found is not None:
+        return found, False
+    if not refitted:
+        prior = posterior.model.prior
+        reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.branching
+                  else f"the weights of {posterior.model.family!r} do not integrate out, and no part of {prior!r} "
+                       f"gives the groups of {by!r} weights of their own, as PartialPooling({by!r}) does")
+        raise SpecificationError(f"loo(kind='group', by={by!r}): {reason}. Ask for refits, a fit for each of the "
+                                 f"{len(rows)} groups: refit=bp.NUTS().")
+    return GroupIntegral.of_rows(bound), True

@@ -1,0 +1,215 @@
+"""Model: a formula, a prior and a family make one generative model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data import cluster
+from bayes_personal.data.columns import table
+from bayes_personal.data.rows import Held
+from bayes_personal.data.stored import Stored, are_stored
+from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, shown, warn
+from bayes_personal.families import Family, Normal
+from bayes_personal.formulas.design import Design, must_not_depend
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.terms import outcome
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.priors.parts.base import Coefficients, Field, Prior, Term
+from bayes_personal.priors.parts.levels import Grouped, examine_groups
+from bayes_personal.priors.population import Population
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A generative model in which every row i has its own parameters theta_i.
+
+    Parameters
+    ----------
+    formula
+        ``"outcome ~ predictors"``: the outcome y_i and the predictors x_i. Predictors are columns by name, in
+        backticks where a name has spaces or signs; their interactions ``a:b``, ``a*b`` (a, b and a:b) and ``a/b`` (a
+        and a:b); and functions of columns: formulaic's transforms such as ``C``, ``bs`` and ``poly``, NumPy's functions
+        of single numbers such as ``log``, and ``I(...)``, which holds arithmetic and comparisons, as in
+        ``I(a / b)``; of dates their parts, such as ``day.dt.month``, and of text its ``name.str.lower()``, upper, strip
+        and len. The outcome is a column or an expression of columns: ``post - pre`` is the difference. Nothing else is
+        taken, and no formula runs code, wherever it comes from.
+    prior
+        The sharing assumption, p(theta | c, phi).
+    family
+        The likelihood, p(y_i | x_i' theta_i).
+    mean
+        Hyperprior of the population mean mu of every coefficient, in units of outcome / predictor; that of the
+        intercept holds at the predictors' means.
+    functions
+        Functions of your own that the formula calls, by name: each takes columns and returns a value a row, by that
+        row alone. A saved posterior holds their names only, and `load` takes them again.
+
+    Raises
+    ------
+    InputTypeError
+        An argument of another type.
+    SpecificationError
+        A formula that cannot be read, or a prior or family that reads the outcome's own column.
+    """
+
+    formula: str
+    prior: Prior = Population()
+    family: Family = Normal()
+    mean: Hyperprior = NATURAL_MEAN
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for value, kind, what, name, example in (
+                (self.formula, str, "text", "formula", "'outcome ~ predictors'"),
+                (self.prior, Prior, "a Prior", "prior", "bp.PartialPooling(column)"),
+                (self.family, Family, "a Family", "family", "bp.Normal()"),
+                (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
+            if not isinstance(value, kind):
+                raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
+                                     f"got {shown(value)}.")
+        object.__setattr__(self, "functions", dict(self.read.functions))
+        self._must_not_explain_itself()
+
+    def __repr__(self) -> str:
+        mean = () if self.prior.replaces_mean else (
+            f"mu[k] ~ {self.mean.words('location[k]', 'unit[k]')}, the intercept at the predictors' means",)
+        theta = " + ".join(filter(None, ("" if self.prior.replaces_mean else "mu", self.prior.deviation)))
+        location, unit = self.family.natural
+        natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
+        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story_under(self.family.conjugate), *mean,
+                 natural)
+        return "\n".join((self.formula, *("    " + line for line in story)))
+
+    def _must_not_explain_itself(self) -> None:
+        """Refuse an outcome all of whose columns the model reads to explain it."""
+        outcome, predictors = self.read.outcome.columns, self.read.columns
+        for reader in (self.prior, self.family):
+            read = [name for name in outcome if name in reader.columns]
+            if read and all(name in read or name in predictors for name in outcome):
+                raise SpecificationError(f"{self.read.owner}: {reader!r} reads the outcome's own column {first(read)}, "
+                                         "so that the outcome would explain itself. Name another column.")
+
+    def _warn_of_columns_read_twice(self) -> None:
+        """Warn where one column has two parts in the model, which the data alone cannot tell apart."""
+        read, owner = self.read, self.read.owner
+        outcome, predictors, contexts = read.outcome.columns, read.columns, self.prior.columns
+        for name in outcome:
+            if name in predictors or name in contexts:
+                where = "a predictor" if name in predictors else f"read by {self.prior!r}"
+                warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {where}: what they "
+                     "have in common is explained by itself.", InputWarning)
+        for name in predictors:
+            if name in contexts:
+                warn(f"{owner}: {name!r} is a predictor and read by {self.prior!r}: the data tell what the "
+                     "two do together, and only the prior how it is divided between them. Predictions are "
+                     "valid; leave it out of one of them where coefficients are interpreted.", InputWarning)
+
+    @property
+    def outcome(self) -> str:
+        """Name of the outcome: a column, or an expression of columns."""
+        return self.read.outcome.text
+
+    @property
+    def read(self) -> Formula:
+        """The formula as it was read."""
+        return Formula.read(self.formula, self.functions)
+
+    def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> Bound:
+        """Check the data and learn from the rows what the model must remember of them.
+
+        Parameters
+        ----------
+        data, client
+            As in `fit`.
+        progress
+            Whether reading files shows a progress bar.
+        """
+        self._warn_of_columns_read_twice()
+        if are_stored(data):
+            return self._bind_files(data, client, progress)
+        if client is not None:
+            raise SpecificationError("client= is for rows in files, which a cluster reads by itself; these are in "
+                                     "memory. Leave it out, or write them to Parquet and give the path.")
+        rows = table(data)
+        design, x = Design.learn(self.read, rows)
+        observed = outcome(self.read, rows, design.outcome_state)
+        if self.functions:
+            some = rows.iloc[::-2][:1000]
+            alone = outcome(self.read, some, design.outcome_state).to_numpy(float)[:, None]
+            among = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
+            must_not_depend(self.read, (self.outcome,), alone, among, np.abs(among).max(axis=0))
+        y, known = self.family.outcome(observed, rows), self.family.known(rows)
+        self.family.examine(y, known, x, design.coefficients)
+        location, unit = self.family.location_scale(y, known)
+        self.family.must_add_up(known, rows.index, unit)
+        bound = self._bound(Held(rows, x, y, known), rows, design, location, unit)
+        for term in bound.terms:
+            if isinstance(term, Grouped):
+                examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
+                if len(term.positions) == x.shape[1]:
+                    self.family.examine_within(y, x, term.at(rows).matrix.indices, repr(term.levels.name))
+        bound.warn_of_pinned_mean()
+        return bound
+
+    def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
+        if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:
+            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family, "
+                                     "a Normal hyperprior of the mean, and a prior that is linear in such weights; "
+                                     f"got {self.family!r}, {self.mean!r} and {self.prior!r}. Read the table first, "
+                                     "for example with pandas.read_parquet.")
+        from bayes_personal.binding import learning
+        from bayes_personal.data.files import opened
+
+        if client is not None:
+            cluster.must_be_open(client)
+        files = opened(data)
+        watched = replace(files, progress=progress)
+        learned = learning.learn(self.read, self.family, watched)
+        columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
+        rows = Stored(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
+        return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
+
+    def unobserved(self, frame: Any) -> Bound:
+        """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
+        rows = table(frame)
+        design, x = Design.learn(self.read, rows)
+        held = Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
+        return self._bound(held, rows, design, 0.0, 1.0)
+
+    def _bound(self, rows: Held | Stored, frame: Any, design: Design, location: float, unit: float) -> Bound:
+        intercept = np.array([name == "Intercept" for name in design.coefficients])
+        coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
+                                    design.center, self.family.conjugate)
+        pieces = self.prior.terms(frame, coefficients)
+        terms = tuple(piece for piece in pieces if isinstance(piece, Term))
+        fields = tuple(piece for piece in pieces if isinstance(piece, Field))
+        if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
+            raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
+                                     "mean. Give the hyperprior to Conditional(..., mean=...).")
+        return Bound(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
+
+    def pymc(self, frame: Any) -> "pm.Model":
+        """The generative `pm.Model` of these data, in their own units."""
+        from bayes_personal.model.program import program
+
+        return program(self.bind(frame))
+
+    def graph(self, frame: Any) -> "Graph":
+        """The generative model of these data as a Mermaid diagram, drawn by notebooks."""
+        from pymc import model_to_mermaid
+
+        return Graph(model_to_mermaid(self.pymc(frame)))
+
+
+class Graph(str):
+    """A Mermaid diagram: its text, which notebooks draw."""
+
+    def _repr_markdown_(self) -> str:
+        return f"```mermaid\n{self}\n```"

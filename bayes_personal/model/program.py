@@ -1,0 +1,163 @@
+"""The generative `pm.Model` of a model with its data, in the data's own units."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.logprob.transforms import Transform
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.hyperpriors.parameter import Joint, Parameter
+
+
+class Affine(Transform):
+    """The sampler sees (value - location) / unit; the last `together` axes have a joint density."""
+
+    name = "standardised"
+
+    def __init__(self, location: Any, unit: Any, together: int = 0) -> None:
+        self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
+        self.last = tuple(range(-together, 0))
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return (value - self.location) / self.unit
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.location + self.unit * value
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        each = pt.zeros_like(value) + np.log(self.unit)
+        return each.sum(axis=self.last) if self.last else each
+
+
+class Logarithm(Transform):
+    """The sampler sees log(value / unit)."""
+
+    name = "log"
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = np.asarray(unit, float)
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        return pt.log(value / self.unit)
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        return self.unit * pt.exp(value)
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        return value + np.log(self.unit)
+
+
+def declare(parameter: Parameter, dims: tuple[str, ...], values: Mapping[str, Any] | None = None) -> Any:
+    """Declare a hyperparameter in the open model; the sampler moves in its natural units.
+
+    `values` are the variables declared before it, which a joint density may depend on.
+    """
+    if parameter.joint is not None:
+        return jointly(parameter, parameter.joint, dims, values or {})
+    kind = getattr(pm, parameter.distribution)
+    if parameter.support == "positive":
+        moves = {"default_transform": Logarithm(parameter.unit)}
+    elif parameter.support == "real":
+        moves = {"default_transform": Affine(parameter.location, parameter.unit)}
+    else:
+        moves = {}
+    return kind(parameter.name, dims=dims or None, **moves, **parameter.arguments)
+
+
+def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: Mapping[str, Any]) -> Any:
+    """Declare an array whose entries depend on each other."""
+    names, count = list(parameter.arguments), len(joint.given)
+    arguments = [np.broadcast_to(value, parameter.shape) for value in parameter.arguments.values()]
+    given = [values[name] for name in joint.given]
+
+    def logp(value: Any, *inputs: Any) -> Any:
+        base = getattr(pm, parameter.distribution).dist(**dict(zip(names, inputs[count:], strict=True)))
+        return pt.sum(pm.logp(base, value)) + joint.log_ratio(value, inputs[:count], pt)
+
+    def random(*inputs: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+        return parameter.draw(rng, dict(zip(joint.given, inputs, strict=False)))
+
+    own = ",".join(f"d{k}" for k in range(len(parameter.shape)))
+    cores = (*(",".join(f"g{place}{k}" for k in range(one.ndim)) for place, one in enumerate(given)),
+             *(own for _ in arguments))
+    return pm.CustomDist(parameter.name, *given, *arguments, logp=logp, random=random, dims=dims,
+                         signature=f"{','.join(f'({core})' for core in cores)}->({own})",
+                         default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
+
+
+def program(bound: Bound, batch: int | None = None) -> pm.Model:
+    """Hyperparameters, population mean, whitened weights, likelihood.
+
+    No potentials: PyMC would leave them out when it samples forward.
+
+    Its variables and dimensions are those of every posterior of the model. With a `batch` the likelihood is that of so
+    many rows, others at every evaluation, and stands for all.
+    """
+    coords = {"unit": bound.units, "coefficient": bound.coefficients.names}
+    for labelled in bound.dims.values():
+        coords |= labelled
+    with pm.Model(coords=coords) as model:
+        hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
+        values: dict[str, Any] = {}
+        for parameter in hyper:
+            values[parameter.name] = declare(parameter, tuple(bound.dims[parameter.name]), values)
+        for term in bound.terms:
+            name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
+            values[name] = pm.Normal(name, dims=dims)
+        for field in bound.markov:
+            z = pm.Normal(f"{field.name}_z", dims=tuple(bound.dims[f"{field.name}_z"]))
+            for name, value in field.colored(values, z, pt).items():
+                values[name] = pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
+        for name, value in bound.derived(values, pt).items():
+            if name not in model.named_vars:
+                pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
+        if bound.divided is not None:
+            divided(bound, values)
+        else:
+            likelihood(bound, values, batch)
+    return model
+
+
+def likelihood(bound: Bound, values: Mapping[str, Any], batch: int | None) -> None:
+    """The outcome of every row given its eta, which of several branches a row takes summed out."""
+    x, features, known, rows = bound.x, bound.features, bound.known, None
+    outcome = {"observed": bound.y, "dims": "unit"}
+    if batch is not None:
+        rows, y = pm.Minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
+        x, known = pt.take(x, rows, axis=0), pt.take(known, rows)
+        features = tuple(one.taken(rows, pt) for one in features)
+        outcome = {"observed": y, "total_size": len(bound.y)}
+    eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
+    if branches is None:
+        name, arguments = bound.family.likelihood(eta, values, known, pt)
+        getattr(pm, name)("y", **outcome, **arguments)
+    else:
+        gate, added = branches
+        name, arguments = bound.family.likelihood(eta[:, None] + added, values, known[:, None], pt)
+        pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), **outcome)
+
+
+def divided(bound: Bound, values: Mapping[str, Any]) -> None:
+    """The outcome of all rows, divisions of contexts summed out; drawn forward, with a division."""
+    from bayes_personal.densities.divisions.division_density import Summed
+    from bayes_personal.densities.divisions.evidence import LogEvidence
+
+    density = Summed(bound)
+
+    def logp(outcome: Any, *given: Any) -> Any:
+        natural = density.natural(dict(zip(values, given, strict=False)), pt)
+        return LogEvidence(density)(pt.stack(natural))[0]
+
+    def random(*given: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+        drawn = dict(zip(values, given, strict=False))
+        return bound.simulated(drawn | bound.derived(drawn, np), rng)[1]
+
+    # Every dimension of every hyperparameter is one of the distribution's own; the known constants say how many rows
+    # there are.
+    cores = (",".join(f"d{place}{k}" for k in range(one.ndim)) for place, one in enumerate(values.values()))
+    signature = "".join(f"({core})," for core in cores)
+    pm.CustomDist("y", *values.values(), bound.known, logp=logp, random=random, signature=f"{signature}(n)->(n)",
+                  observed=bound.y, dims="unit")

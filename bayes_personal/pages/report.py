@@ -1,0 +1,194 @@
+"""One self-contained HTML file that says what was fitted, whether to trust it, who differs and what it predicts."""
+
+import base64
+import io
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from arviz_stats.base.array import array_stats
+from matplotlib.figure import Figure
+
+from bayes_personal.arguments import Seed, file_path, seed_number
+from bayes_personal.errors import ConvergenceWarning
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.leaving_out.elpd import ELPD, recent
+from bayes_personal.pages.plots import (
+    Profile,
+    fitted,
+    plot_comparison,
+    plot_pareto_k,
+    plot_predictive,
+    plot_theta,
+    profiles,
+)
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.system.running import verb
+from bayes_personal.system.writing import must_be_writable, write_whole
+
+FURTHEST, NEAREST = 5, 5
+
+
+@verb
+def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame | None = None,
+           seed: Seed = None) -> Path:
+    """Write what a posterior says into one HTML file that needs nothing beside it.
+
+    It holds the model with its hyperpriors in the data's own units, the diagnostics (in red what speaks against
+    trusting the draws), the population's parameters and scales, who differs, a posterior predictive check,
+    leave-one-out cross-validation (what `loo` or `compare` just found, if they were asked of this posterior; none of a
+    frozen population), the comparison where one is given,
+    software versions and the seed.
+
+    Parameters
+    ----------
+    posterior
+        A fitted model.
+    path
+        Of the file; one that is there is replaced.
+    comparison
+        What `compare` returned for this posterior's data.
+    seed
+        Of the replicates of the predictive check; by default a new one, which the report names.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the file.
+
+    Raises
+    ------
+    NotFittedError
+        Something that is not a posterior.
+    InputTypeError
+        A comparison that is not the frame of `compare`.
+    FileError
+        A folder that is not there, a path that is a folder or no regular file, or a file that cannot be written; what
+        stood there is untouched.
+    """
+    fitted(posterior, "report")
+    file_path("report", path)
+    must_be_writable(path)
+    figure = None if comparison is None else image(plot_comparison(comparison))
+    seed = seed_number("report", np.random.SeedSequence() if seed is None else seed)
+    with warnings.catch_warnings():
+        # The page has a table and a figure of Pareto k.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        elpd = None if posterior.bound.tuned else recent(posterior)
+    doubts = [] if elpd is None else [each for each in elpd.complaints if each not in posterior.complaints]
+    page = environment().get_template("report.html").render(
+        posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
+        hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
+        estimates=estimates(posterior), theta=image(plot_theta(posterior)), extremes=extremes(posterior),
+        predictive=image(plot_predictive(posterior, seed=seed)), elpd=elpd, doubts=doubts,
+        pareto=elpd and pareto(elpd), pareto_k=elpd and image(plot_pareto_k(elpd)),
+        comparison=comparison, comparison_figure=figure, seed=seed,
+        versions={"Python": python_version()} | {
+            name: version(name) for name in ("bayes-personal", "pymc", "arviz", "nutpie", "numpy")})
+    write_whole(path, page.encode())
+    return Path(path)
+
+
+def environment() -> jinja2.Environment:
+    """The templates of this folder; what they are given is escaped."""
+    sources = {name: files(__package__).joinpath(name).read_text(encoding="utf-8")
+               for name in ("report.html", "report.css")}
+    result = jinja2.Environment(loader=jinja2.DictLoader(sources), autoescape=True, undefined=jinja2.StrictUndefined,
+                                trim_blocks=True, lstrip_blocks=True)
+    result.filters["near"] = near
+    return result
+
+
+def image(figure: Figure) -> dict[str, Any]:
+    """A figure as the source of an image, and its width in the page's pixels: 96 an inch, drawn twice as fine."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=192)
+    return {"source": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
+            "width": round(96 * figure.get_figwidth())}
+
+
+def near(value: float, sd: float | None = None) -> str:
+    """A number to the digits that its standard deviation leaves it: two of those of `sd`, or four of its own."""
+    if sd is None or not (np.isfinite(value) and np.isfinite(sd) and sd > 0):
+        return f"{value:.4g}"
+    decimals = 1 - int(np.floor(np.log10(sd)))
+    return f"{value:.{max(decimals, 0)}f}" if decimals < 7 and abs(value) < 1e7 else f"{value:.4g}"
+
+
+def hyperpriors(posterior: Posterior) -> list[tuple[str, str]]:
+    """Every hyperparameter with its distribution, in the data's own units."""
+    bound = posterior.bound
+    known = (*([bound.mean] if bound.mean else []), *bound.parameters)
+    return [line for each in known for line in stated(each)]
+
+
+def stated(parameter: Parameter) -> Iterator[tuple[str, str]]:
+    """A line an entry of a hyperparameter."""
+    labels = list(parameter.coords.values())
+    arguments = {name: np.broadcast_to(value, parameter.shape) for name, value in parameter.arguments.items()}
+    for place in np.ndindex(*parameter.shape):
+        words = ", ".join(f"{name} = {near(float(values[place]))}" for name, values in arguments.items())
+        named = [labels[axis][i] for axis, i in enumerate(place)]
+        yield entry(parameter.name, named), f"{parameter.distribution}({words})"
+
+
+def entry(name: str, labels: list[Any]) -> str:
+    """One entry of a variable by its labels."""
+    return f"{name}[{', '.join(map(str, labels))}]" if labels else name
+
+
+def estimates(posterior: Posterior) -> list[dict[str, Any]]:
+    """What groups and contexts share, summarised: every entry that is diagnosed, of no weight and no constant."""
+    bound, variational = posterior.bound, "variational" in posterior.tree
+    left_out = bound.undiagnosed(collapsed=True) | ({bound.mean.name} if bound.mean else set()) - {"mu"}
+    correlations = {f"{term.name}_correlation" for term in bound.terms}
+    result = []
+    for name, variable in posterior.tree["posterior"].to_dataset().data_vars.items():
+        if name in left_out:
+            continue
+        values = variable.transpose("chain", "draw", ...)
+        mirrored = name in correlations
+        for place in np.ndindex(*values.shape[2:]):
+            draws = values.to_numpy()[:, :, *place]
+            if np.ptp(draws) == 0 or mirrored and place[0] <= place[1]:
+                continue
+            low, high = np.quantile(draws, [0.05, 0.95])
+            result.append({
+                "name": entry(str(name), [values[dim].to_numpy()[i] for dim, i in zip(values.dims[2:], place,
+                                                                                     strict=True)]),
+                "mean": draws.mean(), "sd": draws.std(ddof=1), "low": low, "high": high,
+                "r_hat": None if variational or len(draws) == 1 else array_stats.rhat(draws),
+                "ess": None if variational else array_stats.ess(draws, method="bulk")})
+    return result
+
+
+def extremes(posterior: Posterior) -> list[dict[str, Any]]:
+    """By coefficient that varies, the units furthest from the average and those nearest to it."""
+    by_coefficient: dict[str, Profile] = {}
+    for one in profiles(posterior, None, None):
+        if one.kind != "constant" and (one.coefficient not in by_coefficient or one.kind == "labels"):
+            by_coefficient[one.coefficient] = one
+    result = []
+    for one in by_coefficient.values():
+        table = one.summary.assign(away=one.summary["mean"] - one.summary["mean"].mean())
+        order = np.argsort(-table["away"].abs().to_numpy(), kind="stable")
+        if len(order) > FURTHEST + NEAREST:
+            order = np.concatenate([order[:FURTHEST], order[-NEAREST:]])
+        result.append({"coefficient": one.coefficient, "unit": one.unit, "columns": ", ".join(one.columns),
+                       "total": len(table), "rows": table.iloc[order].to_dict("records")})
+    return result
+
+
+def pareto(elpd: ELPD) -> list[tuple[str, int]]:
+    """How many rows have a Pareto k that is good, too high, and hopeless."""
+    k, good = np.asarray(elpd.pareto_k).ravel(), float(elpd.good_k)
+    return [(f"good (up to {good:.2f})", int((k <= good).sum())),
+            (f"too high ({good:.2f} to 1)", int(((k > good) & (k <= 1)).sum())),
+            ("far too high (above 1)", int((~(k <= 1)).sum()))]

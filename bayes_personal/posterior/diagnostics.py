@@ -1,0 +1,262 @@
+"""Whether draws can be trusted: what speaks against them, and at which variable."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Self, final
+
+import numpy as np
+import xarray as xr
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
+
+R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
+
+
+@final
+@dataclass(frozen=True)
+class Worst:
+    """The worst value of a statistic, and the variable with its labels, or the chain, where it is found."""
+
+    value: float
+    where: str
+
+
+UNCALIBRATED = ("standard deviations from ADVI are not calibrated: in simulations 90 % intervals of a network's theta "
+                "held 50 to 86 % of it")
+
+
+@final
+@dataclass(frozen=True)
+class Variational:
+    """How a variational fit ended.
+
+    Attributes
+    ----------
+    pareto_k : shape of the tail of the importance ratios p / q; above 0.7 the fit misses the posterior
+    converged : whether the loss had stopped falling
+    iterations : steps of the optimiser
+    """
+
+    pareto_k: float
+    converged: bool
+    iterations: int
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why the fit must not be trusted; there is always a reason."""
+        checks = (
+            (True, UNCALIBRATED),
+            (not self.converged, f"ADVI did not converge in {self.iterations} iterations; raise max_iterations"),
+            (not self.pareto_k <= PARETO_K,
+             f"Pareto k is {self.pareto_k:.2f}, above {PARETO_K}: the fit misses the posterior; use NUTS"))
+        return tuple(words for failed, words in checks if failed)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How it ended, a line a statement."""
+        return (f"ADVI {'converged' if self.converged else 'did not converge'} in {self.iterations} iterations",
+                f"Pareto k {self.pareto_k:.2f}")
+
+
+@final
+@dataclass(frozen=True)
+class Importance:
+    """How well importance sampling went.
+
+    Attributes
+    ----------
+    pareto_k : shape of the tail of the importance ratios
+    ess : Kish's effective sample size of their weights
+    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None of a cut, which is
+        weighted at each draw of a population and then has the worst `pareto_k` and `ess` of all
+    """
+
+    pareto_k: float
+    ess: float
+    log_evidence: float | None = None
+    log_evidence_se: float | None = None
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why the draws must not be trusted; empty when nothing speaks against them."""
+        checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; use NUTS"),
+                  (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
+                                              f"{LEAST_ESS:.0f}; use NUTS"))
+        return tuple(words for failed, words in checks if failed)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How it went, a line a statement."""
+        sampled = f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}"
+        if self.log_evidence is None:
+            return (sampled,)
+        return sampled, f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}"
+
+
+@final
+@dataclass(frozen=True)
+class Diagnostics:
+    """What a sampler's draws say of themselves.
+
+    R-hat and effective sample sizes are those of hyperparameters, the mean and effects. Whitened weights and partial
+    correlations follow from them and are left out, and so are constants, loadings, which turn and change sign at will,
+    and what types, archetypes and hidden units have of their own, for these change their numbers. Draws of a
+    variational fit are independent whatever the fit is worth: they have neither R-hat nor effective sample size.
+
+    Attributes
+    ----------
+    chains, draws : how many chains, and draws in each
+    divergences : transitions of NUTS that left the trajectory
+    r_hat : largest rank-normalised split R-hat; None for a single chain
+    ess_bulk, ess_tail : least effective sample sizes
+    e_bfmi : least energy Bayesian fraction of missing information of a chain; None without energies
+    variational : how a variational fit ended; None for samplers
+    importance : how importance sampling went; None for others
+    exact : whether the draws are independent ones of the posterior itself
+    population : of the stage before, in which a population was estimated that is frozen; None without one
+
+    References
+    ----------
+    Vehtari et al. (2021), doi:10.1214/20-BA1221. Betancourt (2017), doi:10.48550/arXiv.1701.02434.
+    Yao et al. (2018), doi:10.48550/arXiv.1802.02538.
+    """
+
+    chains: int
+    draws: int
+    divergences: int = 0
+    r_hat: Worst | None = None
+    ess_bulk: Worst | None = None
+    ess_tail: Worst | None = None
+    e_bfmi: Worst | None = None
+    variational: Variational | None = None
+    importance: Importance | None = None
+    exact: bool = False
+    population: "Diagnostics | None" = None
+
+    @classmethod
+    def of(cls, tree: xr.DataTree, bound: Bound | None = None) -> Self:
+        """Diagnostics of a tree with ArviZ's groups: of what the model has diagnosed, or of every variable."""
+        from arviz_stats.base.array import array_stats
+
+        posterior = tree["posterior"].to_dataset()
+        chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+        before = Diagnostics.of(tree.children["population"], bound) if "population" in tree.children else None
+        if "variational" in tree:
+            found = tree["variational"].attrs
+            return cls(chains, draws, variational=Variational(
+                float(found["pareto_k"]), bool(found["converged"]), int(found["iterations"])))
+        if "importance" in tree:
+            found, names = tree["importance"].attrs, [one.name for one in fields(Importance)]
+            return cls(chains, draws, population=before, importance=Importance(
+                **{name: float(found[name]) for name in names if name in found}))
+        statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
+        left_out = bound.undiagnosed(bool(posterior.attrs.get("collapsed"))) if bound else frozenset()
+        moving = list(_moving(posterior.drop_vars(left_out, errors="ignore")))
+        return cls(
+            chains, draws,
+            int(statistics["diverging"].sum()) if "diverging" in statistics else 0,
+            _worst(moving, array_stats.rhat, np.inf) if chains > 1 else None,
+            _worst(moving, lambda values: array_stats.ess(values, method="bulk"), 0.0),
+            _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
+            _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
+            exact=posterior.attrs.get("inference_library") == "exact", population=before)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why the draws must not be trusted; empty when nothing speaks against them."""
+        before = () if self.population is None else self.population.complaints
+        return (*(f"population: {each}" for each in before), *self._complaints)
+
+    @property
+    def _complaints(self) -> tuple[str, ...]:
+        """Without those of a stage before."""
+        if self.variational is not None:
+            return self.variational.complaints
+        if self.importance is not None:
+            return self.importance.complaints
+        wrong = (
+            (self.divergences > 0, f"{self.divergences} divergences; raise target_accept"),
+            (self.chains == 1 and not self.exact, "one chain has no R-hat; run 4"),
+            *((not low <= worst.value <= high, f"{words}, should be at {f'least {low}' if low else f'most {high}'}")
+              for worst, words, low, high in self._found()))
+        return tuple(words for failed, words in wrong if failed)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The diagnostics, a line a statement."""
+        before = () if self.population is None else self.population.words
+        return (*(f"population: {each}" for each in before), *self._words)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """Without those of a stage before."""
+        if self.variational is not None:
+            return (f"{self.draws} independent draws", *self.variational.words)
+        if self.importance is not None:
+            return (f"{self.draws} draws resampled by their importance", *self.importance.words)
+        return (f"{self.chains} chains of {self.draws} draws, {self.divergences} divergences",
+                *(f"worst {words}" for _, words, *_ in self._found()))
+
+    def _found(self) -> Iterator[tuple[Worst, str, float, float]]:
+        """Each statistic that there is, in words, and the least and most that it should be."""
+        enough = ESS_A_CHAIN * self.chains
+        for worst, name, form, low, high in (
+                (self.r_hat, "R-hat", ".3f", 0, R_HAT), (self.ess_bulk, "bulk ESS", ".0f", enough, np.inf),
+                (self.ess_tail, "tail ESS", ".0f", enough, np.inf), (self.e_bfmi, "E-BFMI", ".2f", E_BFMI, np.inf)):
+            if worst is not None:
+                yield worst, f"{name} {worst.value:{form}} at {worst.where}", low, high
+
+    def __str__(self) -> str:
+        return "\n".join(self.words)
+
+
+Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
+
+
+def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
+    """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
+    for variable in posterior.data_vars.values():
+        values = variable.transpose("chain", "draw", ...).to_numpy()
+        values = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
+        moves = (values != values[:, :1, :1]).any(axis=(1, 2))
+        if moves.any():
+            yield variable, np.flatnonzero(moves), values[moves]
+
+
+def _worst(moving: list[Moving], statistic: Callable[[np.ndarray], Any], broken: float) -> Worst | None:
+    """The entry with the most extreme statistic in the direction of `broken`, the value of an undefined one.
+
+    It is undefined where a draw is not finite, and where no chain moves but their values differ.
+    """
+    found = []
+    for variable, positions, values in moving:
+        # ArviZ would divide by a variance of zero within the chains.
+        defined = np.isfinite(values).all(axis=(1, 2)) & (values != values[:, :, :1]).any(axis=(1, 2))
+        each = np.full(len(values), broken)
+        each[defined] = statistic(values[defined])
+        k = int(np.argmax(each) if broken > 0 else np.argmin(each))
+        found.append((float(each[k]), variable, int(positions[k])))
+    if not found:
+        return None
+    value, variable, position = (max if broken > 0 else min)(found, key=lambda one: one[0])
+    return Worst(value, _label(variable, position))
+
+
+def _label(variable: xr.DataArray, position: int) -> str:
+    """An entry's variable and labels: ``subject_scale[days]``."""
+    dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+    if not dims:
+        return str(variable.name)
+    places = np.unravel_index(position, [variable.sizes[dim] for dim in dims])
+    labels = (str(variable[dim].to_numpy()[place]) for dim, place in zip(dims, places, strict=True))
+    return f"{variable.name}[{', '.join(labels)}]"
+
+
+def _least_e_bfmi(energy: xr.DataArray) -> Worst:
+    """The least E-BFMI of a chain."""
+    from arviz_stats.base.array import array_stats
+
+    each: Any = array_stats.bfmi(energy.transpose("chain", "draw").to_numpy())
+    k = int(np.argmin(each))
+    return Worst(float(each[k]), f"chain {energy['chain'].to_numpy()[k]}")

@@ -1,0 +1,194 @@
+"""Whether errors are as large in one group, or at one place along a context, as in another: a permutation test."""
+
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.own_weights import finest, levels
+from bayes_personal.data.stored import Stored
+from bayes_personal.posterior.theta import Theta
+
+# The chance that errors of one size are said to differ.
+LEVEL = 0.05
+# Draws of the posterior, permutations of the rows, rows that are looked at, and of each group at least.
+DRAWS, PERMUTATIONS, ROWS, ROWS_A_GROUP = 64, 999, 5000, 20
+# Waves along a context of numbers, and the parts of it that are compared in words.
+WAVES, PARTS = 4, 4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """A context column along which errors may differ in size.
+
+    Attributes
+    ----------
+    name : of the column
+    directions : what centred scores are multiplied by: indicators of groups, or waves, (unit, direction)
+    part : which group, or quarter of the numbers, each row is of, (unit,)
+    labels : of the parts, in words
+    """
+
+    name: str
+    directions: Any
+    part: np.ndarray
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: pd.Series) -> "Axis | None":
+        """Of a column; None where all rows have the same value, or each a group of its own."""
+        measured = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        if measured or pd.api.types.is_datetime64_any_dtype(values):
+            return cls._along(values)
+        return cls._between(values)
+
+    @classmethod
+    def _between(cls, values: pd.Series) -> "Axis | None":
+        part, found = pd.factorize(values.astype(object))
+        if not 2 <= len(found) < len(values):
+            return None
+        weight = 1 / np.sqrt(np.bincount(part))[part]
+        directions = sp.csr_array((weight, part, np.arange(len(part) + 1)), shape=(len(part), len(found)))
+        return cls(str(values.name), directions, part, tuple(f"in {label!r}" for label in found))
+
+    @classmethod
+    def _along(cls, values: pd.Series) -> "Axis | None":
+        rank = rankdata(values) / len(values)
+        if rank.min() == rank.max():
+            return None
+        waves = np.cos(np.pi * np.arange(1, WAVES + 1) * rank[:, None]) / np.arange(1, WAVES + 1)
+        _, part = np.unique(np.minimum((rank * PARTS).astype(int), PARTS - 1), return_inverse=True)
+        ends = [(values[part == k].min(), values[part == k].max()) for k in range(part.max() + 1)]
+        return cls(str(values.name), waves, part, tuple(f"from {low} to {high}" for low, high in ends))
+
+    def statistic(self, scores: np.ndarray) -> np.ndarray:
+        """How much centred scores differ along it, (...,), of scores (..., unit)."""
+        return ((self.directions.T @ scores.T) ** 2).sum(axis=0)
+
+    def extremes(self, scores: np.ndarray) -> tuple[int, int]:
+        """The parts whose errors are most surely the largest and the smallest."""
+        summed = np.bincount(self.part, scores) / np.sqrt(np.bincount(self.part))
+        return int(summed.argmax()), int(summed.argmin())
+
+
+@final
+@dataclass(frozen=True)
+class ResidualCheck:
+    """Whether residuals are as large everywhere as a model with one size of errors says.
+
+    At a draw of the posterior the errors ``y_i - x_i' theta_i``, divided by known standard errors where there are any,
+    are draws from one distribution if the model is right: their order is then as good as any other. The statistic of a
+    column of groups is that of Klotz: over groups, the sum of the squares of what squared normal scores of ``|error|``
+    add up to there; along a column of numbers they are multiplied by four slow waves in its ranks. The greatest of all
+    columns counts, each by its own p value among permutations of the rows. The p value of a draw is exact, however few
+    rows there are and whatever the errors' common distribution is; twice its mean over draws is one as well.
+
+    Of more than 5000 rows some are looked at: the first of files, and otherwise rows of as many groups as possible.
+
+    Attributes
+    ----------
+    column : along which errors differ most
+    p_value : of all columns together
+    words : what was found, and what to do; empty where errors do not differ beyond chance
+
+    References
+    ----------
+    Klotz (1962), doi:10.1214/aoms/1177704576. Johnson (2007), doi:10.1214/07-BA208: pivotal quantities at posterior
+    draws. Vovk and Wang (2020), doi:10.1093/biomet/asaa027: means of p values.
+    """
+
+    column: str
+    p_value: float
+    words: str
+
+    @classmethod
+    def of(cls, theta: Theta) -> Self | None:
+        """Of a posterior, by what computes its theta; None where the model or its contexts leave nothing to compare."""
+        bound, rng = theta.bound, np.random.default_rng(0)
+        if not bound.family.additive:
+            return None
+        wanted = looked_at(bound, rng)
+        frame = contexts(bound, wanted)
+        axes = [axis for axis in map(Axis.of, (frame[name] for name in frame)) if axis]
+        if not axes:
+            return None
+        sizes = np.abs(errors(theta, wanted))
+        every = ndtri((1 + np.arange(1, len(wanted) + 1) / (len(wanted) + 1)) / 2) ** 2
+        every -= every.mean()
+        scores = np.interp(rankdata(sizes, axis=1), np.arange(1, len(wanted) + 1), every)
+        shuffled = rng.permuted(np.broadcast_to(every, (PERMUTATIONS, len(every))), axis=1)
+        by_chance = np.stack([axis.statistic(shuffled) for axis in axes], axis=1)
+        found = np.stack([axis.statistic(scores) for axis in axes], axis=1)
+        # A statistic that no permutation moves is the same up to rounding.
+        each = beyond(by_chance, found * (1 - 1e-9))
+        least = np.min(beyond(by_chance, by_chance * (1 - 1e-9)), axis=1)
+        together = (1 + (least <= each.min(axis=1)[:, None]).sum(axis=1)) / (1 + PERMUTATIONS)
+        worst = int(each.mean(axis=0).argmin())
+        p_value = min(1.0, 2 * float(together.mean()))
+        words = in_words(bound, axes[worst], scores.mean(axis=0), sizes, p_value) if p_value <= LEVEL else ""
+        return cls(axes[worst].name, p_value, words)
+
+
+def beyond(by_chance: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """p values of statistics (case, axis) among those by chance (permutation, axis)."""
+    ordered = np.sort(by_chance, axis=0)
+    below = [np.searchsorted(ordered[:, k], found[:, k]) for k in range(found.shape[1])]
+    return (1 + len(ordered) - np.stack(below, axis=1)) / (1 + len(ordered))
+
+
+def looked_at(bound: Bound, rng: np.random.Generator) -> np.ndarray:
+    """Places of the rows that are looked at, chosen without a look at their outcomes."""
+    count, place = len(bound.rows), finest(bound)
+    if count <= ROWS or isinstance(bound.rows, Stored):
+        return np.arange(min(count, ROWS))
+    codes = np.zeros(count, int) if place is None else levels(bound, place)
+    sizes = np.bincount(codes)
+    order = np.lexsort((rng.permutation(count), rng.permutation(len(sizes))[codes]))
+    first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    within = np.arange(count) - np.repeat(first, np.diff(first, append=count))
+    return np.sort(order[within < max(ROWS // len(sizes), ROWS_A_GROUP)][:ROWS])
+
+
+def contexts(bound: Bound, wanted: np.ndarray) -> pd.DataFrame:
+    """The columns of context at some rows, which ascend."""
+    names = list(dict.fromkeys(name for piece in bound.pieces for name in piece.prior.columns))
+    found = []
+    for batch in bound.rows.batches():
+        if batch.start > wanted[-1]:
+            break
+        rows = wanted[slice(*np.searchsorted(wanted, [batch.start, batch.start + len(batch)]))] - batch.start
+        found.append(batch.frame[names].iloc[rows])
+    return pd.concat(found)
+
+
+def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
+    """Of some rows at some draws, divided by known standard errors, (draw, unit)."""
+    total = int(np.prod(theta.sizes))
+    draws = np.linspace(0, total - 1, min(DRAWS, total)).astype(int)
+    found = []
+    for places, part in theta.rows.parts(wanted):
+        eta = np.einsum("snk,nk->sn", theta.theta(draws, places, part), part.x)
+        found.append((part.y - eta) / part.known)
+    return np.concatenate(found, axis=1)
+
+
+def in_words(bound: Bound, axis: Axis, scores: np.ndarray, sizes: np.ndarray, p_value: float) -> str:
+    """What was found, and what to do."""
+    squares = (sizes**2).mean(axis=0)
+    large, small = axis.extremes(scores)
+    size = [f"{np.sqrt(squares[axis.part == k].mean()):.3g}" for k in (large, small)]
+    if bound.family.parameters(bound.unit):
+        unit, remedy = "", ("The model has one sigma for all rows: intervals of theta are too narrow where errors are "
+                            "large, and too wide where they are small. Fit rows with errors of one size apart, give "
+                            "known errors to Normal(sd=...), or transform the outcome, for example to its logarithm.")
+    else:
+        unit, remedy = " standard errors", "Correct the standard errors that the model was given."
+    return (f"errors differ in size along {axis.name!r} (p = {p_value:.2g}): root mean square {size[0]}{unit} "
+            f"{axis.labels[large]}, {size[1]}{unit} {axis.labels[small]}. {remedy} If theta cannot follow the outcome "
+            "where errors are large, let more coefficients vary first.")

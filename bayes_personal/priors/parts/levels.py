@@ -1,0 +1,220 @@
+"""A context column whose rows fall into groups: its labels, and terms that give each group its own weights."""
+
+import datetime
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from bayes_personal.arguments import nested
+from bayes_personal.data.columns import column, spelled, without_unused
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, shown, warn
+from bayes_personal.priors.parts.base import Features, Term, variable
+
+Label = str | int | float | bool | datetime.date | tuple[Hashable, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The groups of the training rows.
+
+    Attributes
+    ----------
+    name : of the column
+    labels : as they stand in the frame, sorted by their text
+    empty : declared categories without training rows
+    """
+
+    name: str
+    labels: pd.Index
+    empty: pd.Index
+
+    @classmethod
+    def learn(cls, frame: pd.DataFrame, name: str, owner: str, fewest: int = 2) -> "Levels":
+        """Read the labels; a missing one, or fewer of them than there must be, is an error."""
+        parts = re.split("[/:]", name)
+        if name not in frame.columns and len(parts) == 2 and set(parts) <= set(frame.columns):
+            raise InputError(f"{owner}: the frame has no column {name!r}. For labels of {parts[1]!r} within each "
+                             f"{parts[0]!r}, {nested(*parts)}.")
+        values = column(frame, name, owner)
+        missing = values.isna().to_numpy()
+        if missing.any():
+            raise InputError(f"{owner}: {missing.sum()} of {len(values)} labels in column {name!r} are missing (rows "
+                             f"{first(values.index[missing])}). Label or drop these rows.")
+        kept = without_unused(values, owner)
+        _must_label(kept, owner)
+        labels = _index(sorted(kept.unique(), key=lambda label: (str(label), type(label).__name__)))
+        if len(labels) < fewest:
+            raise InputError(f"{owner}: column {name!r} has a single group ({first(labels)}), so that nothing can "
+                             "be learned of differences between groups. Use Population().")
+        empty = pd.Index([])
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            empty = _index([each for each in values.cat.categories if each not in kept.cat.categories])
+        result = cls(name, labels, empty)
+        plain = pd.Index([str(label) for label in labels])
+        if plain.has_duplicates:
+            warn(f"{owner}: the labels {first(labels[plain.duplicated(keep=False)])} of {name!r} differ but "
+                 "read the same; they stay apart.", InputWarning)
+        return result
+
+    def place(self, label: Hashable, owner: str) -> int:
+        """Where a label stands among those of training; one that no row has is an error."""
+        (found,) = self._objects.get_indexer(_index([label]).astype(object))
+        if found < 0:
+            raise InputError(f"{owner}: no row has the target's label {label!r} in column {self.name!r}. "
+                             f"{did_you_mean(str(label), self.text)}")
+        return int(found)
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The labels as coordinates; those that would read the same are spelled out."""
+        return spelled(self.labels)
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        """One indicator a row. Rows of one new label share a feature; every missing label has its own.
+
+        Warns of new labels that read like a training label of another type, 1 and "1".
+        """
+        values = column(frame, self.name, f"context {self.name!r}")
+        codes = self._alike(values)
+        if codes is not None and (codes >= 0).all():
+            return Features(_indicators(codes, len(self.labels)), {self.name: np.full(len(codes), "known")})
+        missing = values.isna().to_numpy()
+        _must_label(values[~missing], f"context {self.name!r}")
+        if isinstance(self.labels, pd.DatetimeIndex) and pd.api.types.is_datetime64_any_dtype(values):
+            if (self.labels.tz is None) != (values.dt.tz is None):
+                raise InputTypeError(f"context {self.name!r} holds dates of time zone {values.dt.tz}; the training "
+                                     f"rows' had {self.labels.tz}. Use dt.tz_localize.")
+        codes = self._objects.get_indexer(_index(values.astype(object)))
+        codes[missing] = -1
+        status = np.where(codes >= 0, "known", np.where(missing, "unknown",
+                                                        np.where(values.isin(self.empty), "empty", "new")))
+        self._warn_of_types(values[status == "new"])
+        unseen = np.flatnonzero(codes < 0)
+        labels = [("unknown", row) if missing[row] else ("label", values.iloc[row]) for row in unseen]
+        order = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+        codes[unseen] = [len(self.labels) + order[label] for label in labels]
+        return Features(_indicators(codes, len(self.labels) + len(order)), {self.name: status})
+
+    def extended(self, frame: pd.DataFrame) -> "Levels":
+        """With the labels that a frame has and training had not, behind those of training."""
+        values = column(frame, self.name, f"context {self.name!r}")
+        codes, place = self.at(frame).matrix.indices, len(self.labels)
+        new = [values.iloc[np.flatnonzero(codes == code)[0]] for code in np.unique(codes[codes >= place])]
+        return Levels(self.name, _index([*self.labels, *new]), self.empty)
+
+    @cached_property
+    def _objects(self) -> pd.Index:
+        """The labels as objects, for booleans that stand beside missing values may have turned 1.0 and 0.0."""
+        return self.labels.astype(object)
+
+    def _alike(self, values: pd.Series) -> np.ndarray | None:
+        """Codes of labels that are of the training labels' type, -1 where training had none; None for other types."""
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            of_categories = self._alike(pd.Series(values.cat.categories))
+            return None if of_categories is None else np.append(of_categories, -1)[values.cat.codes]
+        whole = all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in (values.dtype, self.labels.dtype))
+        if whole or (values.dtype == self.labels.dtype and values.dtype != object):
+            return self.labels.get_indexer(_index(values))
+        return None
+
+    def _warn_of_types(self, values: pd.Series) -> None:
+        """Warn of new labels that read like a training label of another type."""
+        alike = values[values.astype(str).isin([str(label) for label in self.labels])]
+        if len(alike):
+            warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
+                 f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
+                 "as new groups. Convert the column if they are not.", InputWarning)
+
+
+def as_labels(owner: str, target: Any) -> Any:
+    """What the user gave as a target, in plain objects: a label; several, in a list, array, column or set, as a tuple;
+    None as it stands."""
+    if isinstance(target, set | frozenset):
+        target = sorted(target, key=str)
+    if isinstance(target, np.ndarray | pd.Index | pd.Series | pd.api.extensions.ExtensionArray):
+        target = [target.item()] if target.ndim == 0 else pd.Series(target).to_list()
+    if isinstance(target, list | tuple):
+        target = tuple(plain_label(each) for each in target)
+    try:
+        hash(target)
+    except TypeError as error:
+        raise InputTypeError(f"{owner}: target={shown(target)} holds what cannot be a label. Give the label of a "
+                             "group, or several in a list.") from error
+    return plain_label(target)
+
+
+def plain_label(label: Any) -> Any:
+    """A label without NumPy's types, whose equals the rows of a frame hold."""
+    if isinstance(label, np.datetime64):
+        return pd.Timestamp(label)
+    return label.item() if isinstance(label, np.generic) else label
+
+
+class Grouped(Term):
+    """A term with one feature for each group, which is 1 in its rows."""
+
+    levels: Levels
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        return {variable(self.levels.name): self.levels.text}
+
+    @property
+    def size(self) -> int:
+        return len(self.levels.labels)
+
+    @property
+    def grouped(self) -> bool:
+        return True
+
+    def at(self, frame: pd.DataFrame) -> Features:
+        return self.levels.at(frame)
+
+
+def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
+    """Warn of groups too few or too small to say how much groups differ, and refuse them where nothing says it.
+
+    `errors` says whether the family has parameters of its own, which are to be learned from the same rows.
+    """
+    who, name, rows = term.prior.owner, term.levels.name, np.bincount(term.at(frame).matrix.indices)
+    single, pooled = int((rows == 1).sum()), term.own_mean is None
+    if term.alone:
+        return
+    if errors and pooled and single == len(rows) and len(term.positions) > 1:
+        raise InputError(f"{who}: each of the {single} groups of {name!r} has a single row, and {len(term.positions)} "
+                         "coefficients vary between groups: nothing tells their scales from the errors. Let one "
+                         "coefficient vary, as with on='Intercept', or state the errors, as with Normal(sd=...).")
+    if errors and 2 * single > len(rows):
+        what = ("only rows that share a group tell errors from differences of groups, so that the prior of the scale "
+                "decides much" if pooled else "their parameters are learned from one row, and from the prior")
+        warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning)
+    elif pooled and len(rows) == 2:
+        warn(f"{who}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
+             "scale decides much.", InputWarning)
+
+
+def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:
+    """Rows with a single 1, at the place that their code says, (unit, size)."""
+    return sp.csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(len(codes), size))
+
+
+def _index(labels: Any) -> pd.Index:
+    """Labels of any kind, tuples included, one an entry."""
+    return pd.Index(labels, tupleize_cols=False)
+
+
+def _must_label(values: pd.Series, owner: str) -> None:
+    """Refuse labels that cannot be told apart by value, such as lists."""
+    for place, label in enumerate(values if pd.api.types.is_object_dtype(values) else ()):
+        if not isinstance(label, Hashable):
+            raise InputTypeError(f"{owner}: column {values.name!r} holds {type(label).__name__} values such as "
+                                 f"{label!r} (row {first(values.index[[place]])}), which cannot label groups. "
+                                 "Convert them to text.")
+

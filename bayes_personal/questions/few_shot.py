@@ -1,0 +1,221 @@
+"""New groups from a few rows of their own: exact given each draw, and nothing is fitted again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self, final
+
+import numpy as np
+from scipy.special import logsumexp
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.columns import table
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
+from bayes_personal.families.parts.measurements import measured
+from bayes_personal.formulas.terms import outcome
+from bayes_personal.priors.parts.base import weights
+from bayes_personal.priors.parts.levels import Grouped
+from bayes_personal.samplers.importance import Weighted
+from bayes_personal.samplers.redrawn import extended
+
+# Above that k, and with fewer effective draws, they say too little of a posterior that also knows the new rows.
+LARGEST_K, LEAST_ESS = 0.7, 100.0
+# Draws without which their weights have no tail to smooth.
+FEWEST = 25
+# Hypotheses of what the given rows of a group have chosen that are followed at each draw.
+MOST = 256
+
+
+class Own(NamedTuple):
+    """What a group's rows say of its whitened weights at every draw: z ~ Normal(mean, (L L')^-1), where rows choose
+    among alternatives a mixture of such normals, one for each hypothesis of what its rows have chosen.
+
+    Attributes
+    ----------
+    means : (draw, hypothesis, varying)
+    log_weights : of the hypotheses, (draw, hypothesis)
+    lower : L, which all hypotheses share, (draw, varying, varying)
+    log_evidence : log p(rows | all that the draw says of what groups share), (draw,)
+    """
+
+    means: np.ndarray
+    log_weights: np.ndarray
+    lower: np.ndarray
+    log_evidence: np.ndarray
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """One z a draw, (draw, varying)."""
+        (chosen,) = systematic(self.log_weights, 1, rng).T
+        mean = self.means[np.arange(len(chosen)), chosen]
+        normal = rng.standard_normal((*mean.shape, 1))
+        return mean + np.linalg.solve(self.lower.mT, normal)[..., 0]
+
+
+def systematic(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of so many entries of each row, in proportion to their weights, by systematic resampling, (row, count)."""
+    rows, size = log_weights.shape
+    shares = np.exp(log_weights - log_weights.max(axis=1, keepdims=True)).cumsum(axis=1)
+    wanted = (rng.random((rows, 1)) + np.arange(count)) / count
+    # All rows stand in one line, each from its number to the next.
+    line = (shares / shares[:, -1:] + np.arange(rows)[:, None]).ravel()
+    found = np.searchsorted(line, (wanted + np.arange(rows)[:, None]).ravel()).reshape(rows, count)
+    return np.minimum(found - size * np.arange(rows)[:, None], size - 1)
+
+
+def branched(residual: np.ndarray, loadings: np.ndarray, gate: np.ndarray, added: np.ndarray,
+           rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """What the rows of a group say of its weights where each has chosen one of several alternatives.
+
+    Row by row every hypothesis of what the rows before have chosen branches into as many as there are alternatives.
+    All of them are kept up to `MOST`; of more, so many are resampled in proportion to their weights, which leaves
+    the evidence unbiased (a particle filter with the weights z integrated out).
+
+    Parameters
+    ----------
+    residual, loadings : outcomes without what groups share, and what z multiplies, in errors, (draw, row, ...)
+    gate, added : log probability of each alternative, and what it adds to eta, in errors, (draw, row, alternative)
+
+    Returns
+    -------
+    means : of z under every hypothesis, (draw, hypothesis, varying)
+    logs : log p(rows, hypothesis) but for the errors' constants, (draw, hypothesis)
+
+    References
+    ----------
+    Chen and Liu (2000), doi:10.1111/1467-9868.00246.
+    """
+    draws, rows, varying = loadings.shape
+    precision = np.tile(np.eye(varying), (draws, 1, 1))
+    means, logs = np.zeros((draws, 1, varying)), np.zeros((draws, 1))
+    for i in range(rows):
+        x = loadings[:, i, :, None]
+        gain = np.linalg.solve(precision, x)
+        variance = 1 + (x.mT @ gain)
+        away = residual[:, i, None, None] - means @ x - added[:, i, None, :]
+        logs = logs[:, :, None] + gate[:, i, None, :] - 0.5 * (away**2 / variance + np.log(variance))
+        means = means[:, :, None, :] + (gain / variance).mT[:, None] * away[..., None]
+        precision = precision + x @ x.mT
+        means, logs = means.reshape(draws, -1, varying), logs.reshape(draws, -1)
+        if logs.shape[1] > MOST:
+            kept = systematic(logs, MOST, rng)
+            means = np.take_along_axis(means, kept[..., None], axis=1)
+            logs = np.broadcast_to(logsumexp(logs, axis=1, keepdims=True) - np.log(MOST), (draws, MOST))
+    return means, logs
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FewShot:
+    """Rows of groups that training never saw.
+
+    Attributes
+    ----------
+    trained : the model
+    bound : the same, in which `term` has these groups behind those of training, and fields know the rows' contexts
+    term : the one whose groups they are
+    new : how many of its groups are new
+    x, y, known : the rows' predictors, outcomes and known constants
+    codes : which of the term's groups each row is of
+    """
+
+    trained: Bound
+    bound: Bound
+    term: Grouped
+    new: int
+    rows: Any
+    x: np.ndarray
+    y: np.ndarray
+    known: np.ndarray
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, bound: Bound, given: Any) -> Self:
+        """Check that rows are such rows."""
+        if bound.tuned is not None:
+            raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "
+                                     f"inform the population that {bound.tuned.prior!r} freezes. Fit a frame that has "
+                                     "these rows too, or take freeze=None.")
+        if not bound.family.gaussian:
+            raise SpecificationError(f"predict(given=...) needs a Normal family; got {bound.family!r}. Fit a frame "
+                                     "that has these rows too.")
+        rows = table(given)
+        read = list(zip(bound.pieces, bound.features_at(rows), strict=True))
+        # A target's sources have nothing of their own: a new one is no new group.
+        unseen = [term for term, one in read if any((~np.isin(each, ["known"] if isinstance(term, Grouped) else
+                                                              ["known", "new"])).any() for each in one.status.values())]
+        if len(unseen) != 1 or not isinstance(unseen[0], Grouped):
+            raise SpecificationError("predict(given=...) takes rows of groups that training never saw, by one context "
+                                     f"column; in these the columns with such groups are "
+                                     f"{', '.join(term.name for term in unseen) or 'none'}. Fit a frame that has these "
+                                     "rows too.")
+        (term,) = unseen
+        ((name, status),) = term.at(rows).status.items()
+        wrong = ~np.isin(status, ["new", "empty"])
+        if wrong.any():
+            raise InputError(f"predict(given=...): {wrong.sum()} of {len(rows)} rows have a {name!r} that is missing "
+                             f"or was trained on (rows {first(rows.index[wrong])}). Give rows of new groups only; to "
+                             "learn more of the others, fit a frame that has these rows too.")
+        of_term: Any = term
+        extended = replace(of_term, levels=term.levels.extended(rows))
+        widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms),
+                          fields=tuple(field.with_places(rows) for field in bound.fields))
+        y = measured(outcome(bound.design.formula, rows, bound.design.outcome_state), "outcome of given rows")
+        known = bound.family.known(rows)
+        bound.family.must_add_up(known, rows.index, bound.unit)
+        return cls(bound, widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, known,
+                   extended.at(rows).matrix.indices)
+
+    def own(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> Own:
+        """What the rows of one new group say of its weights at draws of all that was trained on, and of fields."""
+        of = self.codes == code
+        effect = f"{self.term.name}_effect"
+        draws, _, varying = values[effect].shape
+        features = self.bound.features_at(self.rows[of])
+        shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
+                                  features, int(of.sum()))
+        eta = np.einsum("snk,nk->sn", shared, self.x[of])
+        own = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
+        _, likelihood = self.bound.family.likelihood(eta, own, self.known[of], np)
+        error = np.broadcast_to(likelihood["sigma"], eta.shape)
+        residual = (self.y[of] - eta) / error
+        scale, root = self.term.scales(values, np)
+        loadings = self.bound.coefficients.predictors(self.x[of], self.term.positions) * scale
+        if root is not None:
+            loadings = loadings @ root
+        loadings = loadings / error[..., None]
+        lower = np.linalg.cholesky(np.eye(loadings.shape[-1]) + loadings.mT @ loadings)
+        constant = -np.log(error).sum(axis=1) - 0.5 * of.sum() * np.log(2 * np.pi)
+        branches = self.bound.branches(values, features, self.x[of], np)
+        if branches is not None:
+            means, logs = branched(residual, loadings, branches[0], branches[1] / error[..., None], rng)
+            return Own(means, logs, lower, logsumexp(logs, axis=1) + constant)
+        half = np.linalg.solve(lower, loadings.mT @ residual[..., None])
+        evidence = (0.5 * (half[..., 0] ** 2).sum(axis=1) - 0.5 * (residual**2).sum(axis=1)
+                    - np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1))
+        mean = np.linalg.solve(lower.mT, half)[..., 0]
+        return Own(mean[:, None], np.zeros((len(mean), 1)), lower, evidence + constant)
+
+    def learned(self, values: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draws that know the new rows: of the new groups' effects, and of all else in proportion to how well it
+        predicted these rows."""
+        count = len(next(iter(values.values())))
+        if count < FEWEST:
+            raise SpecificationError(f"predict(given=...): the posterior has {count} draws in all; to weigh them by "
+                                     f"the given rows takes {FEWEST}, and thousands to be precise. Fit with more.")
+        features = self.trained.features_at(self.rows)[len(self.trained.terms):]
+        for field, one in zip(self.trained.fields, features, strict=True):
+            values = {**values, **field.extended(values, one.matrix, rng)}
+        found = [self.own(values, code, rng) for code in range(self.term.size - self.new, self.term.size)]
+        z = np.stack([one.draw(rng) for one in found], axis=1)
+        name = f"{self.term.name}_effect"
+        fresh = weights(self.term, values, z, np) @ self.bound.coefficients.to_data_units(self.term.positions)
+        complete = {**values, name: extended(values[name], fresh)}
+        evidence = np.sum([one.log_evidence for one in found], axis=0)
+        weighted = Weighted.of(np.arange(count)[:, None], evidence, np.zeros(count))
+        # ArviZ says NaN where a single draw has all the weight.
+        if not (weighted.pareto_k <= LARGEST_K and weighted.ess >= LEAST_ESS):
+            warn("predict(given=...): the given rows change what is known of all groups so much that "
+                 f"weighting draws does not reach it (Pareto k {weighted.pareto_k:.2f}, at most {LARGEST_K}; "
+                 f"effective draws {weighted.ess:.0f}, at least {LEAST_ESS:.0f}). Fit a frame that has these "
+                 "rows too.", ConvergenceWarning)
+        chosen = weighted.resample(count, rng)[:, 0]
+        return {each: value[chosen] for each, value in complete.items()}

@@ -1,0 +1,61 @@
+"""Which of a mixture's types each row is of, the types of all draws matched."""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.theta import shares
+from bayes_personal.system.running import verb
+
+
+@verb
+def responsibilities(posterior: Posterior) -> pd.DataFrame:
+    """How probable it is that each training row is of each type, its outcome considered.
+
+    Types have no names, and draws number them at will. Those of every draw are matched to those of one draw, by the
+    rows that they share; types are then numbered by how many rows they have.
+
+    Returns
+    -------
+    DataFrame
+        A row a training row, their index kept; a column a type, "type 1" being the largest; rows have sum 1.
+
+    Raises
+    ------
+    NotFittedError
+        Something that is not a posterior.
+    SpecificationError
+        A model whose rows are of no types.
+
+    References
+    ----------
+    Stephens (2000), doi:10.1111/1467-9868.00265.
+    """
+    if not isinstance(posterior, Posterior):
+        raise NotFittedError(f"responsibilities needs the posterior that bp.fit returns; got "
+                             f"{type(posterior).__name__}.")
+    bound = posterior.bound
+    if bound.branching is None:
+        raise SpecificationError("responsibilities says which type each row is of, under a prior such as Mixture; the "
+                                 f"model has {posterior.model.prior!r}.")
+    theta = posterior.computed
+    count, types = int(np.prod(theta.sizes)), bound.branching.branches
+    draws, everything = np.arange(count), np.arange(len(theta.rows))
+    values = theta.at(draws)
+    pieces = [(places[some], part[some]) for places, part in theta.rows.parts(everything)
+              for some in theta.pieces(len(part), count * types)]
+    # The rows that each type of each draw has in common with each type of the draw in the middle.
+    common = np.zeros((count, types, types))
+    for _, part in pieces:
+        each = shares(bound, values, part)
+        common += np.einsum("snk,nl->skl", each, each[count // 2])
+    match = np.array([linear_sum_assignment(-one)[1] for one in common])
+    result = np.empty((len(everything), types))
+    for places, part in pieces:
+        matched = np.empty((count, len(part), types))
+        np.put_along_axis(matched, np.broadcast_to(match[:, None, :], matched.shape), shares(bound, values, part), -1)
+        result[places] = matched.mean(axis=0)
+    order = np.argsort(-result.sum(axis=0), kind="stable")
+    return pd.DataFrame(result[:, order], index=bound.rows.index, columns=[f"type {k + 1}" for k in range(types)])

@@ -1,0 +1,46 @@
+"""Draws as a tree with ArviZ's groups, the same whichever way they were made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Held
+
+
+def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics: xr.Dataset | None = None,
+         **attributes: Any) -> xr.DataTree:
+    """Draws (chain * draw, ...) of the model's variables, completed by what follows from them.
+
+    Outcomes that are in files stay there.
+
+    Parameters
+    ----------
+    values
+        Hyperparameters, mean and whitened weights by name, flat over chains.
+    statistics
+        The sampler's own, by chain and draw.
+    **attributes
+        What is said of the draws' making.
+    """
+    complete = {**values, **bound.derived(values, np)}
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(len(next(iter(values.values()))) // chains)}
+    variables = {}
+    for name, value in complete.items():
+        dims = bound.dims[name]
+        coords |= {dim: list(labels) for dim, labels in dims.items() if labels}
+        variables[name] = (("chain", "draw", *dims), np.asarray(value, float).reshape(chains, -1, *value.shape[1:]))
+    groups = {"posterior": xr.Dataset(variables, coords=coords, attrs=attributes)}
+    if statistics is not None:
+        groups["sample_stats"] = statistics
+    if isinstance(bound.rows, Held):
+        groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords={"unit": bound.units})
+    return xr.DataTree.from_dict(groups)
+
+
+def flat(posterior: xr.DataTree) -> dict[str, np.ndarray]:
+    """Draws of every variable, chains one after the other, (chain * draw, ...)."""
+    return {str(name): variable.to_numpy().reshape(-1, *variable.shape[2:])
+            for name, variable in posterior["posterior"].data_vars.items()}

@@ -1,0 +1,104 @@
+"""Importance sampling: draws of a proposal, weighted by their ratios to a density, and whether to trust these."""
+
+from dataclasses import dataclass
+from typing import Self, final
+
+import numpy as np
+
+from bayes_personal.samplers.proposal import Mixture
+
+# Above that k the ratios have no variance; below that many effective draws nothing is estimated well.
+LARGEST_K, LEAST_ESS = 0.5, 400.0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Draws of a density with smoothed importance weights.
+
+    Attributes
+    ----------
+    points : (draw, size)
+    weights : Pareto smoothed, sum 1, (draw,)
+    pareto_k : shape of the tail of the weights; above 0.5 their variance does not exist
+    ess : Kish's effective sample size of the weights or of the raw ratios, whichever is smaller: smoothing would hide
+        the ratio of the one draw that hits what the others miss
+    log_evidence : log of the integral of the density
+    log_evidence_se : its standard error, that of independent draws: Sobol points do better in few dimensions. Infinite
+        where the ratios have no variance.
+    """
+
+    points: np.ndarray
+    weights: np.ndarray
+    pareto_k: float
+    ess: float
+    log_evidence: float
+    log_evidence_se: float
+
+    @classmethod
+    def of(cls, points: np.ndarray, log_densities: np.ndarray, log_proposals: np.ndarray) -> Self:
+        """Draws of a proposal, with the density and the proposal's own there, (draw,)."""
+        # Here, for this module is imported wherever a Posterior is.
+        from arviz_stats.base.array import array_stats
+
+        # Where a hyperprior has thrown a point beyond what numbers hold, neither is a number.
+        ratios = np.where(np.isfinite(log_densities), log_densities - log_proposals, -np.inf)
+        evidence = float(np.logaddexp.reduce(ratios) - np.log(len(points)))
+        # ArviZ takes log likelihoods, whose weights are their inverse.
+        smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))
+        weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
+        raw = np.exp(ratios - evidence)
+        ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
+        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= LARGEST_K else np.inf
+        return cls(points, weights, float(k), float(ess), evidence, float(error))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the importance ratios have a variance, and enough draws count."""
+        return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
+
+    @property
+    def heaviest(self) -> np.ndarray:
+        """The draw that its proposal accounts for least, (size,)."""
+        return self.points[np.argmax(self.weights)]
+
+    def resample(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Equally weighted draws by systematic resampling, in random order, (count, size)."""
+        places = (rng.random() + np.arange(count)) / count
+        chosen = np.minimum(np.searchsorted(np.cumsum(self.weights), places), len(self.weights) - 1)
+        return self.points[rng.permutation(chosen)]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rounds of draws, each weighted as a draw of all rounds' proposals together (Cornuet et al. 2012).
+
+    Attributes
+    ----------
+    proposals : one a round
+    points, log_densities : of all rounds, (draw, size) and (draw,)
+    log_sum : log of the sum of all proposals there, (draw,)
+    """
+
+    proposals: tuple[Mixture, ...]
+    points: np.ndarray
+    log_densities: np.ndarray
+    log_sum: np.ndarray
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """Before the first round."""
+        return cls((), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+
+    def with_round(self, proposal: Mixture, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
+        """One more round, of as many draws as the others."""
+        before = np.logaddexp(self.log_sum, proposal.log_density(self.points))
+        fresh = np.logaddexp.reduce([one.log_density(points) for one in (*self.proposals, proposal)], axis=0)
+        return Pool((*self.proposals, proposal), np.concatenate([self.points, points]),
+                    np.concatenate([self.log_densities, log_densities]), np.concatenate([before, fresh]))
+
+    @property
+    def weighted(self) -> Weighted:
+        """All draws, weighted."""
+        return Weighted.of(self.points, self.log_densities, self.log_sum - np.log(len(self.proposals)))

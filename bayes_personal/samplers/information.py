@@ -1,0 +1,148 @@
+"""What the rows tell of the weights where the family is not Normal: every row's likelihood as a Gaussian one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+from scipy import optimize
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Held
+from bayes_personal.densities.gaussian.collapsed import Collapsed, Factor, Scaling
+from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
+from bayes_personal.families import Normal
+from bayes_personal.families.parts.base import log_density
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.samplers.mode import Mode, climbed
+
+# Rounds of weighted least squares, which end where no row's eta moves by more than this, in natural units.
+ROUNDS, SETTLED = 6, 0.05
+# Where each row's own estimate is looked for, in natural units around where eta is expected.
+GRID = np.linspace(-8, 8, 65)
+# Least information of a row, relative to the median: an outlier of a heavy-tailed family has a negative curvature.
+LEAST = 1e-3
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Information:
+    """A Gaussian model that tells nearly the same of the weights as the rows do.
+
+    The log likelihood of every row, as a function of its eta, is replaced by a parabola: that of a pseudo-outcome with
+    a known standard error (McCullagh and Nelder 1989, section 2.5). The parabolas touch at the weights' mode given the
+    hyperparameters, and these are at the mode of their marginal density under the parabolas.
+
+    Attributes
+    ----------
+    collapsed : the model of the pseudo-outcomes
+    mode : of its hyperparameters
+    own : the likeliest values of the family's own hyperparameters, on the sampler's scale
+    factor : of the weights at these
+    """
+
+    collapsed: Collapsed
+    mode: Mode
+    own: np.ndarray
+    factor: Factor
+
+    @classmethod
+    def of(cls, bound: Bound) -> Self | None:
+        """Alternate between weights and parabolas; None where weights are not all that eta consists of, or too many."""
+        mean, here = bound.mean, Arrangement(bound)
+        real = mean is None or (mean.support == "real" and mean.joint is None)
+        if bound.fields or not real or not isinstance(bound.rows, Held) or here.size > LARGEST:
+            return None
+        likelihood = Likelihood(bound)
+        own, point = np.zeros(likelihood.size), np.zeros(sum(each.size for each in bound.parameters) - likelihood.size)
+        eta = likelihood.own_estimates(own)
+        for _ in range(ROUNDS):
+            collapsed = Collapsed(likelihood.parabolas(eta, own))
+            point = climbed(collapsed.log_density, point) if len(point) else point
+            values = collapsed.values(point[None])
+            scaling, s = collapsed.draws(values, 1)
+            try:
+                before, eta = eta, _fitted(collapsed, values, scaling, s)
+            except FloatingPointError:
+                # Outcomes out of all proportion: the sampler says so when it cannot start.
+                return None
+            own = likelihood.fitted(eta)
+            if not np.abs(eta - before).max() > SETTLED * bound.unit:
+                break
+        mode = Mode.at(collapsed.log_density, point) if len(point) else Mode(point, np.zeros((0, 0)))
+        return cls(collapsed, mode, own, collapsed.factor(scaling, s, 0))
+
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """The hyperparameters of the pieces at their mode."""
+        return self.collapsed.values(self.mode.point)
+
+
+def _fitted(collapsed: Collapsed, values: dict[str, Any], scaling: Scaling, s: np.ndarray) -> np.ndarray:
+    """eta at the weights' conditional mean."""
+    here = collapsed.arrangement
+    found = collapsed.drawn(scaling, s, np.zeros((1, here.size)), np.zeros((1, here.varying, 1, here.groups)))
+    return collapsed.bound.eta(values | found, np)[0]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """The log densities of a model's rows as functions of their eta, at values of the family's own hyperparameters."""
+
+    bound: Bound
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The family's own hyperparameters."""
+        return self.bound.family.parameters(self.bound.unit)
+
+    @property
+    def size(self) -> int:
+        """How many numbers these are."""
+        return sum(each.size for each in self.parameters)
+
+    def at(self, eta: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """log p(y_i | eta_i) at a point of the family's own hyperparameters."""
+        return log_density(self.bound.family, self.bound.y, eta, dict(self._values(own)), self.bound.known)
+
+    def _values(self, own: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        start = 0
+        for each in self.parameters:
+            yield each.name, each.value(own[start : start + each.size])
+            start += each.size
+
+    def own_estimates(self, own: np.ndarray) -> np.ndarray:
+        """Of every row by itself, the likeliest eta under a prior of one natural unit around where it is expected."""
+        coefficients = self.bound.coefficients
+        expected = coefficients.predictors(self.bound.x, self.bound.everywhere) @ coefficients.location
+        best, highest = expected, np.full(len(expected), -np.inf)
+        for step in GRID:
+            eta = expected + step * self.bound.unit
+            height = self.at(eta, own) - step**2 / 2
+            best, highest = np.where(height > highest, eta, best), np.fmax(height, highest)
+        return best
+
+    def parabolas(self, eta: np.ndarray, own: np.ndarray) -> Bound:
+        """The model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
+        bound, step = self.bound, 1e-3 * self.bound.unit
+        below, at, above = (self.at(eta + shift, own) for shift in (-step, 0.0, step))
+        slope, curved = (above - below) / (2 * step), -(below - 2 * at + above) / step**2
+        known = curved[curved > 0]
+        curved = np.fmax(curved, LEAST * np.median(known) if len(known) else bound.unit**-2)
+        rows = replace(bound.rows, y=eta + slope / curved, known=curved**-0.5)
+        return replace(bound, family=Normal(sd="error of a pseudo-outcome"), mean_prior=NATURAL_MEAN, rows=rows)
+
+    def fitted(self, eta: np.ndarray) -> np.ndarray:
+        """The point of the family's own hyperparameters that is likeliest given eta."""
+        def depth(own: np.ndarray) -> float:
+            values, start, prior = dict(self._values(own)), 0, 0.0
+            for each in self.parameters:
+                prior += float(each.log_density(values[each.name], own[start : start + each.size]))
+                start += each.size
+            return -prior - float(self.at(eta, own).sum())
+
+        if not self.size:
+            return np.zeros(0)
+        return optimize.minimize(depth, np.zeros(self.size), method="Nelder-Mead", options={"xatol": 0.01}).x

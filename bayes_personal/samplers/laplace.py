@@ -1,0 +1,213 @@
+"""Laplace: near-independent draws of the hyperparameters by importance sampling around their modes."""
+
+from dataclasses import dataclass
+from typing import Self, final
+
+import numpy as np
+import xarray as xr
+
+from bayes_personal.arguments import flag, whole
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.sufficient import LARGEST
+from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.marginal import Marginal
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
+from bayes_personal.samplers.mode import Mode, climbed
+from bayes_personal.samplers.nuts import NUTS
+from bayes_personal.samplers.proposal import Mixture, Prior, Skewed
+from bayes_personal.samplers.redrawn import remainder
+from bayes_personal.samplers.start import hyperpriors_must_reach
+
+# Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
+FRESH, SPREAD = 256, 1.5
+# Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count;
+# where the slope is steeper than this, in standard deviations, is none.
+APART, NEGLIGIBLE, LEVEL = 1.0, 1e-4, 0.3
+# Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
+ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
+# Times as many draws where the first ones cannot be trusted.
+AGAIN = 4
+
+
+@final
+@dataclass(frozen=True)
+class Laplace:
+    """Importance sampling of the hyperparameters, the weights integrated out exactly.
+
+    Proposals are a mixture: around every mode that is found, a t that is skewed along each of its axes, and a tenth of
+    the draws from the hyperpriors. They are adapted to up to ten rounds of draws, and then judged by fresh ones: those
+    are what is kept, weighted by Pareto-smoothed importance ratios. The weights of the model are drawn from their exact
+    conditional. Nothing compiles, and the draws are nearly independent. The log evidence is a by-product.
+
+    Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included.
+    Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an effective
+    sample size below 400, twice, the second time with four times as many draws. It then says so and hands over to NUTS.
+    Fails where a mode is so narrow, or so far from what the hyperpriors expect, that neither the search for modes nor
+    the draws come near it: no ratio tells of that.
+
+    Parameters
+    ----------
+    draws
+        Kept draws, as one chain, resampled in proportion to their weights.
+    proposals
+        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where
+        there are change points in 400 contexts or more 1024, and a quarter of them in each round.
+    fallback
+        Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 4 draws; proposals that are no power of two from 1024 on; a model whose weights do not integrate out;
+        with ``fallback=False``, importance ratios that cannot be trusted.
+
+    Warns
+    -----
+    ConvergenceWarning
+        NUTS took over.
+
+    References
+    ----------
+    Geweke (1989), doi:10.2307/1913710. Hesterberg (1995), doi:10.1080/00401706.1995.10484303. Raftery and Bao (2010),
+    doi:10.1111/j.1541-0420.2010.01399.x. Cornuet, Marin, Mira and Robert (2012),
+    doi:10.1111/j.1467-9469.2011.00756.x. Vehtari, Simpson, Gelman, Yao and Gabry (2024), JMLR 25(72):1,
+    doi:10.48550/arXiv.1507.02646. Rue, Martino and Chopin (2009), doi:10.1111/j.1467-9868.2008.00700.x.
+    """
+
+    draws: int = 2000
+    proposals: int | None = None
+    fallback: bool = True
+
+    def __post_init__(self) -> None:
+        whole("Laplace", 4, draws=self.draws)
+        whole("Laplace", 1024, **({} if self.proposals is None else {"proposals": self.proposals}))
+        if self.proposals is not None and self.proposals & (self.proposals - 1):
+            raise SpecificationError(f"Laplace: proposals={self.proposals} must be a power of two, such as 4096.")
+        flag("Laplace", fallback=self.fallback)
+
+    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        hyperpriors_must_reach(bound)
+        density = marginal(bound)
+        if density is None:
+            raise SpecificationError(
+                "Laplace integrates the weights out: it needs a Normal family, a Normal hyperprior of the mean and at "
+                f"most {LARGEST} weights beside those of one set of groups. Use NUTS() or ADVI().")
+        if density.size == 0:
+            return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
+        rng = np.random.default_rng(seed)
+        found = self.weighted(density, rng)
+        if not found.trusted:
+            return self.refused(found, bound, seed, progress)
+        values = density.values(found.resample(self.draws, rng))
+        rest, said = remainder(density, values, self.draws, rng)
+        result = tree(bound, values | rest, 1, inference_library="bayes_personal", **said)
+        result["importance"] = xr.DataTree(xr.Dataset(attrs={
+            "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
+            "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))
+        return result
+
+    def weighted(self, density: Marginal, rng: np.random.Generator) -> Weighted:
+        """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
+        effort = density.effort
+        proposals = self.proposals or effort.proposals
+        modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
+        mixture = modes.mixture
+        for _ in range(ROUNDS):
+            points = mixture.draw(proposals // effort.fewer, rng)
+            values = density.each_value(points)
+            fresh = Weighted.of(points, values, mixture.log_density(points))
+            pool = pool.with_round(mixture, points, values)
+            mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), fresh)
+            if fresh.ess < GROWTH * best or fresh.ess > GOOD * len(points):
+                break
+            best = max(best, fresh.ess)
+        for count in (proposals, AGAIN * proposals):
+            points = mixture.draw(count, rng)
+            found = Weighted.of(points, density.each_value(points), mixture.log_density(points))
+            if found.trusted:
+                break
+            mixture = modes.grown(mixture.adapted(points, found.weights), found)
+        return found
+
+    def refused(self, found: Weighted, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+        """What happens where the importance ratios cannot be trusted."""
+        why = (f"Laplace: Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
+               f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
+        if not self.fallback:
+            raise SpecificationError(f"{why}. Use NUTS().")
+        warn(f"{why}; NUTS takes over.", ConvergenceWarning)
+        return NUTS().sample(bound, seed, progress)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """The modes of a density that are known, as skewed t's."""
+
+    density: Marginal
+    known: list[Skewed]
+
+    @classmethod
+    def search(cls, density: Marginal, rng: np.random.Generator) -> Self:
+        """Climb from the middle of the natural units, and then from where the density is largest relative to what is
+        known of it (Raftery and Bao 2010), among points spread over the hyperpriors.
+
+        Some coordinates of these points are those of a mode that is known. Climbs from random points miss a narrow
+        mode: nearly all lead to the broad one.
+        """
+        some = Prior(density).draw(FRESH, rng)
+        centre, spread = some.mean(axis=0), SPREAD * some.std(axis=0)
+        modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
+        points, values = np.zeros((0, density.size)), np.zeros(0)
+        for start in density.starts:
+            modes.climb(start)
+        for _ in range(density.effort.climbs):
+            fresh = rng.normal(centre, spread, (FRESH, density.size))
+            home = np.array([one.point for one in modes.known])[rng.integers(len(modes.known), size=FRESH)]
+            fresh = np.where(rng.random(fresh.shape) < rng.random((FRESH, 1)), home, fresh)
+            points, values = np.concatenate([points, fresh]), np.concatenate([values, density.each_value(fresh)])
+            parts = [modes.mass(one) + one.log_density(points) for one in modes.known]
+            farthest = np.argmax(values - np.logaddexp.reduce(parts, axis=0))
+            modes.climb(points[farthest])
+            values[farthest] = -np.inf
+        return modes
+
+    def climb(self, start: np.ndarray) -> Skewed | None:
+        """The mode that a climb leads to, which is known from now on; None if it was already."""
+        top = climbed(self.density.log_density, start)
+        if any(np.linalg.norm(np.linalg.solve(one.root, top - one.point)) < APART for one in self.known):
+            return None
+        mode, (height, slope) = Mode.at(self.density.log_density, top), self.density.log_density(top)
+        # Elsewhere than at a mode the curvature says nothing of the mass.
+        if height == -np.inf or np.linalg.norm(slope @ mode.root) > LEVEL:
+            return None
+        self.known.append(Skewed.around(mode, self.density.each_value))
+        return self.known[-1]
+
+    def mass(self, mode: Skewed) -> float:
+        """Log of what the density would integrate to if it were like the mode's t."""
+        return self.density.value(mode.point) - float(mode.log_density(mode.point[None])[0])
+
+    @property
+    def mixture(self) -> Mixture:
+        """All modes in proportion to their mass, without those that hardly have any."""
+        masses = np.array([self.mass(one) for one in self.known])
+        shares = np.exp(masses - masses.max())
+        real = shares > NEGLIGIBLE * shares.sum()
+        return Mixture(tuple(one for one, keep in zip(self.known, real, strict=True) if keep), shares[real],
+                       Prior(self.density))
+
+    def grown(self, mixture: Mixture, found: Weighted) -> Mixture:
+        """With the mode above the draw of largest weight, if that is a new one with mass."""
+        mode = self.climb(found.heaviest)
+        share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
+        return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)
+
+
+def usual(bound: Bound) -> NUTS | Laplace:
+    """How to sample where nothing else is asked for: NUTS, unless a density takes milliseconds."""
+    density = marginal(bound)
+    return Laplace() if density is not None and density.slow else NUTS()

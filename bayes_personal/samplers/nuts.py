@@ -1,0 +1,145 @@
+"""NUTS: the default way to a posterior."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+import numpy as np
+import xarray as xr
+
+from bayes_personal.arguments import flag, fraction, one_of, whole
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.marginal import ACCEPT, Marginal
+from bayes_personal.errors import SpecificationError
+from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.information import Information
+from bayes_personal.samplers.mode import Mode
+from bayes_personal.samplers.redrawn import remainder
+from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density, started
+from bayes_personal.system.running import interruptible
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+TUNE_HYPER, TUNE_ALL = 300, 1000
+# Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
+START = 2.0
+
+
+@final
+@dataclass(frozen=True)
+class NUTS:
+    """The no-U-turn sampler.
+
+    Where the family is Normal and the mean's hyperprior is too, the weights are integrated out exactly: NUTS moves
+    over the hyperparameters alone, in the directions and units that the curvature at their mode suggests, and the
+    weights are drawn from their exact conditional afterwards. A gradient then costs the same whatever the number of
+    rows. Of several terms with groups, the one with most weights is integrated out group by group; all other weights
+    together, with a Cholesky factor of their number, up to 1000 of them. For more, for other families, or with
+    ``collapse=False``, NUTS moves over everything.
+
+    It then moves the weights on a scale that follows what the rows tell of them: every row's likelihood is replaced by
+    a parabola, under which the weights of a group are standardised given the hyperparameters and all other weights,
+    and the mean and those others are decorrelated. Where the rows tell nothing of a group that is the non-centred
+    parameterisation, where they tell much the centred one. The density that is sampled is that of the model itself.
+    Models with fields, such as a `Mixture`, and with more than 1000 weights beside those groups are moved non-centred.
+
+    Parameters
+    ----------
+    draws, chains
+        Kept draws a chain, and chains.
+    tune
+        Adaptation draws a chain; by default 300 over hyperparameters alone, 1000 over everything.
+    target_accept
+        Acceptance that the step size adapts to; nearer to 1 where there are divergences. By default 0.9, and 0.95 where
+        divisions of contexts are summed out.
+    collapse
+        Whether to integrate the weights out where that is exact.
+    sampler
+        "nutpie", or "pymc" for PyMC's own, which does not collapse.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 4 draws or 1 chain, an acceptance outside (0, 1), an unknown sampler.
+
+    References
+    ----------
+    Hoffman and Gelman (2014), JMLR 15:1593. Betancourt (2017), doi:10.48550/arXiv.1701.02434.
+    Papaspiliopoulos, Roberts and Sköld (2007), doi:10.1214/088342307000000014.
+    """
+
+    draws: int = 1000
+    chains: int = 4
+    tune: int | None = None
+    target_accept: float | None = None
+    collapse: bool = True
+    sampler: Literal["nutpie", "pymc"] = "nutpie"
+
+    def __post_init__(self) -> None:
+        whole("NUTS", 4, draws=self.draws)
+        whole("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
+        fraction("NUTS", **({} if self.target_accept is None else {"target_accept": self.target_accept}))
+        flag("NUTS", collapse=self.collapse)
+        one_of("NUTS", ("nutpie", "pymc"), sampler=self.sampler)
+
+    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        hyperpriors_must_reach(bound)
+        density = marginal(bound)
+        if density is not None and self.collapse and self.sampler == "nutpie":
+            return self._collapsed(density, seed, progress)
+        if bound.divided is not None:
+            raise SpecificationError(f"{self!r}: the divisions of {bound.divided.prior!r} are always summed out, which "
+                                     "takes collapse=True and sampler='nutpie', the defaults.")
+        outcome_must_have_density(bound)
+        from bayes_personal.model.program import program
+        from bayes_personal.samplers.whitened import Whitened, whitened_program
+
+        information = Information.of(bound)
+        if information is None:
+            return self._everything(program(bound), seed, progress)
+        whitened = Whitened(bound, information)
+        found = self._everything(whitened_program(whitened), seed, progress)
+        u = found["posterior"]["u"].to_numpy()
+        values, _ = whitened.values(u.reshape(-1, whitened.size), np)
+        return tree(bound, values, len(u), found["sample_stats"].to_dataset(), inference_library=self.sampler)
+
+    def _everything(self, model: "pm.Model", seed: int | None, progress: bool) -> xr.DataTree:
+        """Draws of all variables of a program."""
+        import pymc as pm
+
+        with model, started(repr(self)), interruptible():
+            return pm.sample(draws=self.draws, tune=self.tune or TUNE_ALL, chains=self.chains,
+                             target_accept=self.target_accept or ACCEPT, nuts_sampler=self.sampler,
+                             random_seed=seed, progressbar=progress, quiet=not progress)
+
+    def _collapsed(self, density: Marginal, seed: int | None, progress: bool) -> xr.DataTree:
+        hyper, weights = np.random.SeedSequence(seed).spawn(2)
+        rng, count = np.random.default_rng(weights), self.draws * self.chains
+        if density.size == 0:
+            values, said = remainder(density, {}, count, rng)
+            return tree(density.bound, values, self.chains, inference_library="exact", **said)
+        points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
+        values = density.values(points)
+        rest, said = remainder(density, values, count, rng)
+        return tree(density.bound, values | rest, self.chains, statistics, inference_library="nutpie", collapsed=1,
+                    **said)
+
+    def walk(self, density: Marginal, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
+        """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""
+        import nutpie
+        from nutpie.compiled_pyfunc import from_pyfunc
+
+        mode = Mode.find(density.log_density, density.size)
+        model = from_pyfunc(
+            density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
+            [np.dtype("float64")], [(density.size,)], ["v"],
+            make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
+        with started(repr(self)), interruptible():
+            # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
+            found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
+                                  save_warmup=False, seed=seed, progress_bar=progress,
+                                  target_accept=self.target_accept or density.target_accept)
+        whitened = found["posterior"]["v"].to_numpy().reshape(-1, density.size)
+        return mode.point + whitened @ mode.root.T, found["sample_stats"].to_dataset()

@@ -1,0 +1,268 @@
+"""A population that is estimated first and frozen, and all else given it, in two stages.
+
+Stage one samples ``p(mu | y_1)``: the population alone, on the rows that it is to be estimated from. Stage two is the
+whole model given mu, on all rows. "plug-in" samples it at the mean of stage one's draws. A "cut" needs one draw of
+``p(phi, weights | mu_s, y)`` at each of them, mu_s, without the constant ``p(y | mu_s)`` that would be feedback:
+hyperparameters phi by importance, all draws of mu from one set of proposals, and then the weights exactly. For a Normal
+family
+
+    p(y | mu, phi) = p(y | phi) p(mu | y, phi) / p(mu | phi),
+
+whose factors the collapsed density of the joint model has, and which is Gaussian in mu: a proposal costs one evaluation
+however many draws of mu there are.
+
+References: Plummer (2015), doi:10.1007/s11222-014-9503-z. Besag (1989), doi:10.1093/biomet/76.1.183.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import xarray as xr
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.data.rows import Held
+from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.sufficient import LARGEST, collapses
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
+from bayes_personal.samplers.draws import flat, tree
+from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
+from bayes_personal.samplers.laplace import Laplace, Modes
+from bayes_personal.samplers.nuts import NUTS
+
+# Proposals that are judged and used; times as many where the first ones cannot be trusted.
+PROPOSALS, AGAIN = 4096, 4
+# Rounds of adaptation, proposals in each, and the draws of mu that they are fitted to.
+ROUNDS, FEW, SOME = 4, 1024, 256
+# Draws of mu whose ratios are made together, and how many of those with the fewest effective draws are looked at.
+TOGETHER, JUDGED = 64, 20
+
+
+class Ratios(NamedTuple):
+    """What draws of the population make of one set of proposals.
+
+    Attributes
+    ----------
+    shares : what each proposal counts on average over the population, sum 1, (proposal,)
+    chosen : one proposal for each draw of the population, (draw,)
+    pareto_k, ess : the worst over draws
+    """
+
+    shares: np.ndarray
+    chosen: np.ndarray
+    pareto_k: float
+    ess: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the ratios have a variance, and enough proposals count, at every draw."""
+        return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
+
+
+class Population(NamedTuple):
+    """p(mu | y, phi) at several phi, the weights integrated out, mu whitened by its prior.
+
+    Attributes
+    ----------
+    height : log p(y, phi) and half the log determinant of the precision K K', (phi,)
+    mean : (phi, coefficient)
+    root : K, (phi, coefficient, coefficient)
+    """
+
+    height: np.ndarray
+    mean: np.ndarray
+    root: np.ndarray
+
+    def log_densities(self, whitened: np.ndarray) -> np.ndarray:
+        """log p(y, phi | mu) at whitened mu (draw, coefficient), up to what depends on mu alone, (draw, phi)."""
+        moved = whitened @ self.root - (self.mean[:, None] @ self.root)
+        return (self.height[:, None] - 0.5 * (moved**2).sum(axis=2)).T
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GivenPopulation:
+    """All else at each of several values of the population.
+
+    Attributes
+    ----------
+    bound : the model, of a Normal family
+    population : the mean at the predictors' means, (draw, coefficient)
+    """
+
+    bound: Bound
+    population: np.ndarray
+
+    @cached_property
+    def joint(self) -> Collapsed:
+        """The model in which mu varies; p(y | mu, phi) is the same whatever its hyperprior."""
+        return Collapsed(replace(self.bound, mean_prior=NATURAL_MEAN))
+
+    @cached_property
+    def whitened(self) -> np.ndarray:
+        """The population, whitened by its prior in `joint`."""
+        mean: Any = self.joint.bound.mean
+        return (self.population - mean.arguments["mu"]) / mean.arguments["sigma"]
+
+    def conditional(self, lower: np.ndarray) -> np.ndarray:
+        """M with M M' the precision L L' of all weights but the eliminated ones, in reverse order: mu's come last.
+
+        Noise n moves the weights by M'^-1 n; the last of n say what mu is, and are independent of all others.
+        """
+        lower = np.tril(lower)[::-1]
+        return np.linalg.cholesky(lower @ lower.T)
+
+    def at(self, points: np.ndarray) -> Population:
+        """What the population is given hyperparameters."""
+        joint, (count, size) = self.joint, (len(points), self.population.shape[1])
+        scaling, s = joint.draws(joint.values(points), count)
+        result = Population(joint.each_value(points), np.empty((count, size)), np.empty((count, size, size)))
+        for place in range(count):
+            found = joint.factor(scaling, s, place)
+            result.mean[place] = found.mean[:size]
+            root = self.conditional(found.lower)[-size:, -size:][::-1, ::-1]
+            result.root[place] = root
+            result.height[place] += np.log(np.diag(root)).sum()
+        return result
+
+    def ratios(self, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator) -> Ratios:
+        """Weigh proposals of the hyperparameters for every draw of the population, and choose one for each."""
+        # Here, for this module is imported wherever a Posterior is.
+        from arviz_stats.base.array import array_stats
+
+        finite = np.flatnonzero(np.isfinite(self.joint.each_value(points)))
+        here, logs, ess = self.at(points[finite]), -log_proposals[finite], np.empty(len(self.whitened))
+        shares, chosen = np.zeros(len(points)), np.empty(len(ess), int)
+        for rows in self.blocks():
+            weights = here.log_densities(self.whitened[rows]) + logs
+            weights = np.exp(weights - weights.max(axis=1, keepdims=True))
+            weights /= weights.sum(axis=1, keepdims=True)
+            shares[finite] += weights.sum(axis=0) / len(ess)
+            ess[rows] = 1 / (weights**2).sum(axis=1)
+            # A sum of many weights may round to less than 1.
+            places = (np.cumsum(weights, axis=1) < rng.random((len(weights), 1))).sum(axis=1)
+            chosen[rows] = finite[np.minimum(places, len(finite) - 1)]
+        poorest = self.whitened[np.argsort(ess)[:JUDGED]]
+        # ArviZ takes log likelihoods, whose weights are their inverse.
+        _, k = array_stats.psislw(-(here.log_densities(poorest) + logs), axis=-1)
+        return Ratios(shares, chosen, float(np.where(np.isnan(k), np.inf, k).max()), float(ess.min()))
+
+    def blocks(self) -> Iterator[slice]:
+        """The draws of the population, some at a time."""
+        for start in range(0, len(self.population), TOGETHER):
+            yield slice(start, start + TOGETHER)
+
+    def hyperparameters(self, rng: np.random.Generator) -> tuple[np.ndarray, Ratios]:
+        """One draw of the hyperparameters for each of the population, as points (draw, size).
+
+        Proposals start around the modes at the mean of the population, and are fitted to what they count on average.
+        """
+        centre = Collapsed(replace(self.bound, population=self.population.mean(axis=0)))
+        some = replace(self, population=self.population[:: -(-len(self.population) // SOME)])
+        mixture = Modes.search(centre, rng).mixture
+        for _ in range(ROUNDS):
+            points = mixture.draw(FEW, rng)
+            mixture = mixture.adapted(points, some.ratios(points, mixture.log_density(points), rng).shares)
+        for count in (PROPOSALS, AGAIN * PROPOSALS):
+            points = mixture.draw(count, rng)
+            found = self.ratios(points, mixture.log_density(points), rng)
+            if found.trusted:
+                break
+            mixture = mixture.adapted(points, found.shares)
+        return points[found.chosen], found
+
+    def weights(self, points: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Exact draws of the whitened weights, one for each draw of the population and the hyperparameters."""
+        joint, (count, size) = self.joint, self.population.shape
+        here = joint.arrangement
+        scaling, s = joint.draws(joint.values(points), count)
+        noise = rng.standard_normal((count, here.size))
+        z, own = np.empty((count, here.size)), rng.standard_normal((count, here.varying, 1, here.groups))
+        for draw in range(count):
+            found = joint.factor(scaling, s, draw)
+            root, given = self.conditional(found.lower), noise[draw, ::-1].copy()
+            given[-size:] = root[-size:, -size:].T @ (self.whitened[draw] - found.mean[:size])[::-1]
+            z[draw] = np.tril(found.lower).T @ np.linalg.solve(root.T, given)[::-1]
+        return joint.drawn(scaling, s, z, own)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """How a model with a frozen population is sampled.
+
+    Attributes
+    ----------
+    bound : the model
+    method : how each stage is sampled, and of a cut the first
+    """
+
+    bound: Bound
+    method: NUTS | Laplace
+
+    @classmethod
+    def of(cls, bound: Bound, method: Any) -> "Stages":
+        """Check what can be checked before anything is sampled."""
+        prior: Any = bound.tuned and bound.tuned.prior
+        if not isinstance(method, NUTS | Laplace):
+            raise SpecificationError(f"{prior!r}: the two stages are sampled by NUTS() or Laplace(); got {method!r}, "
+                                     "whose errors the second would inherit. With freeze=None any method will do.")
+        joint = replace(bound, mean_prior=NATURAL_MEAN)
+        if prior.freeze == "cut" and not collapses(joint):
+            raise SpecificationError(f"{prior!r}: a cut draws all weights exactly, at most {LARGEST} of them beside "
+                                     "those of one set of groups. Take freeze='plug-in' or fewer targets.")
+        return cls(bound, method)
+
+    @cached_property
+    def first(self) -> Bound:
+        """Stage one: the population, on the rows that it is estimated from."""
+        bound, term = self.bound, self.bound.tuned
+        assert term is not None
+        kept = np.flatnonzero(term.first_stage(bound.frame))
+        rows = Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept])
+        return replace(bound, rows=rows, terms=())
+
+    def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
+        """Both stages: the draws of the second, and in the group "population" those of the first."""
+        one, two = np.random.SeedSequence(seed).spawn(2)
+        mean, term = self.bound.mean, self.bound.tuned
+        assert mean is not None and term is not None
+        first = self.method.sample(self.first, int(one.generate_state(1)[0]), progress)
+        population = flat(first)[mean.name]
+        if term.freeze == "plug-in":
+            result = self.plug_in(population.mean(axis=0), int(two.generate_state(1)[0]), progress)
+        else:
+            result = self.cut(population, first["posterior"].sizes["chain"], np.random.default_rng(two))
+        result["population"] = first
+        return result
+
+    def plug_in(self, population: np.ndarray, seed: int, progress: bool) -> xr.DataTree:
+        """Stage two at one value of the population."""
+        bound = self.bound
+        assert bound.mean is not None
+        second = self.method.sample(replace(bound, population=population), seed, progress)
+        draws, sizes = flat(second), second["posterior"].sizes
+        names = [*(each.name for each in bound.parameters), *(f"{term.name}_z" for term in bound.terms)]
+        values = {name: draws[name] for name in names}
+        values[bound.mean.name] = np.tile(population, (sizes["chain"] * sizes["draw"], 1))
+        said = {str(name): value for name, value in second["posterior"].attrs.items()}
+        complete = tree(bound, values, sizes["chain"], **said)
+        second["posterior"] = complete["posterior"]
+        return second
+
+    def cut(self, population: np.ndarray, chains: int, rng: np.random.Generator) -> xr.DataTree:
+        """Stage two at every draw of the population."""
+        bound, given = self.bound, GivenPopulation(self.bound, population)
+        assert bound.mean is not None
+        points, found = given.hyperparameters(rng)
+        values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
+        if not found.trusted:
+            warn(f"FineTuned: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) "
+                 f"and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws of "
+                 "the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
+        result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
+        result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": found.pareto_k, "ess": found.ess}))
+        return result

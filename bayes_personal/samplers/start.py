@@ -1,0 +1,85 @@
+"""Whether a sampler can start: hyperpriors and outcome must have a density there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.errors import SpecificationError
+from bayes_personal.families.parts.base import log_density
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
+from bayes_personal.hyperpriors.parameter import Parameter
+
+
+def hyperpriors_must_reach(bound: Bound) -> None:
+    """Refuse hyperpriors whose density is 0 at what the data lead to expect, where every search for a mode begins.
+
+    Raises
+    ------
+    SpecificationError
+        Names the hyperparameter, its distribution and the value.
+    """
+    for each in bound.parameters:
+        expected = each.value(np.zeros(each.size))
+        with np.errstate(all="ignore"):
+            found = DISTRIBUTIONS[each.distribution].log_density(expected, **each.arguments)
+        far = ~np.isfinite(np.broadcast_to(found, each.shape))
+        if far.any():
+            value = np.broadcast_to(expected, each.shape)[far][0]
+            raise SpecificationError(
+                f"{each.name}: its hyperprior {words(each, far)} has density 0 at {value:.4g}, about what these data "
+                "lead to expect, so that no sampler can start. Mind the units, or take one with relative=True.")
+
+
+def outcome_must_have_density(bound: Bound) -> None:
+    """Refuse a mean at whose expected value the outcome has no density: there samplers start that move over everything.
+
+    Raises
+    ------
+    SpecificationError
+        Names the mean, its distribution and the expected value.
+    """
+    mean = bound.mean
+    if mean is None or bound.branching is not None:
+        return
+    centre = np.broadcast_to(mean.arguments.get("mu", mean.arguments.get("alpha", mean.location)), mean.shape)
+    own = {each.name: each.value(np.zeros(each.size)) for each in bound.family.parameters(bound.unit)}
+    with np.errstate(all="ignore"):
+        common = bound.centred_mean({mean.name: centre}, np)
+        eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ common
+        impossible = ~np.isfinite(log_density(bound.family, bound.y, eta, own, bound.known))
+    if impossible.any():
+        farthest = np.abs((centre - mean.location) / mean.unit) == np.abs((centre - mean.location) / mean.unit).max()
+        raise SpecificationError(
+            f"{mean.name}: with its hyperprior {words(mean, farthest)} {impossible.sum()} of {len(eta)} outcomes have "
+            f"density 0 at the mean's expected value (eta is {eta[impossible][0]:.4g} in the first of these rows), so "
+            "that no sampler can start. Mind the units: of counts and of yes or no, eta is a logarithm or log-odds.")
+
+
+@contextmanager
+def started(method: str) -> Iterator[None]:
+    """A sampler that finds no point to start from is an error of this package, without the stack of its own.
+
+    Raises
+    ------
+    SpecificationError
+        Nutpie or PyMC found the density zero or undefined wherever they tried.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()
+        if not reason or not reason[0].startswith(("All initialization points failed", "Initial evaluation of model")):
+            raise
+        raise SpecificationError(
+            f"{method} cannot start: the posterior density is 0 or undefined at every point that was tried, although "
+            "each hyperprior has one there. The outcome, or a column of known constants, is out of all proportion to "
+            "the predictors or the hyperpriors: mind their units, and look for values that stand for missing ones, "
+            "such as 1e30.") from None
+
+
+def words(parameter: Parameter, chosen: np.ndarray) -> str:
+    """The distribution of the first of some entries of a hyperparameter."""
+    first = {name: np.broadcast_to(value, parameter.shape)[chosen][0] for name, value in parameter.arguments.items()}
+    return f"{parameter.distribution}({', '.join(f'{name}={value:.4g}' for name, value in first.items())})"

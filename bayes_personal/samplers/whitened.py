@@ -1,0 +1,227 @@
+"""The weights on a scale on which they are nearly independent standard normals, whatever the hyperparameters are.
+
+Under the pseudo-outcomes of `information`, the weights of a group given the hyperparameters and all other weights w
+are ``z = C'^-1 (C^-1 T'(Z'y - Z'Z w) + u)`` with ``C C' = 1 + T'Z'Z T`` and a standard normal u. Where the rows tell
+nothing of the group, u is z; where they tell much, u is the weight less its estimate, in standard errors. The weights
+that are not eliminated have such a scale feature by feature, and on it the correlations that they have at one value of
+the hyperparameters are undone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.graph.replace import graph_replace
+from scipy.linalg import solve_triangular
+
+from bayes_personal.binding.bound import Bound
+from bayes_personal.densities.gaussian.sufficient import Arrangement, Block
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.model.program import program
+from bayes_personal.samplers.information import Information
+
+# Coefficients that vary together: beyond, a sampler finds their correlations given the rows by itself.
+WIDEST = 8
+
+Entries = list[list[Any]]
+
+
+class Local(NamedTuple):
+    """Of the weights of one block, feature by feature: T and C, triangles of entries (..., feature)."""
+
+    scale: Entries
+    root: Entries
+
+    def weights(self, z: list[Any]) -> list[Any]:
+        """T z, one coefficient after the other, (..., feature)."""
+        return [total(row[b] * z[b] for b in range(a + 1) if row[b] is not None) for a, row in enumerate(self.scale)]
+
+    def pulled(self, by: list[Any]) -> list[Any]:
+        """C^-1 T' of what draws at the weights."""
+        found: list[Any] = []
+        for b, row in enumerate(self.root):
+            down = total(self.scale[a][b] * by[a] for a in range(b, len(by)) if self.scale[a][b] is not None)
+            back = [row[k] * found[k] for k in range(b) if row[k] is not None]
+            found.append((down - total(back) if back else down) / row[b])
+        return found
+
+    def whitened(self, z: list[Any]) -> list[Any]:
+        """C' z."""
+        size = len(z)
+        return [total(self.root[b][a] * z[b] for b in range(a, size) if self.root[b][a] is not None)
+                for a in range(size)]
+
+    def unwhitened(self, whitened: list[Any]) -> list[Any]:
+        """C'^-1 of it: z."""
+        found = list(whitened)
+        for a in range(len(found) - 1, -1, -1):
+            back = [self.root[b][a] * found[b] for b in range(a + 1, len(found)) if self.root[b][a] is not None]
+            found[a] = (found[a] - total(back) if back else found[a]) / self.root[a][a]
+        return found
+
+    def log_volume(self, xp: Any) -> Any:
+        """log |C| of all features together, (...)."""
+        return total(xp.log(row[a]).sum(axis=-1) for a, row in enumerate(self.root))
+
+    @classmethod
+    def of(cls, sd: Any, root: Any | None, squares: np.ndarray, xp: Any) -> "Local":
+        """From sd (..., feature or 1, varying), the root of correlations and Z'Z (varying, varying, feature)."""
+        size = len(squares)
+        scale: Entries = [[None] * size for _ in range(size)]
+        for a in range(size):
+            for b in range(a + 1):
+                if root is not None:
+                    scale[a][b] = sd[..., a] * root[..., a, b][..., None]
+                elif a == b:
+                    scale[a][b] = sd[..., a]
+        found: Entries = [[None] * size for _ in range(size)]
+        for a in range(size):
+            for b in range(a + 1) if size <= WIDEST else (a,):
+                square = total(scale[c][a] * squares[c, d] * scale[d][b] for c in range(a, size) for d in range(b, size)
+                               if scale[c][a] is not None and scale[d][b] is not None)
+                square = square + 1.0 if a == b else square
+                back = [found[a][k] * found[b][k] for k in range(b) if size <= WIDEST]
+                square = square - total(back) if back else square
+                found[a][b] = xp.sqrt(square) if a == b else square / found[b][b]
+        return cls(scale, found)
+
+
+def total(parts: Iterable[Any]) -> Any:
+    """Their sum."""
+    return reduce(add, parts)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """A change of variables: hyperparameters, mean and whitened weights by one vector u.
+
+    u are the hyperparameters of the pieces, standardised at their mode, and those of the family; then what stands for
+    the mean and the weights that are not eliminated; then, coefficient by coefficient, what stands for the weights of
+    the eliminated groups.
+
+    Attributes
+    ----------
+    bound : the model
+    information : what its rows tell of the weights
+    """
+
+    bound: Bound
+    information: Information
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """Which weights there are."""
+        return self.information.collapsed.arrangement
+
+    @property
+    def hyper(self) -> int:
+        """How many numbers the hyperparameters are."""
+        return sum(each.size for each in self.bound.parameters)
+
+    @property
+    def size(self) -> int:
+        """How many numbers u is."""
+        return self.hyper + self.arrangement.size + self.arrangement.groups * self.arrangement.varying
+
+    @property
+    def mean(self) -> Parameter:
+        """The mean under a normal prior."""
+        mean = self.information.collapsed.bound.mean
+        assert mean is not None
+        return mean
+
+    def local(self, block: Block, values: Mapping[str, Any], xp: Any) -> Local:
+        """T and C of the weights of one block."""
+        if block is self.arrangement.eliminated:
+            squares = np.moveaxis(self.information.collapsed.statistics.own, 0, -1)
+        else:
+            gram = self.information.collapsed.statistics.gram[block.weights, block.weights]
+            shape = (block.features, block.varying)
+            squares = np.einsum("fafb->abf", gram.reshape(shape + shape))
+        if block.term is None:
+            return Local.of((self.mean.arguments["sigma"] / self.mean.unit)[None, :], None, squares, xp)
+        sd, root = block.term.scales(values, xp)
+        return Local.of(sd / block.term.unit, root, squares, xp)
+
+    @cached_property
+    def undone(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and root of what stands for the weights that are not eliminated, (weight,) and (weight, weight)."""
+        # Above the diagonal the factor has no numbers.
+        lower, mean = np.tril(self.information.factor.lower), self.information.factor.mean
+        if not len(mean):
+            return mean, lower
+        matrix = np.column_stack([mean, solve_triangular(lower, np.eye(len(mean)), lower=True).T])
+        for block in self.arrangement.blocks:
+            part = matrix[block.weights].reshape(block.features, block.varying, -1).transpose(1, 2, 0)
+            rows = self.local(block, self.information.values, np).whitened(list(part))
+            matrix[block.weights] = np.stack(rows).transpose(2, 0, 1).reshape(-1, matrix.shape[1])
+        return matrix[:, 0], matrix[:, 1:]
+
+    def point(self, u: Any, xp: Any) -> Any:
+        """The hyperparameters on the sampler's scale, (..., size)."""
+        mode, own = self.information.mode, self.information.own
+        size = len(mode.point)
+        return xp.concatenate([mode.point + xp.matmul(u[..., :size], mode.root.T), own + u[..., size : self.hyper]],
+                              axis=-1)
+
+    def values(self, u: Any, xp: Any) -> tuple[dict[str, Any], Any]:
+        """Hyperparameters, mean and whitened weights at u (..., size), and the log of the Jacobian but for a constant.
+
+        The Jacobian is that of the hyperparameters on the sampler's scale, of the mean and of the whitened weights.
+        """
+        values, point, start = {}, self.point(u, xp), 0
+        for parameter in self.bound.parameters:
+            values[parameter.name] = parameter.value(point[..., start : start + parameter.size], xp)
+            start += parameter.size
+        here, lead = self.arrangement, u.shape[:-1]
+        centre, root = self.undone
+        moved = centre + xp.matmul(u[..., self.hyper : self.hyper + here.size], root.T)
+        volumes, weights = [], []
+        for block in here.blocks:
+            local = self.local(block, values, xp)
+            part = moved[..., block.weights].reshape((*lead, block.features, block.varying))
+            z = local.unwhitened([part[..., a] for a in range(block.varying)])
+            volumes.append(local.log_volume(xp))
+            weights.append(xp.stack(local.weights(z), axis=-1).reshape((*lead, -1)))
+            if block.term is None:
+                whole = xp.stack(z, axis=-1)[..., 0, :]
+                values[self.mean.name] = self.mean.arguments["mu"] + self.mean.arguments["sigma"] * whole
+            else:
+                values[f"{block.term.name}_z"] = xp.stack(z, axis=-1)
+        if here.eliminated is not None:
+            term: Any = here.eliminated.term
+            sums, local = self.information.collapsed.statistics, self.local(here.eliminated, values, xp)
+            by = [sums.own_moment[:, a] for a in range(here.varying)]
+            if weights:
+                others = xp.concatenate(weights, axis=-1)
+                by = [own - xp.matmul(others, sums.cross[:, a].T) for a, own in enumerate(by)]
+            own = u[..., self.hyper + here.size :].reshape((*lead, here.varying, here.groups))
+            pulled = local.pulled(by)
+            z = local.unwhitened([pulled[a] + own[..., a, :] for a in range(here.varying)])
+            volumes.append(local.log_volume(xp))
+            values[f"{term.name}_z"] = xp.stack(z, axis=-1)
+        return values, -total(volumes)
+
+
+def whitened_program(whitened: Whitened) -> pm.Model:
+    """The same density as `program`'s, of one vector ``u``."""
+    bound, plain = whitened.bound, program(whitened.bound)
+    with pm.Model() as model:
+        u = pm.Flat("u", shape=whitened.size)
+        values, log_jacobian = whitened.values(u, pt)
+        point, start, moved = whitened.point(u, pt), 0, {}
+        for parameter in bound.parameters:
+            moved[parameter.name] = point[start : start + parameter.size].reshape(parameter.shape)
+            start += parameter.size
+        if bound.mean is not None:
+            moved[bound.mean.name] = (values[bound.mean.name] - bound.mean.location) / bound.mean.unit
+        moved |= {f"{term.name}_z": values[f"{term.name}_z"] for term in bound.terms}
+        replaced = {plain.rvs_to_values[plain[name]]: value for name, value in moved.items()}
+        pm.Potential("log_density", graph_replace(plain.logp(), replaced) + log_jacobian)
+    return model
