@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from benchmarks.measure import Stopwatch, fresh, medians, peak
 from benchmarks.simulated import smooth
 from benchmarks.tables import options, publish
@@ -62,12 +62,12 @@ def gradient(kind: str, rows: int, size: int) -> dict[str, Any]:
     """What binding, statistics and one gradient cost."""
     model, frame = MADE[kind](rows, size)
     few, little = MADE[kind](20 * min(size, 10), min(size, 10))
-    warmed = Collapsed(few.bind(little))
+    warmed = GaussianDensity(few.bind(little))
     warmed.log_density(np.zeros(warmed.size))
     with Stopwatch() as binding:
         bound = model.bind(frame)
     with Stopwatch() as gathering:
-        density = Collapsed(bound)
+        density = GaussianDensity(bound)
         _ = density.statistics
     call = partial(density.log_density, np.random.default_rng(1).normal(0, 0.5, density.size))
     value, slope = call()

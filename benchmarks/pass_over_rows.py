@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.linalg.blas import dgemm
 
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from benchmarks.gradient import weights
 from benchmarks.measure import Stopwatch, fresh, medians, peak, ratio
 from benchmarks.simulated import CASES
@@ -75,13 +75,13 @@ def gather(source: str | int) -> dict[str, Any]:
     """What one pass costs, over the rows of a file or over so many rows in memory."""
     case = CASES["smooth"]
     few = case.model.bind(case.frame(1000))
-    _ = Collapsed(few).statistics
+    _ = GaussianDensity(few).statistics
     data = case.frame(source) if isinstance(source, int) else source
     before = peak()
     with Stopwatch() as binding:
         bound = case.model.bind(data)
     with Stopwatch() as gathering:
-        _ = Collapsed(bound).statistics
+        _ = GaussianDensity(bound).statistics
     memory, operations, count, k = peak(), speed(), len(bound.rows), weights(bound)
     floor = count * k * (k + 1) / operations
     return {"rows": count, "weights K": k, "binding, s": binding.cpu, "statistics, s": gathering.cpu,

@@ -11,11 +11,11 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from benchmarks.measure import ROOT
 
 
-def program(stem: str, bound: Bound) -> pm.Model:
+def program(stem: str, bound: BoundModel) -> pm.Model:
     """The program models/STEM.py with the data and hyperpriors of the bound model."""
     spec = importlib.util.spec_from_file_location(f"models.{stem}", ROOT / "models" / f"{stem}.py")
     assert spec is not None and spec.loader is not None
@@ -26,7 +26,7 @@ def program(stem: str, bound: Bound) -> pm.Model:
                         location=bound.coefficients.location, unit=bound.coefficients.unit, **options)
 
 
-def start(stem: str, bound: Bound) -> dict[str, np.ndarray]:
+def start(stem: str, bound: BoundModel) -> dict[str, np.ndarray]:
     """Where a chain must be told to start: nutpie finds no start by itself for the packed root of a covariance."""
     if stem != "partial_pooling":
         return {}
@@ -52,7 +52,7 @@ def columns(draws: xr.Dataset, names: tuple[str, ...]) -> np.ndarray:
     return np.concatenate(parts, axis=-1)
 
 
-def theta(stem: str, bound: Bound, draws: xr.Dataset, rows: pd.DataFrame) -> np.ndarray:
+def theta(stem: str, bound: BoundModel, draws: xr.Dataset, rows: pd.DataFrame) -> np.ndarray:
     """theta at rows in data units, (chain, draw, unit * coefficient)."""
     values = {str(name): value.to_numpy() for name, value in draws.data_vars.items()}
     result = values["mu"][:, :, None, :] + DEVIATIONS[stem](bound, values, rows)
@@ -60,7 +60,7 @@ def theta(stem: str, bound: Bound, draws: xr.Dataset, rows: pd.DataFrame) -> np.
     return result.reshape(*result.shape[:2], -1)
 
 
-def smooth_arguments(bound: Bound) -> tuple[list, dict]:
+def smooth_arguments(bound: BoundModel) -> tuple[list, dict]:
     (term,) = bound.terms
     (box,), (context,) = term.boxes, term.contexts
     lengthscale = term.parameters()[1].arguments
@@ -69,7 +69,7 @@ def smooth_arguments(bound: Bound) -> tuple[list, dict]:
                             "beta": lengthscale["beta"], "kernel": pm.gp.cov.ExpQuad}
 
 
-def smooth_deviation(bound: Bound, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
+def smooth_deviation(bound: BoundModel, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
     """Cosines about the middle of the range, their heights the root of the squared exponential's spectral density."""
     (term,) = bound.terms
     (box,), (context,) = term.boxes, term.contexts
@@ -83,24 +83,24 @@ def smooth_deviation(bound: Bound, values: dict[str, np.ndarray], rows: pd.DataF
     return np.swapaxes(weight @ np.cos(frequency[:, None] * (c - middle + length)), -1, -2)
 
 
-def linear_arguments(bound: Bound) -> tuple[list, dict]:
+def linear_arguments(bound: BoundModel) -> tuple[list, dict]:
     (term,) = bound.terms
     c = bound.frame[list(term.prior.contexts)].to_numpy(float)
     return [(c - c.mean(axis=0)) / c.std(axis=0), np.arange(c.shape[1])], {}
 
 
-def linear_deviation(bound: Bound, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
+def linear_deviation(bound: BoundModel, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
     names = list(bound.terms[0].prior.contexts)
     everywhere, c = (frame[names].to_numpy(float) for frame in (bound.frame, rows))
     slopes = values["scale"] * np.swapaxes(values["z"], -1, -2)
     return (c - everywhere.mean(axis=0)) / everywhere.std(axis=0) @ slopes
 
 
-def groups_arguments(bound: Bound) -> tuple[list, dict]:
+def groups_arguments(bound: BoundModel) -> tuple[list, dict]:
     return [bound.frame[bound.terms[0].prior.by].cat.codes.to_numpy(int)], {}
 
 
-def groups_deviation(bound: Bound, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
+def groups_deviation(bound: BoundModel, values: dict[str, np.ndarray], rows: pd.DataFrame) -> np.ndarray:
     group = rows[bound.terms[0].prior.by].cat.codes.to_numpy(int)
     root = values["root_stds"][..., None] * np.linalg.cholesky(values["root_corr"])
     return values["z"][:, :, group] @ np.swapaxes(root, -1, -2)

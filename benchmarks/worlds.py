@@ -27,7 +27,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.densities.integrated import marginal
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.errors import ConvergenceWarning, InputWarning
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.samplers.draws import flat
@@ -180,7 +180,7 @@ WORLDS = {
 
 def sampled(model: bp.Model, frame: pd.DataFrame, seed: int) -> bp.Posterior:
     """By importance where that is possible."""
-    method = bp.Laplace() if marginal(model.bind(frame)) is not None else bp.NUTS(draws=500, target_accept=0.95)
+    method = bp.Laplace() if marginal_density(model.bind(frame)) is not None else bp.NUTS(draws=500, target_accept=0.95)
     return bp.fit(model, frame, seed=seed, method=method, progress=False)
 
 

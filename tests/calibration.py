@@ -10,7 +10,7 @@ from arviz_stats.base import array_stats
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.draws import tree
 
@@ -57,7 +57,7 @@ def conditioned(model: bp.Model, frame: pd.DataFrame, draws: int, seed: int = 1)
     """Hyperparameters from the prior, and the Gaussian weights exactly from their posterior given each; two chains."""
     bound, rng = model.bind(frame), np.random.default_rng(seed)
     values = {each.name: np.array([each.draw(rng) for _ in range(2 * draws)]) for each in bound.parameters}
-    values |= Collapsed(bound).draw_rest(values, 2 * draws, rng)
+    values |= GaussianDensity(bound).draw_rest(values, 2 * draws, rng)
     return Posterior(model, bound, tree(bound, values, 2))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.model.program import program
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def frame() -> pd.DataFrame:
                          "age": age, "height": height, "sex": sex})
 
 
-def width(bound: Bound) -> int:
+def width(bound: BoundModel) -> int:
     """How many numbers a point of the explicit program is."""
     mean = bound.mean.size if bound.mean else 0
     weights = sum(one.matrix.shape[1] * len(term.positions)
@@ -39,7 +39,7 @@ def width(bound: Bound) -> int:
     return sum(parameter.size for parameter in bound.parameters) + mean + weights + fields
 
 
-def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
+def split(bound: BoundModel, point: np.ndarray) -> tuple[dict, dict]:
     """A point (..., width) on the sampler's scale as values of the variables, and as PyMC names its parts.
 
     Hyperparameters come first, as in the collapsed density; then the mean, each term's weights and each field's values.
@@ -63,14 +63,14 @@ def split(bound: Bound, point: np.ndarray) -> tuple[dict, dict]:
     return values, named
 
 
-def explicit(bound: Bound) -> Callable[[np.ndarray], float]:
+def explicit(bound: BoundModel) -> Callable[[np.ndarray], float]:
     """The log density of the explicit program at one point."""
     # Compiling for speed costs seconds a program; these are evaluated a few times.
     log_density = program(bound).compile_logp(mode="FAST_COMPILE")
     return lambda point: float(log_density(split(bound, point)[1]))
 
 
-def affine(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+def affine(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """eta = offset + A z for whitened weights z, the mean's first: read off the model's own eta, a weight at a time."""
     mean, shapes = bound.mean, [(term.name, one.matrix.shape[1], len(term.positions))
                                 for term, one in zip(bound.terms, bound.features, strict=False)]
@@ -87,7 +87,7 @@ def affine(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
     return eta[0], (eta[1:] - eta[0]).T
 
 
-def weights_given(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+def weights_given(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean and precision of the whitened weights, the mean's first, given a Normal outcome and the hyperparameters."""
     offset, loading = affine(bound, values)
     scaled = loading / (bound.known * values.get("sigma", 1.0))[:, None] ** 2

@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Batch, Held
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.families import Family
 from bayes_personal.families.parts.base import log_density
 from bayes_personal.posterior.posterior import Posterior
@@ -31,17 +31,17 @@ SMOOTH = bp.GaussianProcess("c", kernel="squared_exponential")
 ASSUMPTIONS = {"smooth": (SMOOTH, 0.0), "smooth and personal": (SMOOTH + bp.PartialPooling("person", on=["x"]), 0.6)}
 
 
-def whole(bound: Bound) -> Batch:
+def whole(bound: BoundModel) -> Batch:
     """All training rows as one batch."""
     (batch,) = bound.rows.batches(len(bound.rows))
     return batch
 
 
-def without(bound: Bound, rows: int | np.ndarray) -> Bound:
+def without(bound: BoundModel, rows: int | np.ndarray) -> BoundModel:
     """The model of the other rows, with scalings, bases and hyperpriors as all rows made them."""
     kept = np.ones(len(bound.y), bool)
     kept[rows] = False
-    return replace(bound, rows=Held(bound.frame[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
+    return replace(bound, rows=InMemory(bound.frame[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
 
 
 def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float]:
@@ -63,7 +63,8 @@ def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float
     return float(np.log(np.mean(densities))), float(error)
 
 
-def left_out(bound: Bound, values: dict, offset: np.ndarray, covariance: np.ndarray, rows: int | np.ndarray) -> float:
+def left_out(bound: BoundModel, values: dict, offset: np.ndarray, covariance: np.ndarray,
+             rows: int | np.ndarray) -> float:
     """log p(y_out | y_rest) where eta ~ MvNormal(offset, covariance) and errors are Normal."""
     rows = np.atleast_1d(rows)
     kept, error = np.setdiff1d(np.arange(len(bound.y)), rows), (bound.known * values.get("sigma", 1.0)) ** 2
@@ -74,7 +75,7 @@ def left_out(bound: Bound, values: dict, offset: np.ndarray, covariance: np.ndar
                                             total[np.ix_(rows, rows)] - gain @ covariance[np.ix_(kept, rows)]))
 
 
-def prior_of_eta(bound: Bound, term: Term | None, values: dict) -> np.ndarray:
+def prior_of_eta(bound: BoundModel, term: Term | None, values: dict) -> np.ndarray:
     """Covariance of eta over the Gaussian weights of a term, or of the mean, given the hyperparameters."""
     if term is None:
         sd = bound.mean.arguments["sigma"] * np.ones(len(bound.shared))
@@ -98,7 +99,7 @@ class Grid:
     the scale and the whitened effect hold it.
     """
 
-    bound: Bound
+    bound: BoundModel
     mu = np.linspace(-2.7, 3.7, 65)
     log_scale = np.linspace(-2.5, 1.5, 49)
     z = np.linspace(-6, 6, 97)

@@ -10,10 +10,10 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.partitions import Partition
+from bayes_personal.densities.divisions.partitions import Partitions
 from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.densities.divisions.segment_normal import NormalData
-from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.densities.divisions.segments import SegmentSums
 
 # Log density, mean and covariance of some rows that share their coefficients.
 Segment = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
@@ -148,16 +148,16 @@ FAMILIES = ["normal 1", "normal 2", "normal 3", "poisson", "bernoulli", "binomia
 
 @dataclass
 class Problem:
-    """Data of one family along contexts, with hyperparameters; what `Partition` and the enumeration say of them."""
+    """Data of one family along contexts, with hyperparameters; what `Partitions` and the enumeration say of them."""
 
-    segments: Segments
+    segments: SegmentSums
     changes: Changes
     segment: Segment
     places: np.ndarray
 
     @cached_property
-    def partition(self) -> Partition:
-        return Partition(self.segments, self.changes)
+    def partition(self) -> Partitions:
+        return Partitions(self.segments, self.changes)
 
     @cached_property
     def enumerated(self) -> Enumerated:

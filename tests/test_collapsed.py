@@ -6,8 +6,8 @@ import pytest
 from conftest import affine, explicit, split, weights_given, width
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.errors import SpecificationError
 from bayes_personal.priors.parts.base import Prior
@@ -36,11 +36,11 @@ MODELS = [bp.Model("y ~ dose + weight", prior=prior, family=family) for prior in
 
 
 @pytest.fixture(params=MODELS, ids=lambda model: f"{model.prior!r}, {model.family!r}")
-def bound(request: pytest.FixtureRequest, frame: pd.DataFrame) -> Bound:
+def bound(request: pytest.FixtureRequest, frame: pd.DataFrame) -> BoundModel:
     return request.param.bind(frame)
 
 
-def marginal(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def marginal(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean and covariance of y given the hyperparameters, A, and the variances of the errors."""
     offset, loading = affine(bound, values)
     error = (bound.known * values.get("sigma", 1.0)) ** 2
@@ -55,23 +55,23 @@ def normal_log_density(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) 
                    + len(y) * np.log(2 * np.pi))
 
 
-def conditional(bound: Bound, values: dict) -> tuple[np.ndarray, np.ndarray]:
+def conditional(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of z given y and the hyperparameters, through the covariance of y."""
     offset, covariance, loading, _ = marginal(bound, values)
     gain = np.linalg.solve(covariance, loading).T
     return gain @ (bound.y - offset), np.eye(loading.shape[1]) - gain @ loading
 
 
-def dense(density: Collapsed, point: np.ndarray) -> np.ndarray:
+def dense(density: GaussianDensity, point: np.ndarray) -> np.ndarray:
     """The collapsed log density at one point by N x N matrices."""
     values = density.values(point)
     mean, covariance, *_ = marginal(density.bound, values)
     return normal_log_density(density.bound.y, mean, covariance) + density.log_prior(point, values)
 
 
-def assert_equals_explicit(bound: Bound, points: int = 5) -> None:
+def assert_equals_explicit(bound: BoundModel, points: int = 5) -> None:
     """p(y, phi) p(z | y, phi) = p(y, z, phi)."""
-    density, program, rng = Collapsed(bound), explicit(bound), np.random.default_rng(3)
+    density, program, rng = GaussianDensity(bound), explicit(bound), np.random.default_rng(3)
     for _ in range(points):
         u = rng.normal(0, 0.7, width(bound))
         values, _ = split(bound, u)
@@ -89,7 +89,7 @@ def assert_equals_explicit(bound: Bound, points: int = 5) -> None:
         np.testing.assert_allclose(collapsed + posterior + jacobian, program(u), rtol=0, atol=1e-9)
 
 
-def test_it_is_the_explicit_program_with_the_weights_integrated_out(bound: Bound) -> None:
+def test_it_is_the_explicit_program_with_the_weights_integrated_out(bound: BoundModel) -> None:
     assert collapses(bound)
     assert_equals_explicit(bound)
 
@@ -107,9 +107,9 @@ def test_a_mean_that_nothing_has_is_refused(frame: pd.DataFrame) -> None:
         bp.Model("y ~ dose", prior=bp.Conditional("site"), mean=MEAN).bind(frame)
 
 
-def test_its_value_and_gradient_are_exact(bound: Bound) -> None:
+def test_its_value_and_gradient_are_exact(bound: BoundModel) -> None:
     """A complex step through the dense density has no truncation error."""
-    density, rng = Collapsed(bound), np.random.default_rng(5)
+    density, rng = GaussianDensity(bound), np.random.default_rng(5)
     for _ in range(3):
         point = rng.normal(0, 0.7, density.size)
         value, gradient = density.log_density(point)
@@ -119,8 +119,8 @@ def test_its_value_and_gradient_are_exact(bound: Bound) -> None:
         np.testing.assert_allclose(gradient, exact, rtol=1e-8, atol=1e-8)
 
 
-def test_its_gradient_agrees_with_central_differences(bound: Bound) -> None:
-    density, rng, h = Collapsed(bound), np.random.default_rng(6), 1e-5
+def test_its_gradient_agrees_with_central_differences(bound: BoundModel) -> None:
+    density, rng, h = GaussianDensity(bound), np.random.default_rng(6), 1e-5
     point = rng.normal(0, 0.7, density.size)
     numeric = [(density.log_density(point + step)[0] - density.log_density(point - step)[0]) / (2 * h)
                for step in h * np.eye(density.size)]
@@ -128,9 +128,9 @@ def test_its_gradient_agrees_with_central_differences(bound: Bound) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 2**24])
-def test_leaving_out_some_rows_at_a_time_needs_no_more_than_them(bound: Bound, kept: int,
+def test_leaving_out_some_rows_at_a_time_needs_no_more_than_them(bound: BoundModel, kept: int,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    density, rng = Collapsed(bound), np.random.default_rng(8)
+    density, rng = GaussianDensity(bound), np.random.default_rng(8)
     values = density.values(rng.normal(0, 0.7, (3, density.size)))
     (everything,) = bound.rows.batches()
     together = density.left_out_and_in(values, 3)(everything)
@@ -141,8 +141,8 @@ def test_leaving_out_some_rows_at_a_time_needs_no_more_than_them(bound: Bound, k
         np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
-def test_leave_one_out_is_the_density_of_the_row_left_out(bound: Bound) -> None:
-    density, rng = Collapsed(bound), np.random.default_rng(8)
+def test_leave_one_out_is_the_density_of_the_row_left_out(bound: BoundModel) -> None:
+    density, rng = GaussianDensity(bound), np.random.default_rng(8)
     values = density.values(rng.normal(0, 0.7, (2, density.size)))
     found = np.hstack([density.leave_one_out(values, 2, batch) for batch in bound.rows.batches(17)])
     assert found.shape == (2, len(bound.y))
@@ -158,8 +158,8 @@ def test_leave_one_out_is_the_density_of_the_row_left_out(bound: Bound) -> None:
             np.testing.assert_allclose(found[draw, row], wanted, rtol=0, atol=1e-8)
 
 
-def test_draws_of_the_weights_have_the_moments_of_their_conditional(bound: Bound) -> None:
-    density, rng, count = Collapsed(bound), np.random.default_rng(11), 400
+def test_draws_of_the_weights_have_the_moments_of_their_conditional(bound: BoundModel) -> None:
+    density, rng, count = GaussianDensity(bound), np.random.default_rng(11), 400
     point = rng.normal(0, 0.7, density.size)
     values = {name: np.repeat(value[None], count, axis=0) for name, value in density.values(point).items()}
     drawn, parts = density.draw_rest(values, count, rng), []
@@ -181,7 +181,7 @@ def test_without_hyperparameters_the_posterior_is_exact(frame: pd.DataFrame) -> 
     """Known errors, one mean: independent draws from weighted least squares with a prior."""
     model = bp.Model("y ~ dose", family=bp.Normal(sd="se"), mean=bp.Hyperprior("Normal", mu=2.0, sigma=50.0))
     bound = model.bind(frame)
-    assert Collapsed(bound).size == 0
+    assert GaussianDensity(bound).size == 0
     assert_equals_explicit(bound)
     draws = bp.fit(model, frame, seed=4, progress=False, method=bp.NUTS(draws=2000, chains=2)).tree["posterior"]
     found = draws["mu_centered"].to_numpy().reshape(-1, 2)

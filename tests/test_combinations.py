@@ -10,7 +10,7 @@ import pytest
 import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
 from bayes_personal.priors import Prior, Sum
@@ -84,7 +84,7 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     latent = bound.divided.reported_dims if bound.divided else {}
     values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in {*derived, *latent}}
     if bound.divided:
-        values |= Summed(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
+        values |= DivisionDensity(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
     draws = tree(bound, values, chains=2)
     if bound.environments:
         draws = completed(bound, bound.environments, draws, seed=1, progress=False)

@@ -15,7 +15,7 @@ from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationE
 from bayes_personal.families import NegativeBinomial, Poisson
 from bayes_personal.leaving_out.comparison import table, verdict
 from bayes_personal.leaving_out.elpd import doubtful
-from bayes_personal.leaving_out.question import Question
+from bayes_personal.leaving_out.question import LeaveOutPlan
 from bayes_personal.leaving_out.stacking import stacked
 from bayes_personal.posterior.posterior import Posterior
 
@@ -192,7 +192,7 @@ def test_refits_that_must_not_be_trusted_count_as_much(cheap: dict[str, Posterio
     refits = pd.DataFrame([(0.9, -3.0, -4.0, 0.2, 30.0, "R-hat is 1.2")], index=[3], columns=[
         "pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"])
     doubts = list(doubtful(results["one for all"].elpd_i.to_numpy(), np.zeros(180), pd.RangeIndex(180), refits,
-                           Question.of(cheap["one for all"], "unit", None, True)))
+                           LeaveOutPlan.of(cheap["one for all"], "unit", None, True)))
     assert len(doubts) == 2 and "rest on few effective draws" in doubts[0] and "R-hat is 1.2" in doubts[1]
     results["each its own"] = replace(results["each its own"], complaints=tuple(doubts))
     found = table(results)
@@ -203,7 +203,7 @@ def test_elpd_that_is_not_finite_is_a_complaint(cheap: dict[str, Posterior]) -> 
     elpd = np.append(np.zeros(178), [np.nan, -np.inf])
     none = pd.DataFrame({"se": [], "ess": [], "complaints": []})
     (words,) = doubtful(elpd, np.zeros(180), pd.RangeIndex(180), none,
-                        Question.of(cheap["one for all"], "unit", None, True))
+                        LeaveOutPlan.of(cheap["one for all"], "unit", None, True))
     assert words == "2 of 180 rows (178, 179) have an elpd that is not finite"
 
 

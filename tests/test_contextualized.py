@@ -10,7 +10,7 @@ import pytest
 from calibration import unsampled
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.posterior import Posterior
@@ -21,11 +21,11 @@ PRIORS = [bp.Contextualized("age", "sex", hidden=5),
           bp.Contextualized("age", "sex", hidden=6, network="last-layer")]
 
 
-def bind(frame: pd.DataFrame, prior: bp.Contextualized) -> Bound:
+def bind(frame: pd.DataFrame, prior: bp.Contextualized) -> BoundModel:
     return bp.Model("y ~ dose", prior).bind(frame)
 
 
-def some(bound: Bound) -> dict[str, Any]:
+def some(bound: BoundModel) -> dict[str, Any]:
     rng = np.random.default_rng(3)
     return {each.name: each.value(rng.normal(0, 0.7, each.size)) for each in bound.parameters}
 

@@ -7,7 +7,7 @@ from mpmath import mp, mpf
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.kernels import count_factors
 
@@ -65,7 +65,7 @@ def test_factors_and_slopes(kind: str, mean: float) -> None:
                 assert abs(ours - float(theirs)) < error + 1e-12 * abs(float(theirs)), (scale, y, size)
 
 
-def log_evidence_reference(density: Summed, mean: float, scale: float, rate: float) -> mpf:
+def log_evidence_reference(density: DivisionDensity, mean: float, scale: float, rate: float) -> mpf:
     """log p(y) of ordered contexts with a row each, by the plain recursion over where the last segment starts."""
     y, size, poisson = density.bound.y, density.bound.known, density.piece.law.kind == "gamma"
     mu, tau = mpf(mean), mpf(scale)
@@ -103,7 +103,7 @@ MODELS = {"Poisson": ("c ~ 1", bp.Poisson("e")), "Binomial": ("k ~ 1", bp.Binomi
 @pytest.mark.parametrize("which", MODELS)
 def test_log_evidence_at_every_scale(which: str) -> None:
     formula, family = MODELS[which]
-    density = Summed(bp.Model(formula, bp.Partition("t"), family).bind(frame().sort_values("t")))
+    density = DivisionDensity(bp.Model(formula, bp.Partition("t"), family).bind(frame().sort_values("t")))
     mean, rate = 0.4, 0.7
     for scale in SCALES[::3]:
         shapes = density.piece.law.log_shapes(np.array(mean), np.array(scale), np)
@@ -118,7 +118,7 @@ def test_segments_of_a_vanishing_scale_are_one_population(prior: bp.priors.Prior
     """Far below any scale of interest too, where shapes are no numbers any more."""
     formula, family = MODELS[which]
     rows = frame()
-    density, mean = Summed(bp.Model(formula, prior, family).bind(rows)), 0.4
+    density, mean = DivisionDensity(bp.Model(formula, prior, family).bind(rows)), 0.4
     wanted = (stats.poisson(rows["e"] * np.exp(mean)).logpmf(rows["c"]) if which == "Poisson"
               else stats.binom(rows["n"], 1 / (1 + np.exp(-mean))).logpmf(rows["k"])).sum()
     for scale in (1e-7, 1e-20, 1e-154, 1e-170):

@@ -13,9 +13,9 @@ from scipy import integrate, stats
 from scipy.sparse.linalg import splu
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.field.field_density import Markov
-from bayes_personal.densities.integrated import marginal
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.field.field_density import FieldDensity
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.leaving_out.line_integral import LineIntegral
@@ -43,7 +43,7 @@ MODELS = {
 EVERY = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
-def dense_field(bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def dense_field(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights of all pairs of distinct contexts, Q, and covariances of the field's coefficients, by loops."""
     (field,) = bound.fields
     points, name, prior = field.points, field.name, field.prior
@@ -78,7 +78,7 @@ def dense_field(bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np
     return weight, q, np.array([scale**2 / variance * np.linalg.inv(q) for scale in values[f"{name}_scale"]])
 
 
-def dense(bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def dense(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Residuals, their covariance given the hyperparameters, the errors' variances, and what field and mean add."""
     (field,) = bound.fields
     covariances, at = dense_field(bound, values)[2], bound.features[0].matrix[:, 0].astype(int)
@@ -91,7 +91,7 @@ def dense(bound: Bound, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarr
     return bound.y - x @ np.broadcast_to(bound.mean.arguments["mu"], x.shape[1]), signal + np.diag(error), error, signal
 
 
-def points(density: Markov, count: int = 3) -> list[np.ndarray]:
+def points(density: FieldDensity, count: int = 3) -> list[np.ndarray]:
     """Points of the sampler's scale."""
     rng = np.random.default_rng(2)
     return [0.7 * rng.normal(size=density.size) for _ in range(count)]
@@ -100,8 +100,8 @@ def points(density: Markov, count: int = 3) -> list[np.ndarray]:
 @EVERY
 def test_the_density_is_that_of_the_dense_closed_form(model: bp.Model) -> None:
     bound = model.bind(rows())
-    density = marginal(bound)
-    assert isinstance(density, Markov)
+    density = marginal_density(bound)
+    assert isinstance(density, FieldDensity)
     for point in points(density):
         values = density.values(point)
         residual, covariance, _, _ = dense(bound, values)
@@ -111,7 +111,7 @@ def test_the_density_is_that_of_the_dense_closed_form(model: bp.Model) -> None:
 
 @EVERY
 def test_the_gradient_is_that_of_differences(model: bp.Model) -> None:
-    density = Markov(model.bind(rows()))
+    density = FieldDensity(model.bind(rows()))
     for point in points(density):
         value, slope = density.log_density(point)
         step = 1e-5 * np.eye(density.size)
@@ -122,7 +122,7 @@ def test_the_gradient_is_that_of_differences(model: bp.Model) -> None:
 
 def test_where_digits_are_lost_there_is_no_density() -> None:
     """Squares of the outcome in units of a tiny error cancel: what is left of them must not look like a peak."""
-    density = Markov(MODELS["learned"].bind(rows()))
+    density = FieldDensity(MODELS["learned"].bind(rows()))
     highest = max(density.value(point) for point in points(density, 20))
     for point in points(density, 20):
         point[:2] -= 8
@@ -132,7 +132,7 @@ def test_where_digits_are_lost_there_is_no_density() -> None:
 
 def test_a_metric_at_the_edge_of_its_simplex_has_a_density() -> None:
     """A share whose log-odds are 50 is rounded to 1, and the other reading's weight to 0."""
-    density = Markov(MODELS["learned"].bind(rows()))
+    density = FieldDensity(MODELS["learned"].bind(rows()))
     share = next(one for one in density.parameters if one.name.endswith("_share"))
     for odds in (-50.0, 50.0):
         moved = np.array([odds])
@@ -148,8 +148,8 @@ def test_a_metric_at_the_edge_of_its_simplex_has_a_density() -> None:
 @pytest.mark.parametrize("column", ["a", "b", "x", "y"])
 def test_the_density_is_the_same_in_other_units(column: str) -> None:
     model, frame = MODELS["learned"], rows()
-    before = Markov(model.bind(frame))
-    after = Markov(model.bind(frame.assign(**{column: 1e-3 * (frame[column] + 1e3)})))
+    before = FieldDensity(model.bind(frame))
+    after = FieldDensity(model.bind(frame.assign(**{column: 1e-3 * (frame[column] + 1e3)})))
     constant = len(frame) * np.log(1e-3) * (column == "y")
     for point in points(before):
         np.testing.assert_allclose(after.value(point) + constant, before.value(point), rtol=1e-8)
@@ -158,7 +158,7 @@ def test_the_density_is_the_same_in_other_units(column: str) -> None:
 @EVERY
 def test_leaving_a_row_out_is_exact(model: bp.Model) -> None:
     bound = model.bind(rows())
-    density = Markov(bound)
+    density = FieldDensity(bound)
     (point,) = points(density, 1)
     values = {name: np.asarray(value)[None] for name, value in density.values(point).items()}
     residual, covariance, _, _ = dense(bound, density.values(point))
@@ -178,13 +178,14 @@ def test_quadrature_leaves_a_row_out_as_exactly(model: bp.Model) -> None:
     bound, values = posterior.bound, flat(posterior.tree)
     (batch,) = bound.rows.batches()
     ((found_rows, found),) = LineIntegral(bound).leave_one_out(values)
-    np.testing.assert_allclose(found, Markov(bound).leave_one_out(values, 6, batch)[:, found_rows], rtol=0, atol=1e-6)
+    wanted = FieldDensity(bound).leave_one_out(values, 6, batch)[:, found_rows]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
 def at_point(model: bp.Model, frame: pd.DataFrame, draws: int) -> tuple[bp.Posterior, dict[str, Any]]:
     """Draws of field and mean from their conditional at one point of the hyperparameters, two chains."""
     bound = model.bind(frame)
-    density = Markov(bound)
+    density = FieldDensity(bound)
     (point,) = points(density, 1)
     values = {name: np.repeat(np.asarray(value)[None], 2 * draws, axis=0)
               for name, value in density.values(point).items()}
@@ -327,8 +328,8 @@ def test_thousands_of_contexts_have_the_density_that_scipys_sparse_factors_give(
     rng = np.random.default_rng(9)
     frame = pd.DataFrame(rng.normal(size=(1200, 4)), columns=["a", "b", "x", "y"])
     bound = bp.Model("y ~ x", bp.DistanceRegularized("a", "b")).bind(frame)
-    (field,), density = bound.fields, marginal(bound)
-    assert isinstance(density, Markov)
+    (field,), density = bound.fields, marginal_density(bound)
+    assert isinstance(density, FieldDensity)
     values = density.values(np.zeros(density.size))
     scale, unit = values[f"{field.name}_scale"], bound.coefficients.unit
     weight = field.weights(field.metric(values, np), np)
@@ -374,7 +375,7 @@ def test_beside_other_summands_it_is_sampled_as_it_is_stated() -> None:
     model = bp.Model("y ~ x", bp.DistanceRegularized("a", on="x") + bp.PartialPooling("s", on="Intercept"))
     frame = rows(24).assign(s=list("uvwx") * 6)
     bound = model.bind(frame)
-    assert marginal(bound) is None
+    assert marginal_density(bound) is None
     program = model.pymc(frame)
     assert np.isfinite(program.compile_logp(mode="FAST_COMPILE")(program.initial_point()))
     with pytest.raises(SpecificationError, match="Use NUTS"):

@@ -9,9 +9,9 @@ from leave_one_out import on_a_grid, prior_of_eta
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
-from bayes_personal.densities.integrated import marginal
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.marginal import given_weights
 from bayes_personal.priors.parts.base import Prior
 
@@ -58,7 +58,7 @@ def test_known_errors_have_a_closed_form(prior: Prior, kind: str, frame: pd.Data
 def test_the_closed_form_is_the_average_over_the_weights(prior: Prior, frame: pd.DataFrame) -> None:
     """Of one draw of the hyperparameters, many times over, with weights that are drawn given it."""
     bound = bp.Model("y ~ dose", prior).bind(frame)
-    density, rng = marginal(bound), np.random.default_rng(3)
+    density, rng = marginal_density(bound), np.random.default_rng(3)
     values = {each.name: np.repeat(each.draw(rng)[None], 4000, axis=0) for each in bound.parameters}
     drawn = values | density.draw_rest(values, 4000, rng)
     drawn |= bound.derived(drawn, np)
@@ -80,7 +80,8 @@ def test_counts_with_groups_against_exact_sums(kind: str, by: str | None) -> Non
     assert found.p == pytest.approx(wanted, abs=0.15) and wanted > 2.5
 
 
-def twice(bound: Bound, rows: np.ndarray) -> Bound:
+def twice(bound: BoundModel, rows: np.ndarray) -> BoundModel:
     """The model with some of the rows once more."""
     chosen = np.append(np.arange(len(bound.y)), rows)
-    return replace(bound, rows=Held(bound.frame.iloc[chosen], bound.x[chosen], bound.y[chosen], bound.known[chosen]))
+    rows = InMemory(bound.frame.iloc[chosen], bound.x[chosen], bound.y[chosen], bound.known[chosen])
+    return replace(bound, rows=rows)

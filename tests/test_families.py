@@ -18,7 +18,7 @@ from scipy import special, stats
 
 import bayes_personal as bp
 from bayes_personal import families
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 from bayes_personal.families import Bernoulli, Binomial, Family, NegativeBinomial, Normal, Poisson, StudentT
 from bayes_personal.families.parts.base import draw, log_density, mean
@@ -50,7 +50,7 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
 EVERY = pytest.mark.parametrize("row", SCIPY)
 
 
-def bind(row: str) -> Bound:
+def bind(row: str) -> BoundModel:
     family, outcome, *_ = SCIPY[row]
     return bp.Model(f"{outcome} ~ x", family=family).bind(FRAME)
 
@@ -91,7 +91,7 @@ def test_draws_have_the_moments_of_scipy(row: str) -> None:
 
 
 @cache
-def compiled(row: str) -> tuple[Bound, Any, Callable[..., Any]]:
+def compiled(row: str) -> tuple[BoundModel, Any, Callable[..., Any]]:
     """The explicit program: log density of each outcome, joint log density, its gradient."""
     bound = bind(row)
     model = program(bound)

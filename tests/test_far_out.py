@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.densities.integrated import marginal
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.marginal import MarginalDensity
 
 DIVISIONS = [bp.Partition("t"), bp.Partition("t", shortest=2), bp.TreePartition("a", "b", depth=3)]
 GAUSSIAN = [bp.Population(), bp.PartialPooling("g"), bp.Conditional("g"), bp.MetaLearned("g", rank=1),
@@ -25,8 +25,8 @@ def frame() -> pd.DataFrame:
                          "z": rng.binomial(1, 0.4, n), "n": 10, "s": rng.binomial(10, 0.4, n)})
 
 
-def density(formula: str, prior: bp.priors.Prior, family: bp.families.Family) -> Marginal:
-    found = marginal(bp.Model(formula, prior, family).bind(frame()))
+def density(formula: str, prior: bp.priors.Prior, family: bp.families.Family) -> MarginalDensity:
+    found = marginal_density(bp.Model(formula, prior, family).bind(frame()))
     assert found is not None
     return found
 

@@ -12,13 +12,13 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import ConvergenceWarning, InputError, NotFittedError, SpecificationError
 from bayes_personal.model.program import program
 from bayes_personal.samplers import stages
 from bayes_personal.samplers.draws import flat
-from bayes_personal.samplers.stages import GivenPopulation, Stages
+from bayes_personal.samplers.stages import SecondStage, Stages
 
 LAPLACE = bp.Laplace(draws=4000)
 PRIORS = [bp.FineTuned("site"), bp.FineTuned("site", on="dose"), bp.FineTuned("site", target=["Delft", "Cork"]),
@@ -30,24 +30,24 @@ def fixed(scale: float) -> bp.Hyperprior:
     return bp.Hyperprior("LogNormal", mu=np.log(scale), sigma=1e-5)
 
 
-def dense(bound: Bound) -> np.ndarray:
+def dense(bound: BoundModel) -> np.ndarray:
     """Which of the tuned groups each row is of, (unit, feature)."""
     matrix: Any = bound.features[0].matrix
     return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
-def offsets(bound: Bound) -> tuple[np.ndarray, np.ndarray]:
+def offsets(bound: BoundModel) -> tuple[np.ndarray, np.ndarray]:
     """What mu and what the offsets multiply, group by group: (unit, coefficient), (unit, feature * varying)."""
     moved = bound.coefficients.predictors(bound.x, bound.terms[0].positions)
     return (bound.coefficients.predictors(bound.x, bound.everywhere),
             (dense(bound)[:, :, None] * moved[:, None, :]).reshape(len(moved), -1))
 
 
-def hyperparameters(bound: Bound, count: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def hyperparameters(bound: BoundModel, count: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Points, and the values there, of hyperparameters from their prior."""
     rng = np.random.default_rng(seed)
     values = {each.name: np.array([each.draw(rng) for _ in range(count)]) for each in bound.parameters}
-    return Collapsed(bound).points(values), values
+    return GaussianDensity(bound).points(values), values
 
 
 def test_the_density_of_all_else_given_the_population_is_that_of_a_normal_outcome(frame: pd.DataFrame) -> None:
@@ -57,14 +57,14 @@ def test_the_density_of_all_else_given_the_population_is_that_of_a_normal_outcom
         rng = np.random.default_rng(1)
         mu = bound.coefficients.location + bound.coefficients.unit * rng.normal(size=(4, 3))
         points, values = hyperparameters(bound, 5)
-        given = GivenPopulation(bound, mu)
+        given = SecondStage(bound, mu)
         found = given.at(points).log_densities(given.whitened)
         wanted, (term,) = np.empty((4, 5)), bound.terms
         for m in range(5):
             variance = np.tile(values[f"{term.name}_scale"][m] ** 2, term.size)
             covariance = (z * variance) @ z.T + values["sigma"][m] ** 2 * np.eye(len(x))
             wanted[:, m] = [stats.multivariate_normal(x @ one, covariance).logpdf(bound.y) for one in mu]
-        wanted += Collapsed(bound).log_prior(points, values)
+        wanted += GaussianDensity(bound).log_prior(points, values)
         # What depends on mu alone is left out: it is the feedback that a cut does without.
         moved = (found - found[:, :1]) - (wanted - wanted[:, :1])
         np.testing.assert_allclose(moved, 0, atol=1e-8 * np.abs(wanted).max())
@@ -87,10 +87,10 @@ def test_offsets_given_the_population_have_their_exact_distribution(frame: pd.Da
     x, z = offsets(bound)
     points, values = hyperparameters(bound, 1)
     mu = bound.coefficients.location + 0.7 * bound.coefficients.unit
-    here, (term,) = Collapsed(bound).arrangement, bound.terms
+    here, (term,) = GaussianDensity(bound).arrangement, bound.terms
     together = here.size + here.groups * here.varying
     count, noise = 1 + together, np.vstack([np.zeros(together), np.eye(together)])
-    given, told = GivenPopulation(bound, np.tile(mu, (count, 1))), Noise(noise[:, : here.size], noise[:, here.size :])
+    given, told = SecondStage(bound, np.tile(mu, (count, 1))), Noise(noise[:, : here.size], noise[:, here.size :])
     drawn = given.weights(np.tile(points, (count, 1)), told)  # type: ignore[arg-type]
     np.testing.assert_allclose(drawn[bound.mean.name], np.tile(mu, (count, 1)), rtol=1e-9)
     scale = values[f"{term.name}_scale"][0]
@@ -103,9 +103,9 @@ def test_offsets_given_the_population_have_their_exact_distribution(frame: pd.Da
     np.testing.assert_allclose(root.T @ root, covariance, rtol=1e-8, atol=1e-8 * np.abs(covariance).max())
 
 
-def conditional(bound: Bound, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def conditional(bound: BoundModel, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of all weights that are not eliminated, in data units, mu's first, given hyperparameters."""
-    density = Collapsed(bound)
+    density = GaussianDensity(bound)
     found = density.factor(*density.draws(values, 1), 0)
     unit = np.concatenate([bound.mean.arguments["sigma"], *(
         np.tile(values[f"{term.name}_scale"][0], term.size) for term in bound.terms)])
@@ -138,7 +138,7 @@ def test_targets_out_of_stage_one_and_its_posterior_as_prior_are_the_joint_model
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
 
 
-def exact(bound: Bound, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def exact(bound: BoundModel, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of theta given mu, scales of 1 and known errors, (unit, coefficient)."""
     x, z = offsets(bound)
     (term,), weight = bound.terms, bound.known**-2.0
@@ -351,7 +351,7 @@ def test_complaints_of_both_stages_are_told(frame: pd.DataFrame, monkeypatch: py
 
 
 def test_what_is_refused(frame: pd.DataFrame, quick: Callable[..., bp.Posterior], tmp_path: Path) -> None:
-    def bind(prior: Any, **options: Any) -> Bound:
+    def bind(prior: Any, **options: Any) -> BoundModel:
         return bp.Model("y ~ dose", prior, **options).bind(frame)
 
     with pytest.raises(SpecificationError, match=r"freeze='half' must be 'cut', 'plug-in' or None"):

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.families import Family
 from bayes_personal.families.parts.base import log_density
@@ -127,7 +127,7 @@ def test_known_normal_errors_have_a_closed_form(prior: Prior, by: str, frame: pd
 def test_without_other_weights_it_is_the_collapsed_density(frame: pd.DataFrame) -> None:
     posterior = conditioned(bp.Model("y ~ dose", bp.Conditional("site")), frame, draws=3)
     bound, draws = posterior.bound, flat(posterior.tree)
-    density, sets = Collapsed(bound), rows_of(frame["site"])
+    density, sets = GaussianDensity(bound), rows_of(frame["site"])
     exact = left_out.groups(density, draws, left_out.taken_by(density, "site"), lambda done: None)
     for part, (found, _) in zip(exact, GroupIntegral.of_rows(bound).left_out(draws, sets), strict=True):
         np.testing.assert_allclose(found, part.densities[:, 0], rtol=1e-8)

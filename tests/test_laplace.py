@@ -9,13 +9,13 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.marginal import Effort
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.samplers import importance
 from bayes_personal.samplers.laplace import Laplace, Modes
-from bayes_personal.samplers.proposal import DEFENSIVE, Mixture, Skewed
+from bayes_personal.samplers.proposal import DEFENSIVE, Proposal, Skewed
 
 
 class Target:
@@ -169,7 +169,7 @@ def test_a_skewed_t_is_the_density_it_draws_from() -> None:
     z = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
     mass = np.exp(one.log_density(one.point + z @ one.root.T)) * np.abs(np.linalg.det(one.root)) * 0.1**2
     assert mass.sum() == pytest.approx(1, abs=2e-3)
-    drawn = np.linalg.solve(one.root, (Mixture((one,), np.ones(1)).draw(2**15, np.random.default_rng(1))
+    drawn = np.linalg.solve(one.root, (Proposal((one,), np.ones(1)).draw(2**15, np.random.default_rng(1))
                                        - one.point).T).T
     for region in (lambda z: z[:, 0] < -0.05, lambda z: z[:, 1] > 2.05, lambda z: (np.abs(z) > 4.05).any(axis=1),
                    lambda z: (z < 0.05).all(axis=1)):
@@ -181,7 +181,7 @@ def test_a_mixture_is_the_density_it_draws_from() -> None:
     """Its integral by draws of another one, and the share of the hyperpriors among its draws."""
     rng, target = np.random.default_rng(3), normals(2, [[0, 1]])
     one = Modes.search(target, rng).mixture
-    other = Mixture((skewed(),), np.ones(1), one.prior)
+    other = Proposal((skewed(),), np.ones(1), one.prior)
     assert one.shares[-1] == DEFENSIVE and one.shares.sum() == pytest.approx(1)
     points = other.draw(2**14, rng)
     ratio = np.exp(one.log_density(points) - other.log_density(points))
@@ -218,7 +218,7 @@ def test_few_groups_that_do_not_differ(groups) -> None:
     """A funnel of practice: the posterior of the scale reaches down to zero."""
     rng = np.random.default_rng(groups)
     frame = pd.DataFrame({"y": rng.normal(size=12 * groups), "g": np.repeat([*"abcde"][:groups], 12)})
-    density = Collapsed(bp.Model("y ~ 1", prior=bp.PartialPooling("g")).bind(frame))
+    density = GaussianDensity(bp.Model("y ~ 1", prior=bp.PartialPooling("g")).bind(frame))
     exact, points, mass = on_a_grid(density, (-12, 3, 400), (-1.5, 1.5, 400))
     mean = mass @ points
     sd = np.sqrt(mass @ (points - mean) ** 2)
@@ -236,7 +236,7 @@ def test_two_explanations_of_the_same_data() -> None:
     context = np.linspace(0, 1, 20)
     frame = pd.DataFrame({"t": context, "y": np.sin(8 * np.pi * context)
                           + 0.4 * np.random.default_rng(7).normal(size=20)})
-    density = Collapsed(bp.Model("y ~ 1", prior=bp.GaussianProcess("t")).bind(frame))
+    density = GaussianDensity(bp.Model("y ~ 1", prior=bp.GaussianProcess("t")).bind(frame))
     exact, points, mass = on_a_grid(density, (-9, 3, 60), (-4, 5, 50), (-9, 1.5, 80))
     wave = mass[points[:, 2] < -0.5].sum()
     assert 0.1 < wave < 0.9
@@ -258,7 +258,7 @@ def test_log_evidence_is_the_integral(sleep) -> None:
     """One hyperparameter: the evidence by quadrature."""
     model = bp.Model("reaction ~ days")
     posterior = bp.fit(model, sleep, seed=1, progress=False, method=bp.Laplace())
-    density = Collapsed(model.bind(sleep))
+    density = GaussianDensity(model.bind(sleep))
     top = density.value(np.array([-0.2]))
     exact = np.log(integrate.quad(lambda u: np.exp(density.value(np.array([u])) - top), -3, 3, epsabs=1e-10)[0]) + top
     found = posterior.diagnostics.importance
@@ -325,7 +325,7 @@ def test_known_errors_and_nothing_to_learn() -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_draw_so_far_out_that_no_density_is_a_number_spoils_nothing() -> None:
-    proposal = Mixture((Skewed.standard(2),), np.ones(1))
+    proposal = Proposal((Skewed.standard(2),), np.ones(1))
     points = np.random.default_rng(1).normal(size=(500, 2))
     points[7] = 1e200
     adapted = proposal.adapted(points, np.full(500, 1 / 500) * (np.arange(500) != 7))

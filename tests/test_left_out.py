@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal, poisson
 from test_collapsed import marginal
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
 from bayes_personal.leaving_out import left_out
@@ -18,7 +18,7 @@ from bayes_personal.leaving_out.refit import MarginalRefits
 from bayes_personal.samplers.laplace import Laplace
 
 
-def taken(density: Collapsed, rows: list[int]) -> Statistics:
+def taken(density: GaussianDensity, rows: list[int]) -> Statistics:
     (batch,) = density.bound.rows.batches(len(density.bound.rows))
     return Statistics.of(density.arrangement, [batch.take(np.array(rows))])
 
@@ -33,14 +33,14 @@ def outlying() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def line(outlying: pd.DataFrame) -> Bound:
+def line(outlying: pd.DataFrame) -> BoundModel:
     return bp.Model("y ~ x").bind(outlying)
 
 
 @pytest.mark.parametrize("rows", [[3], [19], [0, 5, 7]], ids=["typical", "an outlier", "several"])
-def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list[int]) -> None:
-    density = Collapsed(line)
-    rest = Collapsed(line, density.statistics - taken(density, rows))
+def test_a_refit_is_the_integral_over_the_hyperparameter(line: BoundModel, rows: list[int]) -> None:
+    density = GaussianDensity(line)
+    rest = GaussianDensity(line, density.statistics - taken(density, rows))
     grid = np.linspace(-4, 3, 4001)[:, None]
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
     found = MarginalRefits(density, np.random.default_rng(1), None, {}, 0).without(taken(density, rows))
@@ -51,7 +51,7 @@ def test_a_refit_is_the_integral_over_the_hyperparameter(line: Bound, rows: list
 
 def test_the_sums_without_some_rows_are_those_of_the_others(frame: pd.DataFrame) -> None:
     bound = bp.Model("y ~ dose", bp.PartialPooling("site") + bp.LinearVarying("age")).bind(frame)
-    density, some = Collapsed(bound), [1, 4, 30]
+    density, some = GaussianDensity(bound), [1, 4, 30]
     found = density.statistics - taken(density, some)
     wanted = taken(density, [row for row in range(len(frame)) if row not in some])
     for one, other in zip(found.matrices, wanted.matrices, strict=True):
@@ -68,7 +68,7 @@ def test_the_sums_without_some_rows_are_those_of_the_others(frame: pd.DataFrame)
 def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame, prior: bp.priors.Prior,
                                                             by: str) -> None:
     bound = bp.Model("y ~ dose", prior).bind(frame)
-    density = Collapsed(bound)
+    density = GaussianDensity(bound)
     points = np.random.default_rng(2).normal(0, 0.5, (2, density.size))
     parts = list(left_out.groups(density, density.values(points), left_out.taken_by(density, by), lambda done: None))
     labels = frame[by].unique()
@@ -105,15 +105,15 @@ def test_new_groups_are_harder_than_new_rows_of_known_groups() -> None:
     assert bp.loo(pooled, kind="group", by="subject", seed=1, progress=False).elpd < group.elpd
 
 
-def test_rows_with_a_high_pareto_k_are_refitted(outlying: pd.DataFrame, line: Bound) -> None:
+def test_rows_with_a_high_pareto_k_are_refitted(outlying: pd.DataFrame, line: BoundModel) -> None:
     posterior = bp.fit(bp.Model("y ~ x"), outlying, seed=1, method=Laplace(), progress=False)
     with pytest.warns(ConvergenceWarning, match="in 1 of 20 rows \\('row 19'\\)"):
         before = bp.loo(posterior, refit=False, progress=False)
     assert before.pareto_k[19] > before.good_k and len(before.refits) == 0
     found = bp.loo(posterior, seed=1, progress=False)
-    density = Collapsed(line)
+    density = GaussianDensity(line)
     grid = np.linspace(-4, 3, 4001)[:, None]
-    rest = Collapsed(line, density.statistics - taken(density, [19]))
+    rest = GaussianDensity(line, density.statistics - taken(density, [19]))
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
     (row,) = found.refits.itertuples()
     assert row.Index == "row 19" and row.pareto_k == float(before.pareto_k[19])
@@ -123,13 +123,13 @@ def test_rows_with_a_high_pareto_k_are_refitted(outlying: pd.DataFrame, line: Bo
     assert found.elpd == pytest.approx(float(found.elpd_i.sum()))
 
 
-def test_such_refits_can_be_sampled_by_nuts(outlying: pd.DataFrame, line: Bound) -> None:
+def test_such_refits_can_be_sampled_by_nuts(outlying: pd.DataFrame, line: BoundModel) -> None:
     posterior = bp.fit(bp.Model("y ~ x"), outlying, seed=1, method=Laplace(), progress=False)
     with pytest.warns(ConvergenceWarning, match="1 of 1 refits \\('row 19'\\) rest on few effective draws"):
         found = bp.loo(posterior, refit=bp.NUTS(), progress=False)
-    density = Collapsed(line)
+    density = GaussianDensity(line)
     grid = np.linspace(-4, 3, 4001)[:, None]
-    rest = Collapsed(line, density.statistics - taken(density, [19]))
+    rest = GaussianDensity(line, density.statistics - taken(density, [19]))
     exact = logsumexp(density.each_value(grid)) - logsumexp(rest.each_value(grid))
     (row,) = found.refits.itertuples()
     assert row.Index == "row 19" and row.complaints == "" and abs(row.elpd - exact) < 4 * row.se < 1

@@ -10,8 +10,8 @@ from conftest import Silent, explicit, split, width
 from scipy import special, stats
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.priors.parts.base import Prior
 
 STEP = 1e-30
@@ -23,9 +23,9 @@ PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
           bp.PartialPooling("site", on="dose") + bp.GaussianProcess("age", on="Intercept")]
 
 
-def given(bound: Bound, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
+def given(bound: BoundModel, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     """log p(y | phi), and the posterior means of theta given phi, (unit, coefficient)."""
-    density = Collapsed(bound)
+    density = GaussianDensity(bound)
     values = {name: np.asarray(value, float) for name, value in values.items()}
     point = np.concatenate([one.point(values[one.name]) for one in bound.parameters])
     value, _ = density.log_density(point)
@@ -36,11 +36,11 @@ def given(bound: Bound, values: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     return value - float(density.log_prior(point, values)), theta
 
 
-def bind(frame: pd.DataFrame, prior: Prior) -> Bound:
+def bind(frame: pd.DataFrame, prior: Prior) -> BoundModel:
     return bp.Model("y ~ dose", prior=prior).bind(frame)
 
 
-def in_units(bound: Bound, theta: np.ndarray) -> np.ndarray:
+def in_units(bound: BoundModel, theta: np.ndarray) -> np.ndarray:
     return theta / bound.coefficients.unit
 
 
@@ -170,9 +170,9 @@ def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame, prior: Prior) ->
     plain, moved = explicit(before), explicit(after)
     for u in np.random.default_rng(3).normal(0, 0.7, (3, width(before))):
         np.testing.assert_allclose(moved(u), plain(u), rtol=0, atol=1e-8)
-        point = u[: Collapsed(before).size]
-        np.testing.assert_allclose(Collapsed(after).log_density(point)[0], Collapsed(before).log_density(point)[0],
-                                   rtol=0, atol=1e-8)
+        point = u[: GaussianDensity(before).size]
+        one, other = (GaussianDensity(each).log_density(point)[0] for each in (after, before))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-8)
         thetas = []
         for bound in (before, after):
             values, _ = split(bound, u)
@@ -194,9 +194,9 @@ def test_the_names_of_groups_do_not_matter(frame: pd.DataFrame, prior: Prior, la
         moved = u.copy()
         moved[-groups * varying :] = u[-groups * varying :].reshape(groups, varying)[order].ravel()
         np.testing.assert_allclose(relabelled(moved), density(u), rtol=0, atol=1e-8)
-        point = u[: Collapsed(before).size]
-        np.testing.assert_allclose(Collapsed(after).log_density(point)[0], Collapsed(before).log_density(point)[0],
-                                   rtol=0, atol=1e-8)
+        point = u[: GaussianDensity(before).size]
+        one, other = (GaussianDensity(each).log_density(point)[0] for each in (after, before))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-8)
 
 
 def test_a_sum_of_priors_is_the_sum_of_their_deviations(frame: pd.DataFrame) -> None:

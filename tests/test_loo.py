@@ -12,8 +12,8 @@ from calibration import assert_healthy, conditioned, unsampled
 from leave_one_out import ASSUMPTIONS, curve, left_out, on_a_grid, prior_of_eta, refit, whole
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
 from bayes_personal.leaving_out.elpd import remedy
@@ -23,7 +23,7 @@ from bayes_personal.priors.parts.base import Prior
 from bayes_personal.samplers.draws import flat
 
 
-def by_lines(bound: Bound, draws: dict) -> np.ndarray:
+def by_lines(bound: BoundModel, draws: dict) -> np.ndarray:
     """log p(y_i | y_-i, all but one direction of the weights) of all rows, (draw, unit)."""
     result = np.empty((len(next(iter(draws.values()))), len(bound.rows)))
     for rows, densities in LineIntegral(bound).leave_one_out(draws):
@@ -102,7 +102,7 @@ def test_lines_are_exact_for_known_normal_errors(prior: Prior, place: int | None
         exact = [left_out(bound, values, bound.eta(still, np), covariance, row) for row in range(len(frame))]
         np.testing.assert_allclose(found[draw], exact, rtol=1e-6, atol=1e-6)
         if place is None or len(bound.shared) == 0:
-            everything = Collapsed(bound).leave_one_out(
+            everything = GaussianDensity(bound).leave_one_out(
                 {name: value[[draw]] for name, value in draws.items()}, 1, whole(bound))[0]
             np.testing.assert_allclose(everything, exact, rtol=1e-8, atol=1e-8)
 
@@ -112,7 +112,7 @@ def test_lines_agree_with_the_exact_formula_for_an_unknown_error(prior: Prior, f
     model = bp.Model("y ~ dose", prior)
     posterior = bp.fit(model, frame, seed=1, method=bp.NUTS(draws=400, tune=200, chains=2), progress=False)
     draws, count = flat(posterior.tree), 800
-    exact = np.exp(-Collapsed(posterior.bound).leave_one_out(draws, count, whole(posterior.bound)))
+    exact = np.exp(-GaussianDensity(posterior.bound).leave_one_out(draws, count, whole(posterior.bound)))
     line = np.exp(-by_lines(posterior.bound, draws))
     # What a line fixes is drawn given the hyperparameters, independently from draw to draw, and 1 / p(y_i | y_-i, phi)
     # is the mean over it of 1 / p(y_i | y_-i, phi, what is fixed).

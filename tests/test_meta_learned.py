@@ -8,23 +8,23 @@ import pytest
 from low_rank import FORMULA, elpd, tasks
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.priors.meta_learned import most_directions
 
 
-def bind(frame: pd.DataFrame, rank: int | None, formula: str = "y ~ dose + weight", **options: Any) -> Bound:
+def bind(frame: pd.DataFrame, rank: int | None, formula: str = "y ~ dose + weight", **options: Any) -> BoundModel:
     return bp.Model(formula, bp.MetaLearned("site", rank=rank, **options)).bind(frame)
 
 
-def some(bound: Bound, seed: int = 3) -> dict[str, Any]:
+def some(bound: BoundModel, seed: int = 3) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     return {each.name: each.value(rng.normal(0, 0.7, each.size)) for each in bound.parameters}
 
 
-def likelihood(bound: Bound, values: dict[str, Any]) -> float:
-    density = Collapsed(bound)
+def likelihood(bound: BoundModel, values: dict[str, Any]) -> float:
+    density = GaussianDensity(bound)
     point = density.points(values)
     return density.value(point) - float(density.log_prior(point, values))
 
@@ -65,7 +65,7 @@ def test_the_order_of_coefficients_does_not_matter(frame: pd.DataFrame) -> None:
     values = some(one)
     order = [one.coefficients.names.index(name) for name in other.coefficients.names]
     moved = values | {name: values[name][order] for name in ("site_scale", "site_loading")}
-    before, after = Collapsed(one), Collapsed(other)
+    before, after = GaussianDensity(one), GaussianDensity(other)
     # The starting points of loadings differ, and so does the sampler's scale: prior densities are of the values.
     np.testing.assert_allclose(after.value(after.points(moved)), before.value(before.points(values)), rtol=0, atol=1e-8)
 

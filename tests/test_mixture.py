@@ -9,7 +9,7 @@ from calibration import unsampled
 from scipy import special, stats
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.posterior import Posterior
@@ -19,14 +19,14 @@ from bayes_personal.samplers.draws import flat, tree
 PRIORS = [bp.Mixture(3), bp.Mixture(3, gate=["age", "sex"]), bp.Mixture(2, on="dose", gate="age")]
 
 
-def some(bound: Bound, seed: int = 3) -> dict[str, Any]:
+def some(bound: BoundModel, seed: int = 3) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     values = {each.name: each.value(rng.normal(0, 0.7, each.size)) for each in bound.parameters}
     return values if bound.mean is None else values | {bound.mean.name: bound.mean.value(
         rng.normal(0, 0.3, bound.mean.size))}
 
 
-def by_hand(bound: Bound, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(bound: BoundModel, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Log probability of each type before the outcome, and theta under each, (unit, type) and (unit, type, 2)."""
     (field,), count = bound.fields, bound.fields[0].branches
     if field.contexts:

@@ -16,11 +16,11 @@ import pytest
 from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.moments import SLICE
 from bayes_personal.data.rows import BATCH
-from bayes_personal.data.stored import Stored
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.data.stored import OnDisk
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 
 
@@ -61,7 +61,7 @@ def assert_alike(left: Any, right: Any, where: str) -> None:
         assert left == right, where
 
 
-def assert_same_rows(held: Bound, stored: Bound) -> None:
+def assert_same_rows(held: BoundModel, stored: BoundModel) -> None:
     """Batch by batch the same predictors, outcomes, constants and features."""
     pairs = zip(held.rows.batches(), stored.rows.batches(), strict=True)
     for one, other in pairs:
@@ -74,9 +74,9 @@ def assert_same_rows(held: Bound, stored: Bound) -> None:
             assert set(left.status) == set(right.status)
 
 
-def assert_same_statistics(held: Bound, stored: Bound) -> None:
+def assert_same_statistics(held: BoundModel, stored: BoundModel) -> None:
     """Sums over rows of products that are about 1 each: some are 0 but for rounding."""
-    left, right = Collapsed(held).statistics, Collapsed(stored).statistics
+    left, right = GaussianDensity(held).statistics, GaussianDensity(stored).statistics
     for each in fields(left):
         np.testing.assert_allclose(getattr(right, each.name), getattr(left, each.name), rtol=1e-10, atol=1e-13 * ROWS,
                                    err_msg=each.name)
@@ -102,7 +102,7 @@ PRIORS = {
 def test_formulas_mean_what_they_do_in_memory(formula: str, frame: pd.DataFrame, folder: Path) -> None:
     model = bp.Model(formula)
     held, stored = model.bind(frame), model.bind(folder)
-    assert isinstance(stored.rows, Stored) and len(stored.rows) == ROWS
+    assert isinstance(stored.rows, OnDisk) and len(stored.rows) == ROWS
     assert stored.rows.index.equals(pd.RangeIndex(ROWS))
     assert_alike(held, stored, "bound")
     assert_same_rows(held, stored)

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 import bayes_personal as bp
 from bayes_personal.densities.divisions import divisions
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.leaving_out.refit import MarginalRefits
@@ -34,7 +34,7 @@ def steps(seed: int, contexts: int = 12, rows: int = 2, slope: bool = True) -> p
 def at_one_point(model: bp.Model, frame: pd.DataFrame, draws: int, **fixed: float) -> bp.Posterior:
     """Draws of change points and levels at one value of the hyperparameters: 0 on the sampler's scale, or as given."""
     bound = model.bind(frame)
-    density = Summed(bound)
+    density = DivisionDensity(bound)
     values = density.values(np.zeros((draws, density.size)))
     values |= {name: np.full_like(values[name], value) for name, value in fixed.items()}
     values |= density.draw_rest(values, draws, np.random.default_rng(1))
@@ -47,7 +47,7 @@ def test_counts_are_summed_over_all_partitions(family: bp.families.Family, outco
     """Against quadrature over theta of every segment of every partition of three contexts."""
     frame = pd.DataFrame({"y": outcome, "t": [0.0, 1.0, 1.0, 4.0], "e": [1.0, 2.0, 0.5, 3.0], "n": [4, 5, 9, 3]})
     bound = bp.Model("y ~ 1", bp.Partition("t"), family).bind(frame)
-    density = Summed(bound)
+    density = DivisionDensity(bound)
     scale, expected, mu = 0.7, 1.3, 0.4
     point = density.points({"mu": np.array([mu]), "changes_t_scale": np.array([scale]),
                             "changes_t_expected": np.array(expected)})
@@ -90,7 +90,7 @@ def test_levels_have_about_the_standard_deviation_that_their_scale_says(kind: st
 @pytest.mark.parametrize("model", [bp.Model("y ~ x", bp.Partition("t")), bp.Model("y ~ x", bp.Partition("t", on="x")),
                                    bp.Model("y ~ x", bp.Partition("t", shortest=3))], ids=lambda m: repr(m.prior))
 def test_gradient(model: bp.Model) -> None:
-    density, h = Summed(model.bind(steps(1))), 1e-6
+    density, h = DivisionDensity(model.bind(steps(1))), 1e-6
     for point in np.random.default_rng(2).normal(0, 0.7, (5, density.size)):
         value, slope = density.log_density(point)
         assert value == pytest.approx(density.value(point), abs=1e-10)
@@ -102,7 +102,7 @@ def test_gradient(model: bp.Model) -> None:
 def test_units_and_direction_of_the_context_do_not_matter() -> None:
     frame, model = steps(2), bp.Model("y ~ x", bp.Partition("t"))
     days = pd.Timestamp("2020-01-01") - pd.to_timedelta(1000 * frame["t"].round(3), unit="D")
-    plain, other = Summed(model.bind(frame.assign(t=frame["t"].round(3)))), Summed(model.bind(frame.assign(t=days)))
+    plain, other = (DivisionDensity(model.bind(frame.assign(t=each))) for each in (frame["t"].round(3), days))
     for point in np.random.default_rng(3).normal(0, 0.7, (5, plain.size)):
         assert other.value(point) == pytest.approx(plain.value(point), abs=1e-8)
 
@@ -110,7 +110,7 @@ def test_units_and_direction_of_the_context_do_not_matter() -> None:
 def test_without_changes_all_rows_share_their_parameters() -> None:
     """The limit in which it is a population with theta ~ Normal(mu, scale)."""
     bound = bp.Model("y ~ x", bp.Partition("t")).bind(steps(3))
-    density = Summed(bound)
+    density = DivisionDensity(bound)
     point = density.points({name: np.asarray(value) for name, value in {
         "mu_centered": [1.0, 0.5], "changes_t_scale": [0.6, 0.3], "changes_t_expected": 1e-30,
         "sigma": 0.7}.items()})
@@ -222,7 +222,7 @@ def test_the_program_draws_forward() -> None:
 def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = steps(8)
     posterior = at_one_point(bp.Model("y ~ x", bp.Partition("t")), frame, 4000)
-    density, values = Summed(posterior.bound), {
+    density, values = DivisionDensity(posterior.bound), {
         name: each.to_numpy().reshape(4000, *each.shape[2:]) for name, each in
         posterior.tree["posterior"].data_vars.items()}
     (batch,) = posterior.bound.rows.batches()
@@ -244,7 +244,7 @@ def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch
 def test_groups_are_left_out_together() -> None:
     frame = steps(9).assign(half=lambda frame: np.where(frame.index < 12, "early", "late"))
     posterior = at_one_point(bp.Model("y ~ x", bp.Partition("t")), frame, 30)
-    density = Summed(posterior.bound)
+    density = DivisionDensity(posterior.bound)
     point = np.zeros(density.size)
     (batch,) = posterior.bound.rows.batches()
     wanted = density.value(point) - density.without(density.taken(batch, np.arange(12))).value(point)

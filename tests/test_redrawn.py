@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.priors import Prior
 from bayes_personal.samplers import redrawn
 from bayes_personal.samplers.draws import flat
@@ -32,7 +32,7 @@ def never_stored(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_the_conditional_that_is_stored_elsewhere(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same noise the weights are those of `Collapsed.drawn`, to rounding."""
     bound = bp.Model("y ~ x", prior).bind(FRAME)
-    density, count, rng = Collapsed(bound), 5, np.random.default_rng(3)
+    density, count, rng = GaussianDensity(bound), 5, np.random.default_rng(3)
     values = density.values(rng.normal(0, 0.5, (count, density.size)))
     here = density.arrangement
     z, own = rng.standard_normal((count, here.size)), rng.standard_normal((count, here.varying, 1, here.groups))
@@ -49,7 +49,7 @@ def test_it_is_the_conditional_that_is_stored_elsewhere(prior: Prior, monkeypatc
 @pytest.mark.usefixtures("never_stored")
 def test_numbers_are_the_same_whichever_others_are_asked_for() -> None:
     bound = bp.Model("y ~ x", bp.PartialPooling("g")).bind(FRAME)
-    density, count = Collapsed(bound), redrawn.TOGETHER + 7
+    density, count = GaussianDensity(bound), redrawn.TOGETHER + 7
     values = density.values(np.zeros((count, density.size)))
     rest, said = remainder(density, values, count, np.random.default_rng(1))
     whole = Redrawn(density, values | rest, said[redrawn.SEED], np.arange(count), "z")

@@ -11,10 +11,10 @@ from leave_one_out import Grid, on_a_grid
 from scipy.stats import norm
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
-from bayes_personal.leaving_out.question import Question
+from bayes_personal.leaving_out.question import LeaveOutPlan
 from bayes_personal.leaving_out.refit import MarginalRefits, Refit
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.laplace import Laplace
@@ -25,12 +25,12 @@ FRAME = pd.DataFrame({"y": [0, 1, 2, 1, 2, 1, 1, 0, 2, 1, 40, 2], "g": np.repeat
 OUTLIER = 10
 
 
-def exact_draws(self: bp.NUTS, bound: Bound, seed: int, progress: bool) -> xr.DataTree:
+def exact_draws(self: bp.NUTS, bound: BoundModel, seed: int, progress: bool) -> xr.DataTree:
     """A sampler that draws from the grid, and compiles nothing."""
     return Grid(bound).sample(self.chains, self.draws, np.random.default_rng(seed))
 
 
-def stuck(self: bp.NUTS, bound: Bound, seed: int, progress: bool) -> xr.DataTree:
+def stuck(self: bp.NUTS, bound: BoundModel, seed: int, progress: bool) -> xr.DataTree:
     """Chains that each stay near where they begin, and say that they diverge."""
     found = Grid(bound).sample(self.chains, self.draws, np.random.default_rng(seed))
     shift = xr.DataArray(np.linspace(-1, 1, self.chains), dims="chain")
@@ -115,7 +115,7 @@ def test_draws_that_are_not_the_posterior_do_not_count(counts: tuple[Posterior, 
     tree["variational"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": 2.0, "converged": 1, "iterations": 9}))
     rng, method = np.random.default_rng(1), bp.NUTS()
     for draws, bridged in ((posterior, True), (Posterior(posterior.model, posterior.bound, tree), False)):
-        refits = Question.of(draws, "unit", None, method).refits(method, rng)
+        refits = LeaveOutPlan.of(draws, "unit", None, method).refits(method, rng)
         assert bool(refits.values) == bridged
 
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_refitted(counts: tuple[Posterior, Grid], frame: pd.DataF
 def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:
     """Importance sampling tries points far out; beyond where a density is 0 its logarithm says nothing."""
     rows = pd.DataFrame({"y": np.random.default_rng(5).normal(size=20), "c": np.arange(20.0)})
-    density = Summed(bp.Model("y ~ 1", bp.TreePartition("c")).bind(rows))
+    density = DivisionDensity(bp.Model("y ~ 1", bp.TreePartition("c")).bind(rows))
     (batch,) = density.bound.rows.batches()
     rest = density.without(density.taken(batch, np.array([3])))
     found = Laplace().weighted(rest, np.random.default_rng(1))

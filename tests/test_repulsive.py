@@ -13,15 +13,15 @@ from conftest import explicit, width
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.model.program import program
 from bayes_personal.model.specification import decode, encode
 
 
-def some(bound: Bound, seed: int = 3) -> dict[str, Any]:
+def some(bound: BoundModel, seed: int = 3) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     return {each.name: each.value(rng.normal(0, 0.7, each.size))
             for each in (*bound.parameters, *([bound.mean] if bound.mean else []))}
@@ -162,7 +162,7 @@ def test_without_repulsion_it_is_the_gated_mixture(frame: pd.DataFrame, strength
 def test_one_archetype_is_population(frame: pd.DataFrame) -> None:
     alone, plain = (bp.Model("y ~ dose", prior).bind(frame)
                     for prior in (bp.Repulsive("age", archetypes=1), bp.Population()))
-    one, other = Collapsed(alone), Collapsed(plain)
+    one, other = GaussianDensity(alone), GaussianDensity(plain)
     for point in np.random.default_rng(0).normal(size=(3, one.size)):
         assert one.log_density(point)[0] == other.log_density(point)[0]
     posterior = bp.fit(bp.Model("y ~ dose", bp.Repulsive("age", archetypes=1)), frame, seed=1, progress=False)

@@ -10,7 +10,7 @@ from scipy.special import gammaln, logsumexp
 
 from bayes_personal.data.examples import load_dataset
 from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.partitions import Partition, log_evidence_and_gradient
+from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segment_counts import CountData, CountSegments
 from bayes_personal.densities.divisions.segment_normal import NormalData, NormalSegments
 from bayes_personal.kernels import partition_sums
@@ -138,7 +138,7 @@ def test_gradient(family: str, stepwise: bool, shortest: int, contexts: int, row
     value, gradient = log_evidence_and_gradient(*evidence(family, point, contexts, rows, stepwise, shortest))
 
     def at(moved: np.ndarray) -> float:
-        return Partition(*evidence(family, moved, contexts, rows, stepwise, shortest)).log_evidence
+        return Partitions(*evidence(family, moved, contexts, rows, stepwise, shortest)).log_evidence
     assert value == pytest.approx(at(point), abs=1e-10)
     step = 1e-3
     for axis, slope in zip(np.eye(len(point)), gradient, strict=True):
@@ -197,7 +197,7 @@ def test_draws_look_at_every_start() -> None:
     """Where the last segment starts, as a function of the uniform number: late starts first, none left out."""
     contexts = 300
     data = CountData.of_counts(np.tile([2, 3, 4], 100), np.ones(contexts), np.arange(contexts), contexts)
-    found = Partition(data.at(0.0, np.log(0.5)), Changes.by_step(-3.0, contexts))
+    found = Partitions(data.at(0.0, np.log(0.5)), Changes.by_step(-3.0, contexts))
     (a, b), (y, e) = found.segments.scaled, data.sums[:, -1:] - data.sums[:, :-1]
     factor = a * np.log(b) - gammaln(a) + gammaln(a + y) - (a + y) * np.log(b + e) + e
     chance = np.exp(found.log_before[:-1] + found.changes.log_odds + factor - found.log_before[-1])
@@ -220,8 +220,8 @@ class TestPublishedData:
         nile = load_dataset("nile")
         y = nile["volume"].to_numpy(float)
         data = NormalData.of(np.ones((100, 1)), y, np.ones(100), np.arange(100), 100)
-        found = Partition(data.at(130.0, np.array([200.0]), np.array([900.0])),
-                          Changes.by_step(np.log(0.02 / 0.98), 100))
+        found = Partitions(data.at(130.0, np.array([200.0]), np.array([900.0])),
+                           Changes.by_step(np.log(0.02 / 0.98), 100))
         assert found.log_evidence == pytest.approx(-636.039120, abs=5e-7)
         chance = dict(zip(nile["year"], found.change_probability, strict=True))
         assert sum(chance.values()) == pytest.approx(1.737249, abs=5e-7)
@@ -238,7 +238,7 @@ class TestPublishedData:
         coal = load_dataset("coal")
         y = coal["disasters"].to_numpy()
         data = CountData.of_counts(y, np.ones(112), np.arange(112), 112)
-        found = Partition(data.at(0.0, 0.0), Changes.by_step(np.log(1e-9), 112))
+        found = Partitions(data.at(0.0, 0.0), Changes.by_step(np.log(1e-9), 112))
         chance = found.change_probability / found.change_probability.sum()
         last = dict(zip(coal["year"] - 1, chance, strict=True))
         assert [last[year] for year in (1891, 1890, 1889, 1892)] == pytest.approx(
@@ -266,10 +266,10 @@ class TestLaws:
         x, y, known, places, contexts = self.parts()
         changes = Changes.by_rate(0.3, np.linspace(0.1, 2, contexts - 1))
         tau, mean = np.array([1.2, 0.7]), np.array([0.4, -0.3])
-        one = Partition(NormalData.of(x, y, known, places, contexts).at(0.8, tau, mean), changes)
+        one = Partitions(NormalData.of(x, y, known, places, contexts).at(0.8, tau, mean), changes)
         c, d = 1e5, np.array([1.0, 1e-3])
-        other = Partition(NormalData.of(x * d, y * c, known, places, contexts).at(0.8 * c, tau * c / d, mean * c / d),
-                          changes)
+        other = Partitions(NormalData.of(x * d, y * c, known, places, contexts).at(0.8 * c, tau * c / d, mean * c / d),
+                           changes)
         assert other.log_evidence == pytest.approx(one.log_evidence - len(y) * np.log(c), rel=1e-12)
         np.testing.assert_allclose(other.coefficients[0], one.coefficients[0] * c / d, rtol=1e-8)
         np.testing.assert_allclose(other.left_out(), one.left_out() - np.log(c), rtol=1e-9)
@@ -280,8 +280,8 @@ class TestLaws:
         changes = Changes.by_rate(0.3, np.linspace(0.1, 2, contexts - 1))
         y, far = np.round(y * 1024) / 1024, np.array([2.0**30, 0.0])
         tau, mean = np.array([1.2, 0.7]), np.array([0.5, -0.25])
-        one = Partition(NormalData.of(x, y, known, places, contexts).at(0.8, tau, mean), changes)
-        other = Partition(NormalData.of(x, y + far[0], known, places, contexts).at(0.8, tau, mean + far), changes)
+        one = Partitions(NormalData.of(x, y, known, places, contexts).at(0.8, tau, mean), changes)
+        other = Partitions(NormalData.of(x, y + far[0], known, places, contexts).at(0.8, tau, mean + far), changes)
         assert other.log_evidence == pytest.approx(one.log_evidence, abs=1e-4)
         np.testing.assert_allclose(other.change_probability, one.change_probability, atol=1e-5)
 
@@ -290,7 +290,7 @@ class TestLaws:
         order = np.random.default_rng(1).permutation(len(y))
         changes = Changes.by_rate(0.3, np.linspace(0.1, 2, contexts - 1))
         tau, mean = np.array([1.2, 0.7]), np.array([0.4, -0.3])
-        one, other = (Partition(NormalData.of(x[i], y[i], known[i], places[i], contexts).at(0.8, tau, mean), changes)
+        one, other = (Partitions(NormalData.of(x[i], y[i], known[i], places[i], contexts).at(0.8, tau, mean), changes)
                       for i in (np.arange(len(y)), order))
         assert other.log_evidence == pytest.approx(one.log_evidence, abs=1e-11)
         np.testing.assert_allclose(other.left_out(), one.left_out()[order], atol=1e-11)
@@ -312,7 +312,7 @@ class TestLaws:
             new = (CountData.of_counts(totals[0], totals[1] / data.unit, places, CONTEXTS) if family == "poisson"
                    else CountData.of_successes(totals[0], totals.sum(axis=0), places, CONTEXTS))
             segments, jacobian = new.at(one.segments.log_a, one.segments.log_b), 0.0
-        other = Partition(segments, Changes.by_rate(0.4, gaps))
+        other = Partitions(segments, Changes.by_rate(0.4, gaps))
         assert other.log_evidence - jacobian == pytest.approx(one.partition.log_evidence, abs=1e-10)
         np.testing.assert_allclose(other.change_probability[:0:-1], one.partition.change_probability[1:], atol=1e-10)
         np.testing.assert_allclose(other.coefficients[0][::-1], one.partition.coefficients[0], atol=1e-10)
@@ -324,7 +324,7 @@ class TestLaws:
         new = np.array([times[0] - 1.0, times[3] + 0.1, (times[6] + times[7]) / 2, times[9], times[-1] + 0.7])
         more = np.unique(np.concatenate([times, new]))
         tau, mean, rate, draws = np.array([1.2, 0.7]), np.array([0.4, -0.3]), 0.5, 20000
-        few_, all_ = (Partition(NormalData.of(x, y, known, np.searchsorted(at, times)[places], len(at)).at(
+        few_, all_ = (Partitions(NormalData.of(x, y, known, np.searchsorted(at, times)[places], len(at)).at(
             0.8, tau, mean), Changes.by_rate(rate, np.diff(at))) for at in (times, more))
         assert all_.log_evidence == pytest.approx(few_.log_evidence, abs=1e-11)
         np.testing.assert_allclose(all_.coefficients[0][np.searchsorted(more, times)], few_.coefficients[0], atol=1e-11)
@@ -377,7 +377,7 @@ class TestExtremes:
         y = scale * (rng.normal(0, 1, contexts) + 50 * (np.arange(contexts) > 700))
         y[900] += 1e4 * scale
         data = NormalData.of(x, y, np.ones(contexts), np.arange(contexts), contexts)
-        found = Partition(data.at(1.0, np.array([20.0, 1.0]), np.zeros(2)), Changes.by_step(odds, contexts))
+        found = Partitions(data.at(1.0, np.array([20.0, 1.0]), np.zeros(2)), Changes.by_step(odds, contexts))
         value, gradient = log_evidence_and_gradient(found.segments, found.changes)
         assert np.isfinite(found.log_before).all() and np.isfinite(found.log_after).all()
         assert found.log_after[0] == pytest.approx(found.log_before[-1], rel=1e-11, abs=1e-8)
@@ -400,7 +400,7 @@ class TestExtremes:
         exposure = rng.uniform(1e5, 1e6, contexts)
         y = rng.poisson(exposure * np.where(np.arange(contexts) < 250, 10.0, 10.2))
         data = CountData.of_counts(y, exposure, np.arange(contexts), contexts)
-        found = Partition(data.at(2.0, 0.2), Changes.by_step(-5.0, contexts))
+        found = Partitions(data.at(2.0, 0.2), Changes.by_step(-5.0, contexts))
         assert found.change_probability[250] == pytest.approx(1, abs=1e-6)
         mean, covariance = found.coefficients
         assert mean[[0, -1], 0] == pytest.approx([10.0, 10.2], abs=0.01)
@@ -415,12 +415,12 @@ class TestExtremes:
         y[5] += 200
         other = NormalData.of(data.x, y, np.ones(ROWS), np.sort(here.places), CONTEXTS).at(
             here.segments.sigma, here.segments.tau, here.segments.mean)
-        found = Partition(other, here.changes)
+        found = Partitions(other, here.changes)
         without = np.arange(ROWS) != 5
         rest = NormalData.of(data.x[without], y[without], np.ones(ROWS - 1), np.sort(here.places)[without],
                              CONTEXTS).at(here.segments.sigma, here.segments.tau, here.segments.mean)
         assert found.left_out()[5] == pytest.approx(
-            found.log_evidence - Partition(rest, here.changes).log_evidence, rel=1e-9)
+            found.log_evidence - Partitions(rest, here.changes).log_evidence, rel=1e-9)
 
     @pytest.mark.parametrize("sigma", [0.0, np.nan, 1e-200])
     def test_what_is_not_finite_is_minus_infinity(self, sigma: float) -> None:
@@ -428,7 +428,7 @@ class TestExtremes:
         with np.errstate(all="ignore"):
             segments = here.segments.data.at(sigma, here.segments.tau, here.segments.mean)
             value, gradient = log_evidence_and_gradient(segments, here.changes)
-            assert value == Partition(segments, here.changes).log_evidence == -np.inf
+            assert value == Partitions(segments, here.changes).log_evidence == -np.inf
         np.testing.assert_array_equal(gradient, np.zeros(6))
 
     @pytest.mark.parametrize("rate", [1e-12, 1e3])

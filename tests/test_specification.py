@@ -18,7 +18,7 @@ from conftest import ROOT, explicit, plain, split, width
 from scipy.interpolate import CubicSpline
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.priors.gaussian_process import orders
 from bayes_personal.priors.parts.base import Prior, weights
 
@@ -40,29 +40,29 @@ class Case:
 
     stem: str
     prior: Prior
-    arguments: Callable[[Bound], tuple[list, dict]]
-    same: Callable[[Bound, Mapping[str, Any]], dict[str, Any]]
+    arguments: Callable[[BoundModel], tuple[list, dict]]
+    same: Callable[[BoundModel, Mapping[str, Any]], dict[str, Any]]
 
 
-def codes(bound: Bound) -> np.ndarray:
+def codes(bound: BoundModel) -> np.ndarray:
     return pd.factorize(bound.frame["site"], sort=True)[0]
 
 
-def effect(bound: Bound, values: Mapping[str, Any]) -> Any:
+def effect(bound: BoundModel, values: Mapping[str, Any]) -> Any:
     (term,) = bound.terms
     return weights(term, values, values[f"{term.name}_z"], np)
 
 
-def population(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def population(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"mu": values["mu_centered"], "sigma_log__": np.log(values["sigma"])}
 
 
-def conditional(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def conditional(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     theta = bound.coefficients.location + effect(bound, values)
     return {"theta": theta, "sigma_log__": np.log(values["sigma"])}
 
 
-def partial_pooling(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def partial_pooling(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     scale, root = bound.terms[0].scales(values, np)
     covariance_root = scale[0][:, None] * root
     packed = [np.log(covariance_root[i, i]) if i == j else covariance_root[i, j]
@@ -71,31 +71,31 @@ def partial_pooling(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                                         "z": values[f"{bound.terms[0].name}_z"]}
 
 
-def meta_learned(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def meta_learned(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {
         "scale_log__": np.log(values["site_scale"]), "amplitude_log__": np.log(values["site_amplitude"]),
         "shrink_logodds__": np.log(values["site_shrink"]) - np.log1p(-values["site_shrink"]),
         "loading": values["site_loading"], "d": effect(bound, values)}
 
 
-def transfer(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def transfer(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {"overall_log__": np.log(values["site_target_overall"]),
                                         "local_log__": np.log(values["site_target_local"]),
                                         "z": values["site_target_z"][0]}
 
 
-def invariant(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def invariant(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {"overall_log__": np.log(values["site_overall"]),
                                         "local_log__": np.log(values["site_local"]), "z": values["site_z"]}
 
 
-def fine_tuned(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def fine_tuned(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (term,) = bound.terms
     return population(bound, values) | {"scale_log__": np.log(values[f"{term.name}_scale"]),
                                         "z": values[f"{term.name}_z"]}
 
 
-def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def mixture(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (field,) = bound.fields
     name = field.name
     gate = ({"g_log__": np.log(values[f"{name}_gate"])} if not field.contexts else
@@ -104,23 +104,23 @@ def mixture(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
                    "sigma_log__": np.log(values["sigma"])}
 
 
-def gated(bound: Bound) -> tuple[list, dict]:
+def gated(bound: BoundModel) -> tuple[list, dict]:
     return [3, bound.features[0].matrix], {}
 
 
-def repulsive(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def repulsive(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     name = bound.fields[0].name
     return population(bound, values) | {
         **{f"{each}_log__": np.log(values[f"{name}_{each}"]) for each in ("scale", "length", "metric")},
         "a": values[f"{name}_component"], "b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]}
 
 
-def apart(bound: Bound) -> tuple[list, dict]:
+def apart(bound: BoundModel) -> tuple[list, dict]:
     (field,) = bound.fields
     return [field.branches, bound.features[0].matrix, field.owner, field.prior.strength], {}
 
 
-def network(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def network(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (field,) = bound.fields
     name = field.name
     result = population(bound, values) | {
@@ -132,43 +132,43 @@ def network(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     return result | {"sharpness_log__": np.log(values[f"{name}_sharpness"]), "a": values[f"{name}_component"]}
 
 
-def in_context(bound: Bound) -> tuple[list, dict]:
+def in_context(bound: BoundModel) -> tuple[list, dict]:
     prior = bound.fields[0].prior
     return [bound.features[0].matrix, len(prior.contexts), prior.hidden, prior.archetypes], {}
-def places(bound: Bound) -> tuple[list, dict]:
+def places(bound: BoundModel) -> tuple[list, dict]:
     (prior,) = (term.prior for term in bound.terms)
     return [np.unique(bound.frame[prior.order], return_inverse=True)[1]], {"increments": prior.increments}
 
 
-def total_variation(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def total_variation(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     name = bound.terms[0].name
     return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
                                         "local_log__": np.log(values[f"{name}_local"]), "z": values[f"{name}_z"]}
 
 
-def along(bound: Bound) -> tuple[list, dict]:
+def along(bound: BoundModel) -> tuple[list, dict]:
     piece = bound.divided
     t, place = np.unique(bound.frame[piece.prior.order], return_inverse=True)
     return [place, t, piece.positions], {}
 
 
-def partition(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def partition(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     name = bound.divided.name
     return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
                                         "expected_log__": np.log(values[f"{name}_expected"])}
 
 
-def halved(bound: Bound) -> tuple[list, dict]:
+def halved(bound: BoundModel) -> tuple[list, dict]:
     return [bound.divided.codes, bound.divided.depth], {}
 
 
-def tree_partition(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def tree_partition(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     name, split = bound.divided.name, values[f"{bound.divided.name}_split"]
     return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
                                         "split_logodds__": np.log(split) - np.log1p(-split)}
 
 
-def linear_arguments(bound: Bound) -> tuple[list, dict]:
+def linear_arguments(bound: BoundModel) -> tuple[list, dict]:
     (term,) = bound.terms
     readings = [one.at(bound.frame) for one in term.contexts]
     owner = np.repeat(np.arange(len(readings)), [values.shape[1] for values in readings])
@@ -177,7 +177,7 @@ def linear_arguments(bound: Bound) -> tuple[list, dict]:
     return [np.concatenate(readings, axis=1), owner], {"splines": splines}
 
 
-def linear_varying(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def linear_varying(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (term,) = bound.terms
     start = sum(len(one.labels) for one in term.contexts)
     result = population(bound, values) | {"scale_log__": np.log(values[f"{term.name}_scale"]),
@@ -191,7 +191,7 @@ def linear_varying(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def smooth_arguments(bound: Bound) -> tuple[list, dict]:
+def smooth_arguments(bound: BoundModel) -> tuple[list, dict]:
     (term,) = bound.terms
     spread = np.array([one.spread[0] for one in term.contexts])
     lengthscale = term.parameters()[1].arguments
@@ -203,7 +203,7 @@ def smooth_arguments(bound: Bound) -> tuple[list, dict]:
         "alpha": lengthscale["alpha"], "beta": lengthscale["beta"], "kernel": kernel}
 
 
-def gaussian_process(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def gaussian_process(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (term,) = bound.terms
     # PyMC counts the cosines of two contexts with the first context fastest, the engine with the last.
     order = np.lexsort(orders(term.boxes).T)
@@ -213,7 +213,7 @@ def gaussian_process(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
         "z": values[f"{term.name}_z"][order]}
 
 
-def near_arguments(bound: Bound) -> tuple[list, dict]:
+def near_arguments(bound: BoundModel) -> tuple[list, dict]:
     (field,) = bound.fields
     return [bound.features[0].matrix[:, 0].astype(int), field.points], {
         "neighbors": field.prior.neighbors, "power": field.prior.power}
@@ -228,7 +228,7 @@ def analytic_cholesky(matrix: Any) -> Any:
     return lower
 
 
-def distance_regularized(bound: Bound, values: Mapping[str, Any]) -> dict[str, Any]:
+def distance_regularized(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     (field,) = bound.fields
     name, metric = field.name, field.metric(values, np)
     plain = field.weights(metric, np)
@@ -245,11 +245,11 @@ def distance_regularized(bound: Bound, values: Mapping[str, Any]) -> dict[str, A
         f"theta_{k}": theta[:, k] for k in range(theta.shape[1])}
 
 
-def nothing(bound: Bound) -> tuple[list, dict]:
+def nothing(bound: BoundModel) -> tuple[list, dict]:
     return [], {}
 
 
-def by_group(bound: Bound) -> tuple[list, dict]:
+def by_group(bound: BoundModel) -> tuple[list, dict]:
     return [codes(bound)], {}
 
 

@@ -20,8 +20,8 @@ from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
 from bayes_personal.data import files
-from bayes_personal.data.stored import Stored
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.data.stored import OnDisk
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import FileError, InputError, InputTypeError, SpecificationError
 
 # Without hyperparameters draws are exact: they follow from sums over the rows and the seed.
@@ -107,7 +107,7 @@ def test_parts_are_whole_row_groups_and_together_all_rows(part: int, frame: pd.D
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "PART", part)
     rows = bp.Model("y ~ x").bind(folder).rows
-    assert isinstance(rows, Stored)
+    assert isinstance(rows, OnDisk)
     parts = list(rows.files.parts())
     assert [each.start for each in parts] == list(np.cumsum([0, *(len(each) for each in parts[:-1])]))
     assert sum(map(len, parts)) == ROWS and all(len(each) >= part for each in parts[:-1])
@@ -121,7 +121,7 @@ def test_tasks_of_a_cluster_are_parts_added_in_pairs(folder: Path, monkeypatch: 
     monkeypatch.setattr(files, "PART", 20_000)
     client = Recorded()
     bound = MANY.bind(folder, client=client)
-    serial, found = Collapsed(MANY.bind(folder)).statistics, Collapsed(bound).statistics
+    serial, found = GaussianDensity(MANY.bind(folder)).statistics, GaussianDensity(bound).statistics
     assert_same_sums(serial, found)
     assert [function.__name__ for function, _ in client.done] == ["itself"] + ["of_part"] * 3 + ["add"] * 2
     # The first two parts are added, and then the third.
@@ -135,8 +135,8 @@ def test_a_dask_cluster_finds_the_same_sums(folder: Path, monkeypatch: pytest.Mo
     serial = bp.fit(EXACT, folder, seed=3, method=QUICK, progress=False)
     options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        found = Collapsed(MANY.bind(folder, client=client)).statistics
-        assert_same_sums(Collapsed(MANY.bind(folder)).statistics, found)
+        found = GaussianDensity(MANY.bind(folder, client=client)).statistics
+        assert_same_sums(GaussianDensity(MANY.bind(folder)).statistics, found)
         posterior = bp.fit(EXACT, folder, seed=3, method=QUICK, progress=False, client=client)
     assert_same_draws(serial.tree, posterior.tree)
 
@@ -145,7 +145,7 @@ def test_what_goes_wrong_in_a_task_is_said(own: Path) -> None:
     bound = MANY.bind(own, client=Recorded())
     (own / "part_1.parquet").unlink()
     with pytest.raises(InputError, match="part_1.parquet"):
-        _ = Collapsed(bound).statistics
+        _ = GaussianDensity(bound).statistics
 
 
 def test_a_client_is_for_rows_in_files(frame: pd.DataFrame, folder: Path) -> None:
@@ -169,7 +169,7 @@ def saved(own: Path, tmp_path: Path) -> Iterator[bp.Posterior]:
 
 def test_a_saved_posterior_finds_its_files(saved: bp.Posterior, frame: pd.DataFrame, tmp_path: Path) -> None:
     again = bp.load(tmp_path / "posterior.nc")
-    assert repr(again) == repr(saved) and isinstance(again.bound.rows, Stored)
+    assert repr(again) == repr(saved) and isinstance(again.bound.rows, OnDisk)
     assert_same_draws(saved.tree, again.tree)
     assert again.bound.design.center.tolist() == saved.bound.design.center.tolist()
     np.testing.assert_array_equal(bp.predict(again, frame.iloc[:9], kind="theta").draws,
@@ -191,7 +191,7 @@ def test_a_saved_posterior_keeps_what_folders_say(frame: pd.DataFrame, tmp_path:
     posterior = bp.fit(model, tmp_path / "hive", seed=1, method=QUICK, progress=False)
     posterior.save(tmp_path / "posterior.nc")
     again = bp.load(tmp_path / "posterior.nc").bound
-    assert_same_sums(Collapsed(posterior.bound).statistics, Collapsed(again).statistics)
+    assert_same_sums(GaussianDensity(posterior.bound).statistics, GaussianDensity(again).statistics)
 
 
 def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.kernels import compiling, gaussian, tape
 from bayes_personal.kernels.compiling import compiled
@@ -88,14 +88,14 @@ def test_groups_may_be_eliminated_or_not(frame: pd.DataFrame, prior: bp.priors.P
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     """Value, gradient, leave-one-out and, given the noise, nothing but rounding differs."""
     bound = bp.Model("y ~ dose + weight", prior).bind(frame)
-    one = Collapsed(bound)
+    one = GaussianDensity(bound)
     points = np.random.default_rng(1).normal(0, 0.7, (3, one.size))
     (batch,) = bound.rows.batches(len(frame))
     assert one.arrangement.groups
     before = [one.log_density(point) for point in points], one.leave_one_out(one.values(points), 3, batch)
     for kind in {type(term) for term in bound.terms if term.grouped}:
         monkeypatch.setattr(kind, "grouped", False)
-    other = Collapsed(bound)
+    other = GaussianDensity(bound)
     assert not other.arrangement.groups and other.arrangement.size > one.arrangement.size
     after = [other.log_density(point) for point in points], other.leave_one_out(other.values(points), 3, batch)
     for (value, slope), (again, same) in zip(before[0], after[0], strict=True):
@@ -109,7 +109,7 @@ def test_no_model_compiles_anything_of_its_own(frame: pd.DataFrame, capfd: pytes
               bp.Model("y ~ dose + weight", bp.Population(), bp.Normal(sd="se"))]
     for model in models:
         bp.fit(model, frame, seed=1, progress=False, method=bp.Laplace(draws=50, fallback=False, proposals=1024))
-        density = Collapsed(model.bind(frame))
+        density = GaussianDensity(model.bind(frame))
         density.log_density(np.zeros(density.size))
     for function in (gaussian.value_and_gradient, gaussian.values, gaussian.draw, gaussian.factor):
         assert len(function.signatures) <= 1, function.signatures
@@ -118,7 +118,7 @@ def test_no_model_compiles_anything_of_its_own(frame: pd.DataFrame, capfd: pytes
 
 
 def test_where_nothing_is_finite_the_density_is_zero(frame: pd.DataFrame) -> None:
-    density = Collapsed(bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame))
+    density = GaussianDensity(bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame))
     for far in (800.0, -800.0, np.nan):
         value, slope = density.log_density(np.full(density.size, far))
         assert value == -np.inf and not slope.any()

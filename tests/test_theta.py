@@ -14,7 +14,7 @@ import xarray as xr
 from calibration import unsampled
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import BATCH
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.base import Prior
@@ -46,14 +46,14 @@ def eager(posterior: Posterior) -> xr.DataArray:
 def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
     """How many draws and rows theta is computed at, call by call."""
     calls: list[tuple[int, int]] = []
-    plain = Bound.theta
+    plain = BoundModel.theta
 
-    def counted(self: Bound, values, features, rows: int, labels=None) -> np.ndarray:
+    def counted(self: BoundModel, values, features, rows: int, labels=None) -> np.ndarray:
         result = plain(self, values, features, rows, labels)
         calls.append(result.shape[:2])
         return result
 
-    monkeypatch.setattr(Bound, "theta", counted)
+    monkeypatch.setattr(BoundModel, "theta", counted)
     yield calls
 
 

@@ -9,8 +9,8 @@ from conftest import Silent
 from scipy import integrate, optimize, stats
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 
@@ -25,7 +25,7 @@ def world(seed: int, places: int = 100, rows: int = 1, sd: float = 0.5) -> tuple
     return pd.DataFrame({"c": c, "x": x, "y": theta[:, 0] + theta[:, 1] * x + sd * rng.normal(size=len(c))}), theta
 
 
-def series(increments: bp.TotalVariation = LAPLACE, places: int = 30) -> Bound:
+def series(increments: bp.TotalVariation = LAPLACE, places: int = 30) -> BoundModel:
     """An intercept of known error 0.5 and unpenalised mean, one row at each context but the last, which has two."""
     rng, c = np.random.default_rng(8), np.minimum(np.arange(places + 1), places - 1.0) ** 2
     y = np.where(np.arange(places + 1) < 12, 1.0, 3.0) + 0.5 * rng.normal(size=places + 1)
@@ -34,7 +34,7 @@ def series(increments: bp.TotalVariation = LAPLACE, places: int = 30) -> Bound:
     return bp.Model("y ~ 1", increments, bp.Normal(sd="se"), flat).bind(frame)
 
 
-def integrated(bound: Bound, scale: float, what: object) -> np.ndarray:
+def integrated(bound: BoundModel, scale: float, what: object) -> np.ndarray:
     """Integrals of `what` (standard deviation of an increment) over the local scales, at every place."""
     (term,) = bound.terms
     local = term.parameters()[1]
@@ -45,7 +45,7 @@ def integrated(bound: Bound, scale: float, what: object) -> np.ndarray:
     return integrate.trapezoid(np.exp(prior) * what(sd), moved, axis=0)[:, 0]
 
 
-def laplace_width(bound: Bound, scale: float) -> float:
+def laplace_width(bound: BoundModel, scale: float) -> float:
     """b, by hand: a walk of Laplace(0, b) increments has standard deviation `scale` over the rows."""
     place = np.unique(bound.frame["c"], return_inverse=True)[1]
     walk = (place[:, None] > np.arange(place.max())) - (place[:, None] > np.arange(place.max())).mean(axis=0)
@@ -85,7 +85,7 @@ def test_the_joint_mode_is_the_fused_lasso() -> None:
     1 / sd^2 over the local scales is 1 / (b |d|), and given these the mode of the weights is their conditional mean.
     """
     bound, scale, sigma = series(), 0.5, 0.5
-    b, density, term = laplace_width(bound, scale), Collapsed(bound), bound.terms[0]
+    b, density, term = laplace_width(bound, scale), GaussianDensity(bound), bound.terms[0]
     increments = np.ones((term.size, 1))
     for _ in range(3000):
         # sd^2 = 2 b^2 local = b |d|
@@ -120,7 +120,7 @@ def test_the_denser_the_contexts_the_fewer_large_jumps_have_laplace_increments_b
 def test_only_the_order_of_contexts_matters_and_not_its_direction(prior: bp.TotalVariation) -> None:
     frame, _ = world(1, places=12, rows=2)
     model = bp.Model("y ~ x", prior)
-    plain, bent, turned = (Collapsed(model.bind(frame.assign(c=c))) for c in (
+    plain, bent, turned = (GaussianDensity(model.bind(frame.assign(c=c))) for c in (
         frame["c"], np.exp(frame["c"] / 3.0), pd.Timestamp("2020-01-01") - pd.to_timedelta(frame["c"], unit="D")))
     for u in np.random.default_rng(3).normal(0, 0.7, (5, plain.size)):
         value = plain.log_density(u)[0]

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.priors.tree_partition import quantile_cuts
 from bayes_personal.samplers.draws import tree
@@ -30,7 +30,7 @@ def two_way(seed: int, rows: int) -> tuple[pd.DataFrame, np.ndarray]:
 def at_one_point(model: bp.Model, frame: pd.DataFrame, draws: int = DRAWS) -> bp.Posterior:
     """Draws of trees and leaves at one value of the hyperparameters."""
     bound = model.bind(frame)
-    density = Summed(bound)
+    density = DivisionDensity(bound)
     values = density.values(np.full((draws, density.size), 0.1))
     values |= density.draw_rest(values, draws, np.random.default_rng(1))
     return bp.Posterior(model, bound, tree(bound, values, 2))
@@ -60,7 +60,7 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
     frame, _ = two_way(1, 8)
     frame["kind"] = list("uvuvwwuv")
     posterior = at_one_point(bp.Model("y ~ x", bp.TreePartition(*contexts, depth=depth)), frame)
-    bound, density = posterior.bound, Summed(posterior.bound)
+    bound, density = posterior.bound, DivisionDensity(posterior.bound)
     point = np.full(density.size, 0.1)
     values = density.values(point)
     name, x = bound.divided.name, bound.coefficients.predictors(bound.x, bound.everywhere)
@@ -102,7 +102,7 @@ def test_gradient(family: bp.families.Family) -> None:
     frame, _ = two_way(2, 60)
     frame = frame.assign(y=np.round(np.abs(3 * frame["y"])), e=1 + frame["a"])
     formula = "y ~ x" if isinstance(family, bp.Normal) else "y ~ 1"
-    density, h = Summed(bp.Model(formula, bp.TreePartition("a", "b"), family).bind(frame)), 1e-6
+    density, h = DivisionDensity(bp.Model(formula, bp.TreePartition("a", "b"), family).bind(frame)), 1e-6
     for point in np.random.default_rng(2).normal(0, 0.7, (4, density.size)):
         value, slope = density.log_density(point)
         assert value == pytest.approx(density.value(point), abs=1e-10)

@@ -6,7 +6,7 @@ import pytest
 from conftest import explicit, split, width
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.priors.parts.base import Prior
 
 PRIORS = [bp.Population(), bp.Conditional("site"), bp.PartialPooling("site"),
@@ -28,7 +28,7 @@ def changed(frame: pd.DataFrame, what: str, shift: float, scale: float) -> pd.Da
 def test_the_collapsed_density_is_the_same(frame: pd.DataFrame, prior: Prior, what: str, scale: float,
                                            shift: float) -> None:
     model = bp.Model("y ~ dose", prior=prior)
-    before, after = Collapsed(model.bind(frame)), Collapsed(model.bind(changed(frame, what, shift, scale)))
+    before, after = GaussianDensity(model.bind(frame)), GaussianDensity(model.bind(changed(frame, what, shift, scale)))
     constant = len(frame) * np.log(scale) * (what in ("outcome", "all"))
     for u in np.random.default_rng(9).normal(0, 0.7, (20, before.size)):
         (value, gradient), (moved, moved_gradient) = before.log_density(u), after.log_density(u)

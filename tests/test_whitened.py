@@ -8,7 +8,7 @@ import pytest
 from conftest import explicit
 
 import bayes_personal as bp
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.families import Family
 from bayes_personal.priors import Prior
 from bayes_personal.samplers import whitened as module
@@ -44,7 +44,7 @@ def change(name: str) -> Whitened:
     return Whitened(bound, information)
 
 
-def point(bound: Bound, values: dict[str, np.ndarray]) -> np.ndarray:
+def point(bound: BoundModel, values: dict[str, np.ndarray]) -> np.ndarray:
     """The sampler's point of the explicit program at values, as `conftest.split` reads it."""
     hyper = [each.point(values[each.name]) for each in (*bound.parameters, *([bound.mean] if bound.mean else []))]
     return np.concatenate([*hyper, *(values[f"{term.name}_z"].ravel() for term in bound.terms)])

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from bayes_personal.data.columns import unit_labels
-from bayes_personal.data.rows import Held
-from bayes_personal.data.stored import Stored
+from bayes_personal.data.rows import InMemory
+from bayes_personal.data.stored import OnDisk
 from bayes_personal.errors import InputWarning, first, warn
 from bayes_personal.families.parts.base import Family, draw, log_density
 from bayes_personal.formulas.design import Design
@@ -19,8 +19,8 @@ from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.fine_tuned import Tuned
 from bayes_personal.priors.invariant import Environments
-from bayes_personal.priors.parts.base import Branching, Coefficients, Features, Field, Piece, Term, weights
-from bayes_personal.priors.parts.divided import Divided
+from bayes_personal.priors.parts.base import Choice, Coefficients, Features, Function, Piece, Term, weights
+from bayes_personal.priors.parts.divided import Division
 from bayes_personal.priors.parts.markov_field import MarkovField
 from bayes_personal.priors.parts.names import apart
 
@@ -30,7 +30,7 @@ LEAST_ROOM = 0.1
 
 @final
 @dataclass(frozen=True, eq=False)
-class Bound:
+class BoundModel:
     """A model with its data: every shape known, nothing sampled.
 
     `values` below are arrays by the name of a variable, each with any leading batch axes: hyperparameters, the mean
@@ -41,12 +41,12 @@ class Bound:
 
     family: Family
     mean_prior: Hyperprior
-    rows: Held | Stored
+    rows: InMemory | OnDisk
     design: Design
     unit: float
     coefficients: Coefficients
     terms: tuple[Term, ...]
-    fields: tuple[Field, ...] = ()
+    fields: tuple[Function, ...] = ()
     population: np.ndarray | None = None
 
     @property
@@ -80,14 +80,14 @@ class Bound:
         return (*self.terms, *self.fields)
 
     @property
-    def branching(self) -> Branching | None:
+    def branching(self) -> Choice | None:
         """The field with alternatives among which every row chooses."""
-        return next((one for one in self.fields if isinstance(one, Branching)), None)
+        return next((one for one in self.fields if isinstance(one, Choice)), None)
 
     @property
-    def divided(self) -> Divided | None:
+    def divided(self) -> Division | None:
         """The field that is constant within cells nobody has seen, which are summed out."""
-        return next((one for one in self.fields if isinstance(one, Divided)), None)
+        return next((one for one in self.fields if isinstance(one, Division)), None)
 
     @property
     def markov(self) -> tuple[MarkovField, ...]:
@@ -212,7 +212,7 @@ class Bound:
             some = features if rows is None else features.taken(rows, xp)
             if isinstance(piece, Term):
                 deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
-            elif isinstance(piece, Branching):
+            elif isinstance(piece, Choice):
                 continue
             else:
                 deviation = piece.deviation(values, some.matrix, xp)
@@ -292,7 +292,7 @@ class Bound:
                 deviations.append((piece.positions, one.times(values[f"{piece.name}_effect"], np)))
                 continue
             deviation = piece.deviation(values, one.matrix, np)
-            if isinstance(piece, Branching):
+            if isinstance(piece, Choice):
                 if labels is None:
                     continue
                 deviation = np.take_along_axis(deviation, labels[..., None, None], axis=-2)[..., 0, :]

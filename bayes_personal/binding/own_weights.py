@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.families.parts.base import log_density
 from bayes_personal.priors.parts.base import Term
 
@@ -28,13 +28,13 @@ def stride(work: float, chains: int, draws: int) -> int:
     return max(1, int(draws // max(wanted, 1)))
 
 
-def finest(bound: Bound) -> int | None:
+def finest(bound: BoundModel) -> int | None:
     """Place of the term with most groups; None where no term has groups."""
     sizes = {place: term.size for place, term in enumerate(bound.terms) if term.grouped}
     return max(sizes, key=lambda place: sizes[place]) if sizes else None
 
 
-def levels(bound: Bound, place: int) -> np.ndarray:
+def levels(bound: BoundModel, place: int) -> np.ndarray:
     """The group of every training row in a term with groups, (unit,)."""
     return bound.features[place].matrix.indices
 
@@ -54,7 +54,7 @@ def whitened(term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarra
     return np.broadcast_to(moved if root is None else moved @ root, (count, *x.shape))
 
 
-def etas(bound: Bound, values: Values, sets: Sequence[np.ndarray]) -> Iterator[tuple[int, slice, np.ndarray]]:
+def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Iterator[tuple[int, slice, np.ndarray]]:
     """eta of the rows of one set after the other: its place, a part of the draws, and eta there, (draw, row).
 
     The draws come in one part unless the rows of a single set are too many for that.
@@ -101,7 +101,7 @@ class Sharpness:
     step: float
 
     @classmethod
-    def of(cls, bound: Bound, values: Values) -> "Sharpness":
+    def of(cls, bound: BoundModel, values: Values) -> "Sharpness":
         """At the posterior mean of theta and of the family's own hyperparameters."""
         mean = {name: value.mean(axis=0) for name, value in values.items()}
         theta = bound.theta(mean, bound.features, len(bound.rows))

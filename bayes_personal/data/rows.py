@@ -56,7 +56,7 @@ class Batch:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Held:
+class InMemory:
     """Rows that are in memory.
 
     Attributes
@@ -88,7 +88,7 @@ class Held:
         """Names of all columns that there are."""
         return self.columns
 
-    def also(self, name: str) -> "Held":
+    def also(self, name: str) -> "InMemory":
         """The rows with one more column in every batch: they have all already."""
         return self
 

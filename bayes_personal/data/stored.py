@@ -32,7 +32,7 @@ def are_stored(data: Any) -> bool:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Stored:
+class OnDisk:
     """Rows that are in files.
 
     Attributes
@@ -69,7 +69,7 @@ class Stored:
         """Names of all columns that there are."""
         return list(self.files.columns)
 
-    def also(self, name: str) -> "Stored":
+    def also(self, name: str) -> "OnDisk":
         """The rows with one more column in every batch."""
         return self if name in self.columns else replace(self, columns=(*self.columns, name))
 

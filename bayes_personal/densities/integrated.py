@@ -1,17 +1,17 @@
 """Which density a model has once all but its hyperparameters is integrated out."""
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.divisions.division_density import Summed
-from bayes_personal.densities.field.field_density import Markov, integrates
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.field.field_density import FieldDensity, integrates
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import collapses
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.densities.marginal import MarginalDensity
 
 
-def marginal(bound: Bound) -> Marginal | None:
+def marginal_density(bound: BoundModel) -> MarginalDensity | None:
     """The density of the hyperparameters alone; None where all else does not integrate out."""
     if bound.divided is not None:
-        return Summed(bound)
+        return DivisionDensity(bound)
     if integrates(bound):
-        return Markov(bound)
-    return Collapsed(bound) if collapses(bound) else None
+        return FieldDensity(bound)
+    return GaussianDensity(bound) if collapses(bound) else None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -47,10 +47,10 @@ class Densities(NamedTuple):
     left_in: np.ndarray
 
 
-class Marginal(ABC):
+class MarginalDensity(ABC):
     """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
 
-    bound: Bound
+    bound: BoundModel
 
     @property
     @abstractmethod
@@ -184,7 +184,7 @@ class Marginal(ABC):
         return total
 
 
-def given_weights(bound: Bound, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
+def given_weights(bound: BoundModel, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
     """log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
     own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
     features = bound.features_at(batch.frame)
@@ -200,7 +200,7 @@ def log_normal(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Masked(Marginal):
+class MaskedDensity(MarginalDensity):
     """A density that goes through its rows anew where some are left out.
 
     Attributes
@@ -209,7 +209,7 @@ class Masked(Marginal):
     left_out : which rows are not looked at, (unit,); none where it is not given
     """
 
-    bound: Bound
+    bound: BoundModel
     left_out: np.ndarray | None = None
 
     @property

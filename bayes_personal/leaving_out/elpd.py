@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
-from bayes_personal.leaving_out.question import QUESTIONS, Kind, Question
+from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
@@ -145,7 +145,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Vehtari, Gelman and Gabry (2017), doi:10.1007/s11222-016-9696-4. Bürkner, Gabry and Vehtari (2021),
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
-    question = Question.of(posterior, kind, by, refit)
+    question = LeaveOutPlan.of(posterior, kind, by, refit)
     refits = question.refits(refit, np.random.default_rng(seed_number("loo", seed)))
     labels = question.labels
     asked = chosen(rows, kind, labels)
@@ -238,7 +238,7 @@ def apart(densities: np.ndarray) -> np.ndarray:
     return result
 
 
-def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: Question) -> None:
+def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: LeaveOutPlan) -> None:
     """Say of which results the Pareto k is too high, and what to do."""
     high, noun = ~(k <= good), question.noun
     if high.any():
@@ -247,7 +247,7 @@ def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool
              f"{remedy(exhausted, question)}", ConvergenceWarning)
 
 
-def remedy(exhausted: bool, question: Question) -> str:
+def remedy(exhausted: bool, question: LeaveOutPlan) -> str:
     """What to do where Pareto k is too high."""
     bound = question.posterior.bound
     if exhausted:
@@ -262,7 +262,7 @@ def remedy(exhausted: bool, question: Question) -> str:
 
 
 def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.DataFrame,
-             question: Question) -> Iterator[str]:
+             question: LeaveOutPlan) -> Iterator[str]:
     """Why results must not be trusted, apart from the posterior that they are of."""
     noun, wrong = question.noun, ~np.isfinite(elpd)
     if wrong.any():
@@ -298,7 +298,7 @@ def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"]
     NotFittedError, SpecificationError
         As `loo` does.
     """
-    question = Question.of(posterior, kind, None, False)
+    question = LeaveOutPlan.of(posterior, kind, None, False)
     result = np.empty((question.count, len(posterior.bound.rows)))
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("log densities", total=result.shape[1])

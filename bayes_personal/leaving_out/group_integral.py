@@ -23,10 +23,10 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Sharpness, Values, etas, finest, levels, members, whitened
 from bayes_personal.families.parts.base import Family, log_density
-from bayes_personal.samplers.proposal import Mixture, Skewed
+from bayes_personal.samplers.proposal import Proposal, Skewed
 
 # Nodes a dimension of the product grids, or points in all, until the result settles: until two rules differ by less.
 # Errors of product grids fall so fast that the finer rule is then nearer to the truth by orders of magnitude.
@@ -227,7 +227,7 @@ def rule(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         nodes = np.stack(np.meshgrid(*[at] * size, indexing="ij"), axis=-1).reshape(-1, size)
         weights = np.sum(np.meshgrid(*[log_mass] * size, indexing="ij"), axis=0).ravel()
         return nodes, weights + 0.5 * (nodes**2).sum(axis=1)
-    proposal = Mixture((Skewed.standard(size),), np.ones(1))
+    proposal = Proposal((Skewed.standard(size),), np.ones(1))
     # The same points in every draw: densities that differ between draws then do so for the draws' sake.
     nodes = proposal.draw(count, np.random.default_rng(count))
     return nodes, -proposal.log_density(nodes) - np.log(count) - size / 2 * np.log(2 * np.pi)
@@ -245,16 +245,16 @@ class GroupIntegral:
         choose among alternatives p(y_out | every theta that a row may have)
     """
 
-    bound: Bound
+    bound: BoundModel
     place: int | None
 
     @classmethod
-    def of_rows(cls, bound: Bound) -> "GroupIntegral":
+    def of_rows(cls, bound: BoundModel) -> "GroupIntegral":
         """Over the weights of the smallest groups that there are; over none where rows choose among alternatives."""
         return cls(bound, None if bound.branching else finest(bound))
 
     @classmethod
-    def of_sets(cls, bound: Bound, sets: Sequence[np.ndarray]) -> "GroupIntegral | None":
+    def of_sets(cls, bound: BoundModel, sets: Sequence[np.ndarray]) -> "GroupIntegral | None":
         """Over the weights that matter most to sets which together are all rows; None where no term's groups fit, or
         rows choose among alternatives.
 

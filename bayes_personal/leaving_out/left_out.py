@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS, Advance, Values
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.marginal import Marginal, given_weights
+from bayes_personal.densities.marginal import MarginalDensity, given_weights
 from bayes_personal.errors import InputError, first
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.line_integral import LineIntegral
@@ -21,7 +21,7 @@ from bayes_personal.samplers.invariant_sets import InvariantSets
 
 @final
 @dataclass(frozen=True, eq=False)
-class Part:
+class LeftOut:
     """Some of the units, or groups, that are left out one by one.
 
     Attributes
@@ -46,17 +46,17 @@ def batch_size(count: int) -> int:
     return max(1, NUMBERS // count)
 
 
-def units(density: Marginal, values: Values, count: int, advance: Advance) -> Iterator[Part]:
+def units(density: MarginalDensity, values: Values, count: int, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_i | y_-i, phi), all but phi integrated out."""
     left_out_and_in = density.left_out_and_in(values, count)
     for batch in density.bound.rows.batches(batch_size(count)):
         places = np.arange(batch.start, batch.start + len(batch))
         found, left_in = left_out_and_in(batch)
         advance(len(batch))
-        yield Part(places, found, averaged(left_in), partial(taken_of, density, batch))
+        yield LeftOut(places, found, averaged(left_in), partial(taken_of, density, batch))
 
 
-def taken_of(density: Marginal, batch: Batch, row: int) -> Any:
+def taken_of(density: MarginalDensity, batch: Batch, row: int) -> Any:
     """What a density without one row of a batch must know of it."""
     return density.taken(batch, np.array([row]))
 
@@ -66,7 +66,8 @@ def averaged(densities: np.ndarray) -> np.ndarray:
     return logsumexp(densities, axis=0) - np.log(len(densities))
 
 
-def groups(density: Marginal, values: Values, taken: Mapping[Hashable, Any], advance: Advance) -> Iterator[Part]:
+def groups(density: MarginalDensity, values: Values, taken: Mapping[Hashable, Any],
+           advance: Advance) -> Iterator[LeftOut]:
     """log p(y_g | y_-g, phi) = log p(y | phi) - log p(y_-g | phi), all but phi integrated out."""
     points = density.points(values)
     everything = density.each_value(points)
@@ -74,10 +75,10 @@ def groups(density: Marginal, values: Values, taken: Mapping[Hashable, Any], adv
         rest = density.each_value_without(points, each)
         left_in = density.again(values, points, everything, each)
         advance(1)
-        yield Part(np.array([place]), (everything - rest)[:, None], averaged(left_in[:, None]), [each].__getitem__)
+        yield LeftOut(np.array([place]), (everything - rest)[:, None], averaged(left_in[:, None]), [each].__getitem__)
 
 
-def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
+def labelled(bound: BoundModel, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
     """Batch by batch, the labels that rows of it have in a column, and which of its rows those are."""
     for batch in bound.rows.also(by).batches():
         labels = batch.frame[by]
@@ -89,7 +90,7 @@ def labelled(bound: Bound, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarra
             yield batch, label, rows
 
 
-def taken_by(density: Marginal, by: str) -> dict[Hashable, Any]:
+def taken_by(density: MarginalDensity, by: str) -> dict[Hashable, Any]:
     """What a density without a group must know of its rows, for each group in the order of their first rows."""
     result: dict[Hashable, Any] = {}
     for batch, label, rows in labelled(density.bound, by):
@@ -98,7 +99,7 @@ def taken_by(density: Marginal, by: str) -> dict[Hashable, Any]:
     return result
 
 
-def rows_by(bound: Bound, by: str) -> dict[Hashable, np.ndarray]:
+def rows_by(bound: BoundModel, by: str) -> dict[Hashable, np.ndarray]:
     """The places of the rows of each group, in the order of their first rows."""
     result: dict[Hashable, list[np.ndarray]] = {}
     for batch, label, rows in labelled(bound, by):
@@ -106,7 +107,7 @@ def rows_by(bound: Bound, by: str) -> dict[Hashable, np.ndarray]:
     return {label: np.concatenate(parts) for label, parts in result.items()}
 
 
-def environments(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
+def environments(bound: BoundModel, values: Values, count: int, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_e | all other environments), e one that nobody has seen: the same at every draw."""
     term = bound.environments
     assert term is not None
@@ -119,36 +120,38 @@ def environments(bound: Bound, values: Values, count: int, advance: Advance) -> 
         for code in np.unique(codes):
             left_in[:, code] += densities[:, codes == code].sum(axis=1)
     advance(len(order))
-    yield Part(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), averaged(left_in[:, order]),
-               order[:, None].__getitem__)
+    yield LeftOut(np.arange(len(order)), np.broadcast_to(found, (count, len(order))), averaged(left_in[:, order]),
+                  order[:, None].__getitem__)
 
 
-def shared(bound: Bound) -> bool:
+def shared(bound: BoundModel) -> bool:
     """Whether a row has no weights but a mean, which is every row's: there is nothing of its own to integrate out."""
     return not bound.terms and not bound.markov
 
 
-def lines(bound: Bound, values: Values, advance: Advance) -> Iterator[Part]:
+def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_i | y_-i, all but one direction of the weights), by quadrature."""
     for rows, densities in LineIntegral(bound).leave_one_out(values, advance):
         some = Batch(-1, bound.frame.iloc[rows], bound.x[rows], bound.y[rows], bound.known[rows])
         left_in = given_weights(bound, values, len(densities), some)
-        yield Part(rows, densities, averaged(left_in), rows[:, None].__getitem__)
+        yield LeftOut(rows, densities, averaged(left_in), rows[:, None].__getitem__)
 
 
-def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray], advance: Advance) -> Iterator[Part]:
+def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray],
+              advance: Advance) -> Iterator[LeftOut]:
     """log p(y_g | y_-g, all but the weights that groups have of their own), by quadrature."""
     given = GroupIntegral(integral.bound, None).left_out(values, sets)
     both = zip(integral.left_out(values, sets), given, strict=True)
     for place, ((densities, error), (left_in, _)) in enumerate(both):
         advance(1)
-        yield Part(np.array([place]), densities[:, None], averaged(left_in[:, None]), [sets[place]].__getitem__, error)
+        yield LeftOut(np.array([place]), densities[:, None], averaged(left_in[:, None]), [sets[place]].__getitem__,
+                      error)
 
 
-def conditional(bound: Bound, values: Values, count: int, advance: Advance) -> Iterator[Part]:
+def conditional(bound: BoundModel, values: Values, count: int, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_i | theta_i), or p(y_i | every theta that row i may have)."""
     for batch in bound.rows.batches(batch_size(count)):
         densities = given_weights(bound, values, count, batch)
         places = np.arange(batch.start, batch.start + len(batch))
         advance(len(batch))
-        yield Part(places, densities, averaged(densities), places[:, None].__getitem__)
+        yield LeftOut(places, densities, averaged(densities), places[:, None].__getitem__)

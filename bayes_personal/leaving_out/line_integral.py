@@ -19,7 +19,7 @@ from typing import Any, final
 import numpy as np
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Advance, Sharpness, Values, etas, finest, levels, members, whitened
 from bayes_personal.priors.parts.base import Features
 
@@ -32,7 +32,7 @@ TINY = 1e-300
 class LineIntegral:
     """Leave-one-out densities of a model whose weights do not integrate out in closed form."""
 
-    bound: Bound
+    bound: BoundModel
 
     @cached_property
     def grouped(self) -> int | None:

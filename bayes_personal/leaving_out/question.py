@@ -11,8 +11,8 @@ import pandas as pd
 from bayes_personal.arguments import one_of
 from bayes_personal.binding.own_weights import Advance, stride
 from bayes_personal.data.columns import spelled
-from bayes_personal.densities.integrated import marginal
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import (
     InputError,
     InputTypeError,
@@ -23,7 +23,7 @@ from bayes_personal.errors import (
 )
 from bayes_personal.leaving_out import left_out
 from bayes_personal.leaving_out.group_integral import GroupIntegral
-from bayes_personal.leaving_out.left_out import Part
+from bayes_personal.leaving_out.left_out import LeftOut
 from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior
@@ -41,7 +41,7 @@ FEWEST = 25
 
 @final
 @dataclass(frozen=True, eq=False)
-class Question:
+class LeaveOutPlan:
     """What is left out, and of what.
 
     Attributes
@@ -60,7 +60,7 @@ class Question:
     posterior: Posterior
     kind: Kind
     by: str | None
-    density: Marginal | None
+    density: MarginalDensity | None
     values: Mapping[str, np.ndarray]
     draws: np.ndarray
     chains: int
@@ -70,7 +70,7 @@ class Question:
     every: bool
 
     @classmethod
-    def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS) -> "Question":
+    def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS) -> "LeaveOutPlan":
         """Check what was asked."""
         if not isinstance(posterior, Posterior):
             raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
@@ -90,7 +90,7 @@ class Question:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
-        density, values = marginal(bound), everything(bound, posterior.tree)
+        density, values = marginal_density(bound), everything(bound, posterior.tree)
         check(refit, kind, density is not None)
         taken: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}
@@ -163,7 +163,7 @@ class Question:
         ess: Any = arviz_stats.ess(kept, method="mean")
         return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / self.count
 
-    def parts(self, advance: Advance) -> Iterator[Part]:
+    def parts(self, advance: Advance) -> Iterator[LeftOut]:
         """The log densities, a part at a time."""
         bound = self.posterior.bound
         if self.kind == "conditional":

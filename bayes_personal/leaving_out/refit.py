@@ -12,10 +12,10 @@ import xarray as xr
 from arviz_stats.base.array import array_stats
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Values
-from bayes_personal.data.rows import Held
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.samplers.draws import flat
@@ -50,14 +50,14 @@ class Refit:
     complaints: tuple[str, ...] = ()
 
     @classmethod
-    def averaged(cls, logs: np.ndarray, tree: xr.DataTree, bound: Bound | None = None) -> "Refit":
+    def averaged(cls, logs: np.ndarray, tree: xr.DataTree, bound: BoundModel | None = None) -> "Refit":
         """From log p(what is left out | draw) at all draws of a tree, chains one after the other."""
         average = Average.of(logs, tree["posterior"].sizes["chain"])
         return cls(average.log, average.error, average.ess, Diagnostics.of(tree, bound).complaints)
 
     @classmethod
     def bridged(cls, logs: np.ndarray, tree: xr.DataTree, others: np.ndarray, chains: int,
-                bound: Bound | None = None) -> "Refit":
+                bound: BoundModel | None = None) -> "Refit":
         """From the same, and from `others`, log p(what is left out | draw) at draws given all rows.
 
         Where what is left out is in the tail of what the rest predict, the average over draws given the rest hangs on
@@ -124,7 +124,7 @@ class MarginalRefits:
     values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
     """
 
-    density: Marginal
+    density: MarginalDensity
     rng: np.random.Generator
     method: NUTS | None
     values: Values
@@ -164,7 +164,7 @@ class MarginalRefits:
         others = self.predicted(rest, self.density.points(self.values))
         return Refit.bridged(self.predicted(rest, points), tree, others, self.chains, rest.bound)
 
-    def reweighted(self, rest: Marginal) -> Refit | None:
+    def reweighted(self, rest: MarginalDensity) -> Refit | None:
         """From a few of the draws given all rows, all else integrated out; None where the weights of the draws have a
         tail."""
         points, everything = self.some
@@ -179,11 +179,11 @@ class MarginalRefits:
         return Refit(float(logsumexp(smoothed + logs)), float(relative.std() / np.sqrt(len(logs))),
                      float(1 / (weights**2).sum()))
 
-    def predicted(self, rest: Marginal, points: np.ndarray) -> np.ndarray:
+    def predicted(self, rest: MarginalDensity, points: np.ndarray) -> np.ndarray:
         """log p(y_out | rest, phi), (draw,)."""
         return self.density.each_value(points) - rest.each_value(points)
 
-    def weighted(self, rest: Marginal, found: Weighted) -> Refit:
+    def weighted(self, rest: MarginalDensity, found: Weighted) -> Refit:
         """From an importance sample of the hyperparameters given the rest.
 
         Two estimates: the average of p(y_out | rest, phi) over the posterior given the rest, and the ratio of the
@@ -205,7 +205,7 @@ class MarginalRefits:
         return Refit(float(highest + np.log(mean)), se, ess)
 
 
-def as_tree(density: Marginal, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
+def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
     """Draws of the hyperparameters with the sampler's statistics, to be diagnosed."""
     draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
              for name, value in density.values(points).items()}
@@ -238,7 +238,7 @@ class ExplicitRefits:
         """Leave out the rows at these places."""
         bound = self.integral.bound
         kept = np.setdiff1d(np.arange(len(bound.rows)), rows)
-        rest = replace(bound, rows=Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
+        rest = replace(bound, rows=InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
         tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
         ((logs, error),) = self.integral.left_out(flat(tree), [rows])
         if not self.values:

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data import cluster
 from bayes_personal.data.columns import table
-from bayes_personal.data.rows import Held
-from bayes_personal.data.stored import Stored, are_stored
+from bayes_personal.data.rows import InMemory
+from bayes_personal.data.stored import OnDisk, are_stored
 from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, shown, warn
 from bayes_personal.families import Family, Normal
 from bayes_personal.formulas.design import Design, must_not_depend
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import outcome
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
-from bayes_personal.priors.parts.base import Coefficients, Field, Prior, Term
+from bayes_personal.priors.parts.base import Coefficients, Function, Prior, Term
 from bayes_personal.priors.parts.levels import Grouped, examine_groups
 from bayes_personal.priors.population import Population
 
@@ -121,7 +121,7 @@ class Model:
         """The formula as it was read."""
         return Formula.read(self.formula, self.functions)
 
-    def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> Bound:
+    def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> BoundModel:
         """Check the data and learn from the rows what the model must remember of them.
 
         Parameters
@@ -149,7 +149,7 @@ class Model:
         self.family.examine(y, known, x, design.coefficients)
         location, unit = self.family.location_scale(y, known)
         self.family.must_add_up(known, rows.index, unit)
-        bound = self._bound(Held(rows, x, y, known), rows, design, location, unit)
+        bound = self._bound(InMemory(rows, x, y, known), rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
@@ -158,7 +158,7 @@ class Model:
         bound.warn_of_pinned_mean()
         return bound
 
-    def _bind_files(self, data: Any, client: Any, progress: bool) -> Bound:
+    def _bind_files(self, data: Any, client: Any, progress: bool) -> BoundModel:
         if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:
             raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family, "
                                      "a Normal hyperprior of the mean, and a prior that is linear in such weights; "
@@ -173,27 +173,27 @@ class Model:
         watched = replace(files, progress=progress)
         learned = learning.learn(self.read, self.family, watched)
         columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
-        rows = Stored(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
+        rows = OnDisk(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
         return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
 
-    def unobserved(self, frame: Any) -> Bound:
+    def unobserved(self, frame: Any) -> BoundModel:
         """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
-        held = Held(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
+        held = InMemory(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
         return self._bound(held, rows, design, 0.0, 1.0)
 
-    def _bound(self, rows: Held | Stored, frame: Any, design: Design, location: float, unit: float) -> Bound:
+    def _bound(self, rows: InMemory | OnDisk, frame: Any, design: Design, location: float, unit: float) -> BoundModel:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
                                     design.center, self.family.conjugate)
         pieces = self.prior.terms(frame, coefficients)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
-        fields = tuple(piece for piece in pieces if isinstance(piece, Field))
+        fields = tuple(piece for piece in pieces if isinstance(piece, Function))
         if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Give the hyperprior to Conditional(..., mean=...).")
-        return Bound(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
+        return BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
 
     def pymc(self, frame: Any) -> "pm.Model":
         """The generative `pm.Model` of these data, in their own units."""

@@ -8,7 +8,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.hyperpriors.parameter import Joint, Parameter
 
 
@@ -88,7 +88,7 @@ def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: M
                          default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
 
 
-def program(bound: Bound, batch: int | None = None) -> pm.Model:
+def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
     """Hyperparameters, population mean, whitened weights, likelihood.
 
     No potentials: PyMC would leave them out when it samples forward.
@@ -121,7 +121,7 @@ def program(bound: Bound, batch: int | None = None) -> pm.Model:
     return model
 
 
-def likelihood(bound: Bound, values: Mapping[str, Any], batch: int | None) -> None:
+def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) -> None:
     """The outcome of every row given its eta, which of several branches a row takes summed out."""
     x, features, known, rows = bound.x, bound.features, bound.known, None
     outcome = {"observed": bound.y, "dims": "unit"}
@@ -140,12 +140,12 @@ def likelihood(bound: Bound, values: Mapping[str, Any], batch: int | None) -> No
         pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), **outcome)
 
 
-def divided(bound: Bound, values: Mapping[str, Any]) -> None:
+def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
     """The outcome of all rows, divisions of contexts summed out; drawn forward, with a division."""
-    from bayes_personal.densities.divisions.division_density import Summed
+    from bayes_personal.densities.divisions.division_density import DivisionDensity
     from bayes_personal.densities.divisions.evidence import LogEvidence
 
-    density = Summed(bound)
+    density = DivisionDensity(bound)
 
     def logp(outcome: Any, *given: Any) -> Any:
         natural = density.natural(dict(zip(values, given, strict=False)), pt)

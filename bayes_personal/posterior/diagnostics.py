@@ -7,7 +7,7 @@ from typing import Any, Self, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
@@ -135,7 +135,7 @@ class Diagnostics:
     population: "Diagnostics | None" = None
 
     @classmethod
-    def of(cls, tree: xr.DataTree, bound: Bound | None = None) -> Self:
+    def of(cls, tree: xr.DataTree, bound: BoundModel | None = None) -> Self:
         """Diagnostics of a tree with ArviZ's groups: of what the model has diagnosed, or of every variable."""
         from arviz_stats.base.array import array_stats
 

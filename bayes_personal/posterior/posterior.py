@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bayes_personal.arguments import Seed, file_path, flag, seed_number
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
 from bayes_personal.errors import InputTypeError, MisfitWarning, shown, warn
 from bayes_personal.model.model import Model
 from bayes_personal.posterior import storage
@@ -45,7 +45,7 @@ class Posterior:
     """
 
     model: Model
-    bound: Bound
+    bound: BoundModel
     tree: xr.DataTree
 
     @cached_property
@@ -124,7 +124,7 @@ class Posterior:
     def __getstate__(self) -> dict[str, Any]:
         # Of the rows a pickle has what a saved file has; what follows from the rest is computed anew where it is asked.
         rows, bound = self.bound.rows, self.bound
-        if isinstance(rows, Held):
+        if isinstance(rows, InMemory):
             rows = replace(rows, frame=storage.read_columns(self.model, bound))
         return {"model": self.model, "bound": replace(bound, rows=rows), "tree": self.tree}
 

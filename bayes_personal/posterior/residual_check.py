@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import finest, levels
-from bayes_personal.data.stored import Stored
+from bayes_personal.data.stored import OnDisk
 from bayes_personal.posterior.theta import Theta
 
 # The chance that errors of one size are said to differ.
@@ -142,10 +142,10 @@ def beyond(by_chance: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (1 + len(ordered) - np.stack(below, axis=1)) / (1 + len(ordered))
 
 
-def looked_at(bound: Bound, rng: np.random.Generator) -> np.ndarray:
+def looked_at(bound: BoundModel, rng: np.random.Generator) -> np.ndarray:
     """Places of the rows that are looked at, chosen without a look at their outcomes."""
     count, place = len(bound.rows), finest(bound)
-    if count <= ROWS or isinstance(bound.rows, Stored):
+    if count <= ROWS or isinstance(bound.rows, OnDisk):
         return np.arange(min(count, ROWS))
     codes = np.zeros(count, int) if place is None else levels(bound, place)
     sizes = np.bincount(codes)
@@ -155,7 +155,7 @@ def looked_at(bound: Bound, rng: np.random.Generator) -> np.ndarray:
     return np.sort(order[within < max(ROWS // len(sizes), ROWS_A_GROUP)][:ROWS])
 
 
-def contexts(bound: Bound, wanted: np.ndarray) -> pd.DataFrame:
+def contexts(bound: BoundModel, wanted: np.ndarray) -> pd.DataFrame:
     """The columns of context at some rows, which ascend."""
     names = list(dict.fromkeys(name for piece in bound.pieces for name in piece.prior.columns))
     found = []
@@ -178,7 +178,7 @@ def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
     return np.concatenate(found, axis=1)
 
 
-def in_words(bound: Bound, axis: Axis, scores: np.ndarray, sizes: np.ndarray, p_value: float) -> str:
+def in_words(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.ndarray, p_value: float) -> str:
     """What was found, and what to do."""
     squares = (sizes**2).mean(axis=0)
     large, small = axis.extremes(scores)

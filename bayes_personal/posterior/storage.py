@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.stored import Stored
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.stored import OnDisk
 from bayes_personal.errors import (
     BayesPersonalError,
     FileError,
@@ -53,7 +53,7 @@ DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, Me
           TypeError, ValueError)
 
 
-def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
+def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     """Write a model, its training rows and its draws to one NetCDF file, whole or not at all.
 
     The file contains the training rows: their index and every column that the model reads (outcome, predictors,
@@ -93,7 +93,7 @@ def write(model: Model, bound: Bound, tree: xr.DataTree, path: str | os.PathLike
 
 
 def read(path: str | os.PathLike[str],
-         functions: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Model, Bound, xr.DataTree]:
+         functions: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Model, BoundModel, xr.DataTree]:
     """Read what `write` wrote: the same draws, and the model bound to its training rows again.
 
     Nothing that a file holds is run. A prior or family of your own must be imported first.
@@ -156,7 +156,7 @@ def read(path: str | os.PathLike[str],
     return model, bound, tree
 
 
-def _bound_to(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> Bound:
+def _bound_to(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> BoundModel:
     """The model with the rows that its file holds, and functions that give the values that they gave."""
     try:
         bound = model.bind(frame)
@@ -170,7 +170,7 @@ def _bound_to(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: s
     return bound
 
 
-def _disagreement(bound: Bound, tree: xr.DataTree) -> str | None:
+def _disagreement(bound: BoundModel, tree: xr.DataTree) -> str | None:
     """How draws are of other groups, contexts or coefficients than the rows have."""
     draws = tree["posterior"].data_vars if "posterior" in tree else {}
     for name, dims in bound.dims.items():
@@ -186,7 +186,7 @@ def _disagreement(bound: Bound, tree: xr.DataTree) -> str | None:
     return None
 
 
-def _bound_again(model: Model, described: dict[str, Any], path: str) -> Bound:
+def _bound_again(model: Model, described: dict[str, Any], path: str) -> BoundModel:
     """The model with its rows in files, which must be what they were."""
     from bayes_personal.data.files import found
 
@@ -201,7 +201,7 @@ def _bound_again(model: Model, described: dict[str, Any], path: str) -> Bound:
     return bound
 
 
-def _fingerprint(bound: Bound) -> dict[str, list[float]]:
+def _fingerprint(bound: BoundModel) -> dict[str, list[float]]:
     """Numbers that change where the rows do."""
     return {"the predictors' spread": bound.design.spread.tolist(), "the outcome's standard deviation": [bound.unit],
             "where the coefficients are expected": bound.coefficients.location.tolist()}
@@ -226,20 +226,20 @@ def _read(path: Path) -> tuple[xr.DataTree, bool]:
                         f"damaged or another kind of file. Take another copy of it, or fit again. ({error})") from error
 
 
-def _document(model: Model, bound: Bound, tree: xr.DataTree) -> xr.DataTree:
+def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree:
     """All that goes to the file."""
     rows, frame, layout = bound.rows, None, {}
     disagreement = _disagreement(bound, tree)
     if disagreement:
         raise InputError(f"{disagreement} Save the tree as it was fitted.")
-    if not isinstance(rows, Stored):
+    if not isinstance(rows, OnDisk):
         frame, layout = arrow.pack(read_columns(model, bound))
     layout |= {"texts": [], "attributes": []}
     groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
     document = encode(model)
     # Found out now, while there still is a posterior in memory.
     again = decode(document, model.functions)
-    if isinstance(rows, Stored):
+    if isinstance(rows, OnDisk):
         layout[FILES] = rows.files.described(rows.columns) | {"learned": _fingerprint(bound)}
     elif frame is not None:
         _rebind(again, arrow.unpack(frame, layout))
@@ -271,7 +271,7 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
                                  ) from error
 
 
-def read_columns(model: Model, bound: Bound) -> pd.DataFrame:
+def read_columns(model: Model, bound: BoundModel) -> pd.DataFrame:
     """The columns of the training rows, which are in memory, that the model reads."""
     names = {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
              *model.family.columns}

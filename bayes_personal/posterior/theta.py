@@ -11,7 +11,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.families.parts.base import log_density
 from bayes_personal.posterior.summary import statistics
 from bayes_personal.priors.parts.base import Features
@@ -23,7 +23,7 @@ SIZE = 2**19
 
 @final
 @dataclass(frozen=True, eq=False)
-class Part:
+class RowSlice:
     """Some rows, as theta and the outcome depend on them.
 
     Attributes
@@ -41,9 +41,9 @@ class Part:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> "Part":
-        return Part(tuple(Features(one.matrix[rows]) for one in self.features), np.ascontiguousarray(self.x[rows]),
-                    self.known[rows], None if self.y is None else self.y[rows])
+    def __getitem__(self, rows: np.ndarray | slice) -> "RowSlice":
+        return RowSlice(tuple(Features(one.matrix[rows]) for one in self.features), np.ascontiguousarray(self.x[rows]),
+                        self.known[rows], None if self.y is None else self.y[rows])
 
     @property
     def alike(self) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +61,7 @@ class Rows(Protocol):
         """How many there are."""
         ...
 
-    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, Part]]:
+    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
         """The rows at the places `wanted`, which ascend: some at a time, with their places."""
         ...
 
@@ -71,12 +71,12 @@ class Rows(Protocol):
 class Training:
     """The training rows, wherever they are kept."""
 
-    bound: Bound
+    bound: BoundModel
 
     def __len__(self) -> int:
         return len(self.bound.rows)
 
-    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, Part]]:
+    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
         """Batch by batch; features are made of the rows that are wanted."""
         for batch in self.bound.rows.batches():
             if not len(wanted) or batch.start > wanted[-1]:
@@ -84,21 +84,21 @@ class Training:
             places = wanted[slice(*np.searchsorted(wanted, [batch.start, batch.start + len(batch)]))]
             if len(places):
                 rows = places - batch.start
-                yield places, Part(self.bound.features_at(batch.frame.iloc[rows]), np.ascontiguousarray(batch.x[rows]),
-                                   batch.known[rows], batch.y[rows])
+                features = self.bound.features_at(batch.frame.iloc[rows])
+                yield places, RowSlice(features, np.ascontiguousarray(batch.x[rows]), batch.known[rows], batch.y[rows])
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Given:
+class KnownContexts:
     """Rows in memory."""
 
-    rows: Part
+    rows: RowSlice
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, Part]]:
+    def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
         """All at once: they are there."""
         yield wanted, self.rows[wanted]
 
@@ -116,7 +116,7 @@ class Computed(BackendArray):
     seeds : what the random numbers of every row, or block of draws and rows, follow from
     """
 
-    bound: Bound
+    bound: BoundModel
     values: Mapping[str, np.ndarray]
     sizes: tuple[int, int]
     rows: Rows
@@ -137,10 +137,10 @@ class Computed(BackendArray):
         return (*self.sizes, len(self.rows), *self.inner)
 
     @abstractmethod
-    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         """The entries (draw, unit, ...) at some draws, counted chain after chain, and at the rows at some places."""
 
-    def alike(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def alike(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
         """One row of all that have the same draws, and which of these each row is like."""
         return np.arange(len(part)), np.arange(len(part))
 
@@ -154,13 +154,13 @@ class Computed(BackendArray):
         everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
         return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}
 
-    def theta(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def theta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         """theta in data units of the rows at some places, (draw, unit, coefficient)."""
         values = self.at(draws)
         return self.bound.theta(values, part.features, len(part), self.labels(values, draws, places, part))
 
     def labels(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
-               part: Part) -> np.ndarray | None:
+               part: RowSlice) -> np.ndarray | None:
         """Which branch each row takes in each draw, (draw, unit); None where nothing branches."""
         if self.bound.branching is None:
             return None
@@ -229,7 +229,7 @@ class Computed(BackendArray):
         return (slice(start, start + size) for start in range(0, rows, size))
 
 
-def shares(bound: Bound, values: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
+def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) -> np.ndarray:
     """Probability of each branch for some rows, their outcomes considered if they are known, (draw, unit, branch)."""
     branches = bound.branches(values, part.features, part.x, np)
     assert branches is not None
@@ -251,9 +251,9 @@ class Theta(Computed):
     def inner(self) -> tuple[int, ...]:
         return (len(self.bound.coefficients.names),)
 
-    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         return self.theta(draws, places, part)
 
-    def alike(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def alike(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
         # Rows that choose a branch do so one by one.
         return super().alike(part) if self.bound.branching else part.alike

@@ -13,7 +13,7 @@ from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter, normals
-from bayes_personal.priors.parts.base import Coefficients, Features, Field, Piece, Term, as_names, restricted
+from bayes_personal.priors.parts.base import Coefficients, Features, Function, Piece, Term, as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
 
 # How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
@@ -160,7 +160,7 @@ def numbered(name: str, count: int) -> dict[str, tuple[str, ...]]:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Network(Field):
+class Network(Function):
     """All layers learned.
 
     Attributes

@@ -15,7 +15,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import (
-    Branching,
+    Choice,
     Coefficients,
     Features,
     Piece,
@@ -139,7 +139,7 @@ class Mixture(Prior):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Types(Branching):
+class Types(Choice):
     """What the types have of their own, and how probable each is."""
 
     prior: Mixture

@@ -14,7 +14,7 @@ from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
-from bayes_personal.priors.parts.divided import Divided, law_in_words, must_integrate_out
+from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
 
 # Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000
@@ -135,7 +135,7 @@ class Partition(Prior):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Segments(Divided):
+class Segments(Division):
     """Step functions of one context.
 
     Attributes

@@ -15,7 +15,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.determinantal import LONGEST, MOST, STRONGEST, Determinantal
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter, normals
-from bayes_personal.priors.parts.base import Branching, Coefficients, Features, Piece, as_names, restricted
+from bayes_personal.priors.parts.base import Choice, Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.in_context import InContext
 
@@ -154,7 +154,7 @@ class Repulsive(InContext):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Archetypes(Branching):
+class Archetypes(Choice):
     """What the archetypes have of their own, and how probable each is where."""
 
     prior: Repulsive

@@ -15,7 +15,7 @@ from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Piece, as_names, restricted
-from bayes_personal.priors.parts.divided import Divided, law_in_words, must_integrate_out
+from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
 from bayes_personal.priors.parts.in_context import InContext
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
@@ -139,7 +139,7 @@ def quantile_cuts(values: np.ndarray, depth: int) -> np.ndarray:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Boxes(Divided):
+class Boxes(Division):
     """Functions that are constant within boxes.
 
     Attributes

@@ -8,9 +8,9 @@ from typing import final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.families import Normal
@@ -18,7 +18,7 @@ from bayes_personal.families.parts.base import curvature
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import QUANTILES, statistics
-from bayes_personal.posterior.theta import Part
+from bayes_personal.posterior.theta import RowSlice
 from bayes_personal.priors.transfer import TargetTerm
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
@@ -86,11 +86,11 @@ class Answer:
     term : what the target has beside the sources
     """
 
-    bound: Bound
+    bound: BoundModel
     term: TargetTerm
 
     @cached_property
-    def linear(self) -> Bound:
+    def linear(self) -> BoundModel:
         """The model of what is linear in Gaussian weights."""
         bound = self.bound
         mean = bound.mean_prior if bound.mean_prior.distribution == "Normal" else NATURAL_MEAN
@@ -108,7 +108,7 @@ class Answer:
         bound, linear, k = self.bound, self.linear, len(self.term.positions)
         frame = pd.concat([batch.frame[self._of(batch)] for batch in bound.rows.batches()])
         features = linear.features_at(frame)
-        one, which = Part(features, np.zeros((len(frame), 0)), np.ones(len(frame))).alike
+        one, which = RowSlice(features, np.zeros((len(frame), 0)), np.ones(len(frame))).alike
         weights = np.bincount(which) / len(frame)
         if len(one) > MOST:
             some = np.linspace(0, len(one) - 1, MOST).astype(int)
@@ -153,7 +153,8 @@ class Answer:
     def answer(self, k: int, values: Mapping[str, np.ndarray], count: int, batches: Iterator[Batch]) -> np.ndarray:
         """How far the k-th coefficient of the target moves where that of all sources moves by one, (draw,)."""
         loadings, reads = self.target
-        moved = Collapsed(self.linear, Statistics.of(self.arrangement, (self.moved(batch, k) for batch in batches)))
+        sums = Statistics.of(self.arrangement, (self.moved(batch, k) for batch in batches))
+        moved = GaussianDensity(self.linear, sums)
         fits = np.array([fit for fit, _ in moved.projection(values, count).of(loadings)])
         return fits @ reads[k] * self.linear.unit
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import InputWarning, first, warn
 
 
-def warn_of_extrapolation(bound: Bound, rows: pd.DataFrame, x: np.ndarray) -> None:
+def warn_of_extrapolation(bound: BoundModel, rows: pd.DataFrame, x: np.ndarray) -> None:
     """Count the rows far from those of training, by their contexts and by their predictors `x`.
 
     A context is far outside the training range, or in the middle of one of its long gaps. A predictor, a column of the

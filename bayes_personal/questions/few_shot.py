@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self, final
 import numpy as np
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.families.parts.measurements import measured
@@ -117,8 +117,8 @@ class FewShot:
     codes : which of the term's groups each row is of
     """
 
-    trained: Bound
-    bound: Bound
+    trained: BoundModel
+    bound: BoundModel
     term: Grouped
     new: int
     rows: Any
@@ -128,7 +128,7 @@ class FewShot:
     codes: np.ndarray
 
     @classmethod
-    def of(cls, bound: Bound, given: Any) -> Self:
+    def of(cls, bound: BoundModel, given: Any) -> Self:
         """Check that rows are such rows."""
         if bound.tuned is not None:
             raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "

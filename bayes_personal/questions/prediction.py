@@ -10,13 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from bayes_personal.arguments import Seed, one_of, seed_number
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table, unit_labels
 from bayes_personal.errors import NotFittedError
 from bayes_personal.families.parts.base import draw, mean
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import tabulate
-from bayes_personal.posterior.theta import Computed, Given, Part, Theta, Training
+from bayes_personal.posterior.theta import Computed, KnownContexts, RowSlice, Theta, Training
 from bayes_personal.priors.parts.base import Features
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
@@ -84,14 +84,14 @@ class Prediction:
 class Mean(Computed):
     """Expected outcomes, (chain, draw, unit)."""
 
-    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws), part), part.known)
 
-    def eta(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def eta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         """x_i' theta_i, (draw, unit)."""
         return np.einsum("snk,nk->sn", self.theta(draws, places, part), part.x)
 
-    def own(self, values: Mapping[str, np.ndarray], part: Part) -> dict[str, np.ndarray]:
+    def own(self, values: Mapping[str, np.ndarray], part: RowSlice) -> dict[str, np.ndarray]:
         """The family's own parameters, (draw, 1) or (draw, unit)."""
         result = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
         for term, one in zip(self.bound.terms, part.features, strict=False):
@@ -109,7 +109,7 @@ class Outcome(Mean):
 
     together = ROWS
 
-    def block(self, draws: np.ndarray, places: np.ndarray, part: Part) -> np.ndarray:
+    def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         result, numbers = np.empty((len(draws), len(part))), draws // DRAWS
         for number in np.unique(numbers):
             all_of = np.arange(number * DRAWS, min((number + 1) * DRAWS, np.prod(self.sizes)))
@@ -192,13 +192,13 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         errorless = kind == "theta" or kind == "mean" and bound.family.gaussian
         known = np.ones(len(new)) if errorless else bound.family.known(new)
         values = with_new_features(bound, values, features, np.random.default_rng(seeds))
-        rows, index = Given(Part(features, x, known)), new.index
+        rows, index = KnownContexts(RowSlice(features, x, known)), new.index
         status = {name: each for one in features for name, each in one.status.items()}
     computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](bound, values, sizes, rows, seeds)
     return Prediction(kind, computed, index, status)
 
 
-def with_new_features(bound: Bound, values: Mapping[str, np.ndarray], features: tuple[Features, ...],
+def with_new_features(bound: BoundModel, values: Mapping[str, np.ndarray], features: tuple[Features, ...],
                       rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The values with every effect, and what fields are drawn with, extended to features that training never saw."""
     result = dict(values)

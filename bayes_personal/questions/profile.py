@@ -7,7 +7,7 @@ from typing import Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import absent, must_have
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
@@ -77,7 +77,7 @@ def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[s
     return result
 
 
-def columns_of(bound: Bound, names: Iterable[str]) -> pd.DataFrame:
+def columns_of(bound: BoundModel, names: Iterable[str]) -> pd.DataFrame:
     """Some columns of the training rows."""
     chosen = list(names)
     return pd.concat([batch.frame[chosen] for batch in bound.rows.batches()])
@@ -142,19 +142,19 @@ def averages(posterior: Posterior, k: int, groups: list[np.ndarray]) -> pd.DataF
     return pd.DataFrame(np.concatenate(found), columns=["mean", "sd", *QUANTILES])
 
 
-def is_grouped(bound: Bound, name: str) -> bool:
+def is_grouped(bound: BoundModel, name: str) -> bool:
     """Whether a prior reads the column as labels of groups."""
     return any(term.grouped and name in term.prior.columns for term in bound.pieces)
 
 
-def numeric(bound: Bound, frame: pd.DataFrame, columns: Sequence[str]) -> bool:
+def numeric(bound: BoundModel, frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Whether all columns are axes: numbers or dates, not labels."""
     kinds = pd.api.types
     return all((kinds.is_numeric_dtype(each) and not kinds.is_bool_dtype(each) or kinds.is_datetime64_any_dtype(each))
                and not is_grouped(bound, str(each.name)) for each in (frame[name] for name in columns))
 
 
-def support(bound: Bound) -> str:
+def support(bound: BoundModel) -> str:
     """Where outcomes lie; on the real line the linear predictor is in their units."""
     values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
     return DISTRIBUTIONS[bound.family.likelihood(np.zeros(1), values, np.ones(1), np)[0]].support

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from scipy.special import ndtri
 
 from bayes_personal.arguments import one_of, positive, whole
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
@@ -88,7 +88,7 @@ class ADVI:
         if not self.tolerance < 0.5:
             raise SpecificationError(f"ADVI: tolerance={self.tolerance!r} must lie between 0 and 1/2.")
 
-    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+    def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""
         if bound.divided is not None:
             raise SpecificationError(f"ADVI: the divisions of {bound.divided.prior!r} are summed out, which leaves few "
@@ -186,7 +186,7 @@ def _pareto_k(ratios: np.ndarray) -> float:
     return float(array_stats.psislw(ratios)[1])
 
 
-def _start(bound: Bound, model: "pm.Model", rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+def _start(bound: BoundModel, model: "pm.Model", rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
     """Where the fit starts: what fields are made of at draws of its prior, and narrow.
 
     In the middle, units of a network and types of a mixture are all alike: a saddle, which gradients do not leave.
@@ -199,7 +199,7 @@ def _start(bound: Bound, model: "pm.Model", rng: np.random.Generator) -> dict[st
     return {"start": values, "start_sigma": moved} if values else {}
 
 
-def _of_all_rows(bound: Bound, group: Any, points: np.ndarray, approximation: Any) -> np.ndarray:
+def _of_all_rows(bound: BoundModel, group: Any, points: np.ndarray, approximation: Any) -> np.ndarray:
     """log q - log p at points (draw, size) of the fit, by the density of all rows."""
     from scipy.stats import multivariate_normal
 
@@ -212,7 +212,7 @@ def _of_all_rows(bound: Bound, group: Any, points: np.ndarray, approximation: An
     return fit.logpdf(points) - np.array([float(log_density(one)) for one in values])
 
 
-def _values(bound: Bound, model: "pm.Model", ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
+def _values(bound: BoundModel, model: "pm.Model", ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
     """The model's variables, (draw, ...), at points (draw, size) of the sampler's scale."""
     hyper = {parameter.name: parameter for parameter in (*([bound.mean] if bound.mean else []), *bound.parameters)}
     names: Iterable[tuple[str, str]] = ((model.rvs_to_values[rv].name, rv.name) for rv in model.free_RVs)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
 
 
-def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics: xr.Dataset | None = None,
+def tree(bound: BoundModel, values: Mapping[str, np.ndarray], chains: int, statistics: xr.Dataset | None = None,
          **attributes: Any) -> xr.DataTree:
     """Draws (chain * draw, ...) of the model's variables, completed by what follows from them.
 
@@ -35,7 +35,7 @@ def tree(bound: Bound, values: Mapping[str, np.ndarray], chains: int, statistics
     groups = {"posterior": xr.Dataset(variables, coords=coords, attrs=attributes)}
     if statistics is not None:
         groups["sample_stats"] = statistics
-    if isinstance(bound.rows, Held):
+    if isinstance(bound.rows, InMemory):
         groups["observed_data"] = xr.Dataset({"y": ("unit", bound.y)}, coords={"unit": bound.units})
     return xr.DataTree.from_dict(groups)
 

@@ -1,8 +1,8 @@
 """How much memory a fit takes, told before it starts."""
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
-from bayes_personal.densities.integrated import marginal
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.samplers.redrawn import left_to_seed
 from bayes_personal.system.memory import COPIES, must_fit
 
@@ -11,20 +11,20 @@ from bayes_personal.system.memory import COPIES, must_fit
 COLLAPSED, EVERYTHING = 5, 8
 
 
-def footprint(bound: Bound, draws: int) -> tuple[int, float]:
+def footprint(bound: BoundModel, draws: int) -> tuple[int, float]:
     """How many numbers a draw has, and how many bytes a fit with so many draws takes at most."""
-    density, numbers = marginal(bound), sum(each.size for each in bound.parameters)
+    density, numbers = marginal_density(bound), sum(each.size for each in bound.parameters)
     kept = [term for term in bound.terms if not left_to_seed(density, term, draws)]
     numbers += sum(term.size * len(term.positions) for term in kept) + (bound.mean.size if bound.mean else 0)
     numbers += sum(len(field.labels) * len(field.positions) for field in bound.markov)
     size = 8.0 * draws * numbers * (EVERYTHING if density is None else COLLAPSED)
-    if isinstance(bound.rows, Held):
+    if isinstance(bound.rows, InMemory):
         dense = sum(term.size for term in bound.terms if not term.grouped)
         size += 8.0 * COPIES * len(bound.rows) * dense
     return numbers, size
 
 
-def must_hold(bound: Bound, draws: int) -> None:
+def must_hold(bound: BoundModel, draws: int) -> None:
     """Refuse a fit that this machine has no memory for."""
     numbers, size = footprint(bound, draws)
     must_fit(size, f"Making {draws:,} draws of {numbers:,} numbers for {len(bound.rows):,} rows",

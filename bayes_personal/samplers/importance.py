@@ -5,7 +5,7 @@ from typing import Self, final
 
 import numpy as np
 
-from bayes_personal.samplers.proposal import Mixture
+from bayes_personal.samplers.proposal import Proposal
 
 # Above that k the ratios have no variance; below that many effective draws nothing is estimated well.
 LARGEST_K, LEAST_ESS = 0.5, 400.0
@@ -81,7 +81,7 @@ class Pool:
     log_sum : log of the sum of all proposals there, (draw,)
     """
 
-    proposals: tuple[Mixture, ...]
+    proposals: tuple[Proposal, ...]
     points: np.ndarray
     log_densities: np.ndarray
     log_sum: np.ndarray
@@ -91,7 +91,7 @@ class Pool:
         """Before the first round."""
         return cls((), np.zeros((0, size)), np.zeros(0), np.zeros(0))
 
-    def with_round(self, proposal: Mixture, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
+    def with_round(self, proposal: Proposal, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
         """One more round, of as many draws as the others."""
         before = np.logaddexp(self.log_sum, proposal.log_density(self.points))
         fresh = np.logaddexp.reduce([one.log_density(points) for one in (*self.proposals, proposal)], axis=0)

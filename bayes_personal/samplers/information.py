@@ -7,9 +7,9 @@ from typing import Any, Self, final
 import numpy as np
 from scipy import optimize
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
-from bayes_personal.densities.gaussian.collapsed import Collapsed, Factor, Scaling
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.gaussian.collapsed import Factor, GaussianDensity, Scaling
 from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
 from bayes_personal.families import Normal
 from bayes_personal.families.parts.base import log_density
@@ -42,23 +42,23 @@ class Information:
     factor : of the weights at these
     """
 
-    collapsed: Collapsed
+    collapsed: GaussianDensity
     mode: Mode
     own: np.ndarray
     factor: Factor
 
     @classmethod
-    def of(cls, bound: Bound) -> Self | None:
+    def of(cls, bound: BoundModel) -> Self | None:
         """Alternate between weights and parabolas; None where weights are not all that eta consists of, or too many."""
         mean, here = bound.mean, Arrangement(bound)
         real = mean is None or (mean.support == "real" and mean.joint is None)
-        if bound.fields or not real or not isinstance(bound.rows, Held) or here.size > LARGEST:
+        if bound.fields or not real or not isinstance(bound.rows, InMemory) or here.size > LARGEST:
             return None
         likelihood = Likelihood(bound)
         own, point = np.zeros(likelihood.size), np.zeros(sum(each.size for each in bound.parameters) - likelihood.size)
         eta = likelihood.own_estimates(own)
         for _ in range(ROUNDS):
-            collapsed = Collapsed(likelihood.parabolas(eta, own))
+            collapsed = GaussianDensity(likelihood.parabolas(eta, own))
             point = climbed(collapsed.log_density, point) if len(point) else point
             values = collapsed.values(point[None])
             scaling, s = collapsed.draws(values, 1)
@@ -79,7 +79,7 @@ class Information:
         return self.collapsed.values(self.mode.point)
 
 
-def _fitted(collapsed: Collapsed, values: dict[str, Any], scaling: Scaling, s: np.ndarray) -> np.ndarray:
+def _fitted(collapsed: GaussianDensity, values: dict[str, Any], scaling: Scaling, s: np.ndarray) -> np.ndarray:
     """eta at the weights' conditional mean."""
     here = collapsed.arrangement
     found = collapsed.drawn(scaling, s, np.zeros((1, here.size)), np.zeros((1, here.varying, 1, here.groups)))
@@ -91,7 +91,7 @@ def _fitted(collapsed: Collapsed, values: dict[str, Any], scaling: Scaling, s: n
 class Likelihood:
     """The log densities of a model's rows as functions of their eta, at values of the family's own hyperparameters."""
 
-    bound: Bound
+    bound: BoundModel
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -124,7 +124,7 @@ class Likelihood:
             best, highest = np.where(height > highest, eta, best), np.fmax(height, highest)
         return best
 
-    def parabolas(self, eta: np.ndarray, own: np.ndarray) -> Bound:
+    def parabolas(self, eta: np.ndarray, own: np.ndarray) -> BoundModel:
         """The model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
         bound, step = self.bound, 1e-3 * self.bound.unit
         below, at, above = (self.at(eta + shift, own) for shift in (-step, 0.0, step))

@@ -19,10 +19,10 @@ import xarray as xr
 from rich.progress import track
 from scipy.special import logsumexp
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.invariant import Environments
-from bayes_personal.samplers.proposal import Mixture, Skewed
+from bayes_personal.samplers.proposal import Proposal, Skewed
 
 # Draws of log sigma of all environments, round by round until so many of them are effective; how much wider the first
 # proposal is than the likelihood suggests.
@@ -79,7 +79,7 @@ class InvariantSets:
     progress: bool = False
 
     @classmethod
-    def of(cls, bound: Bound, term: Environments, progress: bool = False) -> "InvariantSets":
+    def of(cls, bound: BoundModel, term: Environments, progress: bool = False) -> "InvariantSets":
         """One pass over the rows."""
         expected = term.prior.mean.arguments(term.coefficients.location, term.coefficients.unit)
         mean, sd = (np.broadcast_to(expected[name], len(bound.everywhere)) for name in ("mu", "sigma"))
@@ -201,7 +201,7 @@ class InvariantSets:
             points = centre + width * np.sinh(nodes)[:, None]
             logs = self.log_density(place, among, points) + np.log(width * np.cosh(nodes) * (nodes[1] - nodes[0]))
         else:
-            proposal = Mixture((Skewed(centre, np.diag(width), WIDER + 0 * width, WIDER + 0 * width),), np.ones(1))
+            proposal = Proposal((Skewed(centre, np.diag(width), WIDER + 0 * width, WIDER + 0 * width),), np.ones(1))
             for count in ROUNDS:
                 points = proposal.draw(count, rng)
                 logs = self.log_density(place, among, points) - proposal.log_density(points) - np.log(count)
@@ -281,7 +281,7 @@ def another(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return points.mean(axis=1) + spread * rng.standard_normal(len(points))
 
 
-def completed(bound: Bound, term: Environments, draws: xr.DataTree, seed: int | None,
+def completed(bound: BoundModel, term: Environments, draws: xr.DataTree, seed: int | None,
               progress: bool) -> xr.DataTree:
     """Draws of a posterior, with those of what is said of environments that nobody has seen, and with what the data say
     of each set in a group "invariance"."""

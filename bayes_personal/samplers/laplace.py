@@ -7,16 +7,16 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.arguments import flag, whole
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import LARGEST
-from bayes_personal.densities.integrated import marginal
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
 from bayes_personal.samplers.mode import Mode, climbed
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.samplers.proposal import Mixture, Prior, Skewed
+from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Skewed
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach
 
@@ -87,10 +87,10 @@ class Laplace:
             raise SpecificationError(f"Laplace: proposals={self.proposals} must be a power of two, such as 4096.")
         flag("Laplace", fallback=self.fallback)
 
-    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+    def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
-        density = marginal(bound)
+        density = marginal_density(bound)
         if density is None:
             raise SpecificationError(
                 "Laplace integrates the weights out: it needs a Normal family, a Normal hyperprior of the mean and at "
@@ -109,7 +109,7 @@ class Laplace:
             "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))
         return result
 
-    def weighted(self, density: Marginal, rng: np.random.Generator) -> Weighted:
+    def weighted(self, density: MarginalDensity, rng: np.random.Generator) -> Weighted:
         """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
         effort = density.effort
         proposals = self.proposals or effort.proposals
@@ -132,7 +132,7 @@ class Laplace:
             mixture = modes.grown(mixture.adapted(points, found.weights), found)
         return found
 
-    def refused(self, found: Weighted, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+    def refused(self, found: Weighted, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """What happens where the importance ratios cannot be trusted."""
         why = (f"Laplace: Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
                f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
@@ -147,18 +147,18 @@ class Laplace:
 class Modes:
     """The modes of a density that are known, as skewed t's."""
 
-    density: Marginal
+    density: MarginalDensity
     known: list[Skewed]
 
     @classmethod
-    def search(cls, density: Marginal, rng: np.random.Generator) -> Self:
+    def search(cls, density: MarginalDensity, rng: np.random.Generator) -> Self:
         """Climb from the middle of the natural units, and then from where the density is largest relative to what is
         known of it (Raftery and Bao 2010), among points spread over the hyperpriors.
 
         Some coordinates of these points are those of a mode that is known. Climbs from random points miss a narrow
         mode: nearly all lead to the broad one.
         """
-        some = Prior(density).draw(FRESH, rng)
+        some = HyperpriorProposal(density).draw(FRESH, rng)
         centre, spread = some.mean(axis=0), SPREAD * some.std(axis=0)
         modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
         points, values = np.zeros((0, density.size)), np.zeros(0)
@@ -192,22 +192,22 @@ class Modes:
         return self.density.value(mode.point) - float(mode.log_density(mode.point[None])[0])
 
     @property
-    def mixture(self) -> Mixture:
+    def mixture(self) -> Proposal:
         """All modes in proportion to their mass, without those that hardly have any."""
         masses = np.array([self.mass(one) for one in self.known])
         shares = np.exp(masses - masses.max())
         real = shares > NEGLIGIBLE * shares.sum()
-        return Mixture(tuple(one for one, keep in zip(self.known, real, strict=True) if keep), shares[real],
-                       Prior(self.density))
+        return Proposal(tuple(one for one, keep in zip(self.known, real, strict=True) if keep), shares[real],
+                        HyperpriorProposal(self.density))
 
-    def grown(self, mixture: Mixture, found: Weighted) -> Mixture:
+    def grown(self, mixture: Proposal, found: Weighted) -> Proposal:
         """With the mode above the draw of largest weight, if that is a new one with mass."""
         mode = self.climb(found.heaviest)
         share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
         return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)
 
 
-def usual(bound: Bound) -> NUTS | Laplace:
+def usual(bound: BoundModel) -> NUTS | Laplace:
     """How to sample where nothing else is asked for: NUTS, unless a density takes milliseconds."""
-    density = marginal(bound)
+    density = marginal_density(bound)
     return Laplace() if density is not None and density.slow else NUTS()

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.arguments import flag, fraction, one_of, whole
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.integrated import marginal
-from bayes_personal.densities.marginal import ACCEPT, Marginal
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.marginal import ACCEPT, MarginalDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.information import Information
@@ -83,10 +83,10 @@ class NUTS:
         flag("NUTS", collapse=self.collapse)
         one_of("NUTS", ("nutpie", "pymc"), sampler=self.sampler)
 
-    def sample(self, bound: Bound, seed: int | None, progress: bool) -> xr.DataTree:
+    def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
-        density = marginal(bound)
+        density = marginal_density(bound)
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
         if bound.divided is not None:
@@ -114,7 +114,7 @@ class NUTS:
                              target_accept=self.target_accept or ACCEPT, nuts_sampler=self.sampler,
                              random_seed=seed, progressbar=progress, quiet=not progress)
 
-    def _collapsed(self, density: Marginal, seed: int | None, progress: bool) -> xr.DataTree:
+    def _collapsed(self, density: MarginalDensity, seed: int | None, progress: bool) -> xr.DataTree:
         hyper, weights = np.random.SeedSequence(seed).spawn(2)
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
@@ -126,7 +126,7 @@ class NUTS:
         return tree(density.bound, values | rest, self.chains, statistics, inference_library="nutpie", collapsed=1,
                     **said)
 
-    def walk(self, density: Marginal, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
+    def walk(self, density: MarginalDensity, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
         """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc

@@ -7,7 +7,7 @@ from typing import Self, final
 import numpy as np
 from scipy import special
 
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.samplers.mode import Mode
 
@@ -116,10 +116,10 @@ class Skewed:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Prior:
+class HyperpriorProposal:
     """The hyperpriors of a model, on the sampler's scale."""
 
-    density: Marginal
+    density: MarginalDensity
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Independent draws, (count, size)."""
@@ -142,7 +142,7 @@ class Prior:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Proposal:
     """q(u) = sum over components of share_m q_m(u) + share of the hyperpriors p(u), where there are any.
 
     Where p(y | phi) is bounded, so are the ratios of the posterior to a q with hyperpriors in it (Hesterberg 1995).
@@ -156,7 +156,7 @@ class Mixture:
 
     components: tuple[Skewed, ...]
     weights: np.ndarray
-    prior: Prior | None = None
+    prior: HyperpriorProposal | None = None
 
     @property
     def shares(self) -> np.ndarray:
@@ -165,7 +165,7 @@ class Mixture:
         return shares if self.prior is None else np.append(shares * (1 - DEFENSIVE), DEFENSIVE)
 
     @property
-    def all(self) -> tuple[Skewed | Prior, ...]:
+    def all(self) -> tuple[Skewed | HyperpriorProposal, ...]:
         """The components, and the hyperpriors if there are any."""
         return self.components if self.prior is None else (*self.components, self.prior)
 
@@ -192,11 +192,11 @@ class Mixture:
         """log q, (draw,)."""
         return np.logaddexp.reduce(self.parts(points), axis=0)
 
-    def joined(self, component: Skewed, share: float) -> "Mixture":
+    def joined(self, component: Skewed, share: float) -> "Proposal":
         """With one more component, which has this share of what the density integrates to."""
-        return Mixture((*self.components, component), np.append(self.weights / self.weights.sum(), share), self.prior)
+        return Proposal((*self.components, component), np.append(self.weights / self.weights.sum(), share), self.prior)
 
-    def adapted(self, points: np.ndarray, weights: np.ndarray) -> "Mixture":
+    def adapted(self, points: np.ndarray, weights: np.ndarray) -> "Proposal":
         """Each component fitted to the draws that are its own, by weights of sum 1; where the hyperpriors have draws
         to themselves, these become a component."""
         size, parts = points.shape[1], self.parts(points)
@@ -212,7 +212,7 @@ class Mixture:
             if isinstance(one, Skewed):
                 components.append(one)
                 shares.append(max(share, LEAST_SHARE))
-        return Mixture(tuple(components), np.array(shares), self.prior)
+        return Proposal(tuple(components), np.array(shares), self.prior)
 
 
 def tempered(weights: np.ndarray, least: float) -> np.ndarray:

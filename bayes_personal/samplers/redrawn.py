@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.densities.gaussian.collapsed import Collapsed, Scaling
-from bayes_personal.densities.marginal import Marginal
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity, Scaling
+from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.kernels import gaussian
 from bayes_personal.priors.parts.base import Term, weights
 from bayes_personal.samplers.draws import flat
@@ -43,7 +43,7 @@ class Redrawn:
     behind : the effects of more groups, behind those of training, (draw, group, varying)
     """
 
-    density: Collapsed
+    density: GaussianDensity
     values: Mapping[str, np.ndarray]
     seed: int
     draws: np.ndarray
@@ -126,11 +126,11 @@ class Redrawn:
         return result
 
 
-def remainder(density: Marginal, values: Mapping[str, np.ndarray], count: int,
+def remainder(density: MarginalDensity, values: Mapping[str, np.ndarray], count: int,
               rng: np.random.Generator) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Exact draws of what was integrated out, one a draw of the hyperparameters; of very many groups, the seed alone,
     as an attribute of the tree."""
-    if not (isinstance(density, Collapsed) and redraws(density, count)):
+    if not (isinstance(density, GaussianDensity) and redraws(density, count)):
         return density.draw_rest(values, count, rng), {}
     here = density.arrangement
     noise = rng.standard_normal((count, here.size)), np.empty((count, here.varying, 1, 0))
@@ -138,25 +138,25 @@ def remainder(density: Marginal, values: Mapping[str, np.ndarray], count: int,
     return found, {SEED: int(rng.integers(2**63))}
 
 
-def redraws(density: Collapsed, count: int) -> bool:
+def redraws(density: GaussianDensity, count: int) -> bool:
     """Whether so many draws of the groups' weights are too large to be stored."""
     here, bound = density.arrangement, density.bound
     # What follows a frozen population is not drawn from this density.
     return bound.tuned is None and bound.population is None and 8 * count * here.groups * here.varying > STORED
 
 
-def left_to_seed(density: Marginal | None, term: Term, count: int) -> bool:
+def left_to_seed(density: MarginalDensity | None, term: Term, count: int) -> bool:
     """Whether so many draws of a term's weights are not stored."""
-    if not isinstance(density, Collapsed) or density.arrangement.eliminated is None:
+    if not isinstance(density, GaussianDensity) or density.arrangement.eliminated is None:
         return False
     return density.arrangement.eliminated.term is term and redraws(density, count)
 
 
-def everything(bound: Bound, tree: xr.DataTree) -> dict[str, Any]:
+def everything(bound: BoundModel, tree: xr.DataTree) -> dict[str, Any]:
     """Draws of every variable, chains one after the other, (chain * draw, ...), those not stored as a `Redrawn`."""
     values: dict[str, Any] = flat(tree)
     if SEED in tree["posterior"].attrs:
-        density, seed = Collapsed(bound), int(tree["posterior"].attrs[SEED])
+        density, seed = GaussianDensity(bound), int(tree["posterior"].attrs[SEED])
         count = len(next(iter(values.values())))
         whitened = Redrawn(density, dict(values), seed, np.arange(count), "z")
         values |= {f"{whitened.term.name}_z": whitened,

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.binding.bound import Bound
-from bayes_personal.data.rows import Held
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import LARGEST, collapses
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
@@ -62,7 +62,7 @@ class Ratios(NamedTuple):
         return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
 
 
-class Population(NamedTuple):
+class FirstStage(NamedTuple):
     """p(mu | y, phi) at several phi, the weights integrated out, mu whitened by its prior.
 
     Attributes
@@ -84,7 +84,7 @@ class Population(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class GivenPopulation:
+class SecondStage:
     """All else at each of several values of the population.
 
     Attributes
@@ -93,13 +93,13 @@ class GivenPopulation:
     population : the mean at the predictors' means, (draw, coefficient)
     """
 
-    bound: Bound
+    bound: BoundModel
     population: np.ndarray
 
     @cached_property
-    def joint(self) -> Collapsed:
+    def joint(self) -> GaussianDensity:
         """The model in which mu varies; p(y | mu, phi) is the same whatever its hyperprior."""
-        return Collapsed(replace(self.bound, mean_prior=NATURAL_MEAN))
+        return GaussianDensity(replace(self.bound, mean_prior=NATURAL_MEAN))
 
     @cached_property
     def whitened(self) -> np.ndarray:
@@ -115,11 +115,11 @@ class GivenPopulation:
         lower = np.tril(lower)[::-1]
         return np.linalg.cholesky(lower @ lower.T)
 
-    def at(self, points: np.ndarray) -> Population:
+    def at(self, points: np.ndarray) -> FirstStage:
         """What the population is given hyperparameters."""
         joint, (count, size) = self.joint, (len(points), self.population.shape[1])
         scaling, s = joint.draws(joint.values(points), count)
-        result = Population(joint.each_value(points), np.empty((count, size)), np.empty((count, size, size)))
+        result = FirstStage(joint.each_value(points), np.empty((count, size)), np.empty((count, size, size)))
         for place in range(count):
             found = joint.factor(scaling, s, place)
             result.mean[place] = found.mean[:size]
@@ -160,7 +160,7 @@ class GivenPopulation:
 
         Proposals start around the modes at the mean of the population, and are fitted to what they count on average.
         """
-        centre = Collapsed(replace(self.bound, population=self.population.mean(axis=0)))
+        centre = GaussianDensity(replace(self.bound, population=self.population.mean(axis=0)))
         some = replace(self, population=self.population[:: -(-len(self.population) // SOME)])
         mixture = Modes.search(centre, rng).mixture
         for _ in range(ROUNDS):
@@ -200,11 +200,11 @@ class Stages:
     method : how each stage is sampled, and of a cut the first
     """
 
-    bound: Bound
+    bound: BoundModel
     method: NUTS | Laplace
 
     @classmethod
-    def of(cls, bound: Bound, method: Any) -> "Stages":
+    def of(cls, bound: BoundModel, method: Any) -> "Stages":
         """Check what can be checked before anything is sampled."""
         prior: Any = bound.tuned and bound.tuned.prior
         if not isinstance(method, NUTS | Laplace):
@@ -217,12 +217,12 @@ class Stages:
         return cls(bound, method)
 
     @cached_property
-    def first(self) -> Bound:
+    def first(self) -> BoundModel:
         """Stage one: the population, on the rows that it is estimated from."""
         bound, term = self.bound, self.bound.tuned
         assert term is not None
         kept = np.flatnonzero(term.first_stage(bound.frame))
-        rows = Held(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept])
+        rows = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept])
         return replace(bound, rows=rows, terms=())
 
     def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
@@ -255,7 +255,7 @@ class Stages:
 
     def cut(self, population: np.ndarray, chains: int, rng: np.random.Generator) -> xr.DataTree:
         """Stage two at every draw of the population."""
-        bound, given = self.bound, GivenPopulation(self.bound, population)
+        bound, given = self.bound, SecondStage(self.bound, population)
         assert bound.mean is not None
         points, found = given.hyperparameters(rng)
         values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families.parts.base import log_density
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
 
-def hyperpriors_must_reach(bound: Bound) -> None:
+def hyperpriors_must_reach(bound: BoundModel) -> None:
     """Refuse hyperpriors whose density is 0 at what the data lead to expect, where every search for a mode begins.
 
     Raises
@@ -32,7 +32,7 @@ def hyperpriors_must_reach(bound: Bound) -> None:
                 "lead to expect, so that no sampler can start. Mind the units, or take one with relative=True.")
 
 
-def outcome_must_have_density(bound: Bound) -> None:
+def outcome_must_have_density(bound: BoundModel) -> None:
     """Refuse a mean at whose expected value the outcome has no density: there samplers start that move over everything.
 
     Raises

@@ -19,7 +19,7 @@ import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 from scipy.linalg import solve_triangular
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import Arrangement, Block
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.model.program import program
@@ -111,7 +111,7 @@ class Whitened:
     information : what its rows tell of the weights
     """
 
-    bound: Bound
+    bound: BoundModel
     information: Information
 
     @property

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.samplers.laplace import Laplace
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def test_twenty_two_hyperparameters(groups: int, differ: float) -> None:
     """Six scales, fifteen correlations and sigma; where the groups do not differ, all scales are near zero."""
     model = bp.Model("y ~ " + " + ".join(f"x{k}" for k in range(5)), prior=bp.PartialPooling("g"))
     frame = rows(groups, groups, 5, differ)
-    density = Collapsed(model.bind(frame))
+    density = GaussianDensity(model.bind(frame))
     assert density.size == 22
     found = [Laplace().weighted(density, np.random.default_rng(seed)) for seed in range(3)]
     nuts = bp.fit(model, frame, seed=1, progress=False, method=bp.NUTS(draws=4000, target_accept=0.95))
@@ -49,7 +49,7 @@ def test_twenty_two_hyperparameters(groups: int, differ: float) -> None:
 
 def test_the_standard_error_of_the_evidence_of_a_real_model() -> None:
     """Thirty seeds spread about their mean by what the standard errors say."""
-    density = Collapsed(bp.Model("reaction ~ days", prior=bp.PartialPooling("subject")).bind(
+    density = GaussianDensity(bp.Model("reaction ~ days", prior=bp.PartialPooling("subject")).bind(
         bp.load_dataset("sleepstudy")))
     found = [Laplace().weighted(density, np.random.default_rng(seed)) for seed in range(30)]
     assert all(one.trusted for one in found)

@@ -8,11 +8,11 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.divisions.divisions import Divisions, divisions
+from bayes_personal.densities.divisions.divisions import DivisionSums, divisions
 from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.densities.divisions.segment_normal import NormalData
-from bayes_personal.densities.divisions.segments import Segments
-from bayes_personal.densities.marginal import Effort, Masked
+from bayes_personal.densities.divisions.segments import SegmentSums
+from bayes_personal.densities.marginal import Effort, MaskedDensity
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
 
@@ -24,7 +24,7 @@ BEND = 3.0
 
 @final
 @dataclass(frozen=True, eq=False)
-class Summed(Masked):
+class DivisionDensity(MaskedDensity):
     """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
 
     Where there are few cells the mean lies about as far from what all rows say as the cells' scale is large: a funnel.
@@ -40,7 +40,7 @@ class Summed(Masked):
         return self.bound.divided
 
     @cached_property
-    def divisions(self) -> Divisions:
+    def divisions(self) -> DivisionSums:
         """The sums over them."""
         return divisions(self.piece)
 
@@ -170,14 +170,14 @@ class Summed(Masked):
         """What hyperparameters make of log prior and the arguments of the sums."""
         return Tape.of(self._outputs, self.size)
 
-    def segments(self, natural: np.ndarray) -> Segments:
+    def segments(self, natural: np.ndarray) -> SegmentSums:
         """Data and hyperparameters at one point of the arguments."""
         if isinstance(self.data, NormalData):
             sigma, tau, mean = np.split(natural[:-1], [1, 1 + len(self.bound.everywhere)])
             return self.data.at(float(np.exp(sigma[0])), np.exp(tau), mean)
         return self.data.at(*natural[:-1])
 
-    def within_reach(self, natural: np.ndarray) -> Segments | None:
+    def within_reach(self, natural: np.ndarray) -> SegmentSums | None:
         """The same; None where numbers do not reach."""
         if not np.isfinite(natural).all():
             return None

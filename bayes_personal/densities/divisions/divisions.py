@@ -9,13 +9,13 @@ from typing import final
 import numpy as np
 
 from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.halvings import Boxes
-from bayes_personal.densities.divisions.partitions import Partition, log_evidence_and_gradient
-from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.densities.divisions.halvings import HalvingBoxes
+from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
+from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
-from bayes_personal.priors.partition import Segments as OfPartition
-from bayes_personal.priors.parts.divided import Divided
-from bayes_personal.priors.tree_partition import Boxes as OfTree
+from bayes_personal.priors.partition import SegmentSums as OfPartition
+from bayes_personal.priors.parts.divided import Division
+from bayes_personal.priors.tree_partition import HalvingBoxes as OfTree
 
 # Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
 FEW = 300
@@ -23,7 +23,7 @@ FEW = 300
 MANY = 400
 
 
-class Divisions(ABC):
+class DivisionSums(ABC):
     """Sums over the divisions of a prior; `last` is the argument of theirs, beside those of the cells' coefficients."""
 
     # Whether an evaluation is too slow for NUTS, and leaving a row out exact whatever has been drawn.
@@ -43,15 +43,15 @@ class Divisions(ABC):
         """That of training rows, by their features."""
 
     @abstractmethod
-    def log_evidence(self, segments: Segments, last: float) -> float:
+    def log_evidence(self, segments: SegmentSums, last: float) -> float:
         """log p(y), -inf where it is not finite."""
 
     @abstractmethod
-    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+    def log_evidence_and_gradient(self, segments: SegmentSums, last: float) -> tuple[float, np.ndarray]:
         """The same with its gradient, by the arguments of the coefficients, and last by the one of the divisions."""
 
     @abstractmethod
-    def draw(self, segments: Segments, last: float, count: int,
+    def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         """Draws of what `latent` takes of divisions, and the cells' coefficients one after the other."""
 
@@ -60,11 +60,11 @@ class Divisions(ABC):
         """What the prior's field is drawn with."""
 
     @abstractmethod
-    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
         """log p(y_i | y_-i), (row,), at one draw (1, ...) of what the field is drawn with."""
 
 
-def divisions(piece: Divided) -> Divisions:
+def divisions(piece: Division) -> DivisionSums:
     """The sums that go with a piece of a prior."""
     if isinstance(piece, OfPartition):
         return ChangePoints(piece)
@@ -74,7 +74,7 @@ def divisions(piece: Divided) -> Divisions:
 
 @final
 @dataclass(frozen=True, eq=False)
-class ChangePoints(Divisions):
+class ChangePoints(DivisionSums):
     """Segments of ordered contexts; the argument is the log of the rate of changes."""
 
     piece: OfPartition
@@ -103,22 +103,22 @@ class ChangePoints(Divisions):
         """At a rate."""
         return Changes.by_rate(float(np.exp(last)), np.diff(self.piece.places), self.piece.prior.shortest)
 
-    def log_evidence(self, segments: Segments, last: float) -> float:
-        return Partition(segments, self.changes(last)).log_evidence
+    def log_evidence(self, segments: SegmentSums, last: float) -> float:
+        return Partitions(segments, self.changes(last)).log_evidence
 
-    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+    def log_evidence_and_gradient(self, segments: SegmentSums, last: float) -> tuple[float, np.ndarray]:
         return log_evidence_and_gradient(segments, self.changes(last))
 
-    def draw(self, segments: Segments, last: float, count: int,
+    def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-        starts, levels = Partition(segments, self.changes(last)).draw_segments(count, rng)
+        starts, levels = Partitions(segments, self.changes(last)).draw_segments(count, rng)
         return [np.flatnonzero(one) for one in starts], levels
 
     def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
         return self.piece.sampled(drawn, levels)
 
-    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
-        sums = Partition(segments, self.changes(last))
+    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+        sums = Partitions(segments, self.changes(last))
         if self.exact:
             return sums.left_out()
         return sums.left_out_of(self.piece.changed(latent[f"{self.piece.name}_start"]))[0]
@@ -126,7 +126,7 @@ class ChangePoints(Divisions):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Halvings(Divisions):
+class Halvings(DivisionSums):
     """Boxes of several contexts; the argument is the log odds of a box being halved."""
 
     piece: OfTree
@@ -135,9 +135,9 @@ class Halvings(Divisions):
     starts = ((-1.5, 0.0),)
 
     @cached_property
-    def boxes(self) -> Boxes:
+    def boxes(self) -> HalvingBoxes:
         """Which there are."""
-        return Boxes.of(self.piece.codes, self.piece.depth)
+        return HalvingBoxes.of(self.piece.codes, self.piece.depth)
 
     @property
     def leave_one_out_work(self) -> int:
@@ -150,13 +150,13 @@ class Halvings(Divisions):
     def cell(self, matrix: np.ndarray) -> np.ndarray:
         return self.boxes.cell
 
-    def log_evidence(self, segments: Segments, last: float) -> float:
+    def log_evidence(self, segments: SegmentSums, last: float) -> float:
         return Trees(segments, self.boxes, last).log_evidence
 
-    def log_evidence_and_gradient(self, segments: Segments, last: float) -> tuple[float, np.ndarray]:
+    def log_evidence_and_gradient(self, segments: SegmentSums, last: float) -> tuple[float, np.ndarray]:
         return Trees(segments, self.boxes, last).log_evidence_and_gradient()
 
-    def draw(self, segments: Segments, last: float, count: int,
+    def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         return Trees(segments, self.boxes, last).draw(count, rng)
 
@@ -164,5 +164,5 @@ class Halvings(Divisions):
         bounds = [self.piece.bounds(one[:, 0], one[:, 1]) for one in drawn]
         return self.piece.sampled(bounds, levels)
 
-    def left_out(self, segments: Segments, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
         return Trees(segments, self.boxes, last).left_out()

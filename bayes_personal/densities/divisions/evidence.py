@@ -8,7 +8,7 @@ from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
-from bayes_personal.densities.divisions.division_density import Summed
+from bayes_personal.densities.divisions.division_density import DivisionDensity
 
 
 @final
@@ -17,7 +17,7 @@ class LogEvidence(Op):
 
     __props__ = ("density",)
 
-    def __init__(self, density: Summed) -> None:
+    def __init__(self, density: DivisionDensity) -> None:
         self.density = density
 
     def __str__(self) -> str:

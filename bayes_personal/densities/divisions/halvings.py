@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 @final
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class HalvingBoxes:
     """All boxes with rows in them that at most `depth` halvings lead to; a box of a single cell is not halved.
 
     Cells are the finest boxes, all axes halved `depth` times. A box comes before those that lie in it.

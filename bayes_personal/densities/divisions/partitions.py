@@ -7,11 +7,11 @@ from typing import final
 import numpy as np
 
 from bayes_personal.densities.divisions.change_prior import Changes, where_between
-from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.kernels import partition_left_out, partition_sums
 
 
-def log_evidence_and_gradient(segments: Segments, changes: Changes) -> tuple[float, np.ndarray]:
+def log_evidence_and_gradient(segments: SegmentSums, changes: Changes) -> tuple[float, np.ndarray]:
     """log p(y | hyperparameters), -inf where it is not finite, and its gradient.
 
     The gradient is by the segments' hyperparameters, as they order them, then by the one of the changes.
@@ -25,7 +25,7 @@ def log_evidence_and_gradient(segments: Segments, changes: Changes) -> tuple[flo
 
 @final
 @dataclass(frozen=True, eq=False)
-class Partition:
+class Partitions:
     """Segments of T ordered contexts, summed over all ways to cut them.
 
     Cost is quadratic in T, except where said otherwise; memory is linear.
@@ -36,7 +36,7 @@ class Partition:
     changes : prior of the change points
     """
 
-    segments: Segments
+    segments: SegmentSums
     changes: Changes
 
     @cached_property

@@ -7,7 +7,7 @@ from typing import Self, final
 import numpy as np
 from scipy.special import gammaln
 
-from bayes_personal.densities.divisions.segments import Rows, Segments, running
+from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows, running
 from bayes_personal.kernels.count_factors import of_shape
 from bayes_personal.kernels.segment_factors import BETA, GAMMA
 
@@ -32,7 +32,7 @@ class CountData:
     """
 
     kind: int
-    rows: Rows
+    rows: SortedRows
     taken: np.ndarray
     row_terms: np.ndarray
     sums: np.ndarray
@@ -41,7 +41,7 @@ class CountData:
     @classmethod
     def of_counts(cls, y: np.ndarray, exposure: np.ndarray, places: np.ndarray, contexts: int) -> Self:
         """Of counts and positive exposures, (row,)."""
-        rows = Rows.of(places, contexts)
+        rows = SortedRows.of(places, contexts)
         y, exposure = np.asarray(y, float)[rows.order], np.broadcast_to(exposure, np.shape(y))[rows.order]
         unit = max(float(y.sum()), 1.0) / float(exposure.sum())
         taken = np.stack([y, exposure * unit])
@@ -51,7 +51,7 @@ class CountData:
     @classmethod
     def of_successes(cls, y: np.ndarray, trials: np.ndarray, places: np.ndarray, contexts: int) -> Self:
         """Of successes and trials, (row,); one trial each is Bernoulli."""
-        rows = Rows.of(places, contexts)
+        rows = SortedRows.of(places, contexts)
         y, trials = np.asarray(y, float)[rows.order], np.broadcast_to(trials, np.shape(y)).astype(float)[rows.order]
         taken = np.stack([y, trials - y])
         terms = gammaln(trials + 1) - gammaln(y + 1) - gammaln(trials - y + 1)
@@ -69,7 +69,7 @@ class CountData:
 
 @final
 @dataclass(frozen=True, eq=False)
-class CountSegments(Segments):
+class CountSegments(SegmentSums):
     """Sums at one point of the hyperparameters; its gradient is by log a and log b."""
 
     data: CountData
@@ -81,7 +81,7 @@ class CountSegments(Segments):
         return self.data.kind
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> SortedRows:
         return self.data.rows
 
     @property

@@ -6,7 +6,7 @@ from typing import Self, final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.segments import Rows, Segments
+from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
 from bayes_personal.kernels.segment_factors import NORMAL, scaled_sums
 
 LOG_2PI = np.log(2 * np.pi)
@@ -28,7 +28,7 @@ class NormalData:
     grams, products : X'X by rows of the lower triangle (triangle, T), and X'y (p, T)
     """
 
-    rows: Rows
+    rows: SortedRows
     x: np.ndarray
     y: np.ndarray
     log_known: np.ndarray
@@ -39,7 +39,7 @@ class NormalData:
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray, known: np.ndarray, places: np.ndarray, contexts: int) -> Self:
         """Of predictors (row, p), outcomes, known factors of sigma, and places of the rows' contexts, all (row,)."""
-        rows = Rows.of(places, contexts)
+        rows = SortedRows.of(places, contexts)
         known = np.broadcast_to(np.asarray(known, float), np.shape(y))[rows.order]
         x, y = x[rows.order] / known[:, None], y[rows.order] / known
         origin = np.linalg.lstsq(x, y)[0]
@@ -66,7 +66,7 @@ class NormalData:
 
 @final
 @dataclass(frozen=True, eq=False)
-class NormalSegments(Segments):
+class NormalSegments(SegmentSums):
     """Sums at one point of the hyperparameters; its gradient is by log sigma, log tau (p,) and mean (p,)."""
 
     data: NormalData
@@ -78,7 +78,7 @@ class NormalSegments(Segments):
     numbers = np.zeros(0)
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> SortedRows:
         return self.data.rows
 
     @property

@@ -17,7 +17,7 @@ def running(values: np.ndarray) -> np.ndarray:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rows:
+class SortedRows:
     """Rows sorted by context, any number at each, also none.
 
     Attributes
@@ -47,11 +47,11 @@ class Rows:
         return result
 
 
-class Segments(ABC):
+class SegmentSums(ABC):
     """What the sums over partitions take of data and hyperparameters, and what their results mean."""
 
     kind: int
-    rows: Rows
+    rows: SortedRows
     sums: np.ndarray  # Running sums of the statistics, (statistic, T + 1).
     numbers: np.ndarray  # Hyperparameters, where the statistics do not hold them.
 

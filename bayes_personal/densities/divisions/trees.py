@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.halvings import Boxes
-from bayes_personal.densities.divisions.segments import Segments
+from bayes_personal.densities.divisions.halvings import HalvingBoxes
+from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.kernels import tree_sums
 
 
@@ -23,8 +23,8 @@ class Trees:
     log_odds : of a box being halved
     """
 
-    segments: Segments
-    boxes: Boxes
+    segments: SegmentSums
+    boxes: HalvingBoxes
     log_odds: float
 
     @cached_property

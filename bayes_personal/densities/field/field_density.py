@@ -7,11 +7,11 @@ from typing import Any, final
 
 import numpy as np
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.field.field_posterior import FieldPosterior, Given, Point, Sums
+from bayes_personal.densities.field.field_posterior import FieldGiven, FieldPosterior, Point, Sums
 from bayes_personal.densities.gaussian.sufficient import Arrangement
-from bayes_personal.densities.marginal import Densities, Effort, Masked, log_normal
+from bayes_personal.densities.marginal import Densities, Effort, MaskedDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import sparse
 from bayes_personal.kernels.tape import Tape, outputs, pulled_back
@@ -21,7 +21,7 @@ from bayes_personal.priors.parts.markov_field import MarkovField
 MANY = 1000
 
 
-def integrates(bound: Bound) -> bool:
+def integrates(bound: BoundModel) -> bool:
     """Whether the model consists of one field that integrates out exactly."""
     alone = len(bound.pieces) == len(bound.markov) == 1
     return alone and bound.family.gaussian and bound.mean is not None and bound.mean_prior.distribution == "Normal"
@@ -29,7 +29,7 @@ def integrates(bound: Bound) -> bool:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Markov(Masked):
+class FieldDensity(MaskedDensity):
     """The model of one field over contexts as a function of its hyperparameters."""
 
     @property
@@ -139,7 +139,7 @@ class Markov(Masked):
         found = self.natural(of_bound)
         return np.concatenate([np.broadcast_to(each, (count, each.shape[-1])) for each in found], axis=1)
 
-    def at_draw(self, numbers: np.ndarray) -> Given:
+    def at_draw(self, numbers: np.ndarray) -> FieldGiven:
         """All that follows from a draw of the hyperparameters."""
         found = self.posterior.given(self.point(numbers))
         if found is None:

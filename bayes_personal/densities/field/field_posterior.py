@@ -67,7 +67,7 @@ class Point(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Given:
+class FieldGiven:
     """Field and mean given the outcomes, at one point of the hyperparameters.
 
     Attributes
@@ -186,7 +186,7 @@ class FieldPosterior:
         by_metric[-1] = -by_metric[:-1] @ metric[:-1] / metric[-1] if metric[-1] > 0 else 0.0
         return by_anchor, by_metric
 
-    def given(self, point: Point) -> Given | None:
+    def given(self, point: Point) -> FieldGiven | None:
         """All that follows from the hyperparameters; None where numbers do not reach."""
         if not all(np.isfinite(each).all() for each in point):
             return None
@@ -223,9 +223,10 @@ class FieldPosterior:
         fit = products[-1, -1] + shared_half @ shared_half
         evidence = -0.5 * (determinants + sums.square / point.sigma**2 - fit) - sums.log_error - sums.count * (
             0.5 * np.log(2 * np.pi) + np.log(point.sigma))
-        return Given(weights, precision, prior_inverse, pattern, lower, half, shared, shared_lower, float(evidence))
+        return FieldGiven(weights, precision, prior_inverse, pattern, lower, half, shared, shared_lower,
+                          float(evidence))
 
-    def covariances(self, given: Given) -> tuple[np.ndarray, np.ndarray]:
+    def covariances(self, given: FieldGiven) -> tuple[np.ndarray, np.ndarray]:
         """Of the field's values at each place (place, varying, varying), and of each coefficient at the two ends of
         each edge, (edge, varying); the mean integrated out."""
         own, between = self.pattern.inverse(given.lower)
@@ -233,7 +234,7 @@ class FieldPosterior:
         one, other = self.edges.T
         return own + spread @ spread.mT, between + (spread[one] * spread[other]).sum(axis=2)
 
-    def slopes(self, point: Point, given: Given) -> np.ndarray:
+    def slopes(self, point: Point, given: FieldGiven) -> np.ndarray:
         """d log p(y | hyperparameters) / d the numbers of a `Point`."""
         sums, field, (one, other) = self.sums, self.field, self.edges.T
         count, p = len(self.order), self.varying

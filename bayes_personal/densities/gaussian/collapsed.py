@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.gaussian.sufficient import Arrangement, Block, Loadings, Statistics
-from bayes_personal.densities.marginal import Densities, Marginal, log_normal
+from bayes_personal.densities.marginal import Densities, MarginalDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import gaussian
 from bayes_personal.kernels.tape import Symbolic, Tape
@@ -59,7 +59,7 @@ class Factor(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Collapsed(Marginal):
+class GaussianDensity(MarginalDensity):
     """The model with its weights integrated out, as a function of the hyperparameters phi.
 
     Attributes
@@ -68,7 +68,7 @@ class Collapsed(Marginal):
     of_rows : sums over the rows; of all the model's rows where they are not given
     """
 
-    bound: Bound
+    bound: BoundModel
     of_rows: Statistics | None = None
 
     @cached_property
@@ -166,8 +166,8 @@ class Collapsed(Marginal):
     def taken(self, batch: Batch, rows: np.ndarray) -> Statistics:
         return Statistics.of(self.arrangement, [batch.take(rows)])
 
-    def without(self, taken: Statistics) -> "Collapsed":
-        return Collapsed(self.bound, self.statistics - taken)
+    def without(self, taken: Statistics) -> "GaussianDensity":
+        return GaussianDensity(self.bound, self.statistics - taken)
 
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         return gaussian.value_and_gradient(point, *self.arguments)
@@ -258,7 +258,7 @@ class Projection:
     scaling, s : T and s at the draws
     """
 
-    density: Collapsed
+    density: GaussianDensity
     scaling: Scaling
     s: np.ndarray
 
@@ -289,8 +289,8 @@ class Projection:
             lower, mean = self._shared(draw)
             dense = np.ascontiguousarray(z.dense * sd)
             gaussian.apply_roots(dense, roots, self.density.places)
-            fit, variance = gaussian.project(dense, groups, z.own, sums, mean, sd, roots, self.density.places, own_root,
-                                           own_sds[draw], s)
+            fit, variance = gaussian.project(dense, groups, z.own, sums, mean, sd, roots, self.density.places,
+                                             own_root, own_sds[draw], s)
             if here.size:
                 # Transposed, the lower triangle of C is an upper one for Fortran.
                 left, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)

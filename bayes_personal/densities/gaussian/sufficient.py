@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.blas import dsyrk
 
-from bayes_personal.binding.bound import Bound
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.priors.parts.base import Features, Term
 
@@ -22,7 +22,7 @@ from bayes_personal.priors.parts.base import Features, Term
 LARGEST = 1000
 
 
-def collapses(bound: Bound) -> bool:
+def collapses(bound: BoundModel) -> bool:
     """Whether the weights of this model integrate out exactly, at a cost worth paying."""
     gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal" and not bound.fields
     return gaussian and Arrangement(bound).size <= LARGEST
@@ -82,7 +82,7 @@ class Arrangement:
     smooth terms', as nested and crossed groups need.
     """
 
-    bound: Bound
+    bound: BoundModel
 
     @cached_property
     def eliminated(self) -> Block | None:

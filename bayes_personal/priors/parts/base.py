@@ -189,7 +189,7 @@ class Term(Piece):
         """
 
 
-class Field(Piece):
+class Function(Piece):
     """A piece that is any function of context and hyperparameters."""
 
     @property
@@ -201,7 +201,7 @@ class Field(Piece):
         """`latent` at draws, also for rows with features outside the training range."""
         return {name: values[name] for name in self.latent}
 
-    def with_places(self, frame: pd.DataFrame) -> "Field":
+    def with_places(self, frame: pd.DataFrame) -> "Function":
         """The field that takes the contexts of these rows for known, once `extended` has drawn `latent` there."""
         return self
 
@@ -220,7 +220,7 @@ class Field(Piece):
         """
 
 
-class Branching(Field):
+class Choice(Function):
     """A field with alternatives: every row takes one of them, and which is summed out of the likelihood.
 
     What it adds stands along one more axis, (..., unit or 1, branch, varying).
@@ -341,7 +341,7 @@ class Sum(Prior):
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
                                      f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")
-        branching = [term.name for term in bound if isinstance(term, Branching)]
+        branching = [term.name for term in bound if isinstance(term, Choice)]
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
                                      "one summand can.")

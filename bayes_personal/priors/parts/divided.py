@@ -8,10 +8,10 @@ import numpy as np
 
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import Conjugate
-from bayes_personal.priors.parts.base import Coefficients, Field
+from bayes_personal.priors.parts.base import Coefficients, Function
 
 
-class Divided(Field):
+class Division(Function):
     """A field that is constant within the cells of a random division of contexts, which nobody has seen.
 
     Given its hyperparameters all divisions, and what their cells have of their own, are summed out of the likelihood.

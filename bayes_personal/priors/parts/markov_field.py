@@ -13,7 +13,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts import graph
-from bayes_personal.priors.parts.base import Coefficients, Features, Field
+from bayes_personal.priors.parts.base import Coefficients, Features, Function
 
 # Added to every distance, as a share of the mean distance of neighbours: 1 / D stays finite where D is 0.
 FLOOR = 0.01
@@ -31,7 +31,7 @@ def read(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
 
 @final
 @dataclass(frozen=True, eq=False)
-class MarkovField(Field):
+class MarkovField(Function):
     """The field over the distinct training contexts, whose values there are Gaussian given its hyperparameters.
 
     Attributes
