@@ -90,7 +90,7 @@ def affine(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
 def weights_given(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean and precision of the whitened weights, the mean's first, given a Normal outcome and the hyperparameters."""
     offset, loading = affine(bound, values)
-    scaled = loading / (bound.known * values.get("sigma", 1.0))[:, None] ** 2
+    scaled = loading / (bound.constants * values.get("sigma", 1.0))[:, None] ** 2
     precision = np.eye(loading.shape[1]) + scaled.T @ loading
     return np.linalg.solve(precision, scaled.T @ (bound.y - offset)), precision
 

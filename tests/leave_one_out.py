@@ -41,7 +41,7 @@ def without(bound: BoundModel, rows: int | np.ndarray) -> BoundModel:
     """The model of the other rows, with scalings, bases and hyperpriors as all rows made them."""
     kept = np.ones(len(bound.y), bool)
     kept[rows] = False
-    return replace(bound, rows=InMemory(bound.frame[kept], bound.x[kept], bound.y[kept], bound.known[kept]))
+    return replace(bound, rows=InMemory(bound.frame[kept], bound.x[kept], bound.y[kept], bound.constants[kept]))
 
 
 def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float]:
@@ -67,7 +67,7 @@ def left_out(bound: BoundModel, values: dict, offset: np.ndarray, covariance: np
              rows: int | np.ndarray) -> float:
     """log p(y_out | y_rest) where eta ~ MvNormal(offset, covariance) and errors are Normal."""
     rows = np.atleast_1d(rows)
-    kept, error = np.setdiff1d(np.arange(len(bound.y)), rows), (bound.known * values.get("sigma", 1.0)) ** 2
+    kept, error = np.setdiff1d(np.arange(len(bound.y)), rows), (bound.constants * values.get("sigma", 1.0)) ** 2
     total = covariance + np.diag(error)
     gain = np.linalg.solve(total[np.ix_(kept, kept)], covariance[np.ix_(kept, rows)]).T
     mean = offset[rows] + gain @ (bound.y - offset)[kept]
@@ -110,7 +110,7 @@ class Grid:
         bound = self.bound
         eta = self.mu[:, None, None] + np.exp(self.log_scale)[:, None] * self.z
         result = np.tile(norm.logpdf(self.z), (bound.terms[0].size, len(self.mu), len(self.log_scale), 1))
-        for group, y, known in zip(bound.features[0].matrix.indices, bound.y, bound.known, strict=True):
+        for group, y, known in zip(bound.features[0].matrix.indices, bound.y, bound.constants, strict=True):
             result[group] += log_density(bound.family, y, eta, {}, known)
         return result
 

@@ -43,7 +43,7 @@ def bound(request: pytest.FixtureRequest, frame: pd.DataFrame) -> BoundModel:
 def marginal(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean and covariance of y given the hyperparameters, A, and the variances of the errors."""
     offset, loading = affine(bound, values)
-    error = (bound.known * values.get("sigma", 1.0)) ** 2
+    error = (bound.constants * values.get("sigma", 1.0)) ** 2
     return offset, loading @ loading.T + np.diag(error), loading, error
 
 

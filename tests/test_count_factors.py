@@ -67,7 +67,7 @@ def test_factors_and_slopes(kind: str, mean: float) -> None:
 
 def log_evidence_reference(density: DivisionDensity, mean: float, scale: float, rate: float) -> mpf:
     """log p(y) of ordered contexts with a row each, by the plain recursion over where the last segment starts."""
-    y, size, poisson = density.bound.y, density.bound.known, density.piece.law.kind == "gamma"
+    y, size, poisson = density.bound.y, density.bound.constants, density.piece.law.kind == "gamma"
     mu, tau = mpf(mean), mpf(scale)
     a, b = (tau**-2, tau**-2 * mp.exp(-mu)) if poisson else ((1 + mp.exp(mu)) / tau**2, (1 + mp.exp(-mu)) / tau**2)
     stay = [mp.exp(-mpf(rate) * mpf(gap)) for gap in np.diff(density.piece.places)]

@@ -87,7 +87,7 @@ def dense(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarray, np.
     signal = (x * bound.mean.arguments["sigma"] ** 2) @ x.T
     for k, covariance in enumerate(covariances):
         signal += np.outer(own[:, k], own[:, k]) * covariance[at][:, at]
-    error = np.full(len(x), values.get("sigma", 1.0) ** 2) * bound.known**2
+    error = np.full(len(x), values.get("sigma", 1.0) ** 2) * bound.constants**2
     return bound.y - x @ np.broadcast_to(bound.mean.arguments["mu"], x.shape[1]), signal + np.diag(error), error, signal
 
 

@@ -40,7 +40,7 @@ def test_known_errors_have_a_closed_form(prior: Prior, kind: str, frame: pd.Data
                        method=bp.NUTS(draws=50, chains=2))
     bound = posterior.bound
     centre = bound.coefficients.predictors(bound.x, bound.everywhere) @ bound.coefficients.location
-    covariance, error = prior_of_eta(bound, bound.terms[0] if bound.terms else None, {}), np.diag(bound.known**2)
+    covariance, error = prior_of_eta(bound, bound.terms[0] if bound.terms else None, {}), np.diag(bound.constants**2)
     sets = [np.array([row]) for row in range(len(frame))] if kind == "unit" else [
         np.flatnonzero(frame["sex"] == label) for label in frame["sex"].unique()]
     wanted = 0.0
@@ -83,5 +83,5 @@ def test_counts_with_groups_against_exact_sums(kind: str, by: str | None) -> Non
 def twice(bound: BoundModel, rows: np.ndarray) -> BoundModel:
     """The model with some of the rows once more."""
     chosen = np.append(np.arange(len(bound.y)), rows)
-    rows = InMemory(bound.frame.iloc[chosen], bound.x[chosen], bound.y[chosen], bound.known[chosen])
+    rows = InMemory(bound.frame.iloc[chosen], bound.x[chosen], bound.y[chosen], bound.constants[chosen])
     return replace(bound, rows=rows)

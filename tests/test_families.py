@@ -72,10 +72,10 @@ def test_log_density_and_mean_are_those_of_scipy(row: str) -> None:
     bound = bind(row)
     for spread in (0.0, 0.5, 3.0):
         eta = bound.coefficients.location[0] + spread * bound.unit * FRAME["x"].to_numpy()
-        its = twin(eta, bound.known, **values)
+        its = twin(eta, bound.constants, **values)
         expected = its.logpmf(bound.y) if hasattr(its.dist, "pmf") else its.logpdf(bound.y)
-        np.testing.assert_allclose(log_density(family, bound.y, eta, values, bound.known), expected, rtol=1e-11)
-        np.testing.assert_allclose(mean(family, eta, values, bound.known), its.mean(), rtol=1e-12)
+        np.testing.assert_allclose(log_density(family, bound.y, eta, values, bound.constants), expected, rtol=1e-11)
+        np.testing.assert_allclose(mean(family, eta, values, bound.constants), its.mean(), rtol=1e-12)
 
 
 @EVERY
@@ -83,7 +83,8 @@ def test_draws_have_the_moments_of_scipy(row: str) -> None:
     family, _, values, twin = SCIPY[row]
     bound = bind(row)
     eta = np.broadcast_to(bound.coefficients.location[0] + bound.unit * FRAME["x"].to_numpy(), (20_000, ROWS))
-    its, drawn = twin(eta[0], bound.known, **values), draw(family, eta, values, bound.known, np.random.default_rng(1))
+    its = twin(eta[0], bound.constants, **values)
+    drawn = draw(family, eta, values, bound.constants, np.random.default_rng(1))
     assert drawn.shape == eta.shape
     for sample, expected in ((drawn, its.mean()), ((drawn - its.mean()) ** 2, its.var())):
         z = (sample.mean(axis=0) - expected) / (sample.std(axis=0, ddof=1) / np.sqrt(len(sample)))
@@ -114,7 +115,7 @@ def test_the_explicit_program_states_the_same_likelihood(row: str) -> None:
     for point in random_points(model, 0.5, 5):
         values = {each.name: each.value(np.ravel(point[model.rvs_to_values[model[each.name]].name]))
                   for each in (bound.mean, *bound.parameters) if each is not None}
-        ours = log_density(bound.family, bound.y, bound.eta(values, np), values, bound.known)
+        ours = log_density(bound.family, bound.y, bound.eta(values, np), values, bound.constants)
         np.testing.assert_allclose(function(point)[0], ours, rtol=1e-8, atol=1e-8)
 
 
@@ -247,7 +248,7 @@ def test_every_way_to_write_0_and_1_is_accepted(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "Int64", "Float32"])
 def test_nullable_trials_are_accepted(dtype: str) -> None:
     frame = FRAME.assign(trials=FRAME["trials"].astype(dtype))
-    assert bp.Model("hits ~ x", family=BINOMIAL).bind(frame).known.tolist() == FRAME["trials"].tolist()
+    assert bp.Model("hits ~ x", family=BINOMIAL).bind(frame).constants.tolist() == FRAME["trials"].tolist()
 
 
 @pytest.mark.parametrize(("family", "changed", "words"), [
@@ -260,7 +261,7 @@ def test_outcomes_all_at_the_edge_run_with_a_warning(family: Family, changed: di
     assert len(caught) == 1 and "prior" in str(caught[0].message)
     values = {"dispersion": np.array(1.0)}
     assert np.isfinite(log_density(family, bound.y, np.full(ROWS, bound.coefficients.location[0]), values,
-                                   bound.known)).all()
+                                   bound.constants)).all()
 
 
 def test_ordinary_outcomes_run_without_a_warning() -> None:

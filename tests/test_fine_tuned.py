@@ -141,7 +141,7 @@ def test_targets_out_of_stage_one_and_its_posterior_as_prior_are_the_joint_model
 def exact(bound: BoundModel, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of theta given mu, scales of 1 and known errors, (unit, coefficient)."""
     x, z = offsets(bound)
-    (term,), weight = bound.terms, bound.known**-2.0
+    (term,), weight = bound.terms, bound.constants**-2.0
     to = bound.coefficients.to_data_units(term.positions)
     covariance = np.linalg.inv(np.eye(z.shape[1]) + (z.T * weight) @ z)
     d = covariance @ (z.T * weight) @ (bound.y - x @ mu)

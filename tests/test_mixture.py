@@ -131,7 +131,7 @@ def test_types_that_a_group_tells_exactly_are_those_of_conditional(frame: pd.Dat
     branches = mixed.branches(values | {"mixture_site_slope_gate": slope, "mixture_site_component": effect,
                                         "mixture_site_level_gate": np.zeros(5)}, mixed.features, mixed.x, np)
     eta = mixed.eta(values, np)
-    found = mixed.log_likelihood(mixed.y, eta, {"sigma": np.array(4.0)}, mixed.known, branches)
+    found = mixed.log_likelihood(mixed.y, eta, {"sigma": np.array(4.0)}, mixed.constants, branches)
     theta = (apart.coefficients.location + effect) @ apart.coefficients.to_data_units(apart.everywhere)
     np.testing.assert_allclose(found, stats.norm.logpdf(mixed.y, (theta[which] * mixed.x).sum(axis=1), 4.0), rtol=1e-9)
 

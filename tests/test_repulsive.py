@@ -146,7 +146,7 @@ def test_without_repulsion_it_is_the_gated_mixture(frame: pd.DataFrame, strength
            "mixture_age_sex_slope_gate": 2.5 * values["repulsive_age_sex_slope_gate"]}
     conditional = []
     for bound, given in ((repelled, values), (mixed, own)):
-        total = bound.log_likelihood(bound.y, bound.eta(given, np), {"sigma": given["sigma"]}, bound.known,
+        total = bound.log_likelihood(bound.y, bound.eta(given, np), {"sigma": given["sigma"]}, bound.constants,
                                      bound.branches(given, bound.features, bound.x, np)).sum()
         for each in bound.parameters:
             if each.name.endswith(("component", "gate")):

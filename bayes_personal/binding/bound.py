@@ -65,9 +65,9 @@ class BoundModel:
         return self.rows.y
 
     @property
-    def known(self) -> np.ndarray:
+    def constants(self) -> np.ndarray:
         """Known constants of the training rows' likelihoods, (unit,)."""
-        return self.rows.known
+        return self.rows.constants
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -231,15 +231,15 @@ class BoundModel:
         added = (field.deviation(values, matrix, xp) * moved).sum(axis=-1)
         return field.log_gate(values, matrix, xp) + 0 * added, added
 
-    def log_likelihood(self, outcome: Any, eta: Any, own: Mapping[str, Any], known: Any,
+    def log_likelihood(self, outcome: Any, eta: Any, own: Mapping[str, Any], constants: Any,
                        branches: tuple[Any, Any] | None) -> np.ndarray:
         """log p(y | eta), which branch a row takes summed out; branches stand along one more axis at the end."""
         if branches is None:
-            return log_density(self.family, outcome, eta, own, known)
+            return log_density(self.family, outcome, eta, own, constants)
         gate, added = branches
         last = {name: value[..., None] for name, value in own.items()}
         each = log_density(self.family, np.asarray(outcome)[..., None], eta[..., None] + added, last,
-                           np.asarray(known)[..., None])
+                           np.asarray(constants)[..., None])
         return logsumexp(gate + each, axis=-1)
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
@@ -273,7 +273,7 @@ class BoundModel:
             shares = np.exp(branches[0]).cumsum(axis=-1)
             labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
         theta = self.theta(values, self.features, len(self.rows), labels)
-        return theta, draw(self.family, (theta * self.x).sum(axis=1), values, self.known, rng), values
+        return theta, draw(self.family, (theta * self.x).sum(axis=1), values, self.constants, rng), values
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
               labels: np.ndarray | None = None) -> np.ndarray:

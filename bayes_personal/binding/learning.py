@@ -38,7 +38,7 @@ class Coding:
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         y = measured(outcome(self.design.formula, frame), ROLE)
-        return self.design.at(frame), y, self.family.known(frame)
+        return self.design.at(frame), y, self.family.constants(frame)
 
 
 @final
@@ -73,8 +73,8 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     predictors, outcomes, kept, least = None, None, [], pd.Series(dtype=float)
     for frame in files.pieces(names, coded_together(len(design.coefficients))):
         with files.locating(frame):
-            x, y, known = coding(frame)
-        least = pd.concat([least, pd.Series(known, frame.index)]).nsmallest(LEAST)
+            x, y, constants = coding(frame)
+        least = pd.concat([least, pd.Series(constants, frame.index)]).nsmallest(LEAST)
         if predictors is None or outcomes is None:
             predictors, outcomes = Moments.of(x), Moments.of(y)
             chosen = np.arange(len(frame))[::-2][:1000]

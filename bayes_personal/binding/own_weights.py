@@ -109,7 +109,7 @@ class Sharpness:
         own = {each.name: mean[each.name] for each in bound.family.parameters(bound.unit)}
 
         def curvature(step: float) -> np.ndarray:
-            below, at, above = (log_density(bound.family, bound.y, eta + shift, own, bound.known)
+            below, at, above = (log_density(bound.family, bound.y, eta + shift, own, bound.constants)
                                 for shift in (-step, 0.0, step))
             return -(below - 2 * at + above) / step**2
 

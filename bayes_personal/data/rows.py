@@ -32,14 +32,14 @@ class Batch:
     ----------
     start : place of the first among all
     frame : their columns
-    x, y, known : their predictors, outcome and known constant of the likelihood
+    x, y, constants : their predictors, outcome and known constant of the likelihood
     """
 
     start: int
     frame: pd.DataFrame
     x: np.ndarray
     y: np.ndarray
-    known: np.ndarray
+    constants: np.ndarray
 
     def __len__(self) -> int:
         return len(self.y)
@@ -51,7 +51,7 @@ class Batch:
 
     def take(self, rows: np.ndarray) -> "Batch":
         """Some of them, in this order; where they stand among all is not kept."""
-        return Batch(-1, self.frame.iloc[rows], self.x[rows], self.y[rows], self.known[rows])
+        return Batch(-1, self.frame.iloc[rows], self.x[rows], self.y[rows], self.constants[rows])
 
 
 @final
@@ -62,13 +62,13 @@ class InMemory:
     Attributes
     ----------
     frame : their columns, with the index that the user gave
-    x, y, known : their predictors, outcome and known constant of the likelihood
+    x, y, constants : their predictors, outcome and known constant of the likelihood
     """
 
     frame: pd.DataFrame
     x: np.ndarray
     y: np.ndarray
-    known: np.ndarray
+    constants: np.ndarray
 
     def __len__(self) -> int:
         return len(self.y)
@@ -96,7 +96,7 @@ class InMemory:
         """All rows in their order."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield Batch(start, self.frame.iloc[part], self.x[part], self.y[part], self.known[part])
+            yield Batch(start, self.frame.iloc[part], self.x[part], self.y[part], self.constants[part])
 
     def total(self, of: Callable[[Iterable[Batch]], Sum]) -> Sum:
         """What `of` makes of all rows."""

@@ -77,10 +77,10 @@ class OnDisk:
         """All rows in their order."""
         for frame in self.files.pieces(self.columns, coded_together(self.width, size)):
             with self.files.locating(frame):
-                x, y, known = self.read(frame)
+                x, y, constants = self.read(frame)
             for row in range(0, len(frame), size):
                 part = slice(row, row + size)
-                yield Batch(int(frame.index[row]), frame.iloc[part], x[part], y[part], known[part])
+                yield Batch(int(frame.index[row]), frame.iloc[part], x[part], y[part], constants[part])
 
     def total(self, of: Callable[[Iterable[Batch]], Sum]) -> Sum:
         """What `of` makes of all rows; on a cluster, the sum of what it makes of parts of them."""
@@ -104,7 +104,7 @@ class OnDisk:
         raise self._apart
 
     @property
-    def known(self) -> np.ndarray:
+    def constants(self) -> np.ndarray:
         """Never: they are not held together."""
         raise self._apart
 

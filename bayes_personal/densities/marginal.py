@@ -190,7 +190,7 @@ def given_weights(bound: BoundModel, values: Mapping[str, np.ndarray], count: in
     features = bound.features_at(batch.frame)
     eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
     branches = bound.branches(values, features, batch.x, np)
-    densities = bound.log_likelihood(batch.y, eta, own, batch.known, branches)
+    densities = bound.log_likelihood(batch.y, eta, own, batch.constants, branches)
     return np.broadcast_to(densities, (count, len(batch)))
 
 

@@ -68,10 +68,10 @@ class Bernoulli(Family):
                  "how near to 0 or 1 the probabilities are rests on the prior.", InputWarning)
         return y
 
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return np.ones(len(frame))
 
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
 
     @property
@@ -81,10 +81,10 @@ class Bernoulli(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
         return "Bernoulli", {"logit_p": eta}
 
-    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate the outcomes."""
         warn_of_separation(outcome, x, names)
 

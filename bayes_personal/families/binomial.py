@@ -69,7 +69,7 @@ class Binomial(Family):
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role = "outcome of a Binomial family"
-        y, trials = counts(values, role), self.known(frame)
+        y, trials = counts(values, role), self.constants(frame)
         above = y > trials
         if above.any():
             worst = int(np.argmax(above))
@@ -82,7 +82,7 @@ class Binomial(Family):
                  "probabilities are rests on the prior.", InputWarning)
         return y
 
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         role = "Binomial(trials=...)"
         values = column(frame, self.trials, role)
         trials = counts(values, role)
@@ -91,7 +91,7 @@ class Binomial(Family):
                              f"({first(values.index[trials == 0])}). Such rows say nothing: drop them.")
         return trials
 
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
 
     @property
@@ -101,12 +101,12 @@ class Binomial(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Binomial", {"n": known, "logit_p": eta}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Binomial", {"n": constants, "logit_p": eta}
 
-    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate successes from failures."""
-        some, rest = outcome > 0, outcome < known
+        some, rest = outcome > 0, outcome < constants
         warn_of_separation(np.repeat([1.0, 0.0], [some.sum(), rest.sum()]), np.concatenate([x[some], x[rest]]), names)
 
     def story(self) -> tuple[str, ...]:

@@ -64,8 +64,8 @@ class NegativeBinomial(Rates):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return (self._dispersion.bind("dispersion"),)
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "NegativeBinomial", {"mu": known * xp.exp(eta), "alpha": values["dispersion"] ** -2.0}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "NegativeBinomial", {"mu": constants * xp.exp(eta), "alpha": values["dispersion"] ** -2.0}
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / dispersion^2",

@@ -85,7 +85,7 @@ class Normal(Family):
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measurements(values, "outcome of a Normal family")
 
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         if self.sd is None:
             return np.ones(len(frame))
         sd = numbers(column(frame, self.sd, "Normal(sd=...)"), "Normal(sd=...)")
@@ -94,12 +94,12 @@ class Normal(Family):
                              f"not ({first(frame.index[sd <= 0])}).")
         return sd
 
-    def must_add_up(self, known: np.ndarray, index: pd.Index, unit: float) -> None:
+    def must_add_up(self, constants: np.ndarray, index: pd.Index, unit: float) -> None:
         """Refuse standard errors that are too small."""
         if self.sd is not None:
-            must_add_up(known, index, unit, f"Normal(sd={self.sd!r})")
+            must_add_up(constants, index, unit, f"Normal(sd={self.sd!r})")
 
-    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Refuse predictors that leave no errors, where the size of these is to be learned."""
         if self.sd is None:
             must_have_errors(outcome, x, names)
@@ -109,7 +109,7 @@ class Normal(Family):
         if self.sd is None:
             must_have_errors_within(outcome, x, groups, what)
 
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0
 
     @property
@@ -119,8 +119,8 @@ class Normal(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return () if self.sd is not None else (self._sigma.bind("sigma", 0.0, unit),)
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Normal", {"mu": eta, "sigma": known if self.sd is not None else values["sigma"]}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Normal", {"mu": eta, "sigma": constants if self.sd is not None else values["sigma"]}
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:

@@ -56,8 +56,8 @@ class Poisson(Rates):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Poisson", {"mu": known * xp.exp(eta)}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+        return "Poisson", {"mu": constants * xp.exp(eta)}
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ Poisson({self.rate})",)

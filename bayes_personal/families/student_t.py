@@ -73,10 +73,10 @@ class StudentT(Family):
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measurements(values, "outcome of a StudentT family")
 
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return np.ones(len(frame))
 
-    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Refuse predictors that leave no errors: the size of these is to be learned."""
         must_have_errors(outcome, x, names)
 
@@ -84,7 +84,7 @@ class StudentT(Family):
         """Refuse predictors that leave no errors within groups."""
         must_have_errors_within(outcome, x, groups, what)
 
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         location = np.median(outcome)
         scale = np.median(np.abs(outcome - location)) / ndtri(0.75)
         return float(location), float(scale) or float(outcome.std()) or 1.0
@@ -96,7 +96,7 @@ class StudentT(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return self._sigma.bind("sigma", 0.0, unit), self._nu.bind("nu")
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
         return "StudentT", {"nu": values["nu"], "mu": eta, "sigma": values["sigma"]}
 
     def story(self) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Integrand:
 
     Attributes
     ----------
-    family, y, known : of the rows
+    family, y, constants : of the rows
     own : the family's own hyperparameters, (draw,)
     eta : where z is 0, (draw, row)
     loading : c, (draw, row, weight)
@@ -62,7 +62,7 @@ class Integrand:
 
     family: Family
     y: np.ndarray
-    known: np.ndarray
+    constants: np.ndarray
     own: Mapping[str, np.ndarray]
     eta: np.ndarray
     loading: np.ndarray
@@ -83,7 +83,7 @@ class Integrand:
 
     def of_rows(self, rows: np.ndarray) -> "Integrand":
         """Some of the rows."""
-        return replace(self, y=self.y[rows], known=self.known[rows], eta=self.eta[:, rows],
+        return replace(self, y=self.y[rows], constants=self.constants[rows], eta=self.eta[:, rows],
                        loading=self.loading[:, rows])
 
     def reduced(self, z: np.ndarray) -> tuple["Integrand", np.ndarray]:
@@ -98,7 +98,7 @@ class Integrand:
         behind = (slice(None), *[None] * (eta.ndim - 1))
         own = {name: value[behind] for name, value in self.own.items()}
         each = (slice(None), *[None] * (eta.ndim - 2))
-        return log_density(self.family, self.y[each], eta, own, self.known[each])
+        return log_density(self.family, self.y[each], eta, own, self.constants[each])
 
     def moved(self, z: np.ndarray) -> np.ndarray:
         """eta at z (draw, weight)."""
@@ -313,7 +313,7 @@ class GroupIntegral:
         result, worst = np.empty(count), 0.0
         for place, part, eta in etas(bound, values, wanted):
             rows, chosen = wanted[place], {name: value[part] for name, value in values.items()}
-            whole = Integrand(bound.family, bound.y[rows], bound.known[rows],
+            whole = Integrand(bound.family, bound.y[rows], bound.constants[rows],
                               {name: value[part] for name, value in own.items()}, eta,
                               np.zeros((*eta.shape, 0)), step)
             out = np.isin(rows, sets[place])
@@ -331,7 +331,7 @@ class GroupIntegral:
             features = tuple(each.taken(rows, np) for each in bound.features)
             own = {name: value[:, None] for name, value in whole.own.items()}
             branches = bound.branches(values, features, bound.x[rows], np)
-            return bound.log_likelihood(whole.y, whole.eta, own, whole.known, branches).sum(axis=1), 0.0
+            return bound.log_likelihood(whole.y, whole.eta, own, whole.constants, branches).sum(axis=1), 0.0
         term = bound.terms[self.place]
         total, worst = np.zeros(len(whole)), 0.0
         for level in np.unique(self.codes[rows]):

@@ -132,7 +132,7 @@ def shared(bound: BoundModel) -> bool:
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_i | y_-i, all but one direction of the weights), by quadrature."""
     for rows, densities in LineIntegral(bound).leave_one_out(values, advance):
-        some = Batch(-1, bound.frame.iloc[rows], bound.x[rows], bound.y[rows], bound.known[rows])
+        some = Batch(-1, bound.frame.iloc[rows], bound.x[rows], bound.y[rows], bound.constants[rows])
         left_in = given_weights(bound, values, len(densities), some)
         yield LeftOut(rows, densities, averaged(left_in), rows[:, None].__getitem__)
 

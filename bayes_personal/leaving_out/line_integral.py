@@ -106,7 +106,7 @@ class LineIntegral:
     def lines(self, values: Values, dispersion: Mapping[str, np.ndarray], rows: np.ndarray,
               eta: np.ndarray, sharpness: Sharpness) -> np.ndarray:
         """The integrals of the rows of one group, (draw, row)."""
-        y, known = self.bound.y[rows, None], self.bound.known[rows, None]
+        y, constants = self.bound.y[rows, None], self.bound.constants[rows, None]
         curvature, step = sharpness.curvature[rows], sharpness.step
 
         branches = self.bound.branches(values, tuple(Features(one.matrix[rows]) for one in self.bound.features),
@@ -115,7 +115,7 @@ class LineIntegral:
             branches = branches[0][:, :, None], branches[1][:, :, None]
 
         def density(where: np.ndarray) -> np.ndarray:
-            return self.bound.log_likelihood(y, where, dispersion, known, branches)
+            return self.bound.log_likelihood(y, where, dispersion, constants, branches)
 
         parts = list(self.loadings(values, rows))
         if not parts:

@@ -145,11 +145,11 @@ class Model:
             alone = outcome(self.read, some, design.outcome_state).to_numpy(float)[:, None]
             among = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
             must_not_depend(self.read, (self.outcome,), alone, among, np.abs(among).max(axis=0))
-        y, known = self.family.outcome(observed, rows), self.family.known(rows)
-        self.family.examine(y, known, x, design.coefficients)
-        location, unit = self.family.location_scale(y, known)
-        self.family.must_add_up(known, rows.index, unit)
-        bound = self._bound(InMemory(rows, x, y, known), rows, design, location, unit)
+        y, constants = self.family.outcome(observed, rows), self.family.constants(rows)
+        self.family.examine(y, constants, x, design.coefficients)
+        location, unit = self.family.location_scale(y, constants)
+        self.family.must_add_up(constants, rows.index, unit)
+        bound = self._bound(InMemory(rows, x, y, constants), rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
@@ -180,7 +180,7 @@ class Model:
         """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
-        held = InMemory(rows, x, np.full(len(rows), np.nan), self.family.known(rows))
+        held = InMemory(rows, x, np.full(len(rows), np.nan), self.family.constants(rows))
         return self._bound(held, rows, design, 0.0, 1.0)
 
     def _bound(self, rows: InMemory | OnDisk, frame: Any, design: Design, location: float, unit: float) -> BoundModel:

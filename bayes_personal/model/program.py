@@ -123,20 +123,20 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
 
 def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) -> None:
     """The outcome of every row given its eta, which of several branches a row takes summed out."""
-    x, features, known, rows = bound.x, bound.features, bound.known, None
+    x, features, constants, rows = bound.x, bound.features, bound.constants, None
     outcome = {"observed": bound.y, "dims": "unit"}
     if batch is not None:
         rows, y = pm.Minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
-        x, known = pt.take(x, rows, axis=0), pt.take(known, rows)
+        x, constants = pt.take(x, rows, axis=0), pt.take(constants, rows)
         features = tuple(one.taken(rows, pt) for one in features)
         outcome = {"observed": y, "total_size": len(bound.y)}
     eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
     if branches is None:
-        name, arguments = bound.family.likelihood(eta, values, known, pt)
+        name, arguments = bound.family.likelihood(eta, values, constants, pt)
         getattr(pm, name)("y", **outcome, **arguments)
     else:
         gate, added = branches
-        name, arguments = bound.family.likelihood(eta[:, None] + added, values, known[:, None], pt)
+        name, arguments = bound.family.likelihood(eta[:, None] + added, values, constants[:, None], pt)
         pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), **outcome)
 
 
@@ -159,5 +159,5 @@ def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
     # there are.
     cores = (",".join(f"d{place}{k}" for k in range(one.ndim)) for place, one in enumerate(values.values()))
     signature = "".join(f"({core})," for core in cores)
-    pm.CustomDist("y", *values.values(), bound.known, logp=logp, random=random, signature=f"{signature}(n)->(n)",
+    pm.CustomDist("y", *values.values(), bound.constants, logp=logp, random=random, signature=f"{signature}(n)->(n)",
                   observed=bound.y, dims="unit")

@@ -174,7 +174,7 @@ def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
     found = []
     for places, part in theta.rows.parts(wanted):
         eta = np.einsum("snk,nk->sn", theta.theta(draws, places, part), part.x)
-        found.append((part.y - eta) / part.known)
+        found.append((part.y - eta) / part.constants)
     return np.concatenate(found, axis=1)
 
 

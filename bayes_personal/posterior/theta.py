@@ -29,13 +29,13 @@ class RowSlice:
     Attributes
     ----------
     features : f(c), piece by piece
-    x, known : their predictors, and the known constants of their likelihoods
+    x, constants : their predictors, and the known constants of their likelihoods
     y : their outcomes, where these are known and say which branch of a field a row takes
     """
 
     features: tuple[Features, ...]
     x: np.ndarray
-    known: np.ndarray
+    constants: np.ndarray
     y: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class RowSlice:
 
     def __getitem__(self, rows: np.ndarray | slice) -> "RowSlice":
         return RowSlice(tuple(Features(one.matrix[rows]) for one in self.features), np.ascontiguousarray(self.x[rows]),
-                        self.known[rows], None if self.y is None else self.y[rows])
+                        self.constants[rows], None if self.y is None else self.y[rows])
 
     @property
     def alike(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +85,8 @@ class Training:
             if len(places):
                 rows = places - batch.start
                 features = self.bound.features_at(batch.frame.iloc[rows])
-                yield places, RowSlice(features, np.ascontiguousarray(batch.x[rows]), batch.known[rows], batch.y[rows])
+                yield places, RowSlice(features, np.ascontiguousarray(batch.x[rows]), batch.constants[rows],
+                                       batch.y[rows])
 
 
 @final
@@ -237,7 +238,7 @@ def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) 
     if part.y is not None:
         eta = np.einsum("...nk,nk->...n", bound.theta(values, part.features, len(part)), part.x)
         own = {each.name: values[each.name][:, None, None] for each in bound.family.parameters(bound.unit)}
-        logs = logs + log_density(bound.family, part.y[:, None], eta[..., None] + added, own, part.known[:, None])
+        logs = logs + log_density(bound.family, part.y[:, None], eta[..., None] + added, own, part.constants[:, None])
     result = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return result / result.sum(axis=-1, keepdims=True)
 

@@ -147,8 +147,8 @@ class Answer:
         for batch in bound.rows.batches():
             theta = bound.theta(values, bound.features_at(batch.frame), len(batch))
             eta = np.einsum("snk,nk->sn", np.broadcast_to(theta, (1, *theta.shape[1:])), batch.x)
-            found = np.maximum(curvature(bound.family, batch.y, eta, own, batch.known, bound.unit)[0], 1e-200)
-            yield replace(batch, known=found**-0.5)
+            found = np.maximum(curvature(bound.family, batch.y, eta, own, batch.constants, bound.unit)[0], 1e-200)
+            yield replace(batch, constants=found**-0.5)
 
     def answer(self, k: int, values: Mapping[str, np.ndarray], count: int, batches: Iterator[Batch]) -> np.ndarray:
         """How far the k-th coefficient of the target moves where that of all sources moves by one, (draw,)."""

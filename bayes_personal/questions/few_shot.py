@@ -113,7 +113,7 @@ class FewShot:
     bound : the same, in which `term` has these groups behind those of training, and fields know the rows' contexts
     term : the one whose groups they are
     new : how many of its groups are new
-    x, y, known : the rows' predictors, outcomes and known constants
+    x, y, constants : the rows' predictors, outcomes and known constants
     codes : which of the term's groups each row is of
     """
 
@@ -124,7 +124,7 @@ class FewShot:
     rows: Any
     x: np.ndarray
     y: np.ndarray
-    known: np.ndarray
+    constants: np.ndarray
     codes: np.ndarray
 
     @classmethod
@@ -159,9 +159,9 @@ class FewShot:
         widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms),
                           fields=tuple(field.with_places(rows) for field in bound.fields))
         y = measured(outcome(bound.design.formula, rows, bound.design.outcome_state), "outcome of given rows")
-        known = bound.family.known(rows)
-        bound.family.must_add_up(known, rows.index, bound.unit)
-        return cls(bound, widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, known,
+        constants = bound.family.constants(rows)
+        bound.family.must_add_up(constants, rows.index, bound.unit)
+        return cls(bound, widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, constants,
                    extended.at(rows).matrix.indices)
 
     def own(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> Own:
@@ -174,7 +174,7 @@ class FewShot:
                                   features, int(of.sum()))
         eta = np.einsum("snk,nk->sn", shared, self.x[of])
         own = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
-        _, likelihood = self.bound.family.likelihood(eta, own, self.known[of], np)
+        _, likelihood = self.bound.family.likelihood(eta, own, self.constants[of], np)
         error = np.broadcast_to(likelihood["sigma"], eta.shape)
         residual = (self.y[of] - eta) / error
         scale, root = self.term.scales(values, np)

@@ -85,7 +85,7 @@ class Mean(Computed):
     """Expected outcomes, (chain, draw, unit)."""
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws), part), part.known)
+        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws), part), part.constants)
 
     def eta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         """x_i' theta_i, (draw, unit)."""
@@ -118,8 +118,8 @@ class Outcome(Mean):
                 rows = slice(start, start + ROWS)
                 seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
                 some = part[rows]
-                made = draw(self.bound.family, self.eta(all_of, places[rows], some), self.own(values, some), some.known,
-                            np.random.default_rng(seed))
+                made = draw(self.bound.family, self.eta(all_of, places[rows], some), self.own(values, some),
+                            some.constants, np.random.default_rng(seed))
                 result[asked, rows] = made[draws[asked] - all_of[0]]
         return result
 
@@ -190,9 +190,9 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         warn_of_extrapolation(bound, new, x)
         # The error of a Gaussian outcome does not move its mean: rows without a standard error have one.
         errorless = kind == "theta" or kind == "mean" and bound.family.gaussian
-        known = np.ones(len(new)) if errorless else bound.family.known(new)
+        constants = np.ones(len(new)) if errorless else bound.family.constants(new)
         values = with_new_features(bound, values, features, np.random.default_rng(seeds))
-        rows, index = KnownContexts(RowSlice(features, x, known)), new.index
+        rows, index = KnownContexts(RowSlice(features, x, constants)), new.index
         status = {name: each for one in features for name, each in one.status.items()}
     computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](bound, values, sizes, rows, seeds)
     return Prediction(kind, computed, index, status)

@@ -105,7 +105,7 @@ class Likelihood:
 
     def at(self, eta: np.ndarray, own: np.ndarray) -> np.ndarray:
         """log p(y_i | eta_i) at a point of the family's own hyperparameters."""
-        return log_density(self.bound.family, self.bound.y, eta, dict(self._values(own)), self.bound.known)
+        return log_density(self.bound.family, self.bound.y, eta, dict(self._values(own)), self.bound.constants)
 
     def _values(self, own: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         start = 0
@@ -129,9 +129,9 @@ class Likelihood:
         bound, step = self.bound, 1e-3 * self.bound.unit
         below, at, above = (self.at(eta + shift, own) for shift in (-step, 0.0, step))
         slope, curved = (above - below) / (2 * step), -(below - 2 * at + above) / step**2
-        known = curved[curved > 0]
-        curved = np.fmax(curved, LEAST * np.median(known) if len(known) else bound.unit**-2)
-        rows = replace(bound.rows, y=eta + slope / curved, known=curved**-0.5)
+        convex = curved[curved > 0]
+        curved = np.fmax(curved, LEAST * np.median(convex) if len(convex) else bound.unit**-2)
+        rows = replace(bound.rows, y=eta + slope / curved, constants=curved**-0.5)
         return replace(bound, family=Normal(sd="error of a pseudo-outcome"), mean_prior=NATURAL_MEAN, rows=rows)
 
     def fitted(self, eta: np.ndarray) -> np.ndarray:

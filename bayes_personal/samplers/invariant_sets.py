@@ -89,8 +89,8 @@ class InvariantSets:
         level = np.where(np.isin(np.arange(size), term.candidates), 0.0, mean)
         for batch in bound.rows.batches():
             codes = term.at(batch.frame).matrix.indices
-            x = bound.coefficients.predictors(batch.x, bound.everywhere) / batch.known[:, None]
-            outcome = batch.y / batch.known - x @ level
+            x = bound.coefficients.predictors(batch.x, bound.everywhere) / batch.constants[:, None]
+            outcome = batch.y / batch.constants - x @ level
             for code in np.unique(codes):
                 of = codes == code
                 scaled = x[of] * sd

@@ -222,7 +222,7 @@ class Stages:
         bound, term = self.bound, self.bound.tuned
         assert term is not None
         kept = np.flatnonzero(term.first_stage(bound.frame))
-        rows = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.known[kept])
+        rows = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
         return replace(bound, rows=rows, terms=())
 
     def sample(self, seed: int | None, progress: bool) -> xr.DataTree:

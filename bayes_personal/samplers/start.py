@@ -48,7 +48,7 @@ def outcome_must_have_density(bound: BoundModel) -> None:
     with np.errstate(all="ignore"):
         common = bound.centred_mean({mean.name: centre}, np)
         eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ common
-        impossible = ~np.isfinite(log_density(bound.family, bound.y, eta, own, bound.known))
+        impossible = ~np.isfinite(log_density(bound.family, bound.y, eta, own, bound.constants))
     if impossible.any():
         farthest = np.abs((centre - mean.location) / mean.unit) == np.abs((centre - mean.location) / mean.unit).max()
         raise SpecificationError(

@@ -55,13 +55,13 @@ class DivisionDensity(MaskedDensity):
         bound, kind = self.bound, self.piece.law.kind
         if kind == "normal":
             x = bound.coefficients.predictors(bound.x, bound.everywhere) * bound.coefficients.unit
-            x, y = x / bound.known[:, None], bound.y / bound.known
+            x, y = x / bound.constants[:, None], bound.y / bound.constants
             found = np.linalg.lstsq(x, y)[0]
             left = float(((y - x @ found) ** 2).mean()) if "sigma" in {each.name for each in self.parameters} else 1.0
             error = np.sqrt(left * np.clip(np.diag(np.linalg.pinv(x.T @ x)), 1e-12, None))
             return found * bound.coefficients.unit, np.clip(error, 1e-6, 1.0) * bound.coefficients.unit
         # Half an event more, that there is one.
-        events, exposed = bound.y.sum() + 0.5, bound.known.sum() + (kind == "beta")
+        events, exposed = bound.y.sum() + 0.5, bound.constants.sum() + (kind == "beta")
         rate = np.array([events / exposed])
         if kind == "gamma":
             return np.log(rate), np.array([events**-0.5])
@@ -137,13 +137,13 @@ class DivisionDensity(MaskedDensity):
     def data(self) -> NormalData | CountData:
         """Sums over the rows of each cell."""
         bound, kept = self.bound, slice(None) if self.left_out is None else ~self.left_out
-        y, known = bound.y[kept], bound.known[kept]
+        y, constants = bound.y[kept], bound.constants[kept]
         cell = self.divisions.cell(bound.features[0].matrix)[kept]
         if self.piece.law.kind == "normal":
             x = bound.coefficients.predictors(bound.x[kept], bound.everywhere)
-            return NormalData.of(x, y, known, cell, self.divisions.cells)
+            return NormalData.of(x, y, constants, cell, self.divisions.cells)
         count = CountData.of_counts if self.piece.law.kind == "gamma" else CountData.of_successes
-        return count(y, known, cell, self.divisions.cells)
+        return count(y, constants, cell, self.divisions.cells)
 
     def natural(self, values: Mapping[str, Any], xp: Any) -> list[Any]:
         """The arguments of the sums at hyperparameters, each (...): log sigma, log tau and mean, or logarithms of

@@ -37,15 +37,15 @@ class NormalData:
     products: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, known: np.ndarray, places: np.ndarray, contexts: int) -> Self:
+    def of(cls, x: np.ndarray, y: np.ndarray, constants: np.ndarray, places: np.ndarray, contexts: int) -> Self:
         """Of predictors (row, p), outcomes, known factors of sigma, and places of the rows' contexts, all (row,)."""
         rows = SortedRows.of(places, contexts)
-        known = np.broadcast_to(np.asarray(known, float), np.shape(y))[rows.order]
-        x, y = x[rows.order] / known[:, None], y[rows.order] / known
+        constants = np.broadcast_to(np.asarray(constants, float), np.shape(y))[rows.order]
+        x, y = x[rows.order] / constants[:, None], y[rows.order] / constants
         origin = np.linalg.lstsq(x, y)[0]
         y = y - x @ origin
         low = np.tril_indices(x.shape[1])
-        return cls(rows, x, y, np.log(known), origin, rows.summed(x.T[low[0]] * x.T[low[1]]), rows.summed(x.T * y))
+        return cls(rows, x, y, np.log(constants), origin, rows.summed(x.T[low[0]] * x.T[low[1]]), rows.summed(x.T * y))
 
     @cached_property
     def square(self) -> float:

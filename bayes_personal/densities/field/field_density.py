@@ -67,9 +67,9 @@ class FieldDensity(MaskedDensity):
         """How outcomes and errors are brought to natural units."""
         return Arrangement(self.bound)
 
-    def predictors(self, x: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def predictors(self, x: np.ndarray, constants: np.ndarray) -> np.ndarray:
         """What field and mean multiply, in natural units and divided by known errors, (unit, varying + coefficient)."""
-        of, field, error = self.bound.coefficients, self.field, self.arrangement.error(known)[:, None]
+        of, field, error = self.bound.coefficients, self.field, self.arrangement.error(constants)[:, None]
         own, shared = (of.predictors(x, some) * of.unit[some] / self.bound.unit / error
                        for some in (field.positions, self.bound.everywhere))
         return np.hstack([own, shared])
@@ -84,12 +84,12 @@ class FieldDensity(MaskedDensity):
         """The field given the rows' outcomes."""
         bound, kept = self.bound, slice(None) if self.left_out is None else ~self.left_out
         assert bound.mean is not None
-        x, known, at = self.predictors(bound.x[kept], bound.known[kept]), bound.known[kept], self.at[kept]
-        y = self.arrangement.outcome(bound.x[kept], bound.y[kept], known)
+        x, constants, at = self.predictors(bound.x[kept], bound.constants[kept]), bound.constants[kept], self.at[kept]
+        y = self.arrangement.outcome(bound.x[kept], bound.y[kept], constants)
         gram, moment = np.zeros((len(self.order), x.shape[1], x.shape[1])), np.zeros((len(self.order), x.shape[1]))
         np.add.at(gram, at, x[:, :, None] * x[:, None, :])
         np.add.at(moment, at, x * y[:, None])
-        log_error = np.log(self.arrangement.error(known) * bound.unit).sum()
+        log_error = np.log(self.arrangement.error(constants) * bound.unit).sum()
         precision = (bound.coefficients.unit / bound.mean.arguments["sigma"]) ** 2
         return FieldPosterior(self.field, self.order, precision,
                               Sums(gram, moment, float(y @ y), len(y), float(log_error)))
@@ -187,10 +187,10 @@ class FieldDensity(MaskedDensity):
 
     def densities(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> Densities:
         """Those of some rows, left out and left in."""
-        both, at, p = self.predictors(batch.x, batch.known), self.at[batch.places], len(self.field.positions)
+        both, at, p = self.predictors(batch.x, batch.constants), self.at[batch.places], len(self.field.positions)
         own_x, x = both[:, :p], both[:, p:]
-        y = self.arrangement.outcome(batch.x, batch.y, batch.known)
-        shift = np.log(self.arrangement.error(batch.known) * self.bound.unit)
+        y = self.arrangement.outcome(batch.x, batch.y, batch.constants)
+        shift = np.log(self.arrangement.error(batch.constants) * self.bound.unit)
         left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
         for draw, numbers in enumerate(self.numbers(values, count)):
             given, sigma = self.at_draw(numbers), numbers[0]

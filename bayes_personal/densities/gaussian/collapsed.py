@@ -300,9 +300,9 @@ class Projection:
     def densities(self, batch: Batch) -> Densities:
         """Those of some of the rows, left out and left in."""
         here, bound = self.density.arrangement, self.density.bound
-        z = here.loadings(batch.x, batch.known, bound.features_at(batch.frame))
-        y = here.outcome(batch.x, batch.y, batch.known)
-        shift = np.log(here.error(batch.known)) + np.log(bound.unit)
+        z = here.loadings(batch.x, batch.constants, bound.features_at(batch.frame))
+        y = here.outcome(batch.x, batch.y, batch.constants)
+        shift = np.log(here.error(batch.constants)) + np.log(bound.unit)
         left_out, left_in = np.empty((len(self.s), len(batch))), np.empty((len(self.s), len(batch)))
         for draw, (fit, variance) in enumerate(self.of(z)):
             square = self.s[draw] ** 2

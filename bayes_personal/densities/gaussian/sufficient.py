@@ -118,9 +118,9 @@ class Arrangement:
         """How many weights each of them has."""
         return self.eliminated.varying if self.eliminated else 1
 
-    def error(self, known: np.ndarray) -> np.ndarray:
+    def error(self, constants: np.ndarray) -> np.ndarray:
         """Known part of rows' errors, in natural units of the outcome where nothing else has a unit, (unit,)."""
-        return known / (1.0 if self.bound.family.parameters(1.0) else self.bound.unit)
+        return constants / (1.0 if self.bound.family.parameters(1.0) else self.bound.unit)
 
     @cached_property
     def centre(self) -> np.ndarray:
@@ -130,15 +130,15 @@ class Arrangement:
             centre[bound.shared] = np.broadcast_to(bound.mean.arguments["mu"], len(bound.shared))
         return centre
 
-    def outcome(self, x: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def outcome(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray) -> np.ndarray:
         """(y - prior mean) / known error of rows, in natural units, (unit,)."""
         bound = self.bound
         offset = bound.coefficients.predictors(x, bound.everywhere) @ self.centre
-        return (y - offset) / bound.unit / self.error(known)
+        return (y - offset) / bound.unit / self.error(constants)
 
-    def loadings(self, x: np.ndarray, known: np.ndarray, features: tuple[Features, ...]) -> Loadings:
+    def loadings(self, x: np.ndarray, constants: np.ndarray, features: tuple[Features, ...]) -> Loadings:
         """What the weights multiply in rows with these predictors, known constants and features."""
-        bound, error = self.bound, self.error(known)
+        bound, error = self.bound, self.error(constants)
         dense = np.empty((len(x), self.size), order="F")
         groups, own = np.zeros(len(x), np.int64), np.zeros((len(x), self.varying))
         of_term = dict(zip(map(id, bound.terms), features, strict=True))
@@ -195,8 +195,8 @@ class Statistics:
         own, cross, own_moment = np.zeros((g, p, p)), np.zeros((g, p, k)), np.zeros((g, p))
         square, count, log_error = 0.0, 0, 0.0
         for batch in batches:
-            z = arrangement.loadings(batch.x, batch.known, arrangement.bound.features_at(batch.frame))
-            y = arrangement.outcome(batch.x, batch.y, batch.known)
+            z = arrangement.loadings(batch.x, batch.constants, arrangement.bound.features_at(batch.frame))
+            y = arrangement.outcome(batch.x, batch.y, batch.constants)
             if k:
                 gram = dsyrk(1.0, z.dense, beta=1.0, c=gram, trans=1, overwrite_c=1)
                 moment += y @ z.dense
@@ -209,7 +209,7 @@ class Statistics:
                     cross[seen, a] += indicator @ (z.own[:, a : a + 1] * z.dense)
             square += float(y @ y)
             count += len(y)
-            log_error += float(np.log(arrangement.error(batch.known)).sum())
+            log_error += float(np.log(arrangement.error(batch.constants)).sum())
         return cls(np.triu(gram) + np.triu(gram, 1).T, moment, own, cross, own_moment, square, count, log_error)
 
     @cached_property

@@ -49,14 +49,14 @@ class Family(ABC):
         """The outcome as numbers, or an error that says why it cannot be one of this family."""
 
     @abstractmethod
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         """The known constant of each row, checked; ones where the family has none, (unit,)."""
 
-    def examine(self, outcome: np.ndarray, known: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
+    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn of what outcome and predictors together leave to the prior; most families have nothing to say."""
         return None
 
-    def must_add_up(self, known: np.ndarray, index: pd.Index, unit: float) -> None:
+    def must_add_up(self, constants: np.ndarray, index: pd.Index, unit: float) -> None:
         """Refuse known constants of rows that cannot be added up with others, where the outcome's natural unit is
         `unit`; most families take all."""
         return None
@@ -66,7 +66,7 @@ class Family(ABC):
         return None
 
     @abstractmethod
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         """Where eta is expected and the natural unit of its variation, on the scale of the link."""
 
     @property
@@ -79,7 +79,7 @@ class Family(ABC):
         """Its own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""
 
     @abstractmethod
-    def likelihood(self, eta: Any, values: Mapping[str, Any], known: Any, xp: Any) -> tuple[str, dict[str, Any]]:
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
         """Name and arguments of the distribution of the outcome, under PyMC's names.
 
         Parameters
@@ -99,29 +99,30 @@ class Family(ABC):
         """The family in words, a line a statement."""
 
 
-def log_density(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], known: Any) -> np.ndarray:
+def log_density(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any) -> np.ndarray:
     """log p(y | eta) without compiling anything."""
-    name, arguments = family.likelihood(eta, values, known, np)
+    name, arguments = family.likelihood(eta, values, constants, np)
     return DISTRIBUTIONS[name].log_density(outcome, **arguments)
 
 
-def curvature(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], known: Any, unit: float) -> np.ndarray:
+def curvature(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any,
+              unit: float) -> np.ndarray:
     """What an outcome says of its eta: minus the second derivative of log p(y | eta), where eta varies by `unit`."""
     step = 1e-3 * unit
-    below, at, above = (log_density(family, outcome, eta + shift, values, known) for shift in (-step, 0.0, step))
+    below, at, above = (log_density(family, outcome, eta + shift, values, constants) for shift in (-step, 0.0, step))
     return -(below - 2 * at + above) / step**2
 
 
-def mean(family: Family, eta: Any, values: Mapping[str, Any], known: Any) -> np.ndarray:
+def mean(family: Family, eta: Any, values: Mapping[str, Any], constants: Any) -> np.ndarray:
     """E[y | eta], in units of the outcome."""
-    name, arguments = family.likelihood(eta, values, known, np)
+    name, arguments = family.likelihood(eta, values, constants, np)
     expectation = DISTRIBUTIONS[name].mean
     assert expectation is not None
     return expectation(**arguments)
 
 
-def draw(family: Family, eta: np.ndarray, values: Mapping[str, Any], known: Any,
+def draw(family: Family, eta: np.ndarray, values: Mapping[str, Any], constants: Any,
          rng: np.random.Generator) -> np.ndarray:
     """One outcome for every entry of eta."""
-    name, arguments = family.likelihood(eta, values, known, np)
+    name, arguments = family.likelihood(eta, values, constants, np)
     return np.asarray(DISTRIBUTIONS[name].draw(rng, np.shape(eta), **arguments), float)

@@ -38,7 +38,7 @@ class Rates(Family):
                  "maximum: how small the rates are rests on the prior.", InputWarning)
         return result
 
-    def known(self, frame: pd.DataFrame) -> np.ndarray:
+    def constants(self, frame: pd.DataFrame) -> np.ndarray:
         if self.exposure is None:
             return np.ones(len(frame))
         role = f"{self.owner}(exposure=...)"
@@ -50,9 +50,9 @@ class Rates(Family):
                              "there: drop these rows. Give the exposure itself, not its logarithm.")
         return exposure
 
-    def location_scale(self, outcome: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         # Half an event in all where nothing was counted.
-        return float(np.log(max(outcome.sum(), 0.5)) - np.log(known.sum())), 1.0
+        return float(np.log(max(outcome.sum(), 0.5)) - np.log(constants.sum())), 1.0
 
     @property
     def natural(self) -> tuple[str, str]:
