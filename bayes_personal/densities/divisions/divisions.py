@@ -13,9 +13,9 @@ from bayes_personal.densities.divisions.halvings import HalvingBoxes
 from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
-from bayes_personal.priors.partition import SegmentSums as OfPartition
+from bayes_personal.priors.partition import Segments as OfPartition
 from bayes_personal.priors.parts.divided import Division
-from bayes_personal.priors.tree_partition import HalvingBoxes as OfTree
+from bayes_personal.priors.tree_partition import Boxes as OfTree
 
 # Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
 FEW = 300
