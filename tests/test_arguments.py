@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 import bayes_personal as bp
-from bayes_personal.arguments import seed_number
 from bayes_personal.errors import BayesPersonalError, InputError, InputTypeError
 from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.system.arguments import seed_number
 
 QUICK = bp.NUTS(draws=25, tune=25, chains=2)
 MODEL, PRIOR = bp.Model("y ~ x"), bp.PartialPooling("g")

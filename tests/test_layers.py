@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # Low to high: a module imports only from rooms below its own, and from its own room without circles. The last that fits
 # is a module's room: "families" are the files of that folder which no other room has.
 ROOMS = [
-    "errors", "arguments", "system", "kernels", "data", "formulas", "hyperpriors",
+    "errors", "system", "kernels", "data", "formulas", "hyperpriors",
     "families.parts", "families", "priors.parts", "priors", "binding",
     "densities.marginal", "densities.gaussian", "densities.field", "densities.divisions", "densities",
     "model", "samplers", "posterior", "questions", "leaving_out", "pages", "", "cli", "__main__",

@@ -7,7 +7,6 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import column_name
 from bayes_personal.data.columns import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.parts.base import Family
@@ -20,6 +19,7 @@ from bayes_personal.families.parts.measurements import (
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.system.arguments import column_name
 
 
 @final

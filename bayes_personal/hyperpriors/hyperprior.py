@@ -12,10 +12,10 @@ from typing import Any, final
 
 import numpy as np
 
-from bayes_personal.arguments import flag
 from bayes_personal.errors import SpecificationError, did_you_mean, shown
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.system.arguments import flag
 
 # What each parameter of a continuous distribution does when the unit of measurement changes.
 ROLES = {name: dict(kind.roles) for name, kind in DISTRIBUTIONS.items() if kind.support in ("real", "positive")}

@@ -10,7 +10,6 @@ from arviz_stats.loo import compare as compare_elpd
 from rich.markup import escape
 from rich.progress import Progress
 
-from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.families import Family, Normal
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
@@ -19,6 +18,7 @@ from bayes_personal.leaving_out.stacking import stacked
 from bayes_personal.model.model import Model
 from bayes_personal.posterior.posterior import Posterior, fit, sampler
 from bayes_personal.priors import Prior
+from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
 

@@ -16,12 +16,12 @@ from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
 from scipy.special import logsumexp
 
-from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
+from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
 # Log densities that differ by less are the same.

@@ -8,7 +8,6 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import one_of
 from bayes_personal.binding.own_weights import Advance, stride
 from bayes_personal.data.columns import spelled
 from bayes_personal.densities.integrated import marginal_density
@@ -29,6 +28,7 @@ from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.redrawn import everything
+from bayes_personal.system.arguments import one_of
 
 Kind = Literal["unit", "group", "conditional"]
 QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrated out?",

@@ -17,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayes_personal.arguments import Seed, seed_number, whole
 from bayes_personal.errors import InputTypeError, NotFittedError
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.questions.prediction import predict
 from bayes_personal.questions.profile import Profile, profiles, support
+from bayes_personal.system.arguments import Seed, seed_number, whole
 from bayes_personal.system.running import verb
 
 # Okabe and Ito's colours, which the colour-blind tell apart.

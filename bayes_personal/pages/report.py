@@ -16,7 +16,6 @@ import pandas as pd
 from arviz_stats.base.array import array_stats
 from matplotlib.figure import Figure
 
-from bayes_personal.arguments import Seed, file_path, seed_number
 from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.leaving_out.elpd import ELPD, recent
@@ -30,6 +29,7 @@ from bayes_personal.pages.plots import (
     profiles,
 )
 from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.system.arguments import Seed, file_path, seed_number
 from bayes_personal.system.running import verb
 from bayes_personal.system.writing import must_be_writable, write_whole
 

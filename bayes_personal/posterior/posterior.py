@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_personal.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
 from bayes_personal.errors import InputTypeError, MisfitWarning, shown, warn
@@ -22,6 +21,7 @@ from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Theta, Training
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.samplers.redrawn import everything
+from bayes_personal.system.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.system.running import verb
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Prior, Term, as_names, restricted
 from bayes_personal.priors.parts.levels import Grouped, Levels
+from bayes_personal.system.arguments import context_column
 
 
 @final

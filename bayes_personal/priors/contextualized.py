@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import one_of, whole
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
@@ -15,6 +14,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, mus
 from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import Coefficients, Features, Function, Piece, Term, as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.system.arguments import one_of, whole
 
 # How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
 # archetypes are told apart.

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import one_of, positive, whole
 from bayes_personal.data import context
 from bayes_personal.data.columns import spelled
 from bayes_personal.data.context import Context
@@ -16,6 +15,7 @@ from bayes_personal.priors.parts import graph
 from bayes_personal.priors.parts.base import Coefficients, as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.markov_field import MarkovField, read
+from bayes_personal.system.arguments import one_of, positive, whole
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
 MOST_PLACES, MOST_LOCAL = 200, 2000

@@ -8,13 +8,13 @@ from typing import Any, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, one_of
 from bayes_personal.data.columns import spelled
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Freeze, Prior, Term, as_names, restricted, variable
 from bayes_personal.priors.parts.levels import Grouped, Label, Levels, as_labels
+from bayes_personal.system.arguments import context_column, one_of
 
 FREEZES = {
     "cut": "its draws stand as they are, and nothing estimated after them informs it",

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammainccinv
 
-from bayes_personal.arguments import one_of
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.data.rows import pieces
@@ -18,6 +17,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, mus
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Term, as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.system.arguments import one_of
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
 

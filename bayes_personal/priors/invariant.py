@@ -7,12 +7,12 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, fraction
 from bayes_personal.errors import InputWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Prior, Term, variable
 from bayes_personal.priors.parts.levels import Grouped, Levels
+from bayes_personal.system.arguments import context_column, fraction
 
 OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)
 # Predictors of which each may be in an invariant set or not: all sets are looked at.

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import one_of, whole
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -15,6 +14,7 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Term, as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.spline import Spline
+from bayes_personal.system.arguments import one_of, whole
 
 
 @final

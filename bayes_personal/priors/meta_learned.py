@@ -7,12 +7,12 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, whole
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Prior, Term, as_names, restricted
 from bayes_personal.priors.parts.levels import Grouped, Levels
+from bayes_personal.system.arguments import context_column, whole
 
 
 @final

@@ -8,7 +8,6 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import positive, whole
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
@@ -25,6 +24,7 @@ from bayes_personal.priors.parts.base import (
     variable,
 )
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
+from bayes_personal.system.arguments import positive, whole
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
 LEVEL, SLOPE = 1.5, 2.5

@@ -7,7 +7,6 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, whole
 from bayes_personal.data.context import Context
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.conjugate import Conjugate
@@ -15,6 +14,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, mus
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
 from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
+from bayes_personal.system.arguments import context_column, whole
 
 # Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000

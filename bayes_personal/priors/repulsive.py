@@ -8,7 +8,6 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import whole
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
@@ -18,6 +17,7 @@ from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import Choice, Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.system.arguments import whole
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5

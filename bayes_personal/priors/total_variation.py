@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column, one_of
 from bayes_personal.data.columns import spelled
 from bayes_personal.data.context import Context
 from bayes_personal.data.rows import pieces
@@ -15,6 +14,7 @@ from bayes_personal.errors import InputError, InputWarning, SpecificationError, 
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.system.arguments import context_column, one_of
 
 LOCAL = {"laplace": Hyperprior("Exponential", scale=1.0), "horseshoe": Hyperprior("HalfCauchy", beta=1.0)}
 # Distinct contexts: each has a local scale for every coefficient, and an evaluation costs the cube of their number.

@@ -7,13 +7,13 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import context_column
 from bayes_personal.data.columns import spelled
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
 from bayes_personal.priors.parts.levels import Label, Levels, as_labels
+from bayes_personal.system.arguments import context_column
 
 OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)
 

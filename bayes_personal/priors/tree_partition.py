@@ -7,7 +7,6 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import whole
 from bayes_personal.data import context
 from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
@@ -17,6 +16,7 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Coefficients, Features, Piece, as_names, restricted
 from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
 from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.system.arguments import whole
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}

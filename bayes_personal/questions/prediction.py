@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_personal.arguments import Seed, one_of, seed_number
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table, unit_labels
 from bayes_personal.errors import NotFittedError
@@ -21,6 +20,7 @@ from bayes_personal.priors.parts.base import Features
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
 from bayes_personal.samplers.redrawn import everything, extended
+from bayes_personal.system.arguments import Seed, one_of, seed_number
 from bayes_personal.system.running import verb
 
 Kind = Literal["theta", "mean", "outcome"]

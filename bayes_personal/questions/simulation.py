@@ -7,10 +7,10 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import Seed, seed_number
 from bayes_personal.data.columns import table
 from bayes_personal.model.model import Model
 from bayes_personal.posterior.posterior import must_be_model
+from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
 

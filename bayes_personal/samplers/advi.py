@@ -9,11 +9,11 @@ import xarray as xr
 from rich.progress import Progress
 from scipy.special import ndtri
 
-from bayes_personal.arguments import one_of, positive, whole
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
+from bayes_personal.system.arguments import one_of, positive, whole
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -6,7 +6,6 @@ from typing import Self, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.arguments import flag, whole
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import LARGEST
 from bayes_personal.densities.integrated import marginal_density
@@ -19,6 +18,7 @@ from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Skewed
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach
+from bayes_personal.system.arguments import flag, whole
 
 # Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
 FRESH, SPREAD = 256, 1.5

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal, final
 import numpy as np
 import xarray as xr
 
-from bayes_personal.arguments import flag, fraction, one_of, whole
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.marginal import ACCEPT, MarginalDensity
@@ -16,6 +15,7 @@ from bayes_personal.samplers.information import Information
 from bayes_personal.samplers.mode import Mode
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density, started
+from bayes_personal.system.arguments import flag, fraction, one_of, whole
 from bayes_personal.system.running import interruptible
 
 if TYPE_CHECKING:

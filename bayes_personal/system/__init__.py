@@ -1,4 +1,4 @@
-"""What the package asks of the operating system: threads and signals, memory, files that are written whole and sealed.
+"""What knows neither data nor models: arguments and their errors, threads and signals, memory, files written whole.
 
-Enters: what knows neither data nor models.
+Enters: what any program could use.
 """

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import call_of
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.system.arguments import call_of
 
 
 class Family(ABC):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import column_name
 from bayes_personal.data.columns import column, numbers
 from bayes_personal.errors import InputError, InputWarning, first, warn
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.counts import counts
+from bayes_personal.system.arguments import column_name
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.arguments import call_of, nested
 from bayes_personal.data.context import Context
 from bayes_personal.errors import InputTypeError, SpecificationError, did_you_mean, shown
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.names import variable
+from bayes_personal.system.arguments import call_of, nested
 
 Freeze = Literal["cut", "plug-in"] | None
 

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
-from bayes_personal.arguments import context_column
 from bayes_personal.errors import InputTypeError
 from bayes_personal.priors.parts.base import Prior, variable
+from bayes_personal.system.arguments import context_column
 
 
 class InContext(Prior):
