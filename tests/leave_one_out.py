@@ -13,7 +13,6 @@ import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.families import Family
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.base import Term
 from bayes_personal.samplers.draws import flat, tree
@@ -111,7 +110,7 @@ class Grid:
         eta = self.mu[:, None, None] + np.exp(self.log_scale)[:, None] * self.z
         result = np.tile(norm.logpdf(self.z), (bound.terms[0].size, len(self.mu), len(self.log_scale), 1))
         for group, y, known in zip(bound.features[0].matrix.indices, bound.y, bound.constants, strict=True):
-            result[group] += log_density(bound.family, y, eta, {}, known)
+            result[group] += bound.family.likelihood(eta, {}, known, np).log_density(y)
         return result
 
     @cached_property

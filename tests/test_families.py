@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from inspect import isabstract
@@ -21,7 +22,7 @@ from bayes_personal import families
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 from bayes_personal.families import Bernoulli, Binomial, Family, NegativeBinomial, Normal, Poisson, StudentT
-from bayes_personal.families.parts.base import draw, log_density, mean
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.model.program import program
 
@@ -66,6 +67,10 @@ def test_every_family_file_has_its_row_against_scipy() -> None:
     assert not found - {getattr(families, name) for name in families.__all__}, "not exported"
 
 
+def log_density(family: Family, y: Any, eta: Any, values: dict[str, Any], constants: Any) -> np.ndarray:
+    return family.likelihood(eta, values, constants, np).log_density(y)
+
+
 @EVERY
 def test_log_density_and_mean_are_those_of_scipy(row: str) -> None:
     family, _, values, twin = SCIPY[row]
@@ -74,8 +79,30 @@ def test_log_density_and_mean_are_those_of_scipy(row: str) -> None:
         eta = bound.coefficients.location[0] + spread * bound.unit * FRAME["x"].to_numpy()
         its = twin(eta, bound.constants, **values)
         expected = its.logpmf(bound.y) if hasattr(its.dist, "pmf") else its.logpdf(bound.y)
-        np.testing.assert_allclose(log_density(family, bound.y, eta, values, bound.constants), expected, rtol=1e-11)
-        np.testing.assert_allclose(mean(family, eta, values, bound.constants), its.mean(), rtol=1e-12)
+        likelihood = family.likelihood(eta, values, bound.constants, np)
+        np.testing.assert_allclose(likelihood.log_density(bound.y), expected, rtol=1e-11)
+        np.testing.assert_allclose(likelihood.mean(), its.mean(), rtol=1e-12)
+
+
+@EVERY
+def test_score_and_curvature_are_derivatives_by_eta(row: str) -> None:
+    """By central differences of the log density of SciPy, and those of a family without derivatives of its own."""
+    family, _, values, twin = SCIPY[row]
+    bound = bind(row)
+    eta = bound.coefficients.location[0] + bound.unit * FRAME["x"].to_numpy()
+    likelihood, step = family.likelihood(eta, values, bound.constants, np), 1e-4 * bound.unit
+
+    def log_density(eta: np.ndarray) -> np.ndarray:
+        its = twin(eta, bound.constants, **values)
+        return its.logpmf(bound.y) if hasattr(its.dist, "pmf") else its.logpdf(bound.y)
+
+    below, at, above = map(log_density, (eta - step, eta, eta + step))
+    scale = np.abs(likelihood.curvature(bound.y)).max()
+    np.testing.assert_allclose(likelihood.score(bound.y), (above - below) / (2 * step), atol=1e-6 * scale * bound.unit)
+    np.testing.assert_allclose(likelihood.curvature(bound.y), -(above - 2 * at + below) / step**2, atol=1e-4 * scale)
+    plain = Likelihood(replace(likelihood.law, derivatives=None), likelihood.arguments)
+    with pytest.raises(SpecificationError, match="does not say its derivatives"):
+        plain.score(bound.y)
 
 
 @EVERY
@@ -84,7 +111,7 @@ def test_draws_have_the_moments_of_scipy(row: str) -> None:
     bound = bind(row)
     eta = np.broadcast_to(bound.coefficients.location[0] + bound.unit * FRAME["x"].to_numpy(), (20_000, ROWS))
     its = twin(eta[0], bound.constants, **values)
-    drawn = draw(family, eta, values, bound.constants, np.random.default_rng(1))
+    drawn = family.likelihood(eta, values, bound.constants, np).draw(np.random.default_rng(1), eta.shape)
     assert drawn.shape == eta.shape
     for sample, expected in ((drawn, its.mean()), ((drawn - its.mean()) ** 2, its.var())):
         z = (sample.mean(axis=0) - expected) / (sample.std(axis=0, ddof=1) / np.sqrt(len(sample)))
@@ -115,7 +142,7 @@ def test_the_explicit_program_states_the_same_likelihood(row: str) -> None:
     for point in random_points(model, 0.5, 5):
         values = {each.name: each.value(np.ravel(point[model.rvs_to_values[model[each.name]].name]))
                   for each in (bound.mean, *bound.parameters) if each is not None}
-        ours = log_density(bound.family, bound.y, bound.eta(values, np), values, bound.constants)
+        ours = bound.family.likelihood(bound.eta(values, np), values, bound.constants, np).log_density(bound.y)
         np.testing.assert_allclose(function(point)[0], ours, rtol=1e-8, atol=1e-8)
 
 
@@ -260,8 +287,8 @@ def test_outcomes_all_at_the_edge_run_with_a_warning(family: Family, changed: di
         bound = bp.Model("y ~ x", family=family).bind(FRAME.assign(**changed))
     assert len(caught) == 1 and "prior" in str(caught[0].message)
     values = {"dispersion": np.array(1.0)}
-    assert np.isfinite(log_density(family, bound.y, np.full(ROWS, bound.coefficients.location[0]), values,
-                                   bound.constants)).all()
+    likelihood = family.likelihood(np.full(ROWS, bound.coefficients.location[0]), values, bound.constants, np)
+    assert np.isfinite(likelihood.log_density(bound.y)).all()
 
 
 def test_ordinary_outcomes_run_without_a_warning() -> None:

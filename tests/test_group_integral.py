@@ -13,7 +13,6 @@ import bayes_personal as bp
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.families import Family
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.leaving_out import left_out
 from bayes_personal.leaving_out.group_integral import SETTLED, SETTLED_POINTS, GroupIntegral, Integrand
 from bayes_personal.priors.parts.base import Prior
@@ -53,7 +52,7 @@ def dense(case: str, loading: np.ndarray) -> np.ndarray:
     for eta, each in zip(ETA, loading, strict=True):
         logs = norm.logpdf(z).sum(axis=1)
         for here, row, outcome in zip(eta, each, y, strict=True):
-            logs += log_density(family, outcome, here + z @ row, own, known)
+            logs += family.likelihood(here + z @ row, own, known, np).log_density(outcome)
         result.append(logsumexp(logs) + size * np.log(axis[1] - axis[0]))
     return np.array(result)
 
@@ -167,7 +166,7 @@ def test_two_weights_a_group_against_a_dense_grid(frame: pd.DataFrame) -> None:
         values["site_z"] = np.tile(values["site_z"], (len(z), 1, 1))
         values["site_z"][:, list(bound.terms[0].levels.labels).index(site)] = z
         eta = bound.eta(values, np, sets[place])
-        density = log_density(bound.family, bound.y[sets[place]], eta, {}, 1.0).sum(axis=1)
+        density = bound.family.likelihood(eta, {}, 1.0, np).log_density(bound.y[sets[place]]).sum(axis=1)
         exact = logsumexp(density + norm.logpdf(z).sum(axis=1)) + 2 * np.log(axis[1] - axis[0])
         assert abs(found[place, draw] - exact) < 1e-6
 

@@ -13,8 +13,9 @@ from bayes_personal.data.columns import unit_labels
 from bayes_personal.data.rows import InMemory
 from bayes_personal.data.stored import OnDisk
 from bayes_personal.errors import InputWarning, first, warn
-from bayes_personal.families.parts.base import Family, draw, log_density
+from bayes_personal.families.parts.base import Family
 from bayes_personal.formulas.design import Design
+from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.fine_tuned import Tuned
@@ -151,10 +152,25 @@ class BoundModel:
                      "Widen the hyperprior, or centre the outcome yourself.", InputWarning)
 
     @cached_property
+    def family_parameters(self) -> tuple[Parameter, ...]:
+        """The family's own hyperparameters."""
+        return self.family.parameters(self.unit)
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """All hyperparameters but the mean."""
-        return (*(each for piece in self.pieces for each in piece.parameters()),
-                *self.family.parameters(self.unit))
+        return (*(each for piece in self.pieces for each in piece.parameters()), *self.family_parameters)
+
+    @cached_property
+    def hyperparameters(self) -> tuple[Parameter, ...]:
+        """The mean, where there is one, and all others."""
+        return (*((self.mean,) if self.mean else ()), *self.parameters)
+
+    @cached_property
+    def support(self) -> Support:
+        """Where outcomes lie; on the real line the linear predictor is in their units."""
+        values = {each.name: each.unit for each in self.family_parameters}
+        return self.family.likelihood(np.zeros(1), values, np.ones(1), np).support
 
     @cached_property
     def weight_names(self) -> frozenset[str]:
@@ -176,7 +192,7 @@ class BoundModel:
     @cached_property
     def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Labelled dimensions of every variable, by its name."""
-        result = {each.name: dict(each.coords) for each in (*([self.mean] if self.mean else []), *self.parameters)}
+        result = {each.name: dict(each.coords) for each in self.hyperparameters}
         if self.mean:
             result["mu"] = {"coefficient": self.coefficients.names}
         for term in self.terms:
@@ -219,6 +235,14 @@ class BoundModel:
             eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
         return eta
 
+    def family_values(self, values: Mapping[str, Any], axes: int = 1) -> dict[str, Any]:
+        """The family's own hyperparameters, with so many axes behind those of the draws that they go with eta."""
+        return {each.name: values[each.name][(..., *(None,) * axes)] for each in self.family_parameters}
+
+    def eta_of(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """x_i' theta_i of any rows, from theta (..., unit, coefficient), (..., unit)."""
+        return np.einsum("...nk,nk->...n", theta, x)
+
     def branches(self, values: Mapping[str, Any], features: tuple[Features, ...], x: np.ndarray,
                  xp: Any) -> tuple[Any, Any] | None:
         """Of rows where the pieces have these features: log probability of each branch, and what it adds to eta, both
@@ -235,12 +259,11 @@ class BoundModel:
                        branches: tuple[Any, Any] | None) -> np.ndarray:
         """log p(y | eta), which branch a row takes summed out; branches stand along one more axis at the end."""
         if branches is None:
-            return log_density(self.family, outcome, eta, own, constants)
+            return self.family.likelihood(eta, own, constants, np).log_density(outcome)
         gate, added = branches
         last = {name: value[..., None] for name, value in own.items()}
-        each = log_density(self.family, np.asarray(outcome)[..., None], eta[..., None] + added, last,
-                           np.asarray(constants)[..., None])
-        return logsumexp(gate + each, axis=-1)
+        each = self.family.likelihood(eta[..., None] + added, last, np.asarray(constants)[..., None], np)
+        return logsumexp(gate + each.log_density(np.asarray(outcome)[..., None]), axis=-1)
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""
@@ -273,7 +296,8 @@ class BoundModel:
             shares = np.exp(branches[0]).cumsum(axis=-1)
             labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
         theta = self.theta(values, self.features, len(self.rows), labels)
-        return theta, draw(self.family, (theta * self.x).sum(axis=1), values, self.constants, rng), values
+        eta = self.eta_of(theta, self.x)
+        return theta, self.family.likelihood(eta, values, self.constants, np).draw(rng, eta.shape), values
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
               labels: np.ndarray | None = None) -> np.ndarray:

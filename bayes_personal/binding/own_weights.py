@@ -7,7 +7,6 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.priors.parts.base import Term
 
 # Draws times rows in memory at once.
@@ -105,16 +104,12 @@ class Sharpness:
         """At the posterior mean of theta and of the family's own hyperparameters."""
         mean = {name: value.mean(axis=0) for name, value in values.items()}
         theta = bound.theta(mean, bound.features, len(bound.rows))
-        eta = (theta * bound.x).sum(axis=-1)
-        own = {each.name: mean[each.name] for each in bound.family.parameters(bound.unit)}
+        eta, own = bound.eta_of(theta, bound.x), bound.family_values(mean, axes=0)
 
-        def curvature(step: float) -> np.ndarray:
-            below, at, above = (log_density(bound.family, bound.y, eta + shift, own, bound.constants)
-                                for shift in (-step, 0.0, step))
-            return -(below - 2 * at + above) / step**2
+        def curvature(unit: float) -> np.ndarray:
+            return -bound.family.derivatives(bound.y, eta, own, bound.constants, unit)[1]
 
-        found = curvature(STEP * bound.unit)
         # An error much smaller than the natural unit makes densities narrow.
-        step = STEP / float(np.sqrt(bound.unit**-2 + np.median(np.abs(found))))
-        found = curvature(step)
-        return cls(np.maximum(found, 1e-3 * np.median(np.abs(found)) + 1e-300), step)
+        unit = 1 / float(np.sqrt(bound.unit**-2 + np.median(np.abs(curvature(bound.unit)))))
+        curved = curvature(unit)
+        return cls(np.maximum(curved, 1e-3 * np.median(np.abs(curved)) + 1e-300), STEP * unit)

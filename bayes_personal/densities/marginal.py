@@ -186,9 +186,8 @@ class MarginalDensity(ABC):
 
 def given_weights(bound: BoundModel, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
     """log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
-    own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
-    features = bound.features_at(batch.frame)
-    eta = np.einsum("...nk,nk->...n", bound.theta(values, features, len(batch)), batch.x)
+    own, features = bound.family_values(values), bound.features_at(batch.frame)
+    eta = bound.eta_of(bound.theta(values, features, len(batch)), batch.x)
     branches = bound.branches(values, features, batch.x, np)
     densities = bound.log_likelihood(batch.y, eta, own, batch.constants, branches)
     return np.broadcast_to(densities, (count, len(batch)))

@@ -10,8 +10,10 @@ import pandas as pd
 from bayes_personal.data.columns import numbers
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first, warn
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
 
@@ -81,8 +83,8 @@ class Bernoulli(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Bernoulli", {"logit_p": eta}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        return Likelihood(DISTRIBUTIONS["Bernoulli"], {"logit_p": eta})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate the outcomes."""

@@ -11,8 +11,10 @@ from bayes_personal.data.columns import column
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.counts import counts
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
 
@@ -101,8 +103,8 @@ class Binomial(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Binomial", {"n": constants, "logit_p": eta}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate successes from failures."""

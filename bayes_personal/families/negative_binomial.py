@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -64,8 +66,9 @@ class NegativeBinomial(Rates):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return (self._dispersion.bind("dispersion"),)
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "NegativeBinomial", {"mu": constants * xp.exp(eta), "alpha": values["dispersion"] ** -2.0}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        return Likelihood(DISTRIBUTIONS["NegativeBinomial"],
+                          {"mu": constants * xp.exp(eta), "alpha": values["dispersion"] ** -2.0})
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / dispersion^2",

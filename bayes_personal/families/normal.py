@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_personal.data.columns import column, numbers
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
     measurements,
     must_add_up,
@@ -17,6 +18,7 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors_within,
 )
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import column_name
@@ -65,6 +67,10 @@ class Normal(Family):
     @property
     def gaussian(self) -> bool:
         return True
+
+    @property
+    def error_parameter(self) -> str | None:
+        return "sigma" if self.sd is None else None
 
     @property
     def additive(self) -> bool:
@@ -119,8 +125,9 @@ class Normal(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return () if self.sd is not None else (self._sigma.bind("sigma", 0.0, unit),)
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Normal", {"mu": eta, "sigma": constants if self.sd is not None else values["sigma"]}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        error = constants if self.sd is not None else values["sigma"]
+        return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta, "sigma": error})
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:

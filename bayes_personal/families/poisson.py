@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
 
@@ -56,8 +58,8 @@ class Poisson(Rates):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "Poisson", {"mu": constants * xp.exp(eta)}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        return Likelihood(DISTRIBUTIONS["Poisson"], {"mu": constants * xp.exp(eta)})
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ Poisson({self.rate})",)

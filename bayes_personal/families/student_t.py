@@ -9,7 +9,9 @@ import pandas as pd
 from scipy.special import ndtri
 
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import measurements, must_have_errors, must_have_errors_within
+from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -96,8 +98,8 @@ class StudentT(Family):
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return self._sigma.bind("sigma", 0.0, unit), self._nu.bind("nu")
 
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        return "StudentT", {"nu": values["nu"], "mu": eta, "sigma": values["sigma"]}
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        return Likelihood(DISTRIBUTIONS["StudentT"], {"nu": values["nu"], "mu": eta, "sigma": values["sigma"]})
 
     def story(self) -> tuple[str, ...]:
         return ("y_i ~ StudentT(nu, x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='mad_sd(y)')}",

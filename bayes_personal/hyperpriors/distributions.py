@@ -5,7 +5,7 @@ distributions use analytic operations only, so that a complex step through them 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,18 +21,32 @@ class Distribution:
 
     Attributes
     ----------
+    name : what it is called
     roles : what each parameter does when the unit of measurement changes
     support : where its values lie
     log_density : (value, **parameters) -> array
     draw : (generator, shape, **parameters) -> array
     mean : (**parameters) -> array; only likelihoods have one
+    derivatives : (value, **parameters) -> first and second derivative of the log density by the location, or by its
+        logarithm where it is positive; only likelihoods have them
+    pymc : what makes it in PyMC, a class or its name there; by default that of the same name
     """
 
+    name: str
     roles: Mapping[str, Role]
     support: Support
     log_density: Callable[..., Any]
     draw: Callable[..., Any]
-    mean: Callable[..., Any] | None = field(default=None)
+    mean: Callable[..., Any] | None = None
+    derivatives: Callable[..., tuple[Any, Any]] | None = None
+    pymc: Any = None
+
+    @property
+    def of_pymc(self) -> Any:
+        """The class that makes it in PyMC."""
+        import pymc
+
+        return getattr(pymc, self.pymc or self.name) if isinstance(self.pymc, str | None) else self.pymc
 
 
 def _student_t(x: Any, nu: Any, mu: Any, sigma: Any) -> Any:
@@ -88,57 +102,77 @@ def _capped(mu: Any) -> Any:
     return np.minimum(mu, 1e15)
 
 
-DISTRIBUTIONS: dict[str, Distribution] = {
-    "Normal": Distribution(
-        {"mu": "location", "sigma": "scale"}, "real", _normal,
-        lambda rng, shape, mu, sigma: rng.normal(mu, sigma, shape), lambda mu, sigma: mu + 0 * sigma),
-    "StudentT": Distribution(
-        {"nu": "shape", "mu": "location", "sigma": "scale"}, "real", _student_t,
+def _student_t_derivatives(x: Any, nu: Any, mu: Any, sigma: Any) -> tuple[Any, Any]:
+    left, width = x - mu, nu * sigma**2
+    below = width + left**2
+    return (nu + 1) * left / below, (nu + 1) * (left**2 - width) / below**2
+
+
+def _binomial_derivatives(y: Any, n: Any, logit_p: Any) -> tuple[Any, Any]:
+    p = special.expit(logit_p)
+    return y - n * p, -n * p * (1 - p) + 0 * y
+
+
+def _negative_binomial_derivatives(y: Any, mu: Any, alpha: Any) -> tuple[Any, Any]:
+    share = alpha / (mu + alpha)
+    return (y - mu) * share, -(y + alpha) * share * (1 - share)
+
+
+DISTRIBUTIONS: dict[str, Distribution] = {each.name: each for each in (
+    Distribution(
+        "Normal", {"mu": "location", "sigma": "scale"}, "real", _normal,
+        lambda rng, shape, mu, sigma: rng.normal(mu, sigma, shape), lambda mu, sigma: mu + 0 * sigma,
+        lambda x, mu, sigma: ((x - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu))),
+    Distribution(
+        "StudentT", {"nu": "shape", "mu": "location", "sigma": "scale"}, "real", _student_t,
         lambda rng, shape, nu, mu, sigma: mu + sigma * rng.standard_t(nu, shape),
-        lambda nu, mu, sigma: mu + 0 * sigma),
-    "Cauchy": Distribution(
-        {"alpha": "location", "beta": "scale"}, "real", lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
+        lambda nu, mu, sigma: mu + 0 * sigma, _student_t_derivatives),
+    Distribution(
+        "Cauchy", {"alpha": "location", "beta": "scale"}, "real",
+        lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
         lambda rng, shape, alpha, beta: alpha + beta * rng.standard_cauchy(shape)),
-    "Laplace": Distribution(
-        {"mu": "location", "b": "scale"}, "real", _laplace, lambda rng, shape, mu, b: rng.laplace(mu, b, shape)),
-    "HalfNormal": Distribution(
-        {"sigma": "scale"}, "positive", lambda x, sigma: np.log(2) + _normal(x, 0.0, sigma),
+    Distribution(
+        "Laplace", {"mu": "location", "b": "scale"}, "real", _laplace,
+        lambda rng, shape, mu, b: rng.laplace(mu, b, shape)),
+    Distribution(
+        "HalfNormal", {"sigma": "scale"}, "positive", lambda x, sigma: np.log(2) + _normal(x, 0.0, sigma),
         lambda rng, shape, sigma: np.abs(rng.normal(0.0, sigma, shape))),
-    "HalfStudentT": Distribution(
-        {"nu": "shape", "sigma": "scale"}, "positive",
+    Distribution(
+        "HalfStudentT", {"nu": "shape", "sigma": "scale"}, "positive",
         lambda x, nu, sigma: np.log(2) + _student_t(x, nu, 0.0, sigma),
         lambda rng, shape, nu, sigma: np.abs(sigma * rng.standard_t(nu, shape))),
-    "HalfCauchy": Distribution(
-        {"beta": "scale"}, "positive", lambda x, beta: np.log(2) + _student_t(x, 1.0, 0.0, beta),
+    Distribution(
+        "HalfCauchy", {"beta": "scale"}, "positive", lambda x, beta: np.log(2) + _student_t(x, 1.0, 0.0, beta),
         lambda rng, shape, beta: np.abs(beta * rng.standard_cauchy(shape))),
-    "Exponential": Distribution(
-        {"scale": "scale"}, "positive", lambda x, scale: -x / scale - np.log(scale),
+    Distribution(
+        "Exponential", {"scale": "scale"}, "positive", lambda x, scale: -x / scale - np.log(scale),
         lambda rng, shape, scale: rng.exponential(scale, shape)),
-    "Gamma": Distribution(
-        {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
+    Distribution(
+        "Gamma", {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
         lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape)),
-    "InverseGamma": Distribution(
-        {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
+    Distribution(
+        "InverseGamma", {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
         lambda rng, shape, alpha, beta: beta / rng.gamma(alpha, 1.0, shape)),
-    "LogNormal": Distribution(
-        {"mu": "log-location", "sigma": "shape"}, "positive",
+    Distribution(
+        "LogNormal", {"mu": "log-location", "sigma": "shape"}, "positive",
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x),
         lambda rng, shape, mu, sigma: rng.lognormal(mu, sigma, shape)),
-    "Beta": Distribution(
-        {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
+    Distribution(
+        "Beta", {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
         lambda rng, shape, alpha, beta: rng.beta(alpha, beta, shape)),
-    "Bernoulli": Distribution(
-        {"logit_p": "location"}, "count", _bernoulli,
+    Distribution(
+        "Bernoulli", {"logit_p": "location"}, "count", _bernoulli,
         lambda rng, shape, logit_p: rng.binomial(1, special.expit(logit_p), shape),
-        lambda logit_p: special.expit(logit_p)),
-    "Binomial": Distribution(
-        {"n": "known", "logit_p": "location"}, "count", _binomial,
+        lambda logit_p: special.expit(logit_p), lambda y, logit_p: _binomial_derivatives(y, 1, logit_p)),
+    Distribution(
+        "Binomial", {"n": "known", "logit_p": "location"}, "count", _binomial,
         lambda rng, shape, n, logit_p: rng.binomial(np.asarray(n, int), special.expit(logit_p), shape),
-        lambda n, logit_p: n * special.expit(logit_p)),
-    "Poisson": Distribution(
-        {"mu": "location"}, "count", _poisson, lambda rng, shape, mu: rng.poisson(_capped(mu), shape), lambda mu: mu),
-    "NegativeBinomial": Distribution(
-        {"mu": "location", "alpha": "shape"}, "count", _negative_binomial,
+        lambda n, logit_p: n * special.expit(logit_p), _binomial_derivatives),
+    Distribution(
+        "Poisson", {"mu": "location"}, "count", _poisson, lambda rng, shape, mu: rng.poisson(_capped(mu), shape),
+        lambda mu: mu, lambda y, mu: (y - mu, -mu + 0 * y)),
+    Distribution(
+        "NegativeBinomial", {"mu": "location", "alpha": "shape"}, "count", _negative_binomial,
         lambda rng, shape, mu, alpha: rng.poisson(_capped(mu * rng.gamma(alpha, 1 / alpha, shape))),
-        lambda mu, alpha: mu + 0 * alpha),
-}
+        lambda mu, alpha: mu + 0 * alpha, _negative_binomial_derivatives),
+)}

@@ -12,7 +12,6 @@ from rich.progress import Progress
 
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.families import Family, Normal
-from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.leaving_out.elpd import ELPD, Kind, loo
 from bayes_personal.leaving_out.stacking import stacked
 from bayes_personal.model.model import Model
@@ -90,7 +89,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
                 raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, or to its "
                                          "rows in another order; predictive densities of different data do not "
                                          "compare, and those of the same data do row by row. Fit the same frame.")
-            if counts(posterior) != counts(first):
+            if (posterior.bound.support == "count") != (first.bound.support == "count"):
                 raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
                                          f"{first.model.family!r}: a density does not compare with a probability of "
                                          "counts. Compare families of counts with each other.")
@@ -150,13 +149,6 @@ def same_outcome(one: Posterior, other: Posterior) -> bool:
     return one is other or len(rows[0]) == len(rows[1]) and all(
         np.array_equal(batch.y, same.y) for batch, same in zip(*(each.batches() for each in rows), strict=True))
 
-
-def counts(posterior: Posterior) -> bool:
-    """Whether the outcome has probabilities rather than densities."""
-    bound = posterior.bound
-    values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
-    name, _ = bound.family.likelihood(np.zeros(1), values, np.ones(1), np)
-    return DISTRIBUTIONS[name].support == "count"
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Sharpness, Values, etas, finest, levels, members, whitened
-from bayes_personal.families.parts.base import Family, log_density
+from bayes_personal.families.parts.base import Family
 from bayes_personal.samplers.proposal import Proposal, Skewed
 
 # Nodes a dimension of the product grids, or points in all, until the result settles: until two rules differ by less.
@@ -98,7 +98,7 @@ class Integrand:
         behind = (slice(None), *[None] * (eta.ndim - 1))
         own = {name: value[behind] for name, value in self.own.items()}
         each = (slice(None), *[None] * (eta.ndim - 2))
-        return log_density(self.family, self.y[each], eta, own, self.constants[each])
+        return self.family.likelihood(eta, own, self.constants[each], np).log_density(self.y[each])
 
     def moved(self, z: np.ndarray) -> np.ndarray:
         """eta at z (draw, weight)."""
@@ -308,7 +308,7 @@ class GroupIntegral:
         rounding it may be off: 0 where all integrals have settled."""
         bound, wanted = self.bound, [self.concerned(rows) for rows in sets]
         step = Sharpness.of(bound, values).step
-        own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
+        own = bound.family_values(values, axes=0)
         count = len(next(iter(values.values())))
         result, worst = np.empty(count), 0.0
         for place, part, eta in etas(bound, values, wanted):

@@ -85,7 +85,7 @@ class LineIntegral:
                       advance: Advance = lambda done: None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Group by group, its rows and log p(y_i | y_-i, what the line leaves fixed) of them, (draw, row)."""
         bound, count = self.bound, len(next(iter(values.values())))
-        own = {each.name: values[each.name] for each in bound.family.parameters(bound.unit)}
+        own = bound.family_values(values, axes=0)
         sharpness = Sharpness.of(bound, values)
         result = np.empty((0, 0))
         for place, among, eta in etas(bound, values, self.groups):

@@ -152,7 +152,7 @@ class Model:
         bound = self._bound(InMemory(rows, x, y, constants), rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
-                examine_groups(term, rows, bool(self.family.parameters(bound.unit)))
+                examine_groups(term, rows, bool(bound.family_parameters))
                 if len(term.positions) == x.shape[1]:
                     self.family.examine_within(y, x, term.at(rows).matrix.indices, repr(term.levels.name))
         bound.warn_of_pinned_mean()

@@ -100,9 +100,8 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
     for labelled in bound.dims.values():
         coords |= labelled
     with pm.Model(coords=coords) as model:
-        hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
         values: dict[str, Any] = {}
-        for parameter in hyper:
+        for parameter in bound.hyperparameters:
             values[parameter.name] = declare(parameter, tuple(bound.dims[parameter.name]), values)
         for term in bound.terms:
             name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
@@ -132,12 +131,12 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
         outcome = {"observed": y, "total_size": len(bound.y)}
     eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
     if branches is None:
-        name, arguments = bound.family.likelihood(eta, values, constants, pt)
-        getattr(pm, name)("y", **outcome, **arguments)
+        law, arguments = bound.family.likelihood(eta, values, constants, pt)
+        law.of_pymc("y", **outcome, **arguments)
     else:
         gate, added = branches
-        name, arguments = bound.family.likelihood(eta[:, None] + added, values, constants[:, None], pt)
-        pm.Mixture("y", w=pt.exp(gate), comp_dists=getattr(pm, name).dist(**arguments), **outcome)
+        law, arguments = bound.family.likelihood(eta[:, None] + added, values, constants[:, None], pt)
+        pm.Mixture("y", w=pt.exp(gate), comp_dists=law.of_pymc.dist(**arguments), **outcome)
 
 
 def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:

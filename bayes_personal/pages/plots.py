@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from bayes_personal.errors import InputTypeError, NotFittedError
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.questions.prediction import predict
-from bayes_personal.questions.profile import Profile, profiles, support
+from bayes_personal.questions.profile import Profile, profiles
 from bayes_personal.system.arguments import Seed, seed_number, whole
 from bayes_personal.system.running import verb
 
@@ -219,7 +219,7 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     made = replicates(posterior, draws, seed_number("plot_predictive", seed), places)
     some = f" ({len(places):,} of {len(rows):,} rows shown)" if len(places) < len(rows) else ""
     name = posterior.model.outcome + some
-    if support(posterior.bound) == "count":
+    if posterior.bound.support == "count":
         figure, (ax,) = canvas([HEIGHT], 1)
         bars(ax, y, made)
         legend(figure, [ax])

@@ -125,7 +125,7 @@ def near(value: float, sd: float | None = None) -> str:
 def hyperpriors(posterior: Posterior) -> list[tuple[str, str]]:
     """Every hyperparameter with its distribution, in the data's own units."""
     bound = posterior.bound
-    known = (*([bound.mean] if bound.mean else []), *bound.parameters)
+    known = bound.hyperparameters
     return [line for each in known for line in stated(each)]
 
 

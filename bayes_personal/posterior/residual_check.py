@@ -173,7 +173,7 @@ def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
     draws = np.linspace(0, total - 1, min(DRAWS, total)).astype(int)
     found = []
     for places, part in theta.rows.parts(wanted):
-        eta = np.einsum("snk,nk->sn", theta.theta(draws, places, part), part.x)
+        eta = theta.bound.eta_of(theta.theta(draws, places, part), part.x)
         found.append((part.y - eta) / part.constants)
     return np.concatenate(found, axis=1)
 
@@ -183,7 +183,7 @@ def in_words(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.ndarra
     squares = (sizes**2).mean(axis=0)
     large, small = axis.extremes(scores)
     size = [f"{np.sqrt(squares[axis.part == k].mean()):.3g}" for k in (large, small)]
-    if bound.family.parameters(bound.unit):
+    if bound.family_parameters:
         unit, remedy = "", ("The model has one sigma for all rows: intervals of theta are too narrow where errors are "
                             "large, and too wide where they are small. Fit rows with errors of one size apart, give "
                             "known errors to Normal(sd=...), or transform the outcome, for example to its logarithm.")

@@ -12,7 +12,6 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.posterior.summary import statistics
 from bayes_personal.priors.parts.base import Features
 from bayes_personal.system.running import one_blas_thread
@@ -148,10 +147,10 @@ class Computed(BackendArray):
     def at(self, draws: np.ndarray) -> Mapping[str, np.ndarray]:
         """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
-                 *(name for term in self.bound.terms for name in term.own_elsewhere.values()),
+                 *(term.error_elsewhere for term in self.bound.terms if term.error_elsewhere is not None),
                  *(each.name for field in self.bound.fields for each in field.parameters()),
                  *(name for field in self.bound.fields for name in field.latent),
-                 *(each.name for each in self.bound.family.parameters(self.bound.unit))}
+                 *(each.name for each in self.bound.family_parameters)}
         everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
         return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}
 
@@ -236,9 +235,10 @@ def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) 
     assert branches is not None
     logs, added = branches
     if part.y is not None:
-        eta = np.einsum("...nk,nk->...n", bound.theta(values, part.features, len(part)), part.x)
-        own = {each.name: values[each.name][:, None, None] for each in bound.family.parameters(bound.unit)}
-        logs = logs + log_density(bound.family, part.y[:, None], eta[..., None] + added, own, part.constants[:, None])
+        eta = bound.eta_of(bound.theta(values, part.features, len(part)), part.x)
+        likelihood = bound.family.likelihood(eta[..., None] + added, bound.family_values(values, axes=2),
+                                             part.constants[:, None], np)
+        logs = logs + likelihood.log_density(part.y[:, None])
     result = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return result / result.sum(axis=-1, keepdims=True)
 

@@ -166,7 +166,7 @@ class Environments(Grouped):
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_scale": self.varying, self.theta_elsewhere: {"coefficient": self.coefficients.names},
-                self.sigma_elsewhere: {}}
+                self.error_elsewhere: {}}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
@@ -178,13 +178,8 @@ class Environments(Grouped):
         return f"{variable(self.prior.environment)}_theta_elsewhere"
 
     @property
-    def sigma_elsewhere(self) -> str:
-        """Name of the standard deviation of errors there."""
+    def error_elsewhere(self) -> str:
         return f"{variable(self.prior.environment)}_sigma_elsewhere"
-
-    @property
-    def own_elsewhere(self) -> dict[str, str]:
-        return {"sigma": self.sigma_elsewhere}
 
     def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
         return np.repeat((values[self.theta_elsewhere] - values["mu"])[:, None, :], count, axis=1)

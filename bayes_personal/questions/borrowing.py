@@ -14,7 +14,6 @@ from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.families import Normal
-from bayes_personal.families.parts.base import curvature
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import QUANTILES, statistics
@@ -124,7 +123,7 @@ class Answer:
             reads[row, 0] = 1.0 if name == "Intercept" else -1.0
             reads[row, row + 1] = 0.0 if name == "Intercept" else 1.0
         repeated = linear.features_at(pd.concat([frame.iloc[one]] * (k + 1)))
-        error = 1.0 if linear.family.parameters(1.0) else linear.unit
+        error = 1.0 if linear.family.error_parameter else linear.unit
         return (self.arrangement.loadings(x, np.full(len(x), error), repeated), np.kron(reads, weights))
 
     def shares(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -143,12 +142,12 @@ class Answer:
     def curved(self, values: Mapping[str, np.ndarray]) -> Iterator[Batch]:
         """The rows, each with the error that is as informative as its outcome is at one draw."""
         bound = self.bound
-        own = {each.name: values[each.name][:, None] for each in bound.family.parameters(bound.unit)}
+        own = bound.family_values(values)
         for batch in bound.rows.batches():
             theta = bound.theta(values, bound.features_at(batch.frame), len(batch))
-            eta = np.einsum("snk,nk->sn", np.broadcast_to(theta, (1, *theta.shape[1:])), batch.x)
-            found = np.maximum(curvature(bound.family, batch.y, eta, own, batch.constants, bound.unit)[0], 1e-200)
-            yield replace(batch, constants=found**-0.5)
+            eta = bound.eta_of(np.broadcast_to(theta, (1, *theta.shape[1:])), batch.x)
+            _, second = bound.family.derivatives(batch.y, eta, own, batch.constants, bound.unit)
+            yield replace(batch, constants=np.maximum(-second[0], 1e-200) ** -0.5)
 
     def answer(self, k: int, values: Mapping[str, np.ndarray], count: int, batches: Iterator[Batch]) -> np.ndarray:
         """How far the k-th coefficient of the target moves where that of all sources moves by one, (draw,)."""

@@ -172,10 +172,8 @@ class FewShot:
         features = self.bound.features_at(self.rows[of])
         shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
                                   features, int(of.sum()))
-        eta = np.einsum("snk,nk->sn", shared, self.x[of])
-        own = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
-        _, likelihood = self.bound.family.likelihood(eta, own, self.constants[of], np)
-        error = np.broadcast_to(likelihood["sigma"], eta.shape)
+        eta, sigma = self.bound.eta_of(shared, self.x[of]), self.bound.family.error_parameter
+        error = np.broadcast_to(self.constants[of] if sigma is None else values[sigma][:, None], eta.shape)
         residual = (self.y[of] - eta) / error
         scale, root = self.term.scales(values, np)
         loadings = self.bound.coefficients.predictors(self.x[of], self.term.positions) * scale

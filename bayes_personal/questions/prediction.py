@@ -12,7 +12,7 @@ import xarray as xr
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table, unit_labels
 from bayes_personal.errors import NotFittedError
-from bayes_personal.families.parts.base import draw, mean
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Computed, KnownContexts, RowSlice, Theta, Training
@@ -85,20 +85,24 @@ class Mean(Computed):
     """Expected outcomes, (chain, draw, unit)."""
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        return mean(self.bound.family, self.eta(draws, places, part), self.own(self.at(draws), part), part.constants)
+        return self.likelihood(self.at(draws), draws, places, part).mean()
+
+    def likelihood(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
+                   part: RowSlice) -> Likelihood:
+        """The distribution of the outcomes at some draws and rows."""
+        return self.bound.family.likelihood(self.eta(draws, places, part), self.own(values, part), part.constants, np)
 
     def eta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         """x_i' theta_i, (draw, unit)."""
-        return np.einsum("snk,nk->sn", self.theta(draws, places, part), part.x)
+        return self.bound.eta_of(self.theta(draws, places, part), part.x)
 
     def own(self, values: Mapping[str, np.ndarray], part: RowSlice) -> dict[str, np.ndarray]:
         """The family's own parameters, (draw, 1) or (draw, unit)."""
-        result = {each.name: values[each.name][:, None] for each in self.bound.family.parameters(self.bound.unit)}
-        for term, one in zip(self.bound.terms, part.features, strict=False):
-            for name, elsewhere in term.own_elsewhere.items():
-                if name in result:
-                    unseen = one.matrix.indices >= term.size
-                    result[name] = np.where(unseen, values[elsewhere][:, None], result[name])
+        result, error = self.bound.family_values(values), self.bound.family.error_parameter
+        for term, features in zip(self.bound.terms, part.features, strict=False):
+            if error is not None and term.error_elsewhere is not None:
+                unseen = features.matrix.indices >= term.size
+                result[error] = np.where(unseen, values[term.error_elsewhere][:, None], result[error])
         return result
 
 
@@ -118,8 +122,8 @@ class Outcome(Mean):
                 rows = slice(start, start + ROWS)
                 seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(number), int(places[start]) // ROWS))
                 some = part[rows]
-                made = draw(self.bound.family, self.eta(all_of, places[rows], some), self.own(values, some),
-                            some.constants, np.random.default_rng(seed))
+                likelihood = self.likelihood(values, all_of, places[rows], some)
+                made = likelihood.draw(np.random.default_rng(seed), (len(all_of), len(some)))
                 result[asked, rows] = made[draws[asked] - all_of[0]]
         return result
 

@@ -10,7 +10,6 @@ import pandas as pd
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import absent, must_have
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import statistics
 from bayes_personal.priors.parts.base import as_names
@@ -119,7 +118,7 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
     if kind == "labels" and grouped and k in bound.shared:
         mean = posterior.tree["posterior"]["mu"].isel(coefficient=k).to_numpy()
         band = np.array([np.quantile(mean, 0.05), mean.mean(), np.quantile(mean, 0.95)])
-    outcome = posterior.model.outcome if support(bound) == "real" else "linear predictor"
+    outcome = posterior.model.outcome if bound.support == "real" else "linear predictor"
     unit = outcome if name == "Intercept" else f"{outcome} per unit of {name}"
     unit = unit if len(unit) <= 36 else f"{outcome} per unit"
     return Profile(name, unit, columns, kind, summary, places, total, band)
@@ -152,9 +151,3 @@ def numeric(bound: BoundModel, frame: pd.DataFrame, columns: Sequence[str]) -> b
     kinds = pd.api.types
     return all((kinds.is_numeric_dtype(each) and not kinds.is_bool_dtype(each) or kinds.is_datetime64_any_dtype(each))
                and not is_grouped(bound, str(each.name)) for each in (frame[name] for name in columns))
-
-
-def support(bound: BoundModel) -> str:
-    """Where outcomes lie; on the real line the linear predictor is in their units."""
-    values = {each.name: each.unit for each in bound.family.parameters(bound.unit)}
-    return DISTRIBUTIONS[bound.family.likelihood(np.zeros(1), values, np.ones(1), np)[0]].support

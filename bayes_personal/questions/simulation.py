@@ -63,9 +63,8 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
     rng = np.random.default_rng(seed_number("simulate", seed))
-    hyper = (*([bound.mean] if bound.mean else []), *bound.parameters)
     values: dict[str, Any] = {}
-    for parameter in hyper:
+    for parameter in bound.hyperparameters:
         values[parameter.name] = parameter.draw(rng, values)
     for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))

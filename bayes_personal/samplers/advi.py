@@ -214,7 +214,7 @@ def _of_all_rows(bound: BoundModel, group: Any, points: np.ndarray, approximatio
 
 def _values(bound: BoundModel, model: "pm.Model", ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
     """The model's variables, (draw, ...), at points (draw, size) of the sampler's scale."""
-    hyper = {parameter.name: parameter for parameter in (*([bound.mean] if bound.mean else []), *bound.parameters)}
+    hyper = {parameter.name: parameter for parameter in bound.hyperparameters}
     names: Iterable[tuple[str, str]] = ((model.rvs_to_values[rv].name, rv.name) for rv in model.free_RVs)
     values = {}
     for moved, name in names:

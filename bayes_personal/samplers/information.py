@@ -12,7 +12,6 @@ from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.gaussian.collapsed import Factor, GaussianDensity, Scaling
 from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
 from bayes_personal.families import Normal
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.samplers.mode import Mode, climbed
@@ -96,7 +95,7 @@ class Likelihood:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The family's own hyperparameters."""
-        return self.bound.family.parameters(self.bound.unit)
+        return self.bound.family_parameters
 
     @property
     def size(self) -> int:
@@ -105,7 +104,8 @@ class Likelihood:
 
     def at(self, eta: np.ndarray, own: np.ndarray) -> np.ndarray:
         """log p(y_i | eta_i) at a point of the family's own hyperparameters."""
-        return log_density(self.bound.family, self.bound.y, eta, dict(self._values(own)), self.bound.constants)
+        values, constants = dict(self._values(own)), self.bound.constants
+        return self.bound.family.likelihood(eta, values, constants, np).log_density(self.bound.y)
 
     def _values(self, own: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         start = 0
@@ -126,9 +126,9 @@ class Likelihood:
 
     def parabolas(self, eta: np.ndarray, own: np.ndarray) -> BoundModel:
         """The model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
-        bound, step = self.bound, 1e-3 * self.bound.unit
-        below, at, above = (self.at(eta + shift, own) for shift in (-step, 0.0, step))
-        slope, curved = (above - below) / (2 * step), -(below - 2 * at + above) / step**2
+        bound = self.bound
+        slope, second = bound.family.derivatives(bound.y, eta, dict(self._values(own)), bound.constants, bound.unit)
+        curved = -second
         convex = curved[curved > 0]
         curved = np.fmax(curved, LEAST * np.median(convex) if len(convex) else bound.unit**-2)
         rows = replace(bound.rows, y=eta + slope / curved, constants=curved**-0.5)

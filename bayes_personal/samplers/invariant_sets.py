@@ -98,7 +98,7 @@ class InvariantSets:
                 product[code] += scaled.T @ outcome[of]
                 energy[code] += outcome[of] @ outcome[of]
                 rows[code] += of.sum()
-        own = bound.family.parameters(bound.unit)
+        own = bound.family_parameters
         return cls(term, own[0] if own else None, mean, sd, square, product, energy, rows, progress)
 
     @cached_property
@@ -295,7 +295,7 @@ def completed(bound: BoundModel, term: Environments, draws: xr.DataTree, seed: i
     names = list(bound.coefficients.names)
     posterior = draws["posterior"].to_dataset().assign({
         term.theta_elsewhere: (("chain", "draw", "coefficient"), theta.reshape(chains, count, -1)),
-        term.sigma_elsewhere: (("chain", "draw"), sigma.reshape(chains, count))}).assign_coords(coefficient=names)
+        term.error_elsewhere: (("chain", "draw"), sigma.reshape(chains, count))}).assign_coords(coefficient=names)
     result = draws.copy()
     result["posterior"] = xr.DataTree(posterior)
     result["invariance"] = xr.DataTree(xr.Dataset(

@@ -7,7 +7,6 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
-from bayes_personal.families.parts.base import log_density
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -44,11 +43,11 @@ def outcome_must_have_density(bound: BoundModel) -> None:
     if mean is None or bound.branching is not None:
         return
     centre = np.broadcast_to(mean.arguments.get("mu", mean.arguments.get("alpha", mean.location)), mean.shape)
-    own = {each.name: each.value(np.zeros(each.size)) for each in bound.family.parameters(bound.unit)}
+    own = {each.name: each.value(np.zeros(each.size)) for each in bound.family_parameters}
     with np.errstate(all="ignore"):
         common = bound.centred_mean({mean.name: centre}, np)
         eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ common
-        impossible = ~np.isfinite(log_density(bound.family, bound.y, eta, own, bound.constants))
+        impossible = ~np.isfinite(bound.family.likelihood(eta, own, bound.constants, np).log_density(bound.y))
     if impossible.any():
         farthest = np.abs((centre - mean.location) / mean.unit) == np.abs((centre - mean.location) / mean.unit).max()
         raise SpecificationError(

@@ -57,7 +57,7 @@ class DivisionDensity(MaskedDensity):
             x = bound.coefficients.predictors(bound.x, bound.everywhere) * bound.coefficients.unit
             x, y = x / bound.constants[:, None], bound.y / bound.constants
             found = np.linalg.lstsq(x, y)[0]
-            left = float(((y - x @ found) ** 2).mean()) if "sigma" in {each.name for each in self.parameters} else 1.0
+            left = float(((y - x @ found) ** 2).mean()) if bound.family.error_parameter else 1.0
             error = np.sqrt(left * np.clip(np.diag(np.linalg.pinv(x.T @ x)), 1e-12, None))
             return found * bound.coefficients.unit, np.clip(error, 1e-6, 1.0) * bound.coefficients.unit
         # Half an event more, that there is one.
@@ -129,7 +129,7 @@ class DivisionDensity(MaskedDensity):
     def starts(self) -> tuple[np.ndarray, ...]:
         found = []
         for error, cuts in self.divisions.starts:
-            moved = {"sigma": error, self.piece.frequency: cuts}
+            moved = {self.bound.family.error_parameter: error, self.piece.frequency: cuts}
             found.append(np.concatenate([np.full(each.size, moved.get(each.name, 0.0)) for each in self.parameters]))
         return tuple(found)
 
@@ -156,7 +156,8 @@ class DivisionDensity(MaskedDensity):
         constant = np.log(CONSTANT * self.bound.coefficients.unit)
         tau = [xp.log(scale[..., where[k]]) if k in where else constant[k] + 0 * mean[..., k]
                for k in self.bound.everywhere]
-        error = xp.log(values["sigma"]) if "sigma" in values else 0 * last
+        sigma = self.bound.family.error_parameter
+        error = 0 * last if sigma is None else xp.log(values[sigma])
         return [error, *tau, *(mean[..., k] for k in self.bound.everywhere), last]
 
     def _outputs(self, point: Any) -> list[Any]:

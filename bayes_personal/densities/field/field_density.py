@@ -44,7 +44,7 @@ class FieldDensity(MaskedDensity):
     @property
     def starts(self) -> tuple[np.ndarray, ...]:
         # Where the field takes all of the outcome.
-        parts = [np.full(each.size, -4.0 if each.name == "sigma" else 0.0) for each in self.parameters]
+        parts = [np.full(each.size, -4.0 if each in self.bound.family_parameters else 0.0) for each in self.parameters]
         return (np.concatenate(parts),)
 
     @cached_property
@@ -98,7 +98,8 @@ class FieldDensity(MaskedDensity):
         """The numbers of a `Point`, each (..., size)."""
         field, name = self.field, self.field.name
         anchor = values[f"{name}_anchor"][..., None]
-        sigma = values["sigma"][..., None] / self.bound.unit if "sigma" in values else 1.0 + 0 * anchor
+        error = self.bound.family.error_parameter
+        sigma = 1.0 + 0 * anchor if error is None else values[error][..., None] / self.bound.unit
         local = [values[f"{name}_local"]] if field.prior.power == 1 else []
         return [sigma, anchor, values[f"{name}_scale"] / field.unit, field.metric(values, np) + 0 * anchor, *local]
 

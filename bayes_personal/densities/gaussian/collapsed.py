@@ -89,7 +89,8 @@ class GaussianDensity(MarginalDensity):
 
     def sigma(self, values: Mapping[str, Any]) -> Any:
         """The unknown part of the error, in natural units; 1 where the errors are known, (...)."""
-        return values["sigma"] / self.bound.unit if "sigma" in values else 1.0
+        name = self.bound.family.error_parameter
+        return 1.0 if name is None else values[name] / self.bound.unit
 
     @cached_property
     def rooted(self) -> tuple[Block, ...]:

@@ -120,7 +120,7 @@ class Arrangement:
 
     def error(self, constants: np.ndarray) -> np.ndarray:
         """Known part of rows' errors, in natural units of the outcome where nothing else has a unit, (unit,)."""
-        return constants / (1.0 if self.bound.family.parameters(1.0) else self.bound.unit)
+        return constants / (1.0 if self.bound.family.error_parameter else self.bound.unit)
 
     @cached_property
     def centre(self) -> np.ndarray:

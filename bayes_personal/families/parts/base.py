@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
 
+from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.hyperpriors.conjugate import Conjugate
-from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import call_of
 
@@ -28,6 +28,11 @@ class Family(ABC):
     def gaussian(self) -> bool:
         """Whether y_i given eta_i is ``Normal(eta_i, sigma known_i)``, so that Gaussian weights integrate out."""
         return False
+
+    @property
+    def error_parameter(self) -> str | None:
+        """Name of the hyperparameter that is sigma of a Gaussian family; None where the constants are the errors."""
+        return None
 
     @property
     def additive(self) -> bool:
@@ -79,8 +84,8 @@ class Family(ABC):
         """Its own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""
 
     @abstractmethod
-    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> tuple[str, dict[str, Any]]:
-        """Name and arguments of the distribution of the outcome, under PyMC's names.
+    def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        """The distribution of the outcome given its linear predictor.
 
         Parameters
         ----------
@@ -88,41 +93,25 @@ class Family(ABC):
             Linear predictor, any shape.
         values
             Of the family's hyperparameters by name, broadcasting against `eta`.
-        known
+        constants
             Known constants, broadcasting against `eta`.
         xp
             `numpy` or `pytensor.tensor`.
         """
 
+    @final
+    def derivatives(self, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any,
+                    unit: float) -> tuple[Any, Any]:
+        """First and second derivative of log p(y | eta) by eta: by differences small against `unit`, the natural unit
+        of eta, where the distribution does not say them."""
+        likelihood = self.likelihood(eta, values, constants, np)
+        if likelihood.law.derivatives is not None:
+            return likelihood.score(outcome), -likelihood.curvature(outcome)
+        step = 1e-3 * unit
+        below, above = (self.likelihood(eta + shift, values, constants, np).log_density(outcome)
+                        for shift in (-step, step))
+        return (above - below) / (2 * step), (below - 2 * likelihood.log_density(outcome) + above) / step**2
+
     @abstractmethod
     def story(self) -> tuple[str, ...]:
         """The family in words, a line a statement."""
-
-
-def log_density(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any) -> np.ndarray:
-    """log p(y | eta) without compiling anything."""
-    name, arguments = family.likelihood(eta, values, constants, np)
-    return DISTRIBUTIONS[name].log_density(outcome, **arguments)
-
-
-def curvature(family: Family, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any,
-              unit: float) -> np.ndarray:
-    """What an outcome says of its eta: minus the second derivative of log p(y | eta), where eta varies by `unit`."""
-    step = 1e-3 * unit
-    below, at, above = (log_density(family, outcome, eta + shift, values, constants) for shift in (-step, 0.0, step))
-    return -(below - 2 * at + above) / step**2
-
-
-def mean(family: Family, eta: Any, values: Mapping[str, Any], constants: Any) -> np.ndarray:
-    """E[y | eta], in units of the outcome."""
-    name, arguments = family.likelihood(eta, values, constants, np)
-    expectation = DISTRIBUTIONS[name].mean
-    assert expectation is not None
-    return expectation(**arguments)
-
-
-def draw(family: Family, eta: np.ndarray, values: Mapping[str, Any], constants: Any,
-         rng: np.random.Generator) -> np.ndarray:
-    """One outcome for every entry of eta."""
-    name, arguments = family.likelihood(eta, values, constants, np)
-    return np.asarray(DISTRIBUTIONS[name].draw(rng, np.shape(eta), **arguments), float)

@@ -167,9 +167,9 @@ class Term(Piece):
         return drawn @ self.coefficients.to_data_units(self.positions)
 
     @property
-    def own_elsewhere(self) -> Mapping[str, str]:
-        """Of the family's own parameters, those that rows with such features have others of, and the names of these."""
-        return {}
+    def error_elsewhere(self) -> str | None:
+        """Name of the standard deviation that errors have at such features; None where it is that of all rows."""
+        return None
 
     @abstractmethod
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:

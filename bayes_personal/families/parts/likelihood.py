@@ -1,0 +1,62 @@
+"""The distribution of the outcome given its linear predictor, as one object."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperpriors.distributions import Distribution, Support
+
+
+class Likelihood(NamedTuple):
+    """p(y | eta) of some rows, as a family's `likelihood` returns it.
+
+    Attributes
+    ----------
+    law : the distribution; one of `DISTRIBUTIONS`, or one of your own
+    arguments : its parameters by name, of the shape of eta
+    """
+
+    law: Distribution
+    arguments: Mapping[str, Any]
+
+    @property
+    def support(self) -> Support:
+        """Where outcomes lie."""
+        return self.law.support
+
+    def log_density(self, outcome: Any) -> Any:
+        """log p(y | eta), without compiling anything."""
+        return self.law.log_density(outcome, **self.arguments)
+
+    def mean(self) -> np.ndarray:
+        """E[y | eta], in units of the outcome.
+
+        Raises
+        ------
+        SpecificationError
+            A distribution of your own that does not say its mean.
+        """
+        if self.law.mean is None:
+            raise SpecificationError(f"{self.law.name} does not say its mean: make it with Distribution(..., "
+                                     "mean=...), a function of its parameters, or ask for kind='outcome'.")
+        return self.law.mean(**self.arguments)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Outcomes, as numbers."""
+        return np.asarray(self.law.draw(rng, shape, **self.arguments), float)
+
+    def score(self, outcome: Any) -> np.ndarray:
+        """d log p(y | eta) / d eta."""
+        return self._derivatives(outcome)[0]
+
+    def curvature(self, outcome: Any) -> np.ndarray:
+        """-d^2 log p(y | eta) / d eta^2."""
+        return -self._derivatives(outcome)[1]
+
+    def _derivatives(self, outcome: Any) -> tuple[Any, Any]:
+        if self.law.derivatives is None:
+            raise SpecificationError(f"{self.law.name} does not say its derivatives: make it with Distribution(..., "
+                                     "derivatives=...), which gives the first two by the linear predictor.")
+        return self.law.derivatives(outcome, **self.arguments)
