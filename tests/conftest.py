@@ -35,7 +35,7 @@ def width(bound: BoundModel) -> int:
     mean = bound.mean.size if bound.mean else 0
     weights = sum(one.matrix.shape[1] * len(term.positions)
                   for term, one in zip(bound.terms, bound.features, strict=False))
-    fields = sum(len(field.labels) * len(field.positions) for field in bound.markov)
+    fields = sum(len(field.labels) * len(field.positions) for field in bound.gaussian_functions)
     return sum(parameter.size for parameter in bound.parameters) + mean + weights + fields
 
 
@@ -55,7 +55,7 @@ def split(bound: BoundModel, point: np.ndarray) -> tuple[dict, dict]:
         part = point[..., start : start + shape[0] * shape[1]]
         values[f"{term.name}_z"] = named[f"{term.name}_z"] = part.reshape((*part.shape[:-1], *shape))
         start += shape[0] * shape[1]
-    for field in bound.markov:
+    for field in bound.gaussian_functions:
         shape = len(field.labels), len(field.positions)
         part = point[..., start : start + shape[0] * shape[1]]
         values[f"{field.name}_z"] = named[f"{field.name}_z"] = part.reshape((*part.shape[:-1], *shape))

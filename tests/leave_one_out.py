@@ -14,7 +14,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.families import Family
 from bayes_personal.posterior.posterior import Posterior
-from bayes_personal.priors.parts.base import Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.samplers.draws import flat, tree
 
 

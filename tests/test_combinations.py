@@ -10,7 +10,7 @@ import pytest
 import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
 from bayes_personal.priors import Prior, Sum
@@ -81,13 +81,13 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     bound = model.bind(data)
     made = [bp.simulate(model, data, seed=seed).values for seed in range(2 * DRAWS)]
     derived = bound.derived({name: np.asarray(value) for name, value in made[0].items()}, np)
-    latent = bound.divided.reported_dims if bound.divided else {}
+    latent = bound.division.reported_dims if bound.division else {}
     values = {name: np.stack([one[name] for one in made]) for name in made[0] if name not in {*derived, *latent}}
-    if bound.divided:
+    if bound.division:
         values |= DivisionDensity(bound).draw_rest(values, 2 * DRAWS, np.random.default_rng(1))
     draws = tree(bound, values, chains=2)
-    if bound.environments:
-        draws = completed(bound, bound.environments, draws, seed=1, progress=False)
+    if bound.elsewhere:
+        draws = completed(bound, bound.elsewhere, draws, seed=1, progress=False)
     return bp.Posterior(model, bound, draws)
 
 
@@ -121,7 +121,7 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
         assert (np.diff(mean[..., row].ravel()[order]) >= -1e-12).all()
     if family not in (bp.Normal(), bp.StudentT()):
         assert (outcome == np.round(outcome)).all() and (outcome >= 0).all()
-    if posterior.bound.tuned is not None:
+    if posterior.bound.second_stage is not None:
         with pytest.raises(SpecificationError, match="joint posterior; under .* there is none"):
             bp.loo(posterior, progress=False)
         return

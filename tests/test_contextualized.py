@@ -41,7 +41,7 @@ def test_a_new_row_with_the_context_of_a_training_row_has_its_theta(frame: pd.Da
 def test_hidden_units_and_archetypes_have_no_names(frame: pd.DataFrame) -> None:
     posterior = unsampled(bp.Model("y ~ dose", PRIORS[1]), frame, draws=10)
     bound, draws = posterior.bound, flat(posterior.tree)
-    name = bound.fields[0].name
+    name = bound.nonlinear[0].name
     hidden, types, sign = np.array([3, 1, 0, 2]), np.array([2, 0, 1]), np.array([1, -1, 1, -1])
     moved = {each.name: draws[each.name] for each in (*bound.parameters, bound.mean)}
     moved[f"{name}_first_layer"] = (moved[f"{name}_first_layer"] * sign)[:, :, hidden]
@@ -58,7 +58,7 @@ def test_hidden_units_and_archetypes_have_no_names(frame: pd.DataFrame) -> None:
 
 def test_what_is_followed_is_what_the_network_adds_at_training_rows(frame: pd.DataFrame) -> None:
     bound = bind(frame, PRIORS[0])
-    (field,), values = bound.fields, some(bound)
+    (field,), values = bound.nonlinear, some(bound)
     whole = field.deviation(values, bound.features[0].matrix, np)
     rows = np.unique(np.linspace(0, 39, 12).astype(int))
     np.testing.assert_allclose(field.reported(values, np)[f"{field.name}_followed"], whole[rows], rtol=1e-12)
@@ -68,7 +68,7 @@ def test_what_is_followed_is_what_the_network_adds_at_training_rows(frame: pd.Da
 def test_a_flat_network_is_population(frame: pd.DataFrame, archetypes: int | None) -> None:
     """Of no slope it is one value for all, which is part of the mean; of no scale it is nothing."""
     bound = bind(frame, bp.Contextualized("age", hidden=4, archetypes=archetypes))
-    (field,), values = bound.fields, some(bound)
+    (field,), values = bound.nonlinear, some(bound)
     flat_one = field.deviation(values | {f"{field.name}_steepness": np.array(1e-12)}, bound.features[0].matrix, np)
     np.testing.assert_allclose(flat_one, np.broadcast_to(flat_one[0], flat_one.shape), rtol=1e-9)
     nothing = field.deviation(values | {f"{field.name}_scale": np.zeros(2)}, bound.features[0].matrix, np)
@@ -80,7 +80,7 @@ def test_the_prior_of_theta_does_not_grow_with_hidden_units(frame: pd.DataFrame)
     spread = {}
     for hidden in (2, 64):
         bound = bind(frame, bp.Contextualized("age", hidden=hidden))
-        (field,), rng = bound.fields, np.random.default_rng(1)
+        (field,), rng = bound.nonlinear, np.random.default_rng(1)
         draws = {each.name: np.stack([each.draw(rng) for _ in range(4000)]) for each in field.parameters()}
         draws[f"{field.name}_scale"] = np.ones((4000, 2))
         square = (field.deviation(draws, bound.features[0].matrix[:1], np) ** 2).mean(axis=(1, 2))
@@ -91,7 +91,7 @@ def test_the_prior_of_theta_does_not_grow_with_hidden_units(frame: pd.DataFrame)
 
 def test_archetypes_are_averaged(frame: pd.DataFrame) -> None:
     bound = bind(frame, PRIORS[1])
-    (field,), values = bound.fields, some(bound)
+    (field,), values = bound.nonlinear, some(bound)
     each = values[f"{field.name}_component"] * values[f"{field.name}_scale"]
     found = field.deviation(values, bound.features[0].matrix, np)
     assert (found >= each.min(axis=0) - 1e-12).all() and (found <= each.max(axis=0) + 1e-12).all()
@@ -99,7 +99,7 @@ def test_archetypes_are_averaged(frame: pd.DataFrame) -> None:
 
 def test_the_last_layer_is_linear_collapses_and_keeps_its_seed(frame: pd.DataFrame) -> None:
     bound = bind(frame, PRIORS[2])
-    assert collapses(bound) and not bound.fields
+    assert collapses(bound) and not bound.nonlinear
     (one,), (other,) = bound.features, bind(frame.iloc[::-1], PRIORS[2]).features
     np.testing.assert_allclose(other.matrix[::-1], one.matrix, rtol=1e-12)
     turned = bind(frame, bp.Contextualized("age", "sex", hidden=6, network="last-layer", seed=1))

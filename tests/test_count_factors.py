@@ -7,8 +7,9 @@ from mpmath import mp, mpf
 from scipy import stats
 
 import bayes_personal as bp
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.divisions.segment_counts import CountData
+from bayes_personal.hyperpriors.conjugate import GammaConjugate
 from bayes_personal.kernels import count_factors
 
 COUNTS = np.array([0.0, 1, 2, 3, 7, 8, 9, 40, 1000, 123_456, 4e6])
@@ -67,7 +68,7 @@ def test_factors_and_slopes(kind: str, mean: float) -> None:
 
 def log_evidence_reference(density: DivisionDensity, mean: float, scale: float, rate: float) -> mpf:
     """log p(y) of ordered contexts with a row each, by the plain recursion over where the last segment starts."""
-    y, size, poisson = density.bound.y, density.bound.constants, density.piece.law.kind == "gamma"
+    y, size, poisson = density.bound.y, density.bound.constants, isinstance(density.piece.law, GammaConjugate)
     mu, tau = mpf(mean), mpf(scale)
     a, b = (tau**-2, tau**-2 * mp.exp(-mu)) if poisson else ((1 + mp.exp(mu)) / tau**2, (1 + mp.exp(-mu)) / tau**2)
     stay = [mp.exp(-mpf(rate) * mpf(gap)) for gap in np.diff(density.piece.places)]

@@ -45,7 +45,7 @@ EVERY = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 def dense_field(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights of all pairs of distinct contexts, Q, and covariances of the field's coefficients, by loops."""
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     points, name, prior = field.points, field.name, field.prior
     spread = np.concatenate([one.spread for one in field.contexts])
     given = np.eye(len(spread)) if prior.metric == "learned" else np.array(prior.metric) * np.outer(spread, spread)
@@ -80,7 +80,7 @@ def dense_field(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarra
 
 def dense(bound: BoundModel, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Residuals, their covariance given the hyperparameters, the errors' variances, and what field and mean add."""
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     covariances, at = dense_field(bound, values)[2], bound.features[0].matrix[:, 0].astype(int)
     x = bound.coefficients.predictors(bound.x, bound.everywhere)
     own = bound.coefficients.predictors(bound.x, field.positions)
@@ -234,7 +234,7 @@ def test_a_new_context_that_equals_an_old_one_has_its_theta(model: bp.Model) -> 
 def test_a_new_context_follows_the_conditional_of_the_field_with_one_more_place() -> None:
     model, frame = MODELS["learned"], rows()
     posterior, values = at_point(model, frame, 5000)
-    (field,) = posterior.bound.fields
+    (field,) = posterior.bound.nonlinear
     new = pd.DataFrame({"a": [4.0], "b": [5.5], "x": [1.0]})
     theta = bp.predict(posterior, new, kind="theta", seed=2).draws.to_numpy().reshape(10000, 2)
     at = np.array([one.at(new)[0, 0] for one in field.contexts])
@@ -261,7 +261,7 @@ def test_a_new_context_follows_the_conditional_of_the_field_with_one_more_place(
 
 def test_the_scale_is_the_standard_deviation_over_the_rows() -> None:
     bound = MODELS["learned"].bind(rows())
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     at = bound.features[0].matrix[:, 0].astype(int)
     for anchor, share in ((1e-3, 0.02), (0.1, 0.5), (30.0, 0.9)):
         values = {f"{field.name}_anchor": np.float64(anchor), f"{field.name}_share": np.array([share]),
@@ -272,7 +272,7 @@ def test_the_scale_is_the_standard_deviation_over_the_rows() -> None:
 
 
 def test_a_large_anchor_leaves_contexts_to_themselves_and_a_small_one_ties_neighbours() -> None:
-    (field,) = MODELS["learned"].bind(rows()).fields
+    (field,) = MODELS["learned"].bind(rows()).nonlinear
 
     def correlation(anchor: float) -> np.ndarray:
         covariance = np.linalg.inv(field.precision(np.float64(anchor), field.weights(np.full(2, 0.5), np), np))
@@ -286,7 +286,7 @@ def test_a_large_anchor_leaves_contexts_to_themselves_and_a_small_one_ties_neigh
 def test_a_local_scale_integrated_out_leaves_a_laplace_difference() -> None:
     """Of two contexts, which are one edge: variance 1 / w, as the anchor goes to zero."""
     frame = pd.DataFrame({"a": [0.0, 1.0, 1.0], "y": [1.0, 2.0, 4.0]})
-    (field,) = bp.Model("y ~ 1", bp.DistanceRegularized("a", power=1)).bind(frame).fields
+    (field,) = bp.Model("y ~ 1", bp.DistanceRegularized("a", power=1)).bind(frame).nonlinear
     local = next(one for one in field.parameters() if one.name.endswith("_local"))
     plain, moved, gaps = field.weights(np.ones(1), np)[0], np.linspace(-40, 8, 20001), np.array([0.1, 0.7, 2.0])
     prior = DISTRIBUTIONS[local.distribution].log_density(np.exp(moved), **local.arguments) + moved
@@ -328,7 +328,7 @@ def test_thousands_of_contexts_have_the_density_that_scipys_sparse_factors_give(
     rng = np.random.default_rng(9)
     frame = pd.DataFrame(rng.normal(size=(1200, 4)), columns=["a", "b", "x", "y"])
     bound = bp.Model("y ~ x", bp.DistanceRegularized("a", "b")).bind(frame)
-    (field,), density = bound.fields, marginal_density(bound)
+    (field,), density = bound.nonlinear, marginal_density(bound)
     assert isinstance(density, FieldDensity)
     values = density.values(np.zeros(density.size))
     scale, unit = values[f"{field.name}_scale"], bound.coefficients.unit

@@ -162,7 +162,7 @@ def test_given_rows_at_contexts_of_a_field_that_training_never_saw(frame: pd.Dat
     found = bp.predict(posterior, new, given=given, kind="theta", seed=1).draws.to_numpy().reshape(-1, 3)
     # Draws of all four numbers from the prior that the draws state, and then weighed by the given outcomes.
     values = flat(posterior.tree)
-    (field,) = posterior.bound.markov
+    (field,) = posterior.bound.gaussian_functions
     reading = field.contexts[0].at(pd.DataFrame({"c": [2.5]}))
     at = field.elsewhere(values, reading, np.random.default_rng(7))[:, 0, 0]
     own = values["g_scale"].ravel() * np.random.default_rng(8).standard_normal(4000)
@@ -180,7 +180,7 @@ def test_given_rows_at_contexts_of_a_field_that_training_never_saw(frame: pd.Dat
 
 def with_latent(posterior: bp.Posterior) -> bp.Posterior:
     """With a field's values at the training contexts, drawn from their prior."""
-    draws, (field,) = posterior.tree["posterior"].to_dataset(), posterior.bound.markov
+    draws, (field,) = posterior.tree["posterior"].to_dataset(), posterior.bound.gaussian_functions
     shape = (2, draws.sizes["draw"], len(field.points), len(field.positions))
     z = np.random.default_rng(9).standard_normal(shape).reshape(-1, *shape[2:])
     for name, value in field.colored(flat(posterior.tree), z, np).items():

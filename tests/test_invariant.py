@@ -37,8 +37,8 @@ def fitted() -> bp.Posterior:
 
 def sets(frame: pd.DataFrame, model: bp.Model = MODEL) -> InvariantSets:
     bound = model.bind(frame)
-    assert bound.environments is not None
-    return InvariantSets.of(bound, bound.environments)
+    assert bound.elsewhere is not None
+    return InvariantSets.of(bound, bound.elsewhere)
 
 
 def test_densities_are_those_of_the_plain_program() -> None:

@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # Low to high: a module imports only from rooms below its own, and from its own room without circles. The last that fits
 # is a module's room: "families" are the files of that folder which no other room has.
 ROOMS = [
-    "errors", "system", "kernels", "data", "formulas", "hyperpriors",
-    "families.parts", "families", "priors.parts", "priors", "binding",
-    "densities.marginal", "densities.gaussian", "densities.field", "densities.divisions", "densities",
+    "errors", "system", "kernels", "data", "formulas", "hyperpriors", "families.parts", "families",
+    "densities.divisions", "priors.parts", "priors", "binding",
+    "densities.marginal", "densities.gaussian", "densities.field", "densities",
     "model", "samplers", "posterior", "questions", "leaving_out", "pages", "", "cli", "__main__",
 ]
 VAGUE = {"utils", "util", "core", "common", "helpers", "misc"}

@@ -28,7 +28,7 @@ def some(bound: BoundModel, seed: int = 3) -> dict[str, Any]:
 
 def by_hand(bound: BoundModel, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Log probability of each type before the outcome, and theta under each, (unit, type) and (unit, type, 2)."""
-    (field,), count = bound.fields, bound.fields[0].branches
+    (field,), count = bound.nonlinear, bound.nonlinear[0].branches
     if field.contexts:
         c = np.concatenate([one.at(bound.frame) for one in field.contexts], axis=1)
         logit = values[f"{field.name}_level_gate"] + c @ values[f"{field.name}_slope_gate"].T
@@ -56,7 +56,7 @@ def test_types_are_summed_out(frame: pd.DataFrame, prior: bp.Mixture) -> None:
 def test_types_have_no_names(frame: pd.DataFrame, prior: bp.Mixture) -> None:
     posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=20)
     bound, draws = posterior.bound, flat(posterior.tree)
-    field, order = bound.fields[0], np.array([2, 0, 1])
+    field, order = bound.nonlinear[0], np.array([2, 0, 1])
     moved = {name: value[:, order] if name.startswith(field.name) and "type" in str(bound.dims[name]) else value
              for name, value in draws.items() if name not in ("y",) and not name.endswith(("share", "spread"))}
     again = Posterior(posterior.model, bound, tree(bound, moved, 2))
@@ -123,7 +123,7 @@ def test_types_that_a_group_tells_exactly_are_those_of_conditional(frame: pd.Dat
     mixed = bp.Model("y ~ dose", bp.Mixture(5, gate="site")).bind(frame)
     apart = bp.Model("y ~ dose", bp.Conditional("site")).bind(frame)
     values = some(mixed)
-    (field,) = mixed.fields
+    (field,) = mixed.nonlinear
     effect = np.random.default_rng(2).normal(size=(5, 2)) * apart.coefficients.unit
     c = field.contexts[0].at(frame)
     which = c.argmax(axis=1)

@@ -12,10 +12,10 @@ from scipy import integrate, stats
 from scipy.special import expit
 
 import bayes_personal as bp
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.divisions import divisions
-from bayes_personal.densities.divisions.division_density import DivisionDensity
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
-from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
 from bayes_personal.leaving_out.refit import MarginalRefits
 from bayes_personal.samplers.draws import tree
 
@@ -80,9 +80,9 @@ def test_counts_are_summed_over_all_partitions(family: bp.families.Family, outco
     np.testing.assert_allclose(density.value(point) - prior, np.log(total), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["normal", "gamma", "beta"])
-def test_levels_have_about_the_standard_deviation_that_their_scale_says(kind: str) -> None:
-    drawn = Conjugate(kind).deviations(np.array(0.5), np.array(0.1), (200_000,), np.random.default_rng(1))
+@pytest.mark.parametrize("law", [NormalConjugate(), GammaConjugate(), BetaConjugate()], ids=repr)
+def test_levels_have_about_the_standard_deviation_that_their_scale_says(law: Conjugate) -> None:
+    drawn = law.deviations(np.array(0.5), np.array(0.1), (200_000,), np.random.default_rng(1))
     np.testing.assert_allclose(drawn.std(), 0.1, rtol=0.02)
     assert abs(drawn.mean()) < 0.02
 
@@ -124,7 +124,7 @@ def test_draws_are_step_functions_of_the_context(shortest: int) -> None:
     frame = steps(4).sample(frac=1, random_state=1)
     posterior = at_one_point(bp.Model("y ~ x", bp.Partition("t", on="Intercept", shortest=shortest)), frame, 400,
                              changes_t_expected=4.0)
-    draws, piece = posterior.tree["posterior"].to_dataset(), posterior.bound.divided
+    draws, piece = posterior.tree["posterior"].to_dataset(), posterior.bound.division
     start = draws["changes_t_start"].to_numpy().reshape(400, -1)
     assert (start[:, 0] == -np.inf).all() and (start[:, :-1] <= start[:, 1:]).all()
     changed = piece.changed(start)

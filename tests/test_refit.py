@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError
 from bayes_personal.leaving_out.question import LeaveOutPlan
 from bayes_personal.leaving_out.refit import MarginalRefits, Refit

@@ -92,7 +92,7 @@ def test_segments_that_draws_do_not_have_are_not_shared_parameters(tmp_path: Pat
     posterior = bp.fit(bp.Model("volume ~ 1", bp.Partition("year")), nile, seed=1, progress=False,
                        method=bp.NUTS(draws=100, tune=200, chains=2))
     named = [one["name"] for one in estimates(posterior)]
-    assert not any(name.startswith(tuple(posterior.bound.fields[0].latent)) for name in named)
+    assert not any(name.startswith(tuple(posterior.bound.nonlinear[0].latent)) for name in named)
     assert "sigma" in named and report(posterior, tmp_path / "nile.html", seed=1).exists()
 
 

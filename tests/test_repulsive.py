@@ -116,7 +116,7 @@ def test_simulate_and_the_program_draw_alike(frame: pd.DataFrame) -> None:
 def test_archetypes_keep_apart_the_more_the_stronger_they_repel(frame: pd.DataFrame) -> None:
     found = {}
     for strength in (0.0, 0.5, STRONGEST):
-        (field,) = bp.Model("y ~ dose", bp.Repulsive("age", strength=strength)).bind(frame).fields
+        (field,) = bp.Model("y ~ dose", bp.Repulsive("age", strength=strength)).bind(frame).nonlinear
         parameters, rng, made = field.parameters(), np.random.default_rng(4), []
         for _ in range(4000):
             values: dict[str, Any] = {}
@@ -173,7 +173,7 @@ def test_one_archetype_is_population(frame: pd.DataFrame) -> None:
 def test_log_odds_vary_as_the_metric_says(frame: pd.DataFrame) -> None:
     """The variance of g_k(c) - g_k(c') is D(c, c')^2, the sum of metric^2 times squared differences."""
     bound = bp.Model("y ~ dose", bp.Repulsive("age", "sex", archetypes=2)).bind(frame)
-    (field,), rng, count = bound.fields, np.random.default_rng(1), 4000
+    (field,), rng, count = bound.nonlinear, np.random.default_rng(1), 4000
     values = {each.name: np.array([each.draw(rng, {"repulsive_age_sex_length": np.array(0.5)}) for _ in range(count)])
               for each in field.parameters()}
     values["repulsive_age_sex_metric"] = np.broadcast_to([0.4, 1.3], (count, 2))
@@ -189,7 +189,7 @@ def test_log_odds_vary_as_the_metric_says(frame: pd.DataFrame) -> None:
 
 def test_what_is_reported_needs_no_names(frame: pd.DataFrame) -> None:
     posterior = unsampled(bp.Model("y ~ dose", bp.Repulsive("age", archetypes=3)), frame, draws=20)
-    (field,), draws = posterior.bound.fields, posterior.tree["posterior"]
+    (field,), draws = posterior.bound.nonlinear, posterior.tree["posterior"]
     values = {each.name: draws[each.name].to_numpy()[1, 7] for each in field.parameters()}
     order = np.array([2, 0, 1])
     moved = {name: value[order] if name.endswith(("component", "gate")) else value for name, value in values.items()}
@@ -223,7 +223,7 @@ def test_a_smooth_part_adds(frame: pd.DataFrame) -> None:
     made = bp.simulate(model, frame, seed=1)
     bound = model.bind(made.frame)
     values = {name: np.asarray(value) for name, value in made.values.items()}
-    archetypes, smooth = bound.fields[0], bound.terms[0]
+    archetypes, smooth = bound.nonlinear[0], bound.terms[0]
     jumps = archetypes.deviation(values, bound.features[1].matrix, np)[0, :, 0]
     base = values["mu"] + bound.features[0].times(values[f"{smooth.name}_effect"], np)
     rest = made.theta.to_numpy() - base

@@ -20,7 +20,8 @@ from scipy.interpolate import CubicSpline
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.priors.gaussian_process import orders
-from bayes_personal.priors.parts.base import Prior, weights
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.parts.pieces import weights
 
 NOT_A_METHOD = {"__init__", "base", "divided", "features", "gate", "in_context", "levels", "markov", "spline"}
 METHODS = sorted(path.stem for path in (ROOT / "bayes_personal" / "priors").glob("*.py")
@@ -96,7 +97,7 @@ def fine_tuned(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mixture(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     name = field.name
     gate = ({"g_log__": np.log(values[f"{name}_gate"])} if not field.contexts else
             {"b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]})
@@ -109,19 +110,19 @@ def gated(bound: BoundModel) -> tuple[list, dict]:
 
 
 def repulsive(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    name = bound.fields[0].name
+    name = bound.nonlinear[0].name
     return population(bound, values) | {
         **{f"{each}_log__": np.log(values[f"{name}_{each}"]) for each in ("scale", "length", "metric")},
         "a": values[f"{name}_component"], "b": values[f"{name}_level_gate"], "G": values[f"{name}_slope_gate"]}
 
 
 def apart(bound: BoundModel) -> tuple[list, dict]:
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     return [field.branches, bound.features[0].matrix, field.owner, field.prior.strength], {}
 
 
 def network(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     name = field.name
     result = population(bound, values) | {
         "scale_log__": np.log(values[f"{name}_scale"]), "steepness_log__": np.log(values[f"{name}_steepness"]),
@@ -133,7 +134,7 @@ def network(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_context(bound: BoundModel) -> tuple[list, dict]:
-    prior = bound.fields[0].prior
+    prior = bound.nonlinear[0].prior
     return [bound.features[0].matrix, len(prior.contexts), prior.hidden, prior.archetypes], {}
 def places(bound: BoundModel) -> tuple[list, dict]:
     (prior,) = (term.prior for term in bound.terms)
@@ -147,23 +148,23 @@ def total_variation(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, A
 
 
 def along(bound: BoundModel) -> tuple[list, dict]:
-    piece = bound.divided
+    piece = bound.division
     t, place = np.unique(bound.frame[piece.prior.order], return_inverse=True)
     return [place, t, piece.positions], {}
 
 
 def partition(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    name = bound.divided.name
+    name = bound.division.name
     return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
                                         "expected_log__": np.log(values[f"{name}_expected"])}
 
 
 def halved(bound: BoundModel) -> tuple[list, dict]:
-    return [bound.divided.codes, bound.divided.depth], {}
+    return [bound.division.codes, bound.division.depth], {}
 
 
 def tree_partition(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    name, split = bound.divided.name, values[f"{bound.divided.name}_split"]
+    name, split = bound.division.name, values[f"{bound.division.name}_split"]
     return population(bound, values) | {"scale_log__": np.log(values[f"{name}_scale"]),
                                         "split_logodds__": np.log(split) - np.log1p(-split)}
 
@@ -214,7 +215,7 @@ def gaussian_process(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, 
 
 
 def near_arguments(bound: BoundModel) -> tuple[list, dict]:
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     return [bound.features[0].matrix[:, 0].astype(int), field.points], {
         "neighbors": field.prior.neighbors, "power": field.prior.power}
 
@@ -229,7 +230,7 @@ def analytic_cholesky(matrix: Any) -> Any:
 
 
 def distance_regularized(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    (field,) = bound.fields
+    (field,) = bound.nonlinear
     name, metric = field.name, field.metric(values, np)
     plain = field.weights(metric, np)
     local = {"local_log__": np.log(values[f"{name}_local"])} if field.prior.power == 1 else {}

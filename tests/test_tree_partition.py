@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.priors.tree_partition import quantile_cuts
 from bayes_personal.samplers.draws import tree
@@ -63,7 +63,7 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
     bound, density = posterior.bound, DivisionDensity(posterior.bound)
     point = np.full(density.size, 0.1)
     values = density.values(point)
-    name, x = bound.divided.name, bound.coefficients.predictors(bound.x, bound.everywhere)
+    name, x = bound.division.name, bound.coefficients.predictors(bound.x, bound.everywhere)
     mu, tau, sigma = values["mu_centered"], values[f"{name}_scale"], values["sigma"]
 
     def leaf(rows: np.ndarray) -> tuple[float, np.ndarray]:
@@ -73,7 +73,7 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
         return (stats.multivariate_normal(own @ mu, covariance).logpdf(bound.y[rows]),
                 tau**2 * (own.T @ np.linalg.solve(covariance, residual)))
 
-    every = trees(bound.divided.codes, depth, float(values[f"{name}_split"]))
+    every = trees(bound.division.codes, depth, float(values[f"{name}_split"]))
     np.testing.assert_allclose(sum(prior for prior, _ in every), 1.0, rtol=1e-12)
     logs = np.array([np.log(prior) + sum(leaf(rows)[0] for rows in leaves) for prior, leaves in every])
     evidence = density.value(point) - density.log_prior(point, values)
@@ -82,11 +82,11 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
     for weight, (_, leaves) in zip(weights, every, strict=True):
         for rows in leaves:
             mean[rows] += weight * leaf(rows)[1]
-    drawn = bound.divided.deviation({each: posterior.tree["posterior"][each].to_numpy().reshape(DRAWS, *shape)
+    drawn = bound.division.deviation({each: posterior.tree["posterior"][each].to_numpy().reshape(DRAWS, *shape)
                                      for each, shape in shapes(posterior).items()}, bound.features[0].matrix, np)
     assert (np.abs(drawn.mean(axis=0) - mean) < 4 * drawn.std(axis=0) / np.sqrt(DRAWS)).all()
     (batch,) = bound.rows.batches()
-    one = {each: value[None] for each, value in values.items()} | {each: np.zeros(1) for each in bound.divided.latent}
+    one = {each: value[None] for each, value in values.items()} | {each: np.zeros(1) for each in bound.division.latent}
     rest = [density.value(point) - density.without(density.taken(batch, np.array([i]))).value(point) for i in range(8)]
     np.testing.assert_allclose(density.leave_one_out(one, 1, batch)[0], rest, rtol=0, atol=1e-10)
 
@@ -94,7 +94,7 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
 def shapes(posterior: bp.Posterior) -> dict[str, tuple[int, ...]]:
     """Shapes of what trees are drawn with, after chain and draw."""
     draws = posterior.tree["posterior"]
-    return {name: draws[name].shape[2:] for name in posterior.bound.divided.latent}
+    return {name: draws[name].shape[2:] for name in posterior.bound.division.latent}
 
 
 @pytest.mark.parametrize("family", [bp.Normal(), bp.Poisson("e")])
@@ -158,9 +158,9 @@ def test_simulated_boxes_are_halved_to_the_depth(split: float) -> None:
     frame, _ = two_way(4, 30)
     bound, rng = bp.Model("y ~ x", bp.TreePartition("a", depth=4)).bind(frame), np.random.default_rng(1)
     values = {each.name: each.draw(rng) for each in bound.parameters} | {"tree_a_split": np.float64(split)}
-    made = np.array([bound.divided.simulated(values, bound.features[0].matrix, rng)["tree_a_leaves"]
+    made = np.array([bound.division.simulated(values, bound.features[0].matrix, rng)["tree_a_leaves"]
                      for _ in range(1000)])
-    chance = leaves(bound.divided.codes[:, 0], bound.divided.depth, split)
+    chance = leaves(bound.division.codes[:, 0], bound.division.depth, split)
     many = np.arange(len(chance))
     mean, square = chance @ many, chance @ many**2
     assert chance.sum() == pytest.approx(1, rel=1e-12) and mean > 1.5

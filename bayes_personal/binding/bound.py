@@ -18,12 +18,19 @@ from bayes_personal.formulas.design import Design
 from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.fine_tuned import Tuned
-from bayes_personal.priors.invariant import Environments
-from bayes_personal.priors.parts.base import Choice, Coefficients, Features, Function, Piece, Term, weights
-from bayes_personal.priors.parts.divided import Division
-from bayes_personal.priors.parts.markov_field import MarkovField
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.names import apart
+from bayes_personal.priors.parts.pieces import (
+    Choice,
+    Coefficients,
+    Division,
+    Elsewhere,
+    Function,
+    GaussianFunction,
+    Piece,
+    Term,
+    weights,
+)
 
 # Natural units that a hyperprior of the mean leaves it: with less, a constant has nowhere to go.
 LEAST_ROOM = 0.1
@@ -47,7 +54,7 @@ class BoundModel:
     unit: float
     coefficients: Coefficients
     terms: tuple[Term, ...]
-    fields: tuple[Function, ...] = ()
+    nonlinear: tuple[Function, ...] = ()
     population: np.ndarray | None = None
 
     @property
@@ -77,33 +84,33 @@ class BoundModel:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The terms, and then the fields."""
-        return (*self.terms, *self.fields)
+        """The terms, and then all others."""
+        return (*self.terms, *self.nonlinear)
 
     @property
-    def branching(self) -> Choice | None:
-        """The field with alternatives among which every row chooses."""
-        return next((one for one in self.fields if isinstance(one, Choice)), None)
+    def choice(self) -> Choice | None:
+        """The piece with alternatives among which every row chooses."""
+        return next((each for each in self.nonlinear if isinstance(each, Choice)), None)
 
     @property
-    def divided(self) -> Division | None:
-        """The field that is constant within cells nobody has seen, which are summed out."""
-        return next((one for one in self.fields if isinstance(one, Division)), None)
+    def division(self) -> Division | None:
+        """The piece that is constant within cells nobody has seen, which are summed out."""
+        return next((each for each in self.nonlinear if isinstance(each, Division)), None)
 
     @property
-    def markov(self) -> tuple[MarkovField, ...]:
-        """The fields whose values at the training contexts are Gaussian given their hyperparameters."""
-        return tuple(one for one in self.fields if isinstance(one, MarkovField))
+    def gaussian_functions(self) -> tuple[GaussianFunction, ...]:
+        """The pieces whose values at the training contexts are Gaussian given their hyperparameters."""
+        return tuple(each for each in self.nonlinear if isinstance(each, GaussianFunction))
 
     @property
-    def tuned(self) -> Tuned | None:
+    def second_stage(self) -> Term | None:
         """The term that is estimated after the population, which is frozen before it."""
-        return next((one for one in self.terms if isinstance(one, Tuned) and one.freeze is not None), None)
+        return next((each for each in self.terms if each.freeze is not None), None)
 
     @property
-    def environments(self) -> Environments | None:
-        """The term whose predictors may be of use in environments that nobody has seen."""
-        return next((one for one in self.terms if isinstance(one, Environments)), None)
+    def elsewhere(self) -> Elsewhere | None:
+        """The term that infers what holds in groups that nobody has seen, after all else."""
+        return next((each.elsewhere for each in self.terms if each.elsewhere is not None), None)
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""
@@ -185,8 +192,8 @@ class BoundModel:
         any: they were drawn afterwards, from their exact conditional.
         """
         names = {each.name for each in self.parameters if not each.diagnosed}
-        names |= {f"{piece.name}_z" for piece in (*self.terms, *self.markov)}
-        names |= set(self.divided.latent if self.divided else ())
+        names |= {f"{piece.name}_z" for piece in (*self.terms, *self.gaussian_functions)}
+        names |= set(self.division.latent if self.division else ())
         return frozenset(names | self.weight_names if collapsed else names)
 
     @cached_property
@@ -247,7 +254,7 @@ class BoundModel:
                  xp: Any) -> tuple[Any, Any] | None:
         """Of rows where the pieces have these features: log probability of each branch, and what it adds to eta, both
         (..., unit, branch); None where nothing branches."""
-        field = self.branching
+        field = self.choice
         if field is None:
             return None
         matrix = features[self.pieces.index(field)].matrix
@@ -285,12 +292,12 @@ class BoundModel:
 
     def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
         """theta and outcome of the training rows, and the values completed by what fields are drawn with."""
-        for field in self.markov:
+        for field in self.gaussian_functions:
             size = tuple(map(len, (field.places | field.varying).values()))
             values = {**values, **field.colored(values, rng.standard_normal(size), np)}
-        if self.divided is not None:
-            matrix = self.features[self.pieces.index(self.divided)].matrix
-            values = {**values, **self.divided.simulated(values, matrix, rng)}
+        if self.division is not None:
+            matrix = self.features[self.pieces.index(self.division)].matrix
+            values = {**values, **self.division.simulated(values, matrix, rng)}
         branches, labels = self.branches(values, self.features, self.x, np), None
         if branches is not None:
             shares = np.exp(branches[0]).cumsum(axis=-1)

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.priors.parts.base import Term
+from bayes_personal.priors.parts.pieces import Term
 
 # Draws times rows in memory at once.
 NUMBERS = 2**22

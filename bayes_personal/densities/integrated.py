@@ -1,7 +1,7 @@
 """Which density a model has once all but its hyperparameters is integrated out."""
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.field.field_density import FieldDensity, integrates
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import collapses
@@ -10,7 +10,7 @@ from bayes_personal.densities.marginal import MarginalDensity
 
 def marginal_density(bound: BoundModel) -> MarginalDensity | None:
     """The density of the hyperparameters alone; None where all else does not integrate out."""
-    if bound.divided is not None:
+    if bound.division is not None:
         return DivisionDensity(bound)
     if integrates(bound):
         return FieldDensity(bound)

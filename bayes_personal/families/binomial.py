@@ -13,7 +13,7 @@ from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.counts import counts
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
-from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.conjugate import BetaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -66,8 +66,8 @@ class Binomial(Family):
         return (self.trials,)
 
     @property
-    def conjugate(self) -> Conjugate:
-        return Conjugate("beta")
+    def conjugate(self) -> BetaConjugate:
+        return BetaConjugate()
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role = "outcome of a Binomial family"

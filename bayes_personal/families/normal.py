@@ -17,7 +17,7 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors,
     must_have_errors_within,
 )
-from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.conjugate import NormalConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -81,8 +81,8 @@ class Normal(Family):
         return "StudentT" if self.sd is None else ""
 
     @property
-    def conjugate(self) -> Conjugate:
-        return Conjugate("normal")
+    def conjugate(self) -> NormalConjugate:
+        return NormalConjugate()
 
     @property
     def _sigma(self) -> Hyperprior:

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
-from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.conjugate import GammaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 
@@ -52,8 +52,8 @@ class Poisson(Rates):
         return "NegativeBinomial"
 
     @property
-    def conjugate(self) -> Conjugate:
-        return Conjugate("gamma")
+    def conjugate(self) -> GammaConjugate:
+        return GammaConjugate()
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()

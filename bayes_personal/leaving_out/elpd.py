@@ -256,7 +256,7 @@ def remedy(exhausted: bool, question: LeaveOutPlan) -> str:
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
     if question.density is None:
         return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
-    heavier = bound.family.heavier if bound.divided is None and bound.environments is None else ""
+    heavier = bound.family.heavier if bound.division is None and bound.elsewhere is None else ""
     return "refit=True leaves them out in earnest." + (
         f" A family with heavier tails, such as {heavier}, may suit them better." if heavier else "")
 

@@ -251,7 +251,7 @@ class GroupIntegral:
     @classmethod
     def of_rows(cls, bound: BoundModel) -> "GroupIntegral":
         """Over the weights of the smallest groups that there are; over none where rows choose among alternatives."""
-        return cls(bound, None if bound.branching else finest(bound))
+        return cls(bound, None if bound.choice else finest(bound))
 
     @classmethod
     def of_sets(cls, bound: BoundModel, sets: Sequence[np.ndarray]) -> "GroupIntegral | None":
@@ -261,7 +261,7 @@ class GroupIntegral:
         Those of groups that lie within the sets, the largest such groups; or else of groups within which the sets lie,
         the smallest such.
         """
-        if bound.branching:
+        if bound.choice:
             return None
         labels = np.empty(len(bound.rows), int)
         for place, rows in enumerate(sets):

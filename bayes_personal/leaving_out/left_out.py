@@ -109,7 +109,7 @@ def rows_by(bound: BoundModel, by: str) -> dict[Hashable, np.ndarray]:
 
 def environments(bound: BoundModel, values: Values, count: int, advance: Advance) -> Iterator[LeftOut]:
     """log p(y_e | all other environments), e one that nobody has seen: the same at every draw."""
-    term = bound.environments
+    term = bound.elsewhere
     assert term is not None
     order = pd.unique(np.concatenate([term.at(batch.frame).matrix.indices for batch in bound.rows.batches()]))
     found = InvariantSets.of(bound, term).left_out(np.random.default_rng(0))[order]
@@ -126,7 +126,7 @@ def environments(bound: BoundModel, values: Values, count: int, advance: Advance
 
 def shared(bound: BoundModel) -> bool:
     """Whether a row has no weights but a mean, which is every row's: there is nothing of its own to integrate out."""
-    return not bound.terms and not bound.markov
+    return not bound.terms and not bound.gaussian_functions
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Advance, Sharpness, Values, etas, finest, levels, members, whitened
-from bayes_personal.priors.parts.base import Features
+from bayes_personal.priors.parts.features import Features
 
 REACH, NODES = 8.0, 33
 TINY = 1e-300
@@ -73,7 +73,7 @@ class LineIntegral:
                 moved = one.matrix[rows][:, :, None] * x[:, None, :] * scale[:, None]
                 moved = moved if root is None else moved @ root[:, None]
                 yield moved.reshape(count, len(rows), -1), z.reshape(count, -1)
-        for field in bound.markov if self.grouped is None else ():
+        for field in bound.gaussian_functions if self.grouped is None else ():
             root, step = field.root(values, np)
             at = bound.features[bound.pieces.index(field)].matrix[rows, 0].astype(int)
             x = bound.coefficients.predictors(bound.x[rows], field.positions)

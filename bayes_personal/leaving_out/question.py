@@ -81,7 +81,7 @@ class LeaveOutPlan:
             raise SpecificationError(f"loo(kind={kind!r}, by={by!r}): name the column of the groups to leave out with "
                                      "kind='group', and only then.")
         sizes, bound = posterior.tree["posterior"].sizes, posterior.bound
-        if bound.tuned is not None:
+        if bound.second_stage is not None:
             raise SpecificationError(f"loo reweights draws of a joint posterior; under {posterior.model.prior!r} there "
                                      "is none, and without a row both stages would differ. Fit with freeze=None, or "
                                      "fit without the rows and compare with what predict says of them.")
@@ -135,8 +135,8 @@ class LeaveOutPlan:
     @property
     def elsewhere(self) -> bool:
         """Whether groups are environments, each predicted as one that nobody has seen."""
-        term = self.posterior.bound.environments
-        return term is not None and self.by == term.levels.name
+        term = self.posterior.bound.elsewhere
+        return term is not None and self.by == term.label
 
     @property
     def noun(self) -> str:
@@ -222,7 +222,7 @@ def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarra
         return found, False
     if not refitted:
         prior = posterior.model.prior
-        reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.branching
+        reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.choice
                   else f"the weights of {posterior.model.family!r} do not integrate out, and no part of {prior!r} "
                        f"gives the groups of {by!r} weights of their own, as PartialPooling({by!r}) does")
         raise SpecificationError(f"loo(kind='group', by={by!r}): {reason}. Ask for refits, a fit for each of the "

@@ -17,8 +17,9 @@ from bayes_personal.formulas.design import Design, must_not_depend
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import outcome
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
-from bayes_personal.priors.parts.base import Coefficients, Function, Prior, Term
+from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.parts.levels import Grouped, examine_groups
+from bayes_personal.priors.parts.pieces import Coefficients, Function, Term
 from bayes_personal.priors.population import Population
 
 if TYPE_CHECKING:

@@ -106,14 +106,14 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
         for term in bound.terms:
             name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
             values[name] = pm.Normal(name, dims=dims)
-        for field in bound.markov:
+        for field in bound.gaussian_functions:
             z = pm.Normal(f"{field.name}_z", dims=tuple(bound.dims[f"{field.name}_z"]))
             for name, value in field.colored(values, z, pt).items():
                 values[name] = pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
         for name, value in bound.derived(values, pt).items():
             if name not in model.named_vars:
                 pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
-        if bound.divided is not None:
+        if bound.division is not None:
             divided(bound, values)
         else:
             likelihood(bound, values, batch)
@@ -141,8 +141,8 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
 
 def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
     """The outcome of all rows, divisions of contexts summed out; drawn forward, with a division."""
-    from bayes_personal.densities.divisions.division_density import DivisionDensity
-    from bayes_personal.densities.divisions.evidence import LogEvidence
+    from bayes_personal.densities.division_density import DivisionDensity
+    from bayes_personal.densities.evidence import LogEvidence
 
     density = DivisionDensity(bound)
 

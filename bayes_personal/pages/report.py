@@ -81,7 +81,7 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     with warnings.catch_warnings():
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        elpd = None if posterior.bound.tuned else recent(posterior)
+        elpd = None if posterior.bound.second_stage else recent(posterior)
     doubts = [] if elpd is None else [each for each in elpd.complaints if each not in posterior.complaints]
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],

@@ -197,15 +197,15 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
     bound = model.bind(data, client=client, progress=progress)
     method = method or usual(bound)
     must_hold(bound, method.draws * getattr(method, "chains", 1))
-    if bound.tuned is not None:
+    if bound.second_stage is not None:
         from bayes_personal.samplers.stages import Stages
 
         return Posterior(model, bound, Stages.of(bound, method).sample(seed, progress))
     draws = method.sample(bound, seed, progress)
-    if bound.environments is not None:
+    if bound.elsewhere is not None:
         from bayes_personal.samplers.invariant_sets import completed
 
-        draws = completed(bound, bound.environments, draws, seed, progress)
+        draws = completed(bound, bound.elsewhere, draws, seed, progress)
     return Posterior(model, bound, draws)
 
 

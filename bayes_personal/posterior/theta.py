@@ -13,7 +13,7 @@ from xarray.core import indexing
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.posterior.summary import statistics
-from bayes_personal.priors.parts.base import Features
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.system.running import one_blas_thread
 
 # Numbers computed at a time: a few arrays of as many stay in the processor's cache.
@@ -148,8 +148,8 @@ class Computed(BackendArray):
         """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
                  *(term.error_elsewhere for term in self.bound.terms if term.error_elsewhere is not None),
-                 *(each.name for field in self.bound.fields for each in field.parameters()),
-                 *(name for field in self.bound.fields for name in field.latent),
+                 *(each.name for field in self.bound.nonlinear for each in field.parameters()),
+                 *(name for field in self.bound.nonlinear for name in field.latent),
                  *(each.name for each in self.bound.family_parameters)}
         everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
         return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}
@@ -162,7 +162,7 @@ class Computed(BackendArray):
     def labels(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
                part: RowSlice) -> np.ndarray | None:
         """Which branch each row takes in each draw, (draw, unit); None where nothing branches."""
-        if self.bound.branching is None:
+        if self.bound.choice is None:
             return None
         total = shares(self.bound, values, part).cumsum(axis=-1)
         uniform = np.stack([np.random.default_rng(np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(place),)))
@@ -257,4 +257,4 @@ class Theta(Computed):
 
     def alike(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
         # Rows that choose a branch do so one by one.
-        return super().alike(part) if self.bound.branching else part.alike
+        return super().alike(part) if self.bound.choice else part.alike

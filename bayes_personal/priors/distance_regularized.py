@@ -12,9 +12,10 @@ from bayes_personal.data.context import Context
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.priors.parts import graph
-from bayes_personal.priors.parts.base import Coefficients, as_names, restricted
+from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.markov_field import MarkovField, read
+from bayes_personal.priors.parts.pieces import Coefficients
 from bayes_personal.system.arguments import one_of, positive, whole
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.

@@ -12,8 +12,10 @@ from bayes_personal.data.columns import spelled
 from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.parts.base import Coefficients, Features, Freeze, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.levels import Grouped, Label, Levels, as_labels
+from bayes_personal.priors.parts.pieces import Coefficients, Freeze, Term
 from bayes_personal.system.arguments import context_column, one_of
 
 FREEZES = {
@@ -127,7 +129,7 @@ class FineTuned(Prior):
             raise SpecificationError(f"{self!r}: the two stages take rows in memory. Read the table first, for example "
                                      "with pandas.read_parquet, or take freeze=None.")
         law = coefficients.conjugate
-        if self.freeze == "cut" and (law is None or law.kind != "normal"):
+        if self.freeze == "cut" and (law is None or not law.several):
             raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn exactly, which "
                                      "takes a Normal family. For another family take freeze='plug-in' or freeze=None.")
         levels, positions = Levels.learn(frame, self.by, self.owner), coefficients.select(self.on, self.owner)

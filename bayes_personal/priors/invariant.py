@@ -10,8 +10,9 @@ import pandas as pd
 from bayes_personal.errors import InputWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.parts.base import Coefficients, Prior, Term, variable
+from bayes_personal.priors.parts.base import Prior, variable
 from bayes_personal.priors.parts.levels import Grouped, Levels
+from bayes_personal.priors.parts.pieces import Coefficients, Term
 from bayes_personal.system.arguments import context_column, fraction
 
 OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)
@@ -108,7 +109,7 @@ class Invariant(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         law = coefficients.conjugate
-        if law is None or law.kind != "normal":
+        if law is None or not law.several:
             raise SpecificationError(f"{self.owner}: what sets of predictors predict in all environments is integrated "
                                      "out, which takes a Normal family. PartialPooling takes any.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
@@ -171,6 +172,15 @@ class Environments(Grouped):
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
         return {f"{self.name}_scale": scale * self.unit if self.prior.overall.relative else scale}
+
+    @property
+    def elsewhere(self) -> "Environments":
+        return self
+
+    @property
+    def label(self) -> str:
+        """The column that says which environment a row is of."""
+        return self.prior.environment
 
     @property
     def theta_elsewhere(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -12,8 +13,10 @@ from bayes_personal.errors import InputError, InputWarning, SpecificationError, 
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.parts.base import Coefficients, Features, Piece, Prior, as_names, restricted, variable
-from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
+from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
+from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
 from bayes_personal.system.arguments import context_column, whole
 
 # Distinct contexts: an evaluation costs the square of their number.
@@ -181,6 +184,15 @@ class Segments(Division):
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_number": {}} | self.latent
 
+    @cached_property
+    def sums(self) -> Any:
+        from bayes_personal.densities.divisions.divisions import ChangePoints
+
+        return ChangePoints(self.places, self.prior.shortest)
+
+    def drawn(self, latent: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return [np.flatnonzero(one) for one in self.changed(latent[f"{self.name}_start"], first=True)]
+
     def sampled(self, starts: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
         """Step functions from draws of the contexts that begin segments, the first one included, and the segments'
         levels one after the other, (segment, varying).
@@ -201,9 +213,11 @@ class Segments(Division):
             start[i, : len(one)], level[i, : len(one)] = one, each
         return {f"{self.name}_start": start, f"{self.name}_level": level}
 
-    def changed(self, start: np.ndarray) -> np.ndarray:
-        """Before which contexts step functions (draw, segment) have a change, (draw, context)."""
+    def changed(self, start: np.ndarray, first: bool = False) -> np.ndarray:
+        """Before which contexts step functions (draw, segment) have a change, (draw, context); with `first`, the first
+        context, where the first segment begins, counts as one."""
         result = np.zeros((len(start), len(self.places)), bool)
+        result[:, 0] = first
         draw, segment = np.nonzero(start > self.places[0])
         at = np.searchsorted(self.places, start[draw, segment])
         inside = at < len(self.places)

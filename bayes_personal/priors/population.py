@@ -5,7 +5,8 @@ from typing import final
 
 import pandas as pd
 
-from bayes_personal.priors.parts.base import Coefficients, Prior, Term
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.parts.pieces import Coefficients, Term
 
 
 @final

@@ -11,8 +11,10 @@ from bayes_personal.data.columns import spelled
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.parts.base import Coefficients, Features, Prior, Term, as_names, restricted, variable
+from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.levels import Label, Levels, as_labels
+from bayes_personal.priors.parts.pieces import Coefficients, Term
 from bayes_personal.system.arguments import context_column
 
 OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)
@@ -118,6 +120,10 @@ class TargetTerm(Term):
     levels: Levels
     positions: np.ndarray
     coefficients: Coefficients
+
+    @property
+    def of_target(self) -> bool:
+        return True
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:

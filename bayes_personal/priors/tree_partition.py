@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -13,9 +14,11 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.parts.base import Coefficients, Features, Piece, as_names, restricted
-from bayes_personal.priors.parts.divided import Division, law_in_words, must_integrate_out
+from bayes_personal.priors.parts.base import as_names, restricted
+from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
+from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
 from bayes_personal.system.arguments import whole
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
@@ -200,7 +203,16 @@ class Boxes(Division):
         width = 2 ** (self.depth - levels)
         return np.stack([ends[axis, keys * width], ends[axis, (keys + 1) * width]])
 
-    def sampled(self, bounds: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
+    @cached_property
+    def sums(self) -> Any:
+        from bayes_personal.densities.divisions.divisions import Halvings
+
+        return Halvings(self.codes, self.depth)
+
+    def sampled(self, drawn: Sequence[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
+        return self.padded([self.bounds(one[:, 0], one[:, 1]) for one in drawn], levels)
+
+    def padded(self, bounds: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
         """Draws from the ends of their leaves, and the leaves' levels one after the other; what is no leaf is empty."""
         counts = [one.shape[1] for one in bounds]
         shape = len(counts), max(counts)
@@ -228,7 +240,7 @@ class Boxes(Division):
             else:
                 leaves.append((level, key))
         bounds = self.bounds(*(np.array(each) for each in zip(*leaves, strict=True)))
-        found = self.sampled([bounds], self.fresh(many, np.zeros(len(leaves), int), rng))
+        found = self.padded([bounds], self.fresh(many, np.zeros(len(leaves), int), rng))
         return {name: value[0] for name, value in found.items()}
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:

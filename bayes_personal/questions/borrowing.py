@@ -18,7 +18,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import QUANTILES, statistics
 from bayes_personal.posterior.theta import RowSlice
-from bayes_personal.priors.transfer import TargetTerm
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
 
@@ -60,7 +60,7 @@ def borrowed(posterior: Posterior) -> pd.DataFrame:
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"borrowed needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     bound = posterior.bound
-    term = next((one for one in bound.terms if isinstance(one, TargetTerm)), None)
+    term = next((each for each in bound.terms if each.of_target), None)
     if term is None:
         raise SpecificationError("borrowed says what a target takes from sources under a Transfer prior; the model "
                                  f"has {posterior.model.prior!r}.")
@@ -86,7 +86,7 @@ class Answer:
     """
 
     bound: BoundModel
-    term: TargetTerm
+    term: Term
 
     @cached_property
     def linear(self) -> BoundModel:
@@ -94,7 +94,7 @@ class Answer:
         bound = self.bound
         mean = bound.mean_prior if bound.mean_prior.distribution == "Normal" else NATURAL_MEAN
         return replace(bound, family=bound.family if bound.family.gaussian else Normal(sd="error"), mean_prior=mean,
-                       fields=())
+                       nonlinear=())
 
     @cached_property
     def arrangement(self) -> Arrangement:

@@ -33,7 +33,7 @@ def changes(posterior: Posterior) -> pd.DataFrame:
     """
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"changes needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
-    piece = posterior.bound.divided
+    piece = posterior.bound.division
     if not isinstance(piece, Segments):
         raise SpecificationError("changes says where coefficients change along an order, under the prior Partition; "
                                  f"the model has {posterior.model.prior!r}.")

@@ -12,8 +12,8 @@ from bayes_personal.data.columns import table
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.families.parts.measurements import measured
 from bayes_personal.formulas.terms import outcome
-from bayes_personal.priors.parts.base import weights
 from bayes_personal.priors.parts.levels import Grouped
+from bayes_personal.priors.parts.pieces import weights
 from bayes_personal.samplers.importance import Weighted
 from bayes_personal.samplers.redrawn import extended
 
@@ -130,10 +130,10 @@ class FewShot:
     @classmethod
     def of(cls, bound: BoundModel, given: Any) -> Self:
         """Check that rows are such rows."""
-        if bound.tuned is not None:
+        if bound.second_stage is not None:
             raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "
-                                     f"inform the population that {bound.tuned.prior!r} freezes. Fit a frame that has "
-                                     "these rows too, or take freeze=None.")
+                                     f"inform the population that {bound.second_stage.prior!r} freezes. Fit a frame "
+                                     "that has these rows too, or take freeze=None.")
         if not bound.family.gaussian:
             raise SpecificationError(f"predict(given=...) needs a Normal family; got {bound.family!r}. Fit a frame "
                                      "that has these rows too.")
@@ -157,7 +157,7 @@ class FewShot:
         of_term: Any = term
         extended = replace(of_term, levels=term.levels.extended(rows))
         widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms),
-                          fields=tuple(field.with_places(rows) for field in bound.fields))
+                          nonlinear=tuple(field.with_places(rows) for field in bound.nonlinear))
         y = measured(outcome(bound.design.formula, rows, bound.design.outcome_state), "outcome of given rows")
         constants = bound.family.constants(rows)
         bound.family.must_add_up(constants, rows.index, bound.unit)
@@ -200,7 +200,7 @@ class FewShot:
             raise SpecificationError(f"predict(given=...): the posterior has {count} draws in all; to weigh them by "
                                      f"the given rows takes {FEWEST}, and thousands to be precise. Fit with more.")
         features = self.trained.features_at(self.rows)[len(self.trained.terms):]
-        for field, one in zip(self.trained.fields, features, strict=True):
+        for field, one in zip(self.trained.nonlinear, features, strict=True):
             values = {**values, **field.extended(values, one.matrix, rng)}
         found = [self.own(values, code, rng) for code in range(self.term.size - self.new, self.term.size)]
         z = np.stack([one.draw(rng) for one in found], axis=1)

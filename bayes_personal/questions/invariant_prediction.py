@@ -42,12 +42,12 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
     """
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"invariance needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
-    term = posterior.bound.environments
+    term = posterior.bound.elsewhere
     if term is None:
         raise SpecificationError("invariance says which predictors mean the same in all environments of an Invariant "
                                  f"prior; the model has {posterior.model.prior!r}.")
     if term.size == 1:
-        warn(f"invariance: all rows are of one environment ({term.levels.text[0]!r}): every probability is "
+        warn(f"invariance: all rows are of one {term.label!r}: every probability is "
              "that of the prior.", InputWarning)
     found, names = posterior.tree["invariance"], [term.coefficients.names[k] for k in term.candidates]
     included = found["included"].sel(coefficient=names).to_numpy().astype(bool)

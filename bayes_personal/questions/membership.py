@@ -37,11 +37,11 @@ def responsibilities(posterior: Posterior) -> pd.DataFrame:
         raise NotFittedError(f"responsibilities needs the posterior that bp.fit returns; got "
                              f"{type(posterior).__name__}.")
     bound = posterior.bound
-    if bound.branching is None:
+    if bound.choice is None:
         raise SpecificationError("responsibilities says which type each row is of, under a prior such as Mixture; the "
                                  f"model has {posterior.model.prior!r}.")
     theta = posterior.computed
-    count, types = int(np.prod(theta.sizes)), bound.branching.branches
+    count, types = int(np.prod(theta.sizes)), bound.choice.branches
     draws, everything = np.arange(count), np.arange(len(theta.rows))
     values = theta.at(draws)
     pieces = [(places[some], part[some]) for places, part in theta.rows.parts(everything)

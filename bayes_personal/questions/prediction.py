@@ -16,7 +16,7 @@ from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Computed, KnownContexts, RowSlice, Theta, Training
-from bayes_personal.priors.parts.base import Features
+from bayes_personal.priors.parts.features import Features
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
 from bayes_personal.samplers.redrawn import everything, extended
@@ -212,6 +212,6 @@ def with_new_features(bound: BoundModel, values: Mapping[str, np.ndarray], featu
         fresh = one.matrix.shape[1] - effect.shape[1]
         if fresh:
             result[name] = extended(effect, term.unseen(values, fresh, rng))
-    for field, one in zip(bound.fields, features[len(bound.terms) :], strict=True):
+    for field, one in zip(bound.nonlinear, features[len(bound.terms) :], strict=True):
         result |= field.extended(result, one.matrix, rng)
     return result

@@ -87,7 +87,7 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
     """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` of `frame` have."""
     bound = posterior.bound
     # Which alternative a row takes depends on its outcome too: each has a theta of its own.
-    apart = bound.branching is not None and k in bound.branching.positions
+    apart = bound.choice is not None and k in bound.choice.positions
     numbers = numeric(bound, frame, columns)
     alone = not apart and {name for names in reads for name in names} <= set(columns)
     if apart and not columns:

@@ -90,9 +90,9 @@ class ADVI:
 
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Fit q, and draw from it."""
-        if bound.divided is not None:
-            raise SpecificationError(f"ADVI: the divisions of {bound.divided.prior!r} are summed out, which leaves few "
-                                     "hyperparameters. Use NUTS() or Laplace().")
+        if bound.division is not None:
+            raise SpecificationError(f"ADVI: the divisions of {bound.division.prior!r} are summed out, which leaves "
+                                     "few hyperparameters. Use NUTS() or Laplace().")
         hyperpriors_must_reach(bound)
         outcome_must_have_density(bound)
         import pymc as pm
@@ -192,7 +192,7 @@ def _start(bound: BoundModel, model: "pm.Model", rng: np.random.Generator) -> di
     In the middle, units of a network and types of a mixture are all alike: a saddle, which gradients do not leave.
     """
     values: dict[str, Any] = {}
-    for parameter in (each for field in bound.fields for each in field.parameters()):
+    for parameter in (each for field in bound.nonlinear for each in field.parameters()):
         scale = parameter.support != "real"
         values[parameter.name] = parameter.value(np.zeros(parameter.size)) if scale else parameter.draw(rng, values)
     moved = {model.rvs_to_values[model[name]].name: np.full(np.size(value), NARROW) for name, value in values.items()}

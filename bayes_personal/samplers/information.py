@@ -51,7 +51,7 @@ class Information:
         """Alternate between weights and parabolas; None where weights are not all that eta consists of, or too many."""
         mean, here = bound.mean, Arrangement(bound)
         real = mean is None or (mean.support == "real" and mean.joint is None)
-        if bound.fields or not real or not isinstance(bound.rows, InMemory) or here.size > LARGEST:
+        if bound.nonlinear or not real or not isinstance(bound.rows, InMemory) or here.size > LARGEST:
             return None
         likelihood = Likelihood(bound)
         own, point = np.zeros(likelihood.size), np.zeros(sum(each.size for each in bound.parameters) - likelihood.size)

@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.priors.invariant import Environments
+from bayes_personal.priors.parts.pieces import Elsewhere
 from bayes_personal.samplers.proposal import Proposal, Skewed
 
 # Draws of log sigma of all environments, round by round until so many of them are effective; how much wider the first
@@ -68,7 +68,7 @@ class InvariantSets:
     progress : whether a bar shows how many sets are done
     """
 
-    term: Environments
+    term: Elsewhere
     sigma: Parameter | None
     mean: np.ndarray
     sd: np.ndarray
@@ -79,7 +79,7 @@ class InvariantSets:
     progress: bool = False
 
     @classmethod
-    def of(cls, bound: BoundModel, term: Environments, progress: bool = False) -> "InvariantSets":
+    def of(cls, bound: BoundModel, term: Elsewhere, progress: bool = False) -> "InvariantSets":
         """One pass over the rows."""
         expected = term.prior.mean.arguments(term.coefficients.location, term.coefficients.unit)
         mean, sd = (np.broadcast_to(expected[name], len(bound.everywhere)) for name in ("mu", "sigma"))
@@ -281,7 +281,7 @@ def another(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return points.mean(axis=1) + spread * rng.standard_normal(len(points))
 
 
-def completed(bound: BoundModel, term: Environments, draws: xr.DataTree, seed: int | None,
+def completed(bound: BoundModel, term: Elsewhere, draws: xr.DataTree, seed: int | None,
               progress: bool) -> xr.DataTree:
     """Draws of a posterior, with those of what is said of environments that nobody has seen, and with what the data say
     of each set in a group "invariance"."""

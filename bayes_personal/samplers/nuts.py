@@ -89,9 +89,9 @@ class NUTS:
         density = marginal_density(bound)
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
-        if bound.divided is not None:
-            raise SpecificationError(f"{self!r}: the divisions of {bound.divided.prior!r} are always summed out, which "
-                                     "takes collapse=True and sampler='nutpie', the defaults.")
+        if bound.division is not None:
+            raise SpecificationError(f"{self!r}: the divisions of {bound.division.prior!r} are always summed out, "
+                                     "which takes collapse=True and sampler='nutpie', the defaults.")
         outcome_must_have_density(bound)
         from bayes_personal.model.program import program
         from bayes_personal.samplers.whitened import Whitened, whitened_program

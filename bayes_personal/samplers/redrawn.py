@@ -17,7 +17,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity, Scaling
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.kernels import gaussian
-from bayes_personal.priors.parts.base import Term, weights
+from bayes_personal.priors.parts.pieces import Term, weights
 from bayes_personal.samplers.draws import flat
 
 # Bytes of the groups' weights, and as many of their effects, up to which they are stored.
@@ -142,7 +142,7 @@ def redraws(density: GaussianDensity, count: int) -> bool:
     """Whether so many draws of the groups' weights are too large to be stored."""
     here, bound = density.arrangement, density.bound
     # What follows a frozen population is not drawn from this density.
-    return bound.tuned is None and bound.population is None and 8 * count * here.groups * here.varying > STORED
+    return bound.second_stage is None and bound.population is None and 8 * count * here.groups * here.varying > STORED
 
 
 def left_to_seed(density: MarginalDensity | None, term: Term, count: int) -> bool:

@@ -206,7 +206,7 @@ class Stages:
     @classmethod
     def of(cls, bound: BoundModel, method: Any) -> "Stages":
         """Check what can be checked before anything is sampled."""
-        prior: Any = bound.tuned and bound.tuned.prior
+        prior: Any = bound.second_stage and bound.second_stage.prior
         if not isinstance(method, NUTS | Laplace):
             raise SpecificationError(f"{prior!r}: the two stages are sampled by NUTS() or Laplace(); got {method!r}, "
                                      "whose errors the second would inherit. With freeze=None any method will do.")
@@ -219,7 +219,7 @@ class Stages:
     @cached_property
     def first(self) -> BoundModel:
         """Stage one: the population, on the rows that it is estimated from."""
-        bound, term = self.bound, self.bound.tuned
+        bound, term = self.bound, self.bound.second_stage
         assert term is not None
         kept = np.flatnonzero(term.first_stage(bound.frame))
         rows = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
@@ -228,7 +228,7 @@ class Stages:
     def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
         """Both stages: the draws of the second, and in the group "population" those of the first."""
         one, two = np.random.SeedSequence(seed).spawn(2)
-        mean, term = self.bound.mean, self.bound.tuned
+        mean, term = self.bound.mean, self.bound.second_stage
         assert mean is not None and term is not None
         first = self.method.sample(self.first, int(one.generate_state(1)[0]), progress)
         population = flat(first)[mean.name]
@@ -260,9 +260,10 @@ class Stages:
         points, found = given.hyperparameters(rng)
         values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
         if not found.trusted:
-            warn(f"FineTuned: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) "
-                 f"and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws of "
-                 "the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
+            assert bound.second_stage is not None
+            warn(f"{bound.second_stage.prior.owner}: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most "
+                 f"{LARGEST_K}) and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws "
+                 "of the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
         result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": found.pareto_k, "ess": found.ess}))
         return result

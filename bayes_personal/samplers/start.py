@@ -40,7 +40,7 @@ def outcome_must_have_density(bound: BoundModel) -> None:
         Names the mean, its distribution and the expected value.
     """
     mean = bound.mean
-    if mean is None or bound.branching is not None:
+    if mean is None or bound.choice is not None:
         return
     centre = np.broadcast_to(mean.arguments.get("mu", mean.arguments.get("alpha", mean.location)), mean.shape)
     own = {each.name: each.value(np.zeros(each.size)) for each in bound.family_parameters}

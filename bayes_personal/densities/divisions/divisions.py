@@ -1,7 +1,6 @@
-"""Which sums over divisions go with which prior: change points along an order, or boxes of several contexts."""
+"""Sums over divisions of contexts: of change points along an order, or of boxes of several contexts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -13,9 +12,6 @@ from bayes_personal.densities.divisions.halvings import HalvingBoxes
 from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
-from bayes_personal.priors.partition import Segments as OfPartition
-from bayes_personal.priors.parts.divided import Division
-from bayes_personal.priors.tree_partition import Boxes as OfTree
 
 # Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
 FEW = 300
@@ -24,7 +20,7 @@ MANY = 400
 
 
 class DivisionSums(ABC):
-    """Sums over the divisions of a prior; `last` is the argument of theirs, beside those of the cells' coefficients."""
+    """Sums over the divisions of a prior; `last` is its argument, beside those of the cells' coefficients."""
 
     # Whether an evaluation is too slow for NUTS, and leaving a row out exact whatever has been drawn.
     slow: bool
@@ -53,31 +49,26 @@ class DivisionSums(ABC):
     @abstractmethod
     def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-        """Draws of what `latent` takes of divisions, and the cells' coefficients one after the other."""
+        """Draws of divisions, and the cells' coefficients one after the other."""
 
     @abstractmethod
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
-        """What the prior's field is drawn with."""
-
-    @abstractmethod
-    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
-        """log p(y_i | y_-i), (row,), at one draw (1, ...) of what the field is drawn with."""
-
-
-def divisions(piece: Division) -> DivisionSums:
-    """The sums that go with a piece of a prior."""
-    if isinstance(piece, OfPartition):
-        return ChangePoints(piece)
-    assert isinstance(piece, OfTree)
-    return Halvings(piece)
+    def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
+        """log p(y_i | y_-i), (row,); where that is not exact, by way of one division that the posterior drew."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ChangePoints(DivisionSums):
-    """Segments of ordered contexts; the argument is the log of the rate of changes."""
+    """Segments of ordered contexts; the argument is the log of the rate of changes.
 
-    piece: OfPartition
+    Attributes
+    ----------
+    places : the distinct contexts in order, (context,)
+    shortest : how many of them a segment has at least
+    """
+
+    places: np.ndarray
+    shortest: int = 1
     starts = ((-1.5, 1.5), (-3.0, 3.0))
 
     @property
@@ -94,14 +85,14 @@ class ChangePoints(DivisionSums):
 
     @property
     def cells(self) -> int:
-        return len(self.piece.places)
+        return len(self.places)
 
     def cell(self, matrix: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.piece.places, matrix[:, 0])
+        return np.searchsorted(self.places, matrix[:, 0])
 
     def changes(self, last: float) -> Changes:
         """At a rate."""
-        return Changes.by_rate(float(np.exp(last)), np.diff(self.piece.places), self.piece.prior.shortest)
+        return Changes.by_rate(float(np.exp(last)), np.diff(self.places), self.shortest)
 
     def log_evidence(self, segments: SegmentSums, last: float) -> float:
         return Partitions(segments, self.changes(last)).log_evidence
@@ -114,22 +105,28 @@ class ChangePoints(DivisionSums):
         starts, levels = Partitions(segments, self.changes(last)).draw_segments(count, rng)
         return [np.flatnonzero(one) for one in starts], levels
 
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
-        return self.piece.sampled(drawn, levels)
-
-    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+    def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
         sums = Partitions(segments, self.changes(last))
-        if self.exact:
+        if drawn is None:
             return sums.left_out()
-        return sums.left_out_of(self.piece.changed(latent[f"{self.piece.name}_start"]))[0]
+        starts = np.zeros((1, self.cells), bool)
+        starts[0, drawn[1:]] = True
+        return sums.left_out_of(starts)[0]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Halvings(DivisionSums):
-    """Boxes of several contexts; the argument is the log odds of a box being halved."""
+    """Boxes of several contexts; the argument is the log odds of a box being halved.
 
-    piece: OfTree
+    Attributes
+    ----------
+    codes : the finest interval of each row, (row, axis)
+    depth : halvings
+    """
+
+    codes: np.ndarray
+    depth: int
     slow = False
     exact = True
     starts = ((-1.5, 0.0),)
@@ -137,7 +134,7 @@ class Halvings(DivisionSums):
     @cached_property
     def boxes(self) -> HalvingBoxes:
         """Which there are."""
-        return HalvingBoxes.of(self.piece.codes, self.piece.depth)
+        return HalvingBoxes.of(self.codes, self.depth)
 
     @property
     def leave_one_out_work(self) -> int:
@@ -160,9 +157,5 @@ class Halvings(DivisionSums):
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         return Trees(segments, self.boxes, last).draw(count, rng)
 
-    def latent(self, drawn: list[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
-        bounds = [self.piece.bounds(one[:, 0], one[:, 1]) for one in drawn]
-        return self.piece.sampled(bounds, levels)
-
-    def left_out(self, segments: SegmentSums, last: float, latent: Mapping[str, np.ndarray]) -> np.ndarray:
+    def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
         return Trees(segments, self.boxes, last).left_out()

@@ -16,7 +16,8 @@ from scipy.linalg.blas import dsyrk
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
-from bayes_personal.priors.parts.base import Features, Term
+from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.pieces import Term
 
 # Weights beside the eliminated groups: beyond, a Cholesky factor an evaluation costs more than moving all weights.
 LARGEST = 1000
@@ -24,7 +25,7 @@ LARGEST = 1000
 
 def collapses(bound: BoundModel) -> bool:
     """Whether the weights of this model integrate out exactly, at a cost worth paying."""
-    gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal" and not bound.fields
+    gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal" and not bound.nonlinear
     return gaussian and Arrangement(bound).size <= LARGEST
 
 

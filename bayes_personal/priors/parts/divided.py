@@ -1,59 +1,8 @@
-"""Fields that are constant within the cells of a division of contexts, all of which are summed out."""
-
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+"""What cells of a division share: under which families it integrates out, and in words."""
 
 from bayes_personal.errors import SpecificationError
-from bayes_personal.hyperpriors.conjugate import Conjugate
-from bayes_personal.priors.parts.base import Coefficients, Function
-
-
-class Division(Function):
-    """A field that is constant within the cells of a random division of contexts, which nobody has seen.
-
-    Given its hyperparameters all divisions, and what their cells have of their own, are summed out of the likelihood.
-    Draws of them (`latent`) follow from the posterior of the hyperparameters.
-
-    Attributes
-    ----------
-    law : how what cells have of their own is distributed
-    frequency : name of the hyperparameter that says how many cells to expect
-    """
-
-    law: Conjugate
-
-    @property
-    def alone(self) -> str:
-        return ("divisions of contexts are summed out only where nothing else varies; TotalVariation(order) goes with "
-                "other summands")
-
-    @property
-    @abstractmethod
-    def frequency(self) -> str: ...
-
-    def scale(self, values: Mapping[str, Any]) -> Any:
-        """Standard deviations of what cells have of their own, (..., varying)."""
-        return values[f"{self.name}_scale"]
-
-    @abstractmethod
-    def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
-        """What the sums over divisions take of its frequency, (...)."""
-
-    @abstractmethod
-    def cells(self, values: Mapping[str, Any]) -> Any:
-        """About how many cells to expect, (...)."""
-
-    def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What cells without data have of their own, one for each of some draws, (cell, varying)."""
-        mean = 0.0 if self.law.several else values["mu"][draw]
-        return self.law.deviations(mean, self.scale(values)[draw], (len(draw), len(self.positions)), rng)
-
-    @abstractmethod
-    def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        """One draw of `latent` from the prior, for rows with these features."""
+from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
+from bayes_personal.priors.parts.pieces import Coefficients
 
 
 def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:
@@ -74,5 +23,5 @@ def law_in_words(scale: str, conjugate: Conjugate | None) -> str:
     """What cells have of their own under a family, or under each where none is known, as a line of the story."""
     if conjugate is not None:
         return conjugate.words(scale)
-    return "; ".join(f"{Conjugate(kind).words(scale)} ({family})" for kind, family in (
-        ("normal", "Normal"), ("gamma", "Poisson"), ("beta", "Bernoulli, Binomial")))
+    return "; ".join(f"{each.words(scale)} ({families})" for each, families in (
+        (NormalConjugate(), "Normal"), (GammaConjugate(), "Poisson"), (BetaConjugate(), "Bernoulli, Binomial")))

@@ -13,7 +13,9 @@ import scipy.sparse as sp
 
 from bayes_personal.data.columns import column, spelled, without_unused
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, did_you_mean, first, shown, warn
-from bayes_personal.priors.parts.base import Features, Term, variable
+from bayes_personal.priors.parts.base import variable
+from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import nested
 
 Label = str | int | float | bool | datetime.date | tuple[Hashable, ...]

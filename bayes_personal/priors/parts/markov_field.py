@@ -13,7 +13,8 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts import graph
-from bayes_personal.priors.parts.base import Coefficients, Features, Function
+from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.pieces import Coefficients, GaussianFunction
 
 # Added to every distance, as a share of the mean distance of neighbours: 1 / D stays finite where D is 0.
 FLOOR = 0.01
@@ -31,7 +32,7 @@ def read(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
 
 @final
 @dataclass(frozen=True, eq=False)
-class MarkovField(Function):
+class MarkovField(GaussianFunction):
     """The field over the distinct training contexts, whose values there are Gaussian given its hyperparameters.
 
     Attributes
@@ -54,6 +55,10 @@ class MarkovField(Function):
     positions: np.ndarray
     coefficients: Coefficients
     further: np.ndarray | None = None
+
+    @property
+    def sparse(self) -> bool:
+        return True
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:

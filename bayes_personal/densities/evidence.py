@@ -8,7 +8,7 @@ from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
-from bayes_personal.densities.divisions.division_density import DivisionDensity
+from bayes_personal.densities.division_density import DivisionDensity
 
 
 @final

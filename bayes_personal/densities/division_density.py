@@ -8,9 +8,8 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.divisions.divisions import DivisionSums, divisions
-from bayes_personal.densities.divisions.segment_counts import CountData
-from bayes_personal.densities.divisions.segment_normal import NormalData
+from bayes_personal.densities.divisions.cells import Cells, cells_of
+from bayes_personal.densities.divisions.divisions import DivisionSums
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.marginal import Effort, MaskedDensity
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -37,12 +36,17 @@ class DivisionDensity(MaskedDensity):
     @cached_property
     def piece(self) -> Any:
         """What the prior consists of."""
-        return self.bound.divided
+        return self.bound.division
 
     @cached_property
     def divisions(self) -> DivisionSums:
         """The sums over them."""
-        return divisions(self.piece)
+        return self.piece.sums
+
+    @cached_property
+    def cells(self) -> Cells:
+        """What becomes of the rows of a cell."""
+        return cells_of(self.piece.law)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -52,20 +56,10 @@ class DivisionDensity(MaskedDensity):
     @cached_property
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean as all rows have it in common, and its standard error, (coefficient,)."""
-        bound, kind = self.bound, self.piece.law.kind
-        if kind == "normal":
-            x = bound.coefficients.predictors(bound.x, bound.everywhere) * bound.coefficients.unit
-            x, y = x / bound.constants[:, None], bound.y / bound.constants
-            found = np.linalg.lstsq(x, y)[0]
-            left = float(((y - x @ found) ** 2).mean()) if bound.family.error_parameter else 1.0
-            error = np.sqrt(left * np.clip(np.diag(np.linalg.pinv(x.T @ x)), 1e-12, None))
-            return found * bound.coefficients.unit, np.clip(error, 1e-6, 1.0) * bound.coefficients.unit
-        # Half an event more, that there is one.
-        events, exposed = bound.y.sum() + 0.5, bound.constants.sum() + (kind == "beta")
-        rate = np.array([events / exposed])
-        if kind == "gamma":
-            return np.log(rate), np.array([events**-0.5])
-        return np.log(rate) - np.log1p(-rate), (exposed * rate * (1 - rate)) ** -0.5
+        bound, unit = self.bound, self.bound.coefficients.unit
+        x = bound.coefficients.predictors(bound.x, bound.everywhere) * unit
+        estimate, error = self.cells.pooled(x, bound.y, bound.constants, bound.family.error_parameter is not None)
+        return estimate * unit, error * unit
 
     def width(self, values: Mapping[str, Any]) -> Any:
         """What the mean moves by, (..., coefficient)."""
@@ -134,31 +128,23 @@ class DivisionDensity(MaskedDensity):
         return tuple(found)
 
     @cached_property
-    def data(self) -> NormalData | CountData:
+    def data(self) -> Any:
         """Sums over the rows of each cell."""
         bound, kept = self.bound, slice(None) if self.left_out is None else ~self.left_out
-        y, constants = bound.y[kept], bound.constants[kept]
+        x = bound.coefficients.predictors(bound.x[kept], bound.everywhere)
         cell = self.divisions.cell(bound.features[0].matrix)[kept]
-        if self.piece.law.kind == "normal":
-            x = bound.coefficients.predictors(bound.x[kept], bound.everywhere)
-            return NormalData.of(x, y, constants, cell, self.divisions.cells)
-        count = CountData.of_counts if self.piece.law.kind == "gamma" else CountData.of_successes
-        return count(y, constants, cell, self.divisions.cells)
+        return self.cells.data(x, bound.y[kept], bound.constants[kept], cell, self.divisions.cells)
 
     def natural(self, values: Mapping[str, Any], xp: Any) -> list[Any]:
-        """The arguments of the sums at hyperparameters, each (...): log sigma, log tau and mean, or logarithms of
-        shapes; and the one of the divisions."""
+        """The arguments of the sums at hyperparameters, each (...): those of the cells, and that of the divisions."""
         scale, mean = self.piece.scale(values), values[self.parameters[0].name]
-        last = self.piece.cut(values, xp)
-        if self.piece.law.kind != "normal":
-            return [*self.piece.law.log_shapes(mean[..., 0], scale[..., 0], xp), last]
+        last, sigma = self.piece.cut(values, xp), self.bound.family.error_parameter
         where = {k: place for place, k in enumerate(self.piece.positions)}
         constant = np.log(CONSTANT * self.bound.coefficients.unit)
-        tau = [xp.log(scale[..., where[k]]) if k in where else constant[k] + 0 * mean[..., k]
-               for k in self.bound.everywhere]
-        sigma = self.bound.family.error_parameter
-        error = 0 * last if sigma is None else xp.log(values[sigma])
-        return [error, *tau, *(mean[..., k] for k in self.bound.everywhere), last]
+        log_scale = [xp.log(scale[..., where[k]]) if k in where else constant[k] + 0 * mean[..., k]
+                     for k in self.bound.everywhere]
+        log_error = 0 * last if sigma is None else xp.log(values[sigma])
+        return [*self.cells.arguments(mean, log_scale, scale, log_error, xp), last]
 
     def _outputs(self, point: Any) -> list[Any]:
         stepped = point[None, :]
@@ -173,10 +159,7 @@ class DivisionDensity(MaskedDensity):
 
     def segments(self, natural: np.ndarray) -> SegmentSums:
         """Data and hyperparameters at one point of the arguments."""
-        if isinstance(self.data, NormalData):
-            sigma, tau, mean = np.split(natural[:-1], [1, 1 + len(self.bound.everywhere)])
-            return self.data.at(float(np.exp(sigma[0])), np.exp(tau), mean)
-        return self.data.at(*natural[:-1])
+        return self.cells.segments(self.data, natural[:-1])
 
     def within_reach(self, natural: np.ndarray) -> SegmentSums | None:
         """The same; None where numbers do not reach."""
@@ -226,7 +209,7 @@ class DivisionDensity(MaskedDensity):
 
         # A generator each, for it is open which thread comes first.
         self.each(lambda both: draw(*both), enumerate(rng.spawn(len(points))))
-        return self.divisions.latent(divided, np.concatenate(levels))
+        return self.piece.sampled(divided, np.concatenate(levels))
 
     @property
     def leave_one_out_exact(self) -> bool:
@@ -245,8 +228,9 @@ class DivisionDensity(MaskedDensity):
         natural = self.arguments(values, count)
 
         def left_out(draw: int) -> np.ndarray:
-            latent = {name: values[name][draw : draw + 1] for name in self.piece.latent}
-            point = natural[draw]
-            return self.divisions.left_out(self.segments(point), float(point[-1]), latent)[batch.places]
+            point, drawn = natural[draw], None
+            if not self.divisions.exact:
+                (drawn,) = self.piece.drawn({name: values[name][draw : draw + 1] for name in self.piece.latent})
+            return self.divisions.left_out(self.segments(point), float(point[-1]), drawn)[batch.places]
 
         return np.array(self.each(left_out, range(count)))
