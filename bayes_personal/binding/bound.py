@@ -1,6 +1,6 @@
 """A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -111,6 +111,17 @@ class BoundModel:
     def elsewhere(self) -> Elsewhere | None:
         """The term that infers what holds in groups that nobody has seen, after all else."""
         return next((each.elsewhere for each in self.terms if each.elsewhere is not None), None)
+
+    @cached_property
+    def _computed(self) -> dict[Any, Any]:
+        """What `once` has computed."""
+        return {}
+
+    def once[Result](self, function: "Callable[[BoundModel], Result]") -> Result:
+        """What a function makes of this model, which all who ask for it share."""
+        if function not in self._computed:
+            self._computed[function] = function(self)
+        return self._computed[function]
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
         """f(c) of any rows, piece by piece."""

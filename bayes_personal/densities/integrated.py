@@ -9,7 +9,13 @@ from bayes_personal.densities.marginal import MarginalDensity
 
 
 def marginal_density(bound: BoundModel) -> MarginalDensity | None:
-    """The density of the hyperparameters alone; None where all else does not integrate out."""
+    """The density of the hyperparameters alone, the same object whenever it is asked for; None where all else does not
+    integrate out."""
+    return bound.once(integrated)
+
+
+def integrated(bound: BoundModel) -> MarginalDensity | None:
+    """A new such density."""
     if bound.division is not None:
         return DivisionDensity(bound)
     if integrates(bound):

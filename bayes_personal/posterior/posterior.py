@@ -186,8 +186,7 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
 def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
             client: Any) -> Posterior:
     """What `fit` returns."""
-    from bayes_personal.samplers.footprint import must_hold
-    from bayes_personal.samplers.laplace import usual
+    from bayes_personal.samplers.route import route
 
     must_be_model("fit", model, data)
     method, seed = sampler("fit", method), seed_number("fit", seed)
@@ -195,18 +194,7 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
     if client is not None and not hasattr(client, "submit"):
         raise InputTypeError(f"fit: client={shown(client)} must be a dask.distributed.Client.")
     bound = model.bind(data, client=client, progress=progress)
-    method = method or usual(bound)
-    must_hold(bound, method.draws * getattr(method, "chains", 1))
-    if bound.second_stage is not None:
-        from bayes_personal.samplers.stages import Stages
-
-        return Posterior(model, bound, Stages.of(bound, method).sample(seed, progress))
-    draws = method.sample(bound, seed, progress)
-    if bound.elsewhere is not None:
-        from bayes_personal.samplers.invariant_sets import completed
-
-        draws = completed(bound, bound.elsewhere, draws, seed, progress)
-    return Posterior(model, bound, draws)
+    return Posterior(model, bound, route(bound, method).sample(seed, progress))
 
 
 def must_be_model(owner: str, model: Any, data: Any) -> None:

@@ -205,9 +205,3 @@ class Modes:
         mode = self.climb(found.heaviest)
         share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
         return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)
-
-
-def usual(bound: BoundModel) -> NUTS | Laplace:
-    """How to sample where nothing else is asked for: NUTS, unless a density takes milliseconds."""
-    density = marginal_density(bound)
-    return Laplace() if density is not None and density.slow else NUTS()

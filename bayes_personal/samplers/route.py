@@ -1,0 +1,52 @@
+"""How a model is fitted: by which sampler, in how many stages, and what is inferred after all else."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import xarray as xr
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.samplers.footprint import must_hold
+from bayes_personal.samplers.invariant_sets import completed
+from bayes_personal.samplers.laplace import Laplace
+from bayes_personal.samplers.nuts import NUTS
+from bayes_personal.samplers.stages import Stages
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Route:
+    """One way from a model to draws.
+
+    Attributes
+    ----------
+    bound : the model with its data
+    method : what samples
+    """
+
+    bound: BoundModel
+    method: Any
+
+    def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        if self.bound.second_stage is not None:
+            return Stages.of(self.bound, self.method).sample(seed, progress)
+        draws = self.method.sample(self.bound, seed, progress)
+        if self.bound.elsewhere is not None:
+            draws = completed(self.bound, self.bound.elsewhere, draws, seed, progress)
+        return draws
+
+
+def route(bound: BoundModel, method: Any = None) -> Route:
+    """The way that a model takes: by NUTS where nothing else is asked for, unless a density takes milliseconds.
+
+    Raises
+    ------
+    InputError
+        Draws that this machine has no memory for.
+    """
+    density = marginal_density(bound)
+    chosen = method or (Laplace() if density is not None and density.slow else NUTS())
+    must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
+    return Route(bound, chosen)
