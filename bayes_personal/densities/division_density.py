@@ -217,8 +217,7 @@ class DivisionDensity(MaskedDensity):
 
     @property
     def target_accept(self) -> float:
-        # At 0.9 one posterior in sixty of counts with few events had a divergence.
-        return 0.95
+        return self.divisions.target_accept
 
     @property
     def leave_one_out_work(self) -> int:
