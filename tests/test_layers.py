@@ -17,7 +17,7 @@ ROOMS = [
     "errors", "system", "kernels", "data", "formulas", "hyperpriors", "families.parts", "families",
     "densities.divisions", "priors.parts", "priors", "binding",
     "densities.marginal", "densities.gaussian", "densities.field", "densities",
-    "model", "samplers", "posterior", "questions", "leaving_out", "pages", "", "cli", "__main__",
+    "model", "samplers", "posterior", "questions", "leaving_out", "pages", "testing", "", "cli", "__main__",
 ]
 VAGUE = {"utils", "util", "core", "common", "helpers", "misc"}
 

@@ -57,7 +57,7 @@ class NormalCells(Cells):
         return NormalData.of(x, y, constants, cell, cells)
 
     def arguments(self, mean: Any, log_scale: Any, scale: Any, log_error: Any, xp: Any) -> list[Any]:
-        return [log_error, *log_scale, *(mean[..., k] for k in range(mean.shape[-1]))]
+        return [log_error, *log_scale, *(mean[..., k] for k in range(len(log_scale)))]
 
     def segments(self, data: NormalData, arguments: np.ndarray) -> SegmentSums:
         sigma, tau, mean = np.split(arguments, [1, 1 + len(arguments) // 2])

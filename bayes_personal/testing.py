@@ -1,0 +1,291 @@
+"""Checks that a prior or a family of your own keeps the laws that all others keep.
+
+Enters: laws that hold for every model, whatever its prior, family and method.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.columns import table
+from bayes_personal.densities.integrated import integrated
+from bayes_personal.densities.marginal import MarginalDensity
+from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError
+from bayes_personal.families import Normal
+from bayes_personal.families.parts.base import Family
+from bayes_personal.leaving_out.elpd import loo
+from bayes_personal.model.model import Model
+from bayes_personal.model.program import program
+from bayes_personal.model.specification import decode, encode
+from bayes_personal.pages.report import report
+from bayes_personal.posterior.posterior import Posterior, fit, load
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.population import Population
+from bayes_personal.questions.prediction import predict
+from bayes_personal.questions.simulation import simulate
+from bayes_personal.samplers.nuts import NUTS
+
+# How far from the middle, in the sampler's units, densities are asked for their values.
+REACHES = (1.0, 10.0, 30.0, 100.0, 800.0)
+# What is sampled: enough for leaving out, and too few for anybody's conclusions.
+QUICK = NUTS(draws=60, tune=150, chains=2)
+
+
+def check_prior(prior: Prior, frame: Any, *, formula: str = "y ~ x", family: Family | None = None,
+                method: Any = QUICK, seed: int = 1) -> None:
+    """Check that a prior keeps the laws of all priors.
+
+    A data set is simulated from the model, and then: the prior spells itself in a way that can be read back; a row has
+    the same features wherever it stands and whenever it is asked for; order and labels of rows change nothing; the
+    generative program has a finite density and gradient and no potentials; the density of the hyperparameters, where
+    all else integrates out, never raises, agrees with its own value and gradient and with the program; and a fit can
+    be predicted from, left out of, saved, loaded and reported.
+
+    Parameters
+    ----------
+    prior
+        What is checked.
+    frame
+        Pandas, polars or Arrow frame with the predictors and the prior's columns, 20 rows or more; the outcome is
+        simulated.
+    formula
+        Names an outcome that is simulated, and predictors of the frame.
+    family
+        By default `Normal()`.
+    method
+        How to sample; by default NUTS with few draws.
+    seed
+        Of all that is random.
+
+    Raises
+    ------
+    AssertionError
+        A law that is broken, in words.
+    InputTypeError
+        Something that is no prior.
+    BayesPersonalError
+        What any model may raise: a column that is missing, a family that the prior does not take.
+
+    Examples
+    --------
+    >>> import bayes_personal as bp
+    >>> from bayes_personal.testing import check_prior
+    >>> check_prior(bp.PartialPooling("subject"), bp.load_dataset("sleepstudy"), formula="reaction ~ days")
+    """
+    if not isinstance(prior, Prior):
+        raise InputTypeError(f"check_prior: need a prior, an object that derives from bp.priors.Prior; got {prior!r}.")
+    check_model(Model(formula, prior, family or Normal()), frame, method=method, seed=seed)
+
+
+def check_family(family: Family, frame: Any, *, formula: str = "y ~ x", prior: Prior | None = None,
+                 method: Any = QUICK, seed: int = 1) -> None:
+    """Check that a family keeps the laws of all families.
+
+    Beside the laws of `check_prior`, the outcomes that the family draws have the mean that it says, lie in its support
+    and have a finite density there, whose derivatives by the linear predictor are those that it says.
+
+    Parameters
+    ----------
+    family
+        What is checked.
+    frame
+        As in `check_prior`, with the family's columns.
+    formula, method, seed
+        As in `check_prior`.
+    prior
+        By default `Population()`.
+
+    Raises
+    ------
+    AssertionError
+        A law that is broken, in words.
+    InputTypeError
+        Something that is no family.
+    BayesPersonalError
+        What any model may raise.
+    """
+    if not isinstance(family, Family):
+        raise InputTypeError(f"check_family: need a family, an object that derives from bp.families.Family; "
+                             f"got {family!r}.")
+    model = Model(formula, prior or Population(), family)
+    data, values = simulated(model, frame, seed)
+    _check_likelihood(model.bind(data), values, np.random.default_rng(seed))
+    check_model(model, frame, method=method, seed=seed)
+
+
+def check_model(model: Model, frame: Any, *, method: Any = QUICK, seed: int = 1) -> None:
+    """Check that a model keeps the laws of all models, as `check_prior` says."""
+    data, values = simulated(model, frame, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        bound = model.bind(data)
+        _check_description(model)
+        _check_features(bound)
+        _check_order(model, data, values)
+        _check_program(bound, seed)
+        density = integrated(bound)
+        if density is not None:
+            check_density(density, seed)
+        check_fit(model, data, method, seed)
+
+
+def simulated(model: Model, frame: Any, seed: int) -> tuple[pd.DataFrame, Mapping[str, np.ndarray]]:
+    """A data set of the model, and the parameters that made it, on the scale of these data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        rows = table(frame)
+        data = simulate(model, rows.drop(columns=[model.outcome], errors="ignore"), seed=seed).frame
+        # Hyperpriors that count in units of the outcome know these now.
+        return data, simulate(model, data, seed=seed + 1).values
+
+
+def _check_description(model: Model) -> None:
+    for part in (model.prior, model.family):
+        assert decode(encode(part)) == part, f"{part!r} does not equal what is read back from a file"
+    for text in (*model.prior.story(), *model.family.story()):
+        assert text and "\n" not in text, f"{text!r} of a story is not one line"
+
+
+def _check_features(bound: BoundModel) -> None:
+    frame = bound.frame
+    for piece, features in zip(bound.pieces, bound.features, strict=True):
+        who, matrix = f"{piece.prior!r}", _dense(features.matrix)
+        assert len(matrix) == len(frame), f"{who}: {len(matrix)} rows of features for {len(frame)} rows"
+        backwards = _dense(piece.at(frame.iloc[::-1]).matrix)[::-1]
+        assert np.array_equal(matrix, backwards), f"{who}: a row's features change with the rows beside it"
+        one = _dense(piece.at(frame.iloc[[0]]).matrix)
+        assert np.array_equal(matrix[:1], one), f"{who}: a training row that stands alone has other features"
+
+
+def _check_order(model: Model, data: pd.DataFrame, values: Mapping[str, np.ndarray]) -> None:
+    """Rows in another order, under other labels."""
+    order = np.random.default_rng(0).permutation(len(data))
+    moved = data.iloc[order].set_axis([f"row {place}" for place in range(len(data))])
+    totals = [_log_likelihood(model.bind(each), values) for each in (data, moved)]
+    assert np.allclose(*totals, rtol=1e-9), (
+        f"{model.prior!r}: the log likelihood of the same rows in another order is {totals[1]} and not {totals[0]}")
+
+
+def _log_likelihood(bound: BoundModel, values: Mapping[str, np.ndarray]) -> float:
+    """Of all rows at one value of everything."""
+    theta = bound.theta({**values, **bound.derived(dict(values), np)}, bound.features, len(bound.rows))
+    branches = bound.branches(values, bound.features, bound.x, np)
+    found = bound.log_likelihood(bound.y, bound.eta_of(theta, bound.x), bound.family_values(values, 0),
+                                 bound.constants, branches)
+    return float(np.sum(found))
+
+
+def _check_program(bound: BoundModel, seed: int) -> None:
+    made = program(bound)
+    assert not made.potentials, "a potential is left out when PyMC samples forward: state a distribution in its place"
+    function = made.compile_fn([made.logp(), made.dlogp()], mode="FAST_COMPILE", on_unused_input="ignore")
+    start, rng = made.initial_point(), np.random.default_rng(seed)
+    for spread in (0.0, 0.5):
+        point = {name: value + spread * rng.standard_normal(np.shape(value)) for name, value in start.items()}
+        value, slope = function(point)
+        assert np.isfinite(value) and np.isfinite(slope).all(), (
+            f"the log density of the program is {value}, and {np.isfinite(slope).mean():.0%} of its gradient finite, "
+            f"{spread} units from where samplers start")
+
+
+def check_density(density: MarginalDensity, seed: int = 1) -> None:
+    """Check that a density of hyperparameters never raises, and agrees with its own value and gradient.
+
+    Raises
+    ------
+    AssertionError
+        A law that is broken, in words.
+    """
+    rng, step = np.random.default_rng(seed), 1e-4
+    for reach in REACHES:
+        for point in (*rng.uniform(-reach, reach, (4, density.size)), *reach * np.eye(density.size)):
+            value, gradient = density.log_density(point)
+            assert np.isfinite(gradient).all(), f"a gradient of {gradient} at {point}"
+            assert np.isfinite(value) or value == -np.inf and not gradient.any(), f"a log density of {value} at {point}"
+            alone = density.value(point)
+            assert not np.isnan(alone) and (value == -np.inf or np.isclose(alone, value, rtol=1e-8)), (
+                f"the value {alone} without a gradient, and {value} with it, at {point}")
+    for point in rng.uniform(-1, 1, (3, density.size)):
+        value, gradient = density.log_density(point)
+        differences = [[(density.value(point + h * axis) - density.value(point - h * axis)) / (2 * h)
+                        for axis in np.eye(density.size)] for h in (step, 2 * step)]
+        numeric = (4 * np.array(differences[0]) - np.array(differences[1])) / 3
+        assert np.allclose(gradient, numeric, rtol=1e-5, atol=1e-5 * (1 + np.abs(numeric).max())), (
+            f"a gradient of {gradient} where differences are {numeric}, at {point}")
+
+
+def check_fit(model: Model, data: pd.DataFrame, method: Any, seed: int) -> Posterior:
+    """Check that a model can be fitted, predicted from, left out of, saved, loaded and reported.
+
+    Raises
+    ------
+    AssertionError
+        A law that is broken, in words.
+    """
+    posterior = fit(model, data, seed=seed, method=method, progress=False)
+    for name, draws in posterior.tree["posterior"].data_vars.items():
+        assert not np.isnan(draws.to_numpy()).all(), f"{name} has no number in any draw"
+    theta = posterior.theta.to_numpy()
+    assert np.isfinite(theta).all(), "theta is not finite in every draw"
+    again = predict(posterior, data, kind="theta", seed=seed).draws.to_numpy()
+    if posterior.bound.choice is None:
+        assert np.allclose(theta, again, rtol=1e-8), "theta of training rows is another when they are predicted"
+    for kind in ("mean", "outcome"):
+        draws = predict(posterior, data.iloc[:5], kind=kind, seed=seed).draws.to_numpy()
+        assert np.isfinite(draws).all(), f"predict(kind={kind!r}) is not finite in every draw"
+    if posterior.bound.second_stage is None:
+        pointwise = loo(posterior, refit=False, progress=False)
+        assert np.isfinite(pointwise.elpd_i).all(), "elpd is not finite in every row"
+    with tempfile.TemporaryDirectory() as folder:
+        file, page = Path(folder) / "posterior.nc", Path(folder) / "report.html"
+        posterior.save(file)
+        loaded = load(file)
+        assert np.array_equal(loaded.theta.to_numpy(), theta), "theta of a loaded posterior is another"
+        assert repr(loaded) == repr(posterior), "a loaded posterior shows itself otherwise"
+        report(posterior, page, seed=seed)
+        assert page.stat().st_size, "the report is empty"
+    return posterior
+
+
+def _check_likelihood(bound: BoundModel, values: Mapping[str, Any], rng: np.random.Generator) -> None:
+    family, own = bound.family, {name: np.asarray(value)[..., None] for name, value in
+                                 bound.family_values(values, 0).items()}
+    eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ bound.coefficients.location
+    eta = eta + bound.unit * np.linspace(-1, 1, len(eta))
+    likelihood = family.likelihood(eta, own, bound.constants, np)
+    draws = np.stack([likelihood.draw(rng, eta.shape) for _ in range(4000)])
+    assert np.isfinite(draws).all(), f"{family!r} draws outcomes that are no numbers"
+    if likelihood.support == "count":
+        assert (draws == np.round(draws)).all() and (draws >= 0).all(), f"{family!r} draws what are no counts"
+    elif likelihood.support == "positive":
+        assert (draws >= 0).all(), f"{family!r} draws negative outcomes"
+    assert np.isfinite(likelihood.log_density(draws[:20])).all(), f"outcomes that {family!r} draws have no density"
+    try:
+        expected = likelihood.mean()
+    except SpecificationError:
+        expected = None
+    spread = draws.std(axis=0) / np.sqrt(len(draws))
+    if expected is not None:
+        far = np.abs(draws.mean(axis=0) - expected) > 6 * spread + 1e-9
+        assert not far.any(), (f"{family!r}: the mean of drawn outcomes is {draws.mean(axis=0)[far][:3]}, and the "
+                               f"family says {np.broadcast_to(expected, far.shape)[far][:3]}")
+    if likelihood.law.derivatives is not None:
+        step = 1e-4 * bound.unit
+        low, middle, high = (family.likelihood(eta + shift, own, bound.constants, np).log_density(draws[0])
+                             for shift in (-step, 0.0, step))
+        scale = np.abs(likelihood.curvature(draws[0])).max() + 1e-12
+        assert np.allclose(likelihood.score(draws[0]), (high - low) / (2 * step), atol=1e-5 * scale * bound.unit), (
+            f"{family!r}: the score is not the derivative of the log density by the linear predictor")
+        numeric = -(high - 2 * middle + low) / step**2
+        assert np.allclose(likelihood.curvature(draws[0]), numeric, atol=1e-3 * scale), (
+            f"{family!r}: the curvature is not minus the second derivative of the log density")
+
+
+def _dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
