@@ -98,6 +98,26 @@ def test_priors_and_families_do_not_know_each_other(module: str) -> None:
     assert not [name for name in imports(MODULES[module]) if name.split(".")[0] == other]
 
 
+def test_the_bound_model_knows_no_particular_prior() -> None:
+    found = {target for target in imports(MODULES["binding.bound"]) if target.startswith("priors")}
+    assert found and found <= {"priors.parts.pieces", "priors.parts.features", "priors.parts.names"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) not in ("priors", "families", "hyperpriors")])
+def test_no_code_asks_which_prior_or_family_it_has(module: str) -> None:
+    """Neither by a class nor by its name: objects describe themselves."""
+    particular = {node.name for name, path in MODULES.items() if room(name) in ("priors", "families")
+                  for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+            asked = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+        elif isinstance(node, ast.Compare):
+            asked = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+        else:
+            continue
+        assert not asked & particular, f"{module}:{node.lineno} asks for {asked & particular}"
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_the_engine_never_imports_its_specification_or_the_tests(module: str) -> None:
     nodes = list(ast.walk(ast.parse(MODULES[module].read_text())))

@@ -80,6 +80,11 @@ class Hyperprior:
         """Whether all its mass lies above zero, as the hyperprior of a scale must."""
         return DISTRIBUTIONS[self.distribution].support == "positive"
 
+    @property
+    def gaussian(self) -> bool:
+        """Whether what it is for integrates out of a Normal likelihood."""
+        return self.distribution == "Normal"
+
     def arguments(self, location: Any, unit: Any) -> dict[str, Any]:
         """PyMC's arguments in the data's own units, where 1 natural unit around `location` is `unit`."""
         # Arrays, not Python floats: PyTensor would keep those in float32 where they happen to fit.
@@ -137,6 +142,6 @@ def must_be_positive(owner: str, **hyperpriors: Any) -> None:
 def must_be_normal(owner: str, **hyperpriors: Any) -> None:
     """Refuse what is no Normal hyperprior, where coefficients are integrated out."""
     for name, given in hyperpriors.items():
-        if not isinstance(given, Hyperprior) or given.distribution != "Normal":
+        if not isinstance(given, Hyperprior) or not given.gaussian:
             raise SpecificationError(f"{owner}: {name}={given!r} must be a Normal hyperprior, such as "
                                      "Hyperprior('Normal', mu=0, sigma=5).")

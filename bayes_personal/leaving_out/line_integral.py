@@ -57,7 +57,7 @@ class LineIntegral:
         A mean that is not Normal has no quadratic log prior and stays where it is.
         """
         bound, count = self.bound, len(next(iter(values.values())))
-        if self.grouped is None and bound.mean is not None and bound.mean.distribution == "Normal":
+        if self.grouped is None and bound.mean is not None and bound.mean_prior.gaussian:
             sd, centre = bound.mean.arguments["sigma"], bound.mean.arguments["mu"]
             x = bound.coefficients.predictors(bound.x[rows], bound.everywhere)[:, bound.shared]
             yield np.broadcast_to(x * sd, (count, *x.shape)), (values[bound.mean.name] - centre) / sd

@@ -160,7 +160,7 @@ class Model:
         return bound
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> BoundModel:
-        if not self.family.gaussian or self.mean.distribution != "Normal" or not self.prior.linear:
+        if not self.family.gaussian or not self.mean.gaussian or not self.prior.linear:
             raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family, "
                                      "a Normal hyperprior of the mean, and a prior that is linear in such weights; "
                                      f"got {self.family!r}, {self.mean!r} and {self.prior!r}. Read the table first, "

@@ -92,7 +92,7 @@ class Answer:
     def linear(self) -> BoundModel:
         """The model of what is linear in Gaussian weights."""
         bound = self.bound
-        mean = bound.mean_prior if bound.mean_prior.distribution == "Normal" else NATURAL_MEAN
+        mean = bound.mean_prior if bound.mean_prior.gaussian else NATURAL_MEAN
         return replace(bound, family=bound.family if bound.family.gaussian else Normal(sd="error"), mean_prior=mean,
                        nonlinear=())
 

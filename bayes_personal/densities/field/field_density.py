@@ -24,7 +24,7 @@ MANY = 1000
 def integrates(bound: BoundModel) -> bool:
     """Whether the model consists of one field that integrates out exactly."""
     alone = len(bound.pieces) == len(bound.gaussian_functions) == 1 and bound.gaussian_functions[0].sparse
-    return alone and bound.family.gaussian and bound.mean is not None and bound.mean_prior.distribution == "Normal"
+    return alone and bound.family.gaussian and bound.mean is not None and bound.mean_prior.gaussian
 
 
 @final

@@ -25,7 +25,7 @@ LARGEST = 1000
 
 def collapses(bound: BoundModel) -> bool:
     """Whether the weights of this model integrate out exactly, at a cost worth paying."""
-    gaussian = bound.family.gaussian and bound.mean_prior.distribution == "Normal" and not bound.nonlinear
+    gaussian = bound.family.gaussian and bound.mean_prior.gaussian and not bound.nonlinear
     return gaussian and Arrangement(bound).size <= LARGEST
 
 
