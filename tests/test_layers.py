@@ -103,7 +103,8 @@ def test_the_bound_model_knows_no_particular_prior() -> None:
     assert found and found <= {"priors.parts.pieces", "priors.parts.features", "priors.parts.names"}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room(name) not in ("priors", "families", "hyperpriors")])
+@pytest.mark.parametrize("module", [name for name in MODULES
+                                    if room(name) not in ("priors", "families", "hyperpriors")])
 def test_no_code_asks_which_prior_or_family_it_has(module: str) -> None:
     """Neither by a class nor by its name: objects describe themselves."""
     particular = {node.name for name, path in MODULES.items() if room(name) in ("priors", "families")

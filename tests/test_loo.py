@@ -218,6 +218,22 @@ def test_arviz_finds_the_same(pooled: Posterior, kind: str) -> None:
     np.testing.assert_allclose(again.pareto_k, found.pareto_k, atol=1e-9)
 
 
+def test_draws_that_follow_each_other_count_for_less(pooled: Posterior) -> None:
+    """The same draws in the order of sigma: the tail that is smoothed is as long as effective draws say."""
+    tree = xr.DataTree.from_dict({name: each.to_dataset() for name, each in pooled.tree.children.items()
+                                  if name == "observed_data"})
+    draws = pooled.tree["posterior"].to_dataset()
+    sorted_draws = [draws.sel(chain=chain).isel(draw=np.argsort(draws["sigma"].sel(chain=chain).to_numpy()))
+                    .assign_coords(draw=draws["draw"]) for chain in draws["chain"]]
+    tree["posterior"] = xr.DataTree(xr.concat(sorted_draws, "chain").assign_attrs(draws.attrs))
+    slow = Posterior(pooled.model, pooled.bound, tree)
+    assert r_eff(slow) < 0.95 * min(r_eff(pooled), 1.0)
+    found = bp.loo(slow, refit=False, progress=False)
+    again, wrong = (arviz_loo(slow, "unit", share) for share in (r_eff(slow), 1.0))
+    np.testing.assert_allclose(again.pareto_k, found.pareto_k, atol=1e-9)
+    assert np.abs(wrong.pareto_k - found.pareto_k).max() > 1e-3
+
+
 def test_conditional_is_the_density_given_theta(pooled: Posterior) -> None:
     found = bp.log_likelihood(pooled, kind="conditional", progress=False)
     theta, days = pooled.theta.to_numpy(), pooled.bound.frame["days"].to_numpy()

@@ -1,5 +1,7 @@
 """Stacking weights: the best mixture, also where every density underflows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -52,3 +54,15 @@ def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("bayes_personal.leaving_out.stacking.NATS", 1e-15)
     with pytest.warns(ConvergenceWarning, match="nats worse"):
         stacked(np.random.default_rng(3).normal(0, 2, (50, 4)))
+
+
+def test_the_search_goes_on_until_the_score_of_all_rows_is_near_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step a round from far away: what is left is counted over all rows and not as their mean."""
+    for name, count in (("ROUNDS", 5000), ("STEPS", 1)):
+        monkeypatch.setattr(f"bayes_personal.leaving_out.stacking.{name}", count)
+    monkeypatch.setattr("bayes_personal.leaving_out.stacking.minimize", lambda loss, at, **_: SimpleNamespace(x=at))
+    log_density = np.random.default_rng(5).normal(0, 0.4, (400, 3))
+    weights = stacked(log_density)
+    density = np.exp(log_density)
+    left = len(density) * ((density / (density @ weights)[:, None]).mean(axis=0).max() - 1)
+    assert NATS / 10 < left < NATS
