@@ -1,0 +1,119 @@
+"""The laws of all models for every prior, family and method that may fit together.
+
+``pytest -m slow tests/test_laws.py`` checks all of them at three seeds, which takes two hours; without ``-m slow`` one
+seed of a part that has every prior, every family and every method.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from test_combinations import FAMILIES, FITTING, PRIORS, formula, rows
+
+import bayes_personal as bp
+from bayes_personal.densities.integrated import integrated
+from bayes_personal.testing import QUICK, check_model, simulated
+
+METHODS = {"nuts": QUICK, "laplace": bp.Laplace(draws=60, fallback=True),
+           "advi": bp.ADVI(draws=60, max_iterations=3000)}
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def model_of(prior: str, family: str) -> bp.Model:
+    return bp.Model(formula(PRIORS[prior], FAMILIES[family]), PRIORS[prior], FAMILIES[family])
+
+
+def may_fit(prior: str, family: str, method: str) -> bool:
+    """Whether a method takes such a model."""
+    model = model_of(prior, family)
+    bound = model.bind(simulated(model, rows(48), 1)[0])
+    if method == "laplace":
+        return integrated(bound) is not None
+    if method == "advi":
+        return bound.division is None and bound.second_stage is None and bound.elsewhere is None
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("prior", "family"), FITTING)
+def test_laws(prior: str, family: str, method: str, seed: int) -> None:
+    if not may_fit(prior, family, method):
+        pytest.skip("does not fit together")
+    check_model(model_of(prior, family), rows(48), method=METHODS[method], seed=seed)
+
+
+def part() -> list[tuple[str, str, str]]:
+    """One case a prior, the families and methods in turn."""
+    families, methods = itertools.cycle(FAMILIES), itertools.cycle(["nuts", "laplace", "nuts", "advi"])
+    result = []
+    for prior in PRIORS:
+        family = next(each for each in families if (prior, each) in FITTING)
+        result.append((prior, family, next(methods)))
+    return result
+
+
+def test_the_part_has_everything() -> None:
+    tried = part()
+    assert {prior for prior, *_ in tried} == set(PRIORS) and {family for _, family, _ in tried} == set(FAMILIES)
+    assert {method for *_, method in tried} == set(METHODS)
+
+
+@pytest.mark.parametrize(("prior", "family", "method"), part())
+def test_laws_of_a_part(prior: str, family: str, method: str) -> None:
+    chosen = method if may_fit(prior, family, method) else "nuts"
+    check_model(model_of(prior, family), rows(48), method=METHODS[chosen], seed=1)
+
+
+# Hyperparameters at whose lower end a prior is the population's. Types and archetypes are no deviations from a mean,
+# and `Conditional` has none.
+SCALES = {"PartialPooling": ["site_scale"], "MetaLearned": ["site_scale", "site_amplitude"],
+          "Transfer": ["site_target_overall"], "FineTuned": ["site_scale"], "plug-in": ["site_scale"],
+          "target": ["site_tuned_scale"], "Invariant": ["site_overall"], "GaussianProcess": ["gp_age_scale"],
+          "LinearVarying": ["linear_age_arm_scale", "linear_age_arm_smooth"], "TotalVariation": ["steps_age_scale"],
+          "horseshoe": ["steps_age_scale"], "DistanceRegularized": ["near_age_arm_scale"],
+          "unsquared": ["near_age_scale"], "Contextualized": ["network_age_arm_scale"],
+          "Partition": ["changes_age_scale"], "TreePartition": ["tree_age_arm_scale"]}
+
+
+def test_every_prior_has_its_limit() -> None:
+    assert set(PRIORS) - set(SCALES) == {"Population", "Conditional", "Mixture", "Repulsive"}
+
+
+@pytest.mark.parametrize(("prior", "family"), [pair for pair in FITTING if pair[0] in SCALES])
+def test_without_a_scale_it_is_the_population(prior: str, family: str) -> None:
+    """To nine digits of the log likelihood: given all parameters, and with all but hyperparameters integrated out."""
+    model = model_of(prior, family)
+    data, values = simulated(model, rows(48), 3)
+    plain = bp.Model(model.formula, bp.Population(), model.family).bind(data)
+    small = {name: 1e-12 * value if name in SCALES[prior] else np.asarray(value) for name, value in values.items()}
+    bound = model.bind(data)
+    assert set(SCALES[prior]) <= {each.name for each in bound.parameters}
+    for function in bound.gaussian_functions:
+        small[f"{function.name}_deviation"] = 1e-12 * values[f"{function.name}_deviation"]
+    if bound.division is None:
+        theta = bound.theta(small | bound.derived(small, np), bound.features, len(bound.rows))
+        eta = bound.eta_of(theta, bound.x)
+        found = bound.log_likelihood(bound.y, eta, bound.family_values(small, 0), bound.constants, None)
+        wanted = plain.log_likelihood(plain.y, plain.eta(small, np), plain.family_values(small, 0), plain.constants,
+                                      None)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    density = integrated(bound)
+    if density is None:
+        return
+    if bound.division is not None:
+        # The mean is one of its hyperparameters; far from what all rows say no number is finite.
+        small["mu"] = small[bound.mean.name] = density.pooled[0] + 0.5 * density.pooled[1]
+    many = {each.name: np.asarray(small[each.name], float)[None] for each in density.parameters}
+    point = density.points(many)
+    evidence = density.value(point[0]) - density.log_prior(point, density.values(point))[0]
+    if bound.division is not None:
+        eta = plain.eta(small, np)
+        wanted = plain.log_likelihood(plain.y, eta, plain.family_values(small, 0), plain.constants, None).sum()
+    else:
+        simple = integrated(plain)
+        assert simple is not None
+        at = simple.points({each.name: many[each.name] for each in simple.parameters})
+        wanted = simple.value(at[0]) - simple.log_prior(at, simple.values(at))[0]
+    assert evidence == pytest.approx(wanted, rel=1e-7)
