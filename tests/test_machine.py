@@ -154,7 +154,7 @@ def test_code_that_another_user_could_have_written_is_not_run(how: str, cache: P
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
 def test_what_is_no_file_is_not_read(make: Callable[[Path], None], cache: Path) -> None:
     run()
     path = kept(cache)

@@ -16,6 +16,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such permissions")
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
 def test_permissions(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)
@@ -46,8 +47,8 @@ def socket(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
-@pytest.mark.parametrize("make", [os.mkfifo, socket, Path.mkdir, lambda path: path.symlink_to("/dev/null"),
-                                  lambda path: path.symlink_to("..")])
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), socket, Path.mkdir,
+                                  lambda path: path.symlink_to("/dev/null"), lambda path: path.symlink_to("..")])
 def test_what_is_no_regular_file_is_never_replaced(make: Callable[[Path], None], tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     # A socket's path may be no longer than about 100 characters.

@@ -1,14 +1,13 @@
 """Memory: what is about to be asked for against what the machine has left, before anything is made."""
 
+import sys
 from pathlib import Path
 
 from bayes_personal.errors import SpecificationError
 
-try:
+# Windows has no limits of this kind.
+if sys.platform != "win32":
     import resource
-except ImportError:
-    # Windows has no limits of this kind.
-    resource = None
 
 # Levels beyond which one coefficient for each, estimated together with all others, takes hours whatever the memory.
 MOST_LEVELS = 5000
@@ -27,7 +26,7 @@ def available() -> float:
     most, used = group / "memory.max", group / "memory.current"
     if most.exists() and used.exists() and most.read_text().strip() != "max":
         limits.append(float(most.read_text()) - float(used.read_text()))
-    if resource is not None:
+    if sys.platform != "win32":
         space = resource.getrlimit(resource.RLIMIT_AS)[0]
         if space != resource.RLIM_INFINITY:
             taken = Path("/proc/self/statm")

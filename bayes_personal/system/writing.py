@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +11,9 @@ from typing import BinaryIO
 
 from bayes_personal.errors import FileError
 
-try:
+# Windows refuses to delete a file that a process has open, which is all that the lock is for.
+if sys.platform != "win32":
     import fcntl
-except ImportError:
-    # Windows refuses to delete a file that a process has open, which is all that the lock is for.
-    fcntl = None
 
 PARTIAL = (".bayes_personal-", ".partial")
 # Who may read a new file: its owner alone, or whom the process's umask lets.
@@ -107,7 +106,7 @@ def _created(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
     while True:
         partial = folder / token_hex(8).join(PARTIAL)
         file = open(partial, "xb", opener=lambda name, flags: os.open(name, flags, mode))
-        if fcntl is not None:
+        if sys.platform != "win32":
             # Not every file system has locks.
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -133,7 +132,7 @@ def _clean(folder: Path) -> None:
     for leftover in folder.glob("*".join(PARTIAL)):
         # Whatever cannot be removed, somebody else's among them, is no reason not to write.
         with suppress(OSError):
-            if fcntl is None:
+            if sys.platform == "win32":
                 leftover.unlink()
                 continue
             descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
