@@ -1,6 +1,6 @@
 """One collapsed gradient: its time against rows, weights and groups.
 
-`log_density` of a `Collapsed` model gives log p(y, phi) and its gradient, the weights
+`log_density` of a collapsed model gives log p(y, phi) and its gradient, the weights
 integrated out, from statistics of the rows that are gathered once. Its time should not depend on the rows at all.
 `binding` checks the rows and learns their scalings, `statistics` passes over them; both happen once a fit.
 """

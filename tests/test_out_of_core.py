@@ -66,7 +66,7 @@ def assert_same_rows(held: BoundModel, stored: BoundModel) -> None:
     pairs = zip(held.rows.batches(), stored.rows.batches(), strict=True)
     for one, other in pairs:
         assert one.places == other.places
-        for name in ("x", "y", "known"):
+        for name in ("x", "y", "constants"):
             np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=1e-14)
         features = zip(held.features_at(one.frame), stored.features_at(other.frame), strict=True)
         for left, right in features:

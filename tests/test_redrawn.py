@@ -30,7 +30,7 @@ def never_stored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("prior", PRIORS, ids=repr)
 def test_it_is_the_conditional_that_is_stored_elsewhere(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same noise the weights are those of `Collapsed.drawn`, to rounding."""
+    """With the same noise the weights are those of `GaussianDensity.drawn`, to rounding."""
     bound = bp.Model("y ~ x", prior).bind(FRAME)
     density, count, rng = GaussianDensity(bound), 5, np.random.default_rng(3)
     values = density.values(rng.normal(0, 0.5, (count, density.size)))

@@ -253,12 +253,12 @@ MEMORY = """
 import sys, tracemalloc
 import pyarrow as pa
 import bayes_personal as bp
-from bayes_personal.densities.gaussian.collapsed import Collapsed
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 
 for path in sys.argv[1:]:
     for prior in (bp.Population(), bp.GaussianProcess("c", on="x1")):
         tracemalloc.start()
-        Collapsed(bp.Model("y ~ x1 + x2", prior=prior).bind(path)).statistics
+        GaussianDensity(bp.Model("y ~ x1 + x2", prior=prior).bind(path)).statistics
         print(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     print(pa.default_memory_pool().max_memory())

@@ -238,8 +238,9 @@ class ExplicitRefits:
         """Leave out the rows at these places."""
         bound = self.integral.bound
         kept = np.setdiff1d(np.arange(len(bound.rows)), rows)
-        rest = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
-        tree = self.method.sample(replace(bound, rows=rest), int(self.rng.integers(2**31)), progress=False)
+        rows_left = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
+        rest = replace(bound, rows=rows_left)
+        tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
         ((logs, error),) = self.integral.left_out(flat(tree), [rows])
         if not self.values:
             return Refit.averaged(logs, tree, rest).settled(error)
