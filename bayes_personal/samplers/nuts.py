@@ -51,8 +51,8 @@ class NUTS:
     tune
         Adaptation draws a chain; by default 300 over hyperparameters alone, 1000 over everything.
     target_accept
-        Acceptance that the step size adapts to; nearer to 1 where there are divergences. By default 0.9, and 0.95 or
-        0.98 where divisions of contexts are summed out.
+        Acceptance that the step size adapts to; nearer to 1 where there are divergences. By default 0.9, and 0.95 where
+        divisions of contexts are summed out.
     collapse
         Whether to integrate the weights out where that is exact.
     sampler

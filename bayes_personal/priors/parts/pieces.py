@@ -370,7 +370,7 @@ class Division(Function):
 
     @abstractmethod
     def cells(self, values: Mapping[str, Any]) -> Any:
-        """About how many cells to expect, (...)."""
+        """About how many cells to expect, (...): what the mean is sampled in units of leans on it, and no density."""
 
     def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What cells without data have of their own, one for each of some draws, (cell, varying)."""
