@@ -1,7 +1,9 @@
 """Recorded functions give what NumPy gives, and its derivatives; models share the machine that runs them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,9 +113,13 @@ def test_a_scale_that_cannot_be_recorded_is_refused_before_anything_samples(fram
     class Bounded(bp.PartialPooling):
         def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
             (term,) = super().terms(frame, coefficients)
-            kind = type(term)
-            return (type("BoundedTerm", (kind,), {"scales": lambda self, values, xp: (
-                xp.tanh(kind.scales(self, values, xp)[0]), None)})(*(getattr(term, each.name) for each in fields(term))),)
+
+            class BoundedTerm(type(term)):
+                def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any]:
+                    scale, root = super().scales(values, xp)
+                    return xp.tanh(scale), root
+
+            return (BoundedTerm(*(getattr(term, each.name) for each in fields(term))),)
 
     with pytest.raises(SpecificationError, match="got tanh"):
         bp.fit(bp.Model("y ~ 1", Bounded("site")), frame, seed=1, progress=False)

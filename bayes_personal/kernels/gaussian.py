@@ -8,7 +8,7 @@ each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2,
 is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is
 diagonal, or has a triangular block a feature where a term's coefficients correlate.
 
-The functions of a point take eleven arrays, by position:
+The functions of a point take eleven arguments, by position:
 
     ========  ============================  =======================================================================
     point     (hyperparameter,)             phi, without limits
@@ -24,7 +24,7 @@ The functions of a point take eleven arrays, by position:
     numbers   three numbers                 y'y; the number of rows; what log p(y | phi) has beside (`log_marginal`)
     ========  ============================  =======================================================================
 
-T of the weights that are not eliminated, here seven of them: with `rooted` [[1, 3, 2]] those from the first on are 2
+T of the weights that are not eliminated, here seven of them: with `rooted` [[1, 3, 2]] those from number 1 on are 2
 coefficients of 3 features, whose R is the same, `roots` (term, widest, widest)[0]. `sd` is (weight,).
 
     | sd_0                                                |
