@@ -54,17 +54,16 @@ class Enumerated:
                 result.append((prior, [*segments, (start, contexts - 1)]))
         return result
 
-    def of(self, start: int, end: int, without: int = -1,
-           last: int | None = None) -> tuple[float, np.ndarray, np.ndarray]:
-        """A segment's rows, less one, and less those after the last context of interest."""
-        inside = (self.places >= start) & (self.places <= (end if last is None else min(end, last)))
+    def of(self, start: int, end: int, without: int = -1) -> tuple[float, np.ndarray, np.ndarray]:
+        """A segment's rows, less one."""
+        inside = (self.places >= start) & (self.places <= end)
         inside[without] &= without < 0
         return self.segment(inside)
 
-    def log_densities(self, without: int = -1, last: int | None = None) -> np.ndarray:
+    def log_densities(self, without: int = -1) -> np.ndarray:
         """log p(partition, y) of each partition."""
-        known = {(s, e): whole[0] if last is None and (without < 0 or not s <= self.places[without] <= e)
-                 else self.of(s, e, without, last)[0] for (s, e), whole in self.whole.items()}
+        known = {(s, e): whole[0] if without < 0 or not s <= self.places[without] <= e
+                 else self.of(s, e, without)[0] for (s, e), whole in self.whole.items()}
         return np.array([prior + sum(known[each] for each in segments) for prior, segments in self.partitions])
 
     @cached_property
@@ -112,12 +111,6 @@ class Enumerated:
     def left_out(self) -> np.ndarray:
         return np.array([self.log_evidence - logsumexp(self.log_densities(i)) for i in range(len(self.places))])
 
-    @property
-    def ahead(self) -> np.ndarray:
-        reached = [logsumexp(self.log_densities(last=t)) for t in range(len(self.hazards))]
-        return np.diff(reached, prepend=0.0)
-
-
 def normal_segment(x: np.ndarray, y: np.ndarray, known: np.ndarray, sigma: float, tau: np.ndarray,
                    mean: np.ndarray) -> Segment:
     """Of dense matrices: y is Normal with covariance sigma^2 K^2 + X D^2 X'."""
@@ -141,6 +134,18 @@ def counted_segment(prior: stats.rv_continuous, posterior: Callable, density: Ca
         evidence = density(middle, inside).sum() + prior.logpdf(middle) - found.logpdf(middle)
         return float(evidence), np.array([middle]), np.array([[found.var()]])
     return segment
+
+
+def each_step(log_odds: float, contexts: int, shortest: int = 1) -> Changes:
+    """The same hazard at each step, by its log odds."""
+    return Changes.by_rate(np.logaddexp(0, log_odds), np.ones(contexts - 1), shortest)
+
+
+def by_context(starts: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Coefficients of each context (draw, T, p), of draws of starts (draw, T) and of each segment's, (segment, p)."""
+    # All draws' contexts stand in one line, which each draw's first start cuts.
+    lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
+    return np.repeat(coefficients, lengths, axis=0).reshape(*starts.shape, -1)
 
 
 FAMILIES = ["normal 1", "normal 2", "normal 3", "poisson", "bernoulli", "binomial"]

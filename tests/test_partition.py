@@ -8,6 +8,7 @@ import pandas as pd
 import pymc as pm
 import pytest
 from calibration import assert_healthy
+from partitions import Enumerated, normal_segment
 from scipy import integrate, stats
 from scipy.special import expit
 
@@ -136,6 +137,28 @@ def test_draws_are_step_functions_of_the_context(shortest: int) -> None:
     if shortest > 1:
         lengths = [np.diff(np.flatnonzero(one)) for one in np.insert(changed[:, 1:], 0, True, axis=1)]
         assert min(each.min(initial=shortest) for each in lengths) >= shortest
+
+
+@pytest.mark.parametrize("shortest", [1, 3])
+def test_probabilities_of_changes_are_sums_over_every_partition(shortest: int) -> None:
+    rng = np.random.default_rng(3)
+    t = np.cumsum(rng.uniform(0.2, 2, 9))[rng.integers(0, 9, 14)]
+    frame = pd.DataFrame({"t": t, "y": 3 + 2 * (t > np.median(t)) + rng.normal(0, 0.7, 14)})
+    with pytest.warns(InputWarning, match="distinct values"):
+        posterior = at_one_point(bp.Model("y ~ 1", bp.Partition("t", shortest=shortest)), frame, 30,
+                                 changes_t_expected=2.5)
+    at = {name: float(value[0, 0].squeeze()) for name, value in posterior.tree["posterior"].data_vars.items()
+          if name in ("sigma", "mu", "changes_t_scale")}
+    contexts, places = np.unique(t, return_inverse=True)
+    hazards = -np.expm1(-2.5 * np.diff(contexts, prepend=-np.inf) / np.ptp(t))
+    segment = normal_segment(np.ones((14, 1)), frame["y"].to_numpy(), np.ones(14), at["sigma"],
+                             np.array([at["changes_t_scale"]]), np.array([at["mu"]]))
+    truth = Enumerated(places, hazards, segment, shortest).change_probability[1:]
+    found = bp.changes(posterior)
+    assert truth.max() > 0.1
+    np.testing.assert_allclose(found["probability"], truth, atol=1e-10)
+    np.testing.assert_array_equal(found["context"], contexts[1:])
+    np.testing.assert_array_equal(found["after"], contexts[:-1])
 
 
 def test_prediction_between_and_beyond_contexts() -> None:
@@ -279,6 +302,16 @@ def test_the_flow_of_the_nile(nile: bp.Posterior) -> None:
         assert abs(theta["mean"][year] - mean) < 4 * sd * np.sqrt(1 / effective + 1 / 2617)
         assert theta["sd"][year] == pytest.approx(sd, rel=0.1)
     assert nile.tree["posterior"]["sigma"].mean().item() == pytest.approx(130.0, abs=1.5)
+
+
+def test_probabilities_of_changes_are_the_expectation_of_drawn_changes(nile: bp.Posterior) -> None:
+    start = nile.tree["posterior"]["changes_year_start"].to_numpy()
+    drawn = nile.bound.division.changed(start.reshape(-1, start.shape[-1]))[:, 1:]
+    chance = bp.changes(nile)["probability"].to_numpy()
+    assert ((chance > 0) & (chance < 1)).all() and 1 < chance.sum() < 3
+    # Given the hyperparameters draws are independent, and vary no more than those of one probability.
+    spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-3 / len(drawn)) / len(drawn))
+    assert np.abs((drawn.mean(axis=0) - chance) / spread).max() < 4
 
 
 def test_importance_sampling_agrees(nile: bp.Posterior) -> None:

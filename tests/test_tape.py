@@ -1,17 +1,23 @@
 """Recorded functions give what NumPy gives, and its derivatives; models share the machine that runs them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import gammaln
 
 import bayes_personal as bp
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.kernels import compiling, gaussian, tape
 from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.tape import Symbolic, Tape
+from bayes_personal.priors.parts.pieces import Coefficients, Piece
 
 STEP = 1e-30
 
@@ -75,9 +81,48 @@ def test_equal_operations_are_done_once_and_known_ones_never() -> None:
     assert len(recorded.code) == 3
 
 
-def test_an_unknown_exponent_is_refused() -> None:
-    with pytest.raises(TypeError, match="exponent"):
-        Tape.of(lambda x: [x[0] ** x[1]], 2)
+REFUSED = {
+    "tanh": lambda x: np.tanh(x),
+    "tanh by xp": lambda x: Symbolic().tanh(x),
+    "tanh of an entry": lambda x: [x[0].tanh()],
+    "arctan2": lambda x: np.arctan2(x, 2.0),
+    "real": lambda x: [x[0].real],
+    "abs": lambda x: np.abs(x),
+    "comparison": lambda x: np.maximum(x, 1.0),
+    "comparison by ==": lambda x: np.where(x == 0, 1.0, x),
+    "condition": lambda x: np.where(x, x, 1.0),
+    "plain number by floor": lambda x: np.floor(x),
+    "plain number": lambda x: np.asarray(x, float),
+    "//": lambda x: x // 2.0,
+    "isfinite": lambda x: np.isfinite(x),
+    "gammaln": lambda x: gammaln(x),
+    "exponent": lambda x: x ** x[0],
+    "exponent of a number": lambda x: 2.0 ** x,
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_operations_are_refused_in_words(name: str) -> None:
+    words = r"^scales may use \+ - \* /, known powers, exp, log, log1p, sqrt, xp.minimum; got "
+    with pytest.raises(SpecificationError, match=f"{words}.*{name.split(' ')[0]}"):
+        Tape.of(lambda x: list(REFUSED[name](x)), 2)
+
+
+def test_a_scale_that_cannot_be_recorded_is_refused_before_anything_samples(frame: pd.DataFrame) -> None:
+    @dataclass(frozen=True, repr=False)
+    class Bounded(bp.PartialPooling):
+        def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
+            (term,) = super().terms(frame, coefficients)
+
+            class BoundedTerm(type(term)):
+                def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any]:
+                    scale, root = super().scales(values, xp)
+                    return xp.tanh(scale), root
+
+            return (BoundedTerm(*(getattr(term, each.name) for each in fields(term))),)
+
+    with pytest.raises(SpecificationError, match="got tanh"):
+        bp.fit(bp.Model("y ~ 1", Bounded("site")), frame, seed=1, progress=False)
 
 
 @pytest.mark.parametrize("prior", [

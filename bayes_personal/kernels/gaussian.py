@@ -8,10 +8,43 @@ each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2,
 is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is
 diagonal, or has a triangular block a feature where a term's coefficients correlate.
 
-T of the weights that are not eliminated is given by `sd` (weight,) and `roots` of correlations (term, widest, widest),
-of which `rooted` says the first weight, how many features and how many coefficients they are for; that of the
-eliminated ones by `own_sd` (1 or group, varying) and `own_root` (varying, varying). Of the groups, the `sums`
-[Z_g'Z_g, Z_g'Z, Z_g'y] become the `blocks` [C_g', F_g, e_g], both (varying, column, group).
+The functions of a point take eleven arguments, by position:
+
+    ========  ============================  =======================================================================
+    point     (hyperparameter,)             phi, without limits
+    start     (place,)                      the tape, as `tape.Tape` describes it: its constants,
+    given     (hyperparameter,)             where phi is written,
+    code      (operation, 4)                what is done then,
+    outputs   (output,)                     and where it leaves log p(phi), s, `sd`, `roots`, `own_sd`, `own_root`
+    shape     five whole numbers            weights; terms with roots; the widest root; rows of `own_sd`; varying
+    gram      (weight, weight)              Z'Z of the weights that are not eliminated, Z being over the known errors
+    moment    (weight,)                     Z'y
+    sums      (varying, column, group)      [Z_g'Z_g, Z_g'Z, Z_g'y], with varying, weight and 1 columns
+    rooted    (term, 3)                     first weight, features and coefficients of each term with a root
+    numbers   three numbers                 y'y; the number of rows; what log p(y | phi) has beside (`log_marginal`)
+    ========  ============================  =======================================================================
+
+T of the weights that are not eliminated, here seven of them: with `rooted` [[1, 3, 2]] those from number 1 on are 2
+coefficients of 3 features, whose R is the same, `roots` (term, widest, widest)[0]. `sd` is (weight,).
+
+    | sd_0                                                |
+    |       sd_1 R_00                                     |
+    |       sd_2 R_10  sd_2 R_11                          |
+    |                             sd_3 R_00               |
+    |                             sd_4 R_10  sd_4 R_11    |
+    |                                                 ... |
+
+T_g of a group's weights, here two of them: R is `own_root` (varying, varying), and `own_sd` is (group, varying), or
+(1, varying) where it is the same for all groups.
+
+    | own_sd[g, 0] R_00                       |
+    | own_sd[g, 1] R_10    own_sd[g, 1] R_11  |
+
+`blocks` [C_g', F_g, e_g] have the shape of `sums`. The diagonal of C_g' has its reciprocals; nothing reads what is
+below it. Here is one group's, with two weights of its own and five others:
+
+    | 1/C_00   C_10  |  F_00  F_01  F_02  F_03  F_04  |  e_0 |
+    |         1/C_11 |  F_10  F_11  F_12  F_13  F_14  |  e_1 |
 """
 
 import numpy as np
@@ -139,34 +172,25 @@ def values(points, start, given, code, outputs, shape, gram, moment, sums, roote
     return result
 
 
-@compiled
-def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
-    """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
-    work = forward(point, start, given, code)
-    out = outputs_of(work, outputs)
-    square, count, constant = numbers
-    sd, roots, own_sd, own_root = scaling(out, shape)
-    s = out[1]
-    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s)
-    found = out[0] + log_marginal(square, count, constant, s, half, fit)
-    if not (fine and np.isfinite(found)):
-        return -np.inf, np.zeros(len(point))
-    size, p, groups = len(moment), sums.shape[0], sums.shape[2]
-    slope = np.zeros(len(out))
-    slope[0] = 1.0
-    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, shape)
-    if size:
-        invert(lower)
+@inlined
+def slopes_of_weights(lower, mean, sd, by_sd):
+    """E|z|^2 less their number, of the weights that are not eliminated, and slopes by `sd`; `lower` is L^-1."""
+    size, excess_of_all = len(mean), 0.0
     second = np.zeros(size)
     for i in range(size):
         for k in range(i + 1):
             second[k] += lower[i, k] ** 2
-    # E|z|^2 less the number of weights, from which the derivative by log s follows.
-    left = 0.0
     for k in range(size):
         second[k] += mean[k] ** 2
-        left += second[k] - 1.0
+        excess_of_all += second[k] - 1.0
         by_sd[k] = (second[k] - 1.0) / sd[k] if sd[k] > 0 else 0.0
+    return excess_of_all
+
+
+@inlined
+def slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots):
+    """Slopes by `roots`, and by `sd` of the weights that they are for; `lower` is L^-1."""
+    size = len(mean)
     for t in range(len(rooted)):
         first, features, width = rooted[t]
         root, block = np.empty((width, width)), np.empty((width, width, 1))
@@ -188,13 +212,19 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
                     by_roots[t, a, b] += block[b, a, 0]
                     total += block[b, a, 0] * root[a, b]
                 by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
-    root_of_groups = moment_root(blocks, lower, mean)
+
+
+@inlined
+def slopes_of_groups(blocks, lower, mean, own_sd, own_root, by_own_sd, by_own_root):
+    """E|z|^2 less their number, of the groups' weights, and slopes by `own_sd` and `own_root`; `lower` is L^-1."""
+    p, groups, excess_of_all = blocks.shape[0], blocks.shape[2], 0.0
+    root = moment_root(blocks, lower, mean)
     for low in range(0, groups, TOGETHER):
         high = min(low + TOGETHER, groups)
-        block = second_moments(root_of_groups, low, high)
+        block = second_moments(root, low, high)
         for a in range(p):
             for g in range(high - low):
-                left += block[a, a, g] - 1.0
+                excess_of_all += block[a, a, g] - 1.0
         excess(block, own_root)
         for a in range(p):
             for b in range(a + 1):
@@ -205,11 +235,35 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     for row in range(len(own_sd)):
         for a in range(p):
             by_own_sd[row, a] = by_own_sd[row, a] / own_sd[row, a] if own_sd[row, a] > 0 else 0.0
-    slope[1] = (square / (s * s) - fit - left - count) / s
-    everywhere = np.zeros(len(work))
+    return excess_of_all
+
+
+@compiled
+def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
+    """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
+    work = forward(point, start, given, code)
+    out = outputs_of(work, outputs)
+    square, count, constant = numbers
+    sd, roots, own_sd, own_root = scaling(out, shape)
+    s = out[1]
+    fine, lower, mean, blocks, half, fit = factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s)
+    result = out[0] + log_marginal(square, count, constant, s, half, fit)
+    if not (fine and np.isfinite(result)):
+        return -np.inf, np.zeros(len(point))
+    slope = np.zeros(len(out))
+    slope[0] = 1.0
+    by_sd, by_roots, by_own_sd, by_own_root = scaling(slope, shape)
+    if len(mean):
+        invert(lower)
+    excess_of_all = slopes_of_weights(lower, mean, sd, by_sd)
+    slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots)
+    excess_of_all += slopes_of_groups(blocks, lower, mean, own_sd, own_root, by_own_sd, by_own_root)
+    # E|y - Z w|^2 / s^2 is y'y / s^2 - fit - excess, and without any slope it is as large as the number of rows.
+    slope[1] = (square / (s * s) - fit - excess_of_all - count) / s
+    by_place = np.zeros(len(work))
     for k in range(len(outputs)):
-        everywhere[outputs[k]] += slope[k]
-    return found, backward(work, everywhere, given, code)
+        by_place[outputs[k]] += slope[k]
+    return result, backward(work, by_place, given, code)
 
 
 @compiled

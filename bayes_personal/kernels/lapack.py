@@ -1,6 +1,10 @@
 """SciPy's LAPACK for compiled functions.
 
 Bound by name, not by address: a compiled function that is kept on disk must not hold this process's addresses.
+
+A routine is given addresses, and the compiler does not see that they lead into arrays: it frees an array after the last
+line that reads it, which may be before the call. Each function here therefore reads its arrays of arguments after the
+call, and returns what it read, which keeps their memory alive until then.
 """
 
 import llvmlite.binding as llvm
@@ -35,7 +39,6 @@ def cholesky(matrix):
     call[0], call[1], call[2], call[3] = UPPER, PLAIN, len(matrix), 0
     at = call.ctypes.data
     _dpotrf(at, at + 8, matrix.ctypes.data, at + 8, at + 12)
-    # Read after the call, for memory that nothing needs any more may be freed before.
     return call[3] == 0
 
 
@@ -57,6 +60,7 @@ def subtract_gram(rows, lower):
     factors[0], factors[1] = -1.0, 1.0
     at, by = call.ctypes.data, factors.ctypes.data
     _dsyrk(at, at + 4, at + 8, at + 12, by, rows.ctypes.data, at + 12, by + 8, lower.ctypes.data, at + 8)
+    # Both arrays are still in use here, so that neither is freed before the call.
     return call[0] + factors[0]
 
 
@@ -68,4 +72,5 @@ def multiply_lower(lower, rows):
     at = call.ctypes.data
     _dtrmm(at, at + 4, at + 8, at + 8, at + 12, at + 16, factors.ctypes.data, lower.ctypes.data, at + 16,
            rows.ctypes.data, at + 12)
+    # Both arrays are still in use here, so that neither is freed before the call.
     return call[0] + factors[0]

@@ -25,11 +25,8 @@ from bayes_personal.kernels.segment_factors import (
     coefficients_of,
     from_on,
     log_factors,
-    log_factors_and_moments,
     log_factors_and_slopes,
-    moments_of,
     slopes_of,
-    subtract_product,
     up_to,
     workspace,
 )
@@ -114,30 +111,6 @@ def forward(kind, sums, numbers, log_odds, shortest):
 
 
 @compiled
-def reached(kind, sums, numbers, log_odds, log_unchanged, log_before, shortest):
-    """log A(e + 1) of each context, were it the last one, so that its segment may be of any length, (T,).
-
-    `log_unchanged` (T,) are running sums of log(1 - h): what too short a segment gives back depends on where it ends.
-    """
-    contexts, p = len(log_odds), coefficients_of(kind, len(sums))
-    result = log_before[1:].copy()
-    block, out = workspace(len(sums))
-    lanes = np.empty(LANES)
-    for e in range(contexts - 1):
-        for low in range(max(e + 2 - shortest, 0), e + 1, TOGETHER):
-            high = min(low + TOGETHER, e + 1)
-            up_to(sums, e, low, high, block)
-            log_factors(kind, p, numbers, block, high - low, out)
-            add(out, log_before[low:high], log_odds[low:high])
-            for i in range(high - low):
-                out[i] += log_unchanged[low + i] - log_unchanged[e]
-            top = max(highest(out, high - low, lanes), result[e])
-            if top > -np.inf:
-                result[e] = top + np.log(np.exp(result[e] - top) + weigh(out, high - low, top))
-    return result
-
-
-@compiled
 def forward_with_slopes(kind, sums, numbers, log_odds, odds_slopes, shortest):
     """log A, and the slopes of log A(T): those of the log factor, then by what `odds_slopes` are slopes of log odds by.
 
@@ -197,56 +170,6 @@ def backward(kind, sums, numbers, log_odds, shortest):
             total += weigh(out, high - low, top)
         log_after[s] = log_odds[s] + top + np.log(total)
     return log_after
-
-
-@compiled
-def moments(kind, sums, numbers, log_odds, log_before, log_after, shortest):
-    """First and second moments of each context's coefficients, (moment, T), averaged over all partitions."""
-    contexts, p = len(log_odds), coefficients_of(kind, len(sums))
-    size = moments_of(p)
-    changes = np.zeros((size, contexts + 1))
-    block, out = workspace(len(sums))
-    found, nothing = np.empty((size, TOGETHER)), np.zeros(TOGETHER)
-    for s in range(contexts):
-        start = log_before[s] + log_odds[s] - log_before[contexts]
-        for low in range(min(s + shortest - 1, contexts - 1), contexts, TOGETHER):
-            high = min(low + TOGETHER, contexts)
-            from_on(sums, s, low, high, block)
-            log_factors_and_moments(kind, p, numbers, block, high - low, out, found)
-            add(out, log_after[low + 1 : high + 1], nothing)
-            weigh(out, high - low, -start)
-            for k in range(size):
-                changes[k, s] += weighted_sum(out, nothing[: high - low], found[k])
-                subtract_product(out, found[k], high - low, changes[k, low + 1 : high + 1])
-    for k in range(size):
-        for e in range(1, contexts):
-            changes[k, e] += changes[k, e - 1]
-    return changes[:, :contexts].copy()
-
-
-@compiled
-def number_of_changes(kind, sums, numbers, log_odds, log_before, shortest, most):
-    """P(number of changes = 0, 1, ..., most), (most + 1,)."""
-    contexts, p = len(log_odds), coefficients_of(kind, len(sums))
-    # Among the first contexts, given their data alone and that a change may follow: 0 to `most` changes.
-    known = np.zeros((most + 1, contexts + 1))
-    block, out = workspace(len(sums))
-    nothing = np.zeros(TOGETHER)
-    for e in range(contexts):
-        starts = number_of_starts(e, contexts, shortest)
-        if log_before[e + 1] == -np.inf:
-            continue
-        for low in range(0, starts, TOGETHER):
-            high = min(low + TOGETHER, starts)
-            up_to(sums, e, low, high, block)
-            log_factors(kind, p, numbers, block, high - low, out)
-            add(out, log_before[low:high], log_odds[low:high])
-            weigh(out, high - low, log_before[e + 1])
-            if low == 0:
-                known[0, e + 1] += out[0]
-            for k in range(1, min(most, high - 1) + 1):
-                known[k, e + 1] += weighted_sum(out, known[k - 1, low:high], nothing)
-    return known[:, contexts].copy()
 
 
 @compiled

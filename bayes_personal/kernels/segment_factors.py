@@ -23,7 +23,7 @@ run over rows cut from the arrays: an index that might be negative, for all that
 import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
-from bayes_personal.kernels.count_factors import OF_SHAPE, beta_factors, beta_slopes, gamma_factors, gamma_slopes
+from bayes_personal.kernels.count_factors import beta_factors, beta_slopes, gamma_factors, gamma_slopes
 from bayes_personal.kernels.elementary import log_of
 
 NORMAL, GAMMA, BETA = 0, 1, 2
@@ -53,12 +53,6 @@ def coefficients_of(kind, statistics):
 def slopes_of(kind, p):
     """How many slopes a log factor has."""
     return 2 * p + 1 if kind == NORMAL else 2
-
-
-@inlined
-def moments_of(p):
-    """How many first and second moments p coefficients have."""
-    return p + triangle(p)
 
 
 @inlined
@@ -152,20 +146,15 @@ def invert_segments(block, p, count):
 
 
 @inlined
-def covariances(block, p, a, b, count, out):
-    """Element a, b of M^-1, b not below a, of what `invert_segments` leaves."""
-    corner = block[triangle(b) + b]
-    if a == b:
+def variances(block, p, a, count, out):
+    """Element a, a of M^-1, of what `invert_segments` leaves."""
+    corner = block[triangle(a) + a]
+    for i in range(count):
+        out[i] = corner[i]
+    for k in range(a + 1, p):
+        edge, inverse = block[triangle(k) + a], block[triangle(k) + k]
         for i in range(count):
-            out[i] = corner[i]
-    else:
-        edge = block[triangle(b) + a]
-        for i in range(count):
-            out[i] = edge[i] * corner[i]
-    for k in range(b + 1, p):
-        left, right, inverse = block[triangle(k) + a], block[triangle(k) + b], block[triangle(k) + k]
-        for i in range(count):
-            out[i] += left[i] * right[i] * inverse[i]
+            out[i] += edge[i] * edge[i] * inverse[i]
 
 
 @inlined
@@ -184,26 +173,10 @@ def normal_slopes(block, p, count, slopes):
     invert_segments(block, p, count)
     for a in range(p):
         by_tau, by_mean, mean = slopes[a], slopes[p + a], block[first + a]
-        covariances(block, p, a, a, count, by_tau)
+        variances(block, p, a, count, by_tau)
         for i in range(count):
             by_mean[i] = mean[i]
             by_tau[i] += mean[i] * mean[i] - 1.0
-
-
-@inlined
-def normal_moments(block, p, count, moments):
-    """E[z_a], then E[z_a z_b] by rows of the lower triangle, z = (theta - mu0) / tau."""
-    first = triangle(p)
-    invert_segments(block, p, count)
-    for b in range(p):
-        right, mean = block[first + b], moments[b]
-        for i in range(count):
-            mean[i] = right[i]
-        for a in range(b + 1):
-            left, second = block[first + a], moments[p + triangle(b) + a]
-            covariances(block, p, a, b, count, second)
-            for i in range(count):
-                second[i] += left[i] * right[i]
 
 
 @compiled
@@ -227,27 +200,6 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
         gamma_slopes(numbers, block[0], block[1], count, slopes[0], slopes[1])
     else:
         beta_slopes(numbers, block[0], block[1], block[2], count, slopes[0], slopes[1])
-
-
-@compiled
-def log_factors_and_moments(kind, p, numbers, block, count, out, moments):
-    """The same with the first and second moments (moment, segment)."""
-    log_factors(kind, p, numbers, block, count, out)
-    if kind == NORMAL:
-        normal_moments(block, p, count, moments)
-        return
-    a, b = numbers[0], numbers[OF_SHAPE]
-    mean, second, value, size = moments[0], moments[1], block[0], block[1]
-    if kind == GAMMA:
-        for i in range(count):
-            w = b + size[i]
-            mean[i] = (a + value[i]) / w
-            second[i] = mean[i] * (mean[i] + 1.0 / w)
-    else:
-        for i in range(count):
-            n = a + b + value[i] + size[i]
-            mean[i] = (a + value[i]) / n
-            second[i] = mean[i] * (a + value[i] + 1.0) / (n + 1.0)
 
 
 @compiled

@@ -8,10 +8,11 @@ no model needs compilation, and none of NumPy's time for a call is spent on arra
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Never, final
 
 import numpy as np
 
+from bayes_personal.errors import SpecificationError
 from bayes_personal.kernels.compiling import compiled, inlined
 
 ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, SMALLER, EXP, LOG, LOG1P, SQRT = range(10)
@@ -19,10 +20,25 @@ PLAIN: tuple[Callable[[float, float], Any], ...] = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, min,
     *(lambda one, _, function=function: function(one) for function in (np.exp, np.log, np.log1p, np.sqrt)))
 
+# Functions that NumPy hands on to the entries of an array of objects, by methods of these names.
+UFUNCS = frozenset(name for name, function in vars(np).items() if isinstance(function, np.ufunc))
+ALLOWED = "scales may use + - * /, known powers, exp, log, log1p, sqrt, xp.minimum"
+
+
+def _refusal(operation: str) -> Callable[..., Never]:
+    """A method that refuses an operation of which nothing is recorded."""
+    def refuse(*_: Any) -> Never:
+        raise SpecificationError(f"{ALLOWED}; got {operation}")
+    return refuse
+
 
 @final
 class Symbol:
-    """One number of a record: its place there, and its value where that is known already."""
+    """One number of a record: its place there, and its value where that is known already.
+
+    It takes the operations that the machine knows. Any other raises a SpecificationError, and so does a branch on its
+    value, which is not known yet.
+    """
 
     __slots__ = ("place", "record", "value")
 
@@ -55,7 +71,7 @@ class Symbol:
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, Symbol):
-            raise TypeError("an exponent must be known")
+            raise SpecificationError(f"{ALLOWED}; got a power whose exponent is not known")
         return self * self if other == 2 else self.record.apply(POWER, self, other)
 
     def __neg__(self) -> Any:
@@ -76,6 +92,21 @@ class Symbol:
 
     def sqrt(self) -> Any:
         return self.record.apply(SQRT, self, 0.0)
+
+    def __getattr__(self, name: str) -> Any:
+        # NumPy and others ask whether there are methods of some protocol; there are none.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        refuse = _refusal(name)
+        # NumPy would replace an error by its own here, but not one that the method raises.
+        return refuse if name in UFUNCS else refuse()
+
+    __abs__ = _refusal("abs")
+    __bool__ = _refusal("a condition on a number that is not known yet")
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refusal("a comparison (use xp.minimum)")
+    __float__ = __int__ = __complex__ = _refusal("a conversion to a plain number")
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _refusal("// or %")
+    __rpow__ = _refusal("a power whose exponent is not known")
 
 
 @final
@@ -148,12 +179,22 @@ class Tape:
 
     @classmethod
     def of(cls, function: Callable[[np.ndarray], list[Any]], size: int) -> "Tape":
-        """Record `function`, which takes an array of symbols (size,) to a list of symbols and numbers."""
+        """Record `function`, which takes an array of symbols (size,) to a list of symbols and numbers.
+
+        Raises
+        ------
+        SpecificationError
+            An operation that the machine does not know.
+        """
         record = Record()
         variables = [record.variable() for _ in range(size)]
         point = np.empty(size, object)
         point[:] = variables
-        results = [each if isinstance(each, Symbol) else record.known(each) for each in function(point)]
+        try:
+            results = [each if isinstance(each, Symbol) else record.known(each) for each in function(point)]
+        except TypeError as error:
+            # Some functions take no array of objects, whatever its entries can do.
+            raise SpecificationError(f"{ALLOWED}; got {error}") from error
         start = np.zeros(next(record.places))
         start[list(record.constants.values())] = list(record.constants)
         code = np.array([(*key, place) for key, place in record.operations.items()], np.int64).reshape(-1, 4)

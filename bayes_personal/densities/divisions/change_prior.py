@@ -17,7 +17,7 @@ class Changes:
     Attributes
     ----------
     log_odds, log_stay : log(h / (1 - h)) and log(1 - h), (context,)
-    odds_slopes, stay_slopes : their derivatives by the logarithm of the rate, or by the log odds of the hazard
+    odds_slopes, stay_slopes : their derivatives by the logarithm of the rate
     shortest : contexts that must pass before the next change; only the last segment may be shorter
     """
 
@@ -38,14 +38,6 @@ class Changes:
         # A chance that cannot grow any more does not depend on the rate.
         return cls(log_odds, stay, np.where(certain, 0.0, slopes), np.where(certain, 0.0, stay), shortest)
 
-    @classmethod
-    def by_step(cls, log_odds: float, contexts: int, shortest: int = 1) -> Self:
-        """The same hazard at each step, whatever lies between two contexts."""
-        later = np.ones(contexts)
-        later[0] = 0.0
-        return cls(log_odds * later, -np.logaddexp(0, log_odds) * later, later, -later / (1 + np.exp(-log_odds)),
-                   shortest)
-
     def of_starts(self, log_odds: np.ndarray, log_stay: np.ndarray) -> np.ndarray:
         """What starts are worth: a segment that is too short for a change takes no factor 1 - h, and gives it back."""
         run = np.cumsum(log_stay)
@@ -61,17 +53,3 @@ class Changes:
     def starts_slopes(self) -> np.ndarray:
         """Their derivatives, (context,)."""
         return self.odds_slopes if self.shortest == 1 else self.of_starts(self.odds_slopes, self.stay_slopes)
-
-
-def where_between(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a place between two contexts of different segments, the chance that it belongs to the first or the second.
-
-    With the rest it lies in a segment of its own, of which no data is known.
-
-    Parameters
-    ----------
-    before, after : rate times the distance to the context before and after
-    """
-    # exp(-a) (1 - exp(-b)) and (1 - exp(-a)) exp(-b) over 1 - exp(-a - b), so that nothing large cancels.
-    either = -np.expm1(-(before + after))
-    return np.exp(-before) * -np.expm1(-after) / either, np.exp(-after) * -np.expm1(-before) / either

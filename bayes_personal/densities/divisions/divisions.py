@@ -108,6 +108,10 @@ class ChangePoints(DivisionSums):
         starts, levels = Partitions(segments, self.changes(last)).draw_segments(count, rng)
         return [np.flatnonzero(one) for one in starts], levels
 
+    def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
+        """P(a segment starts at this context and not at the first | y), (context,)."""
+        return Partitions(segments, self.changes(last)).change_probability
+
     def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
         sums = Partitions(segments, self.changes(last))
         if drawn is None:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.change_prior import Changes, where_between
+from bayes_personal.densities.divisions.change_prior import Changes
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.kernels import partition_left_out, partition_sums
 
@@ -66,37 +66,13 @@ class Partitions:
         result[0] = 0.0
         return result
 
-    def number_of_changes(self, most: int) -> np.ndarray:
-        """P(number of changes) from 0 to `most`, (most + 1,); cost also grows with `most`."""
-        return partition_sums.number_of_changes(*self._given, self.log_before, self.changes.shortest, most)
-
-    @cached_property
-    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (T, p) and covariance (T, p, p) of each context's coefficients."""
-        moments = partition_sums.moments(*self._given, self.log_before, self.log_after, self.changes.shortest)
-        return self.segments.natural(moments)
-
-    def draw(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Exact draws of where segments start (draw, T) and of each context's coefficients (draw, T, p)."""
-        starts, each = self.draw_segments(draws, rng)
-        # All draws' contexts stand in one line, which each draw's first start cuts.
-        lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
-        return starts, np.repeat(each, lengths, axis=0).reshape(*starts.shape, -1)
-
     def draw_segments(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The same, with the coefficients of segments one after the other, (segment, p)."""
+        """Exact draws of where segments start, (draw, T), and of their coefficients, one segment after the other."""
         uniforms = rng.random((draws, self.segments.contexts))
         starts = partition_sums.draw_starts(*self._given, self.log_before, self.changes.shortest, uniforms)
         first = np.flatnonzero(starts)
         start = first % self.segments.contexts
         return starts, self.segments.draw(start, start + np.diff(np.append(first, starts.size)), rng)
-
-    def ahead(self) -> np.ndarray:
-        """log p(y of a context | y of those before it), (T,); the sum is the log evidence."""
-        log_unchanged = np.cumsum(self.changes.log_stay)
-        reached = partition_sums.reached(*self._given[:3], self.changes.log_odds, log_unchanged, self.log_before,
-                                         self.changes.shortest)
-        return np.diff(reached + log_unchanged, prepend=0.0) + self.segments.context_terms
 
     def left_out(self, lowest: float = -np.inf) -> np.ndarray:
         """log p(y_i | y of all other rows), (row,), in the rows' own order. Cubic time.
@@ -117,32 +93,3 @@ class Partitions:
         ratio = partition_left_out.left_out_of_draws(*self._given[:3], starts, self.segments.taken,
                                                      self.segments.rows.first)
         return self.segments.rows.as_they_came(self.segments.row_terms - ratio)
-
-    def elsewhere(self, starts: np.ndarray, theta: np.ndarray, places: np.ndarray, new: np.ndarray,
-                  rng: np.random.Generator) -> np.ndarray:
-        """Coefficients at new places (draw, new, p) of draws, for changes at a rate and segments of any length.
-
-        Right for each new place; places of one gap are drawn as if they did not know of each other.
-
-        Parameters
-        ----------
-        starts, theta : as `draw` gives them
-        places : of the contexts, (T,), increasing, and `new` (new,), both times the rate
-        """
-        last = len(places) - 1
-        right = np.searchsorted(places, new)
-        before, after = np.maximum(right - 1, 0), np.minimum(right, last)
-        # Beyond the first or last context there is one side only.
-        outside = before == after
-        left_gap, right_gap = np.abs(new - places[before]), np.abs(places[after] - new)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            first, second = where_between(left_gap, right_gap)
-        changed = starts[:, after] & ~outside
-        first = np.where(outside, np.exp(-left_gap), np.where(changed, first, 1.0))
-        second = np.where(changed, second, 0.0)
-        # At a context it is that context's.
-        at = right_gap == 0
-        first, second = np.where(at & ~outside, 0.0, first), np.where(at & ~outside, 1.0, second)
-        u = rng.random(first.shape)[:, :, None]
-        result = np.where(u < (first + second)[:, :, None], theta[:, after], self.segments.prior(first.shape, rng))
-        return np.where(u < first[:, :, None], theta[:, before], result)

@@ -130,10 +130,6 @@ class CountSegments(SegmentSums):
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
         return slopes
 
-    def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, unit = moments[0], self.data.unit
-        return unit * mean[:, None], unit**2 * (moments[1] - mean * mean)[:, None, None]
-
     @property
     def least(self) -> float:
         return 0.0

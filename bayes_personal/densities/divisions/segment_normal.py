@@ -117,14 +117,6 @@ class NormalSegments(SegmentSums):
         by_sigma = self.fit - len(self.data.y) - slopes[2 * p] - by_tau.sum()
         return np.concatenate([[by_sigma], by_tau, by_mean])
 
-    def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p = len(self.tau)
-        z, low = moments[:p].T, np.tril_indices(p)
-        covariance = np.empty((len(z), p, p))
-        covariance[:, low[0], low[1]] = covariance[:, low[1], low[0]] = moments[p:].T
-        covariance -= z[:, :, None] * z[:, None, :]
-        return self.mean + self.tau * z, covariance * self.tau[:, None] * self.tau
-
     @property
     def least(self) -> float:
         return -np.inf

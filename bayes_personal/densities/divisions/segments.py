@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self, final
 
 import numpy as np
@@ -85,10 +84,6 @@ class SegmentSums(ABC):
         """Of the slopes of the factors, those of log p(y) by the hyperparameters."""
 
     @abstractmethod
-    def natural(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (T, p) and covariance (T, p, p) of moments (moment, T)."""
-
-    @abstractmethod
     def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Coefficients (segment, p) of segments with these statistics (statistic, segment)."""
 
@@ -100,13 +95,3 @@ class SegmentSums(ABC):
     def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Coefficients (segment, p) of segments of the contexts from `start` up to `stop`, given their data."""
         return self.draw_given(self.sums[:, stop] - self.sums[:, start], rng)
-
-    @cached_property
-    def context_terms(self) -> np.ndarray:
-        """Sums of the row terms of each context, (T,)."""
-        return self.rows.summed(self.row_terms)
-
-    def prior(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Coefficients (..., p) of segments without data."""
-        nowhere = np.zeros(int(np.prod(shape)), np.int64)
-        return self.draw(nowhere, nowhere, rng).reshape(*shape, -1)

@@ -212,7 +212,9 @@ class Term(Piece):
         values
             Of the hyperparameters by name, each with any leading batch axes.
         xp
-            `numpy` or `pytensor.tensor`. Only analytic operations: gradients take a complex step through it.
+            `numpy`, `pytensor.tensor` or `kernels.tape.Symbolic`, which records the operations and differentiates them:
+            ``+ - * /``, known powers, ``exp``, ``log``, ``log1p``, ``sqrt`` and ``xp.minimum``, and whatever NumPy
+            makes of these, such as sums and products of matrices. Any other raises a SpecificationError.
 
         Returns
         -------
