@@ -184,6 +184,10 @@ class Segments(Division):
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_number": {}} | self.latent
 
+    @property
+    def ordered(self) -> pd.Series:
+        return self.values
+
     @cached_property
     def sums(self) -> Any:
         from bayes_personal.densities.divisions.divisions import ChangePoints

@@ -5,10 +5,9 @@ import pandas as pd
 
 from bayes_personal.binding.own_weights import stride
 from bayes_personal.densities.division_density import DivisionDensity
-from bayes_personal.densities.divisions.divisions import ChangePoints
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.posterior.posterior import Posterior
-from bayes_personal.priors.partition import Segments
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
 
@@ -43,18 +42,19 @@ def changes(posterior: Posterior) -> pd.DataFrame:
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"changes needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     piece = posterior.bound.division
-    if not isinstance(piece, Segments):
+    ordered = None if piece is None else piece.ordered
+    if ordered is None:
         raise SpecificationError("changes says where coefficients change along an order, under the prior Partition; "
                                  f"the model has {posterior.model.prior!r}.")
-    return pd.DataFrame({"after": piece.values.to_numpy()[:-1], "context": piece.values.to_numpy()[1:],
-                         "probability": probabilities(posterior)[1:]}, index=piece.values.index[1:])
+    return pd.DataFrame({"after": ordered.to_numpy()[:-1], "context": ordered.to_numpy()[1:],
+                         "probability": probabilities(posterior)[1:]}, index=ordered.index[1:])
 
 
 def probabilities(posterior: Posterior) -> np.ndarray:
     """How probable a change is before each context, 0 before the first, (context,)."""
-    density, values = DivisionDensity(posterior.bound), flat(posterior.tree)
+    density, values = marginal_density(posterior.bound), flat(posterior.tree)
+    assert isinstance(density, DivisionDensity)
     sums, sizes = density.divisions, posterior.tree["posterior"].sizes
-    assert isinstance(sums, ChangePoints)
     step = stride(PAIR * sums.cells**2, sizes["chain"], sizes["draw"])
     chosen = np.arange(sizes["chain"] * sizes["draw"]).reshape(sizes["chain"], -1)[:, ::step].ravel()
     values = {each.name: values[each.name][chosen] for each in density.parameters}

@@ -53,6 +53,10 @@ class DivisionSums(ABC):
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         """Draws of divisions, and the cells' coefficients one after the other."""
 
+    def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
+        """P(a segment starts at this context and not at the first | y), (context,), where cells are segments."""
+        raise NotImplementedError(f"{type(self).__name__} sums over divisions that have no order")
+
     @abstractmethod
     def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
         """log p(y_i | y_-i), (row,); where that is not exact, by way of one division that the posterior drew."""
@@ -109,7 +113,6 @@ class ChangePoints(DivisionSums):
         return [np.flatnonzero(one) for one in starts], levels
 
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
-        """P(a segment starts at this context and not at the first | y), (context,)."""
         return Partitions(segments, self.changes(last)).change_probability
 
     def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:

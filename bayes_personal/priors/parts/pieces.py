@@ -348,6 +348,12 @@ class Division(Function):
         """Name of the hyperparameter that says how many cells to expect."""
 
     @property
+    def ordered(self) -> pd.Series | None:
+        """The distinct training contexts in their order, each under the index of its first row, where cells are
+        segments of these; None where they are not."""
+        return None
+
+    @property
     @abstractmethod
     def sums(self) -> Any:
         """The sums over its divisions, a `DivisionSums` of `densities.divisions`."""
