@@ -176,7 +176,8 @@ class MarginalRefits:
             return None
         weights = np.exp(smoothed)
         relative = weights / weights.mean()
-        return Refit(float(logsumexp(smoothed + logs)), float(relative.std() / np.sqrt(len(logs))),
+        elpd: Any = logsumexp(smoothed + logs)
+        return Refit(float(elpd), float(relative.std() / np.sqrt(len(logs))),
                      float(1 / (weights**2).sum()))
 
     def predicted(self, rest: MarginalDensity, points: np.ndarray) -> np.ndarray:
