@@ -171,7 +171,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
                           for before, was, each in done.values()],
                          columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
                          index=labels[list(done)] if done else labels[:0])
-    elpd, k, left_in, error, labels = (each[asked] for each in (elpd, k, left_in, error, labels))
+    elpd, k, left_in, error = (each[asked] for each in (elpd, k, left_in, error))
+    labels = labels[asked]
     exhausted = len(table) >= MOST_REFITS and not question.every and bool((k > good).any())
     doubts = tuple(doubtful(elpd, error, labels, table, question))
     warn_of_high_k(k, good, labels, exhausted, question)
@@ -223,8 +224,9 @@ def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.n
     densities = apart(densities)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        weights, k = array_stats.psislw(densities, r_eff=efficiency, axis=0)
-    elpd = logsumexp(weights + densities.T, axis=1)
+        # ArviZ's default, 1, has made its type an integer.
+        weights, k = array_stats.psislw(densities, r_eff=efficiency, axis=0)  # pyright: ignore[reportArgumentType]
+    elpd: Any = logsumexp(weights + densities.T, axis=1)
     # ArviZ fits no tail, and says NaN, where a single draw has all the weight: nothing is worse than that.
     return elpd, np.where(np.isnan(k), np.inf, k)
 
