@@ -156,7 +156,7 @@ def places(values: pd.Series, levels: Sequence[Hashable], role: str) -> np.ndarr
 
     Equal values of several types are one level: 1, 1.0 and True.
     """
-    known = pd.Index(levels, dtype=object, tupleize_cols=False)
+    known = pd.Index(list(levels), dtype=object, tupleize_cols=False)
     try:
         if isinstance(values.dtype, pd.CategoricalDtype):
             categories = pd.Index(values.cat.categories, dtype=object, tupleize_cols=False)

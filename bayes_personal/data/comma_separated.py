@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv
 
 from bayes_personal.data.columns import is_number
 from bayes_personal.errors import InputError, InputWarning, first, warn
 
+# Arrow makes these functions when it is imported, so that no checker of types knows them.
+pc: Any = pyarrow.compute
 # A number with a zero before another digit, as identifiers have: "007" is not 7.
 PADDED = r"^\s*[+-]?0[0-9]+(\.[0-9]*)?\s*$"
 # How UTF-16 begins.

@@ -23,6 +23,8 @@ from bayes_personal.data.columns import plain
 from bayes_personal.data.moments import SLICE
 from bayes_personal.errors import FileError, InputError, InputTypeError, SpecificationError, first
 
+# Arrow makes these functions when it is imported, so that no checker of types knows them.
+pc: Any = pyarrow.compute
 # How the files begin.
 FORMATS = {b"PAR1": "parquet", b"ARRO": "ipc"}
 # Number and rows of each row group of a file.
@@ -299,9 +301,9 @@ def _content(column: pa.ChunkedArray) -> tuple[bytes, bytes]:
         values = values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         return b"", values.to_numpy(zero_copy_only=False).tobytes()
-    text = pa.compute.fill_null(values.cast(pa.string()), "")
-    together = pa.compute.binary_join(pa.ListArray.from_arrays([0, len(text)], text), "")
-    return pa.compute.binary_length(text).to_numpy().tobytes(), together[0].as_buffer().to_pybytes()
+    text = pc.fill_null(values.cast(pa.string()), "")
+    together = pc.binary_join(pa.ListArray.from_arrays([0, len(text)], text), "")
+    return pc.binary_length(text).to_numpy().tobytes(), together[0].as_buffer().to_pybytes()
 
 
 def _must_agree(fragment: ds.FileFragment, wanted: pa.Schema) -> None:

@@ -181,11 +181,13 @@ class _Reader:
             case ast.Name(id=name):
                 raise SpecificationError(f"no formula can name the column {name!r}, for it has a backtick. Rename it.")
             case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
-                self.check(left), self.check(right)
+                self.check(left)
+                self.check(right)
             case ast.UnaryOp(op=op, operand=operand) if type(op) in SIGNS:
                 self.check(operand)
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
-                self.check(left), self.check(right)
+                self.check(left)
+                self.check(right)
             case ast.List(elts=entries) | ast.Tuple(elts=entries):
                 for entry in entries:
                     self.check(entry)

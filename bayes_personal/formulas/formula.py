@@ -5,7 +5,7 @@ formulaic sees the operators, and a number in place of every column and expressi
 
 import ast
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -123,7 +123,7 @@ class Formula:
         """The column x of the factor x or C(x)."""
         return self.expressions[factor].levels_of if factor in self.expressions else factor
 
-    def outcome_columns(self, available: Collection[str]) -> tuple[str, ...]:
+    def outcome_columns(self, available: Collection[Hashable]) -> tuple[str, ...]:
         """The columns, among those there are, that the outcome is made of.
 
         A column called as the outcome is spelled stands for it, such as the column ``log(y)`` that `simulate` makes.
@@ -240,8 +240,11 @@ def _predictors(lexemes: Sequence[re.Match[str]],
         said = re.split(r"\.\s|\n", re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)))[0].rstrip(".")
         raise SpecificationError(f"{_with_names(said, names)}. Write 'outcome ~ predictors' with each predictor by "
                                  "name, and names with spaces or signs in `backticks`.") from error
-    return SimpleFormula([Term([factors.get(factor.expr, factor) for factor in term.factors]) for term in terms],
-                         _ordering="none"), expressions
+    written: Any = [Term([factors[factor.expr] if factor.expr in factors else factor for factor in term.factors])
+                    for term in terms]
+    # formulaic declares that this makes any Formula.
+    formula: Any = SimpleFormula(written, _ordering="none")
+    return formula, expressions
 
 
 def _must_not_scale(words: Sequence[str]) -> None:
@@ -376,4 +379,4 @@ class _Operators(DefaultOperatorResolver):
         return [_limited(operator) for operator in super().operators]
 
 
-PARSER = DefaultFormulaParser(operator_resolver=_Operators(), feature_flags={"twosided"})
+PARSER = DefaultFormulaParser(operator_resolver=_Operators(), feature_flags=DefaultFormulaParser.FeatureFlags.TWOSIDED)

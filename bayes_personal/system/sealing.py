@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
+from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] (compiled, without a stub)
 
 from bayes_personal.errors import FileError
 
@@ -104,7 +105,9 @@ def _is_text(dtype: np.dtype, where: str, references: bool = False) -> bool:
 
 def _items(root: h5py.File) -> Iterator[tuple[str, Any]]:
     """Every group and variable, the file's own first; each stands in one place only."""
-    seen, waiting = {h5py.h5o.get_info(root.id).addr}, [root["/"]]
+    # Groups and variables are told apart below; h5py's types allow for more.
+    waiting: list[Any] = [root["/"]]
+    seen = {h5o.get_info(root.id).addr}
     while waiting:
         group = waiting.pop()
         yield group.name, group
@@ -113,7 +116,7 @@ def _items(root: h5py.File) -> Iterator[tuple[str, Any]]:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise FileError(f"{full} is a link to another place or another file")
             item = group[name]
-            address = h5py.h5o.get_info(item.id).addr
+            address = h5o.get_info(item.id).addr
             if address in seen:
                 raise FileError(f"{full} stands in the file twice")
             seen.add(address)
