@@ -27,7 +27,6 @@ from bayes_personal.priors.parts.pieces import (
     Elsewhere,
     Function,
     GaussianFunction,
-    Piece,
     Term,
     weights,
 )
@@ -83,7 +82,7 @@ class BoundModel:
         return unit_labels(self.rows.index)
 
     @property
-    def pieces(self) -> tuple[Piece, ...]:
+    def pieces(self) -> tuple[Term | Function, ...]:
         """The terms, and then all others."""
         return (*self.terms, *self.nonlinear)
 
@@ -281,7 +280,8 @@ class BoundModel:
         gate, added = branches
         last = {name: value[..., None] for name, value in own.items()}
         each = self.family.likelihood(eta[..., None] + added, last, np.asarray(constants)[..., None], np)
-        return logsumexp(gate + each.log_density(np.asarray(outcome)[..., None]), axis=-1)
+        density: Any = logsumexp(gate + each.log_density(np.asarray(outcome)[..., None]), axis=-1)
+        return density
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""

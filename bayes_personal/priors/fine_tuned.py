@@ -110,7 +110,8 @@ class FineTuned(Prior):
         """The groups whose rows stage one does not see."""
         if self.target is None:
             return ()
-        return self.target if isinstance(self.target, tuple) else (self.target,)
+        target: Any = self.target
+        return target if isinstance(target, tuple) else (target,)
 
     @property
     def name(self) -> str:

@@ -16,7 +16,8 @@ def footprint(bound: BoundModel, draws: int) -> tuple[int, float]:
     density, numbers = marginal_density(bound), sum(each.size for each in bound.parameters)
     kept = [term for term in bound.terms if not left_to_seed(density, term, draws)]
     numbers += sum(term.size * len(term.positions) for term in kept) + (bound.mean.size if bound.mean else 0)
-    numbers += sum(len(field.labels) * len(field.positions) for field in bound.gaussian_functions)
+    numbers += sum(len(labels) * len(field.positions) for field in bound.gaussian_functions
+                   for labels in field.places.values())
     size = 8.0 * draws * numbers * (EVERYTHING if density is None else COLLAPSED)
     if isinstance(bound.rows, InMemory):
         dense = sum(term.size for term in bound.terms if not term.grouped)

@@ -77,8 +77,9 @@ class Prior(ABC):
         return Sum((*parts(self), *parts(other)))
 
     def __radd__(self, other: Any) -> "Prior":
-        # `sum` begins with 0.
-        return self if isinstance(other, int) and other == 0 else self + other
+        # `sum` begins with 0; anything else is refused as by `+`.
+        added: Any = other
+        return self if isinstance(other, int) and other == 0 else self + added
 
 
 def parts(prior: Prior) -> tuple[Prior, ...]:

@@ -23,7 +23,7 @@ def edges(points: np.ndarray, neighbors: int | None) -> np.ndarray:
 def nearest(points: np.ndarray, to: np.ndarray, count: int) -> np.ndarray:
     """Which points are the nearest to others, (other, count)."""
     # Here, for models that have no graph should not wait for it.
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue] (compiled, without a stub)
 
     _, found = cKDTree(points).query(to, min(count, len(points)))
     return found.reshape(len(to), -1)

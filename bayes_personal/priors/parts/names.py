@@ -6,15 +6,14 @@ from collections.abc import Hashable, Iterator, Mapping
 RESERVED = frozenset({"chain", "draw", "sample", "group", "unit", "coefficient", "model", "variable", "component",
                       "method", "shared", "y"})
 
-Labelled = Mapping[str, tuple[Hashable, ...]]
-
 
 def variable(name: str) -> str:
     """A column's name as a name of variables: a slash would be read as a path in a saved file."""
     return name.replace("/", "|")
 
 
-def apart(dims: Mapping[str, Labelled], own: Labelled) -> dict[str, dict[str, tuple[Hashable, ...]]]:
+def apart[Label: Hashable](dims: Mapping[str, Mapping[str, tuple[Label, ...]]],
+                           own: Mapping[str, tuple[Label, ...]]) -> dict[str, dict[str, tuple[Label, ...]]]:
     """Labelled dimensions of every variable, by its name, none of which is called like a variable or like another.
 
     A dimension keeps its name where nothing else has it. It ends in "_level" where a variable has that name, where
@@ -27,9 +26,9 @@ def apart(dims: Mapping[str, Labelled], own: Labelled) -> dict[str, dict[str, tu
     own
         Dimensions that may have a reserved name.
     """
-    found: dict[str, tuple[Hashable, ...]] = dict(own)
+    found: dict[str, tuple[Label, ...]] = dict(own)
 
-    def called(name: str, labels: tuple[Hashable, ...]) -> str:
+    def called(name: str, labels: tuple[Label, ...]) -> str:
         return next(each for each in candidates(name) if (each in own or each not in RESERVED and each not in dims)
                     and found.setdefault(each, labels) == labels)
 

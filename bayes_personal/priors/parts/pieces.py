@@ -320,6 +320,10 @@ class GaussianFunction(Function):
         return False
 
     @abstractmethod
+    def root(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any]:
+        """R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, z standard normal."""
+
+    @abstractmethod
     def colored(self, values: Mapping[str, Any], z: Any, xp: Any) -> dict[str, Any]:
         """`latent` of standard normal noise (..., place, varying), by name."""
 
