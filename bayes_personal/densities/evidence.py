@@ -42,4 +42,5 @@ class LogEvidence(Op):
             return [disconnected_type()]
         return [cotangents[0] * outputs[1]]
 
-    L_op = pullback
+    # The older name, whose last argument is called otherwise.
+    L_op: Any = pullback

@@ -21,7 +21,8 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba import config, njit
+from numba import njit
+from numba.core import config as settings
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -30,6 +31,8 @@ from numba.misc.appdirs import AppDirs
 from bayes_personal.errors import CacheWarning, FileError, warn
 from bayes_personal.system.writing import PRIVATE, write_whole
 
+# Numba makes its settings when it is imported, so that no checker of types knows them.
+config: Any = settings
 # Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 HERE = files(__package__)
@@ -39,7 +42,7 @@ VERSIONS = (sys.version, numba.__version__, llvmlite.__version__, np.__version__
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Compile at the first call, or read what an earlier process compiled."""
-    dispatcher = njit(**OPTIONS, **options)(function)
+    dispatcher: Any = njit(**OPTIONS, **options)(function)
     # Numba's own cache trusts whatever lies in its folder, and raises where that cannot be read or written.
     dispatcher._cache = Kept(function)
     return dispatcher

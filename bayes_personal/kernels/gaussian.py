@@ -305,7 +305,7 @@ def project(dense, groups, own, sums, mean, sd, roots, rooted, own_root, own_sd,
     for i in range(rows):
         for j in range(len(mean)):
             fit[i] += dense[i, j] * mean[j]
-        if blocks.shape[2]:
+        if sums.shape[2]:
             g = groups[i]
             row = g if len(own_sd) > 1 else 0
             for a in range(p):

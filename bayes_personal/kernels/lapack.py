@@ -7,6 +7,8 @@ line that reads it, which may be before the call. Each function here therefore r
 call, and returns what it read, which keeps their memory alive until then.
 """
 
+from typing import Any
+
 import llvmlite.binding as llvm
 import numpy as np
 from numba import types
@@ -15,8 +17,8 @@ from numba.extending import get_cython_function_address
 from bayes_personal.kernels.compiling import compiled, inlined
 
 
-def _routine(module: str, name: str, arguments: int) -> types.ExternalFunction:
-    """A Fortran routine, all of whose arguments are pointers."""
+def _routine(module: str, name: str, arguments: int) -> Any:
+    """A Fortran routine, all of whose arguments are pointers; compiled functions alone can call it."""
     symbol = f"bayes_personal_{name}"
     llvm.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.{module}", name))
     return types.ExternalFunction(symbol, types.void(*[types.intp] * arguments))

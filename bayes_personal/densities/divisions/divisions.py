@@ -153,7 +153,8 @@ class Halvings(DivisionSums):
 
     @property
     def cells(self) -> int:
-        return self.boxes.members.shape[1]
+        # SciPy does not say that a sparse array has a shape.
+        return self.boxes.members.shape[1]  # pyright: ignore[reportOptionalSubscript]
 
     def cell(self, matrix: np.ndarray) -> np.ndarray:
         return self.boxes.cell

@@ -51,6 +51,7 @@ class FieldDensity(MaskedDensity):
     def field(self) -> MarkovField:
         """The field."""
         (field,) = self.bound.gaussian_functions
+        assert isinstance(field, MarkovField)
         return field
 
     @property

@@ -13,7 +13,7 @@ factor. Everything is in natural units, as in `collapsed`; places stand in the o
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -26,7 +26,7 @@ from bayes_personal.priors.parts.markov_field import MarkovField
 STEP = 1e-4
 # Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
 FARTHEST = 1e12
-CHOLESKY = get_lapack_funcs("potrf", dtype=float)
+CHOLESKY: Any = get_lapack_funcs("potrf", dtype=float)
 
 
 class Sums(NamedTuple):

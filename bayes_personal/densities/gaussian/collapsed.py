@@ -24,7 +24,7 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import gaussian
 from bayes_personal.kernels.tape import Symbolic, Tape
 
-SUBSTITUTE = get_lapack_funcs("trtrs", dtype=float)
+SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
 # Numbers of the factors of draws that are kept from one part of the rows to the next.
 KEPT = 2**24
 

@@ -12,7 +12,7 @@ from typing import Self, final
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk  # pyright: ignore[reportAttributeAccessIssue] (compiled, without a stub)
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
