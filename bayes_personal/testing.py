@@ -186,7 +186,8 @@ def _log_likelihood(bound: BoundModel, values: Mapping[str, np.ndarray]) -> floa
 def _check_program(bound: BoundModel, seed: int) -> None:
     made = program(bound)
     assert not made.potentials, "a potential is left out when PyMC samples forward: state a distribution in its place"
-    function = made.compile_fn([made.logp(), made.dlogp()], mode="FAST_COMPILE", on_unused_input="ignore")
+    outputs: Any = [made.logp(), made.dlogp()]
+    function = made.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
     start, rng = made.initial_point(), np.random.default_rng(seed)
     for spread in (0.0, 0.5):
         point = {name: value + spread * rng.standard_normal(np.shape(value)) for name, value in start.items()}

@@ -122,10 +122,14 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
 
 def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) -> None:
     """The outcome of every row given its eta, which of several branches a row takes summed out."""
-    x, features, constants, rows = bound.x, bound.features, bound.constants, None
+    x: Any = bound.x
+    constants: Any = bound.constants
+    features, rows = bound.features, None
     outcome = {"observed": bound.y, "dims": "unit"}
     if batch is not None:
-        rows, y = pm.Minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
+        # It takes arrays and gives one variable for each, whatever its annotations say.
+        minibatch: Any = pm.Minibatch
+        rows, y = minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
         x, constants = pt.take(x, rows, axis=0), pt.take(constants, rows)
         features = tuple(one.taken(rows, pt) for one in features)
         outcome = {"observed": y, "total_size": len(bound.y)}
@@ -148,7 +152,8 @@ def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
 
     def logp(outcome: Any, *given: Any) -> Any:
         natural = density.natural(dict(zip(values, given, strict=False)), pt)
-        return LogEvidence(density)(pt.stack(natural))[0]
+        outputs: Any = LogEvidence(density)(pt.stack(natural))
+        return outputs[0]
 
     def random(*given: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
         drawn = dict(zip(values, given, strict=False))

@@ -182,7 +182,7 @@ def _disagreement(bound: BoundModel, tree: xr.DataTree) -> str | None:
         if wrong:
             return (f"The draws of {name} do not belong to the training rows: along {wrong[0]!r} they have "
                     f"{first(found.get(wrong[0], ())) or 'nothing'}, and the model "
-                    f"{first(wanted.get(wrong[0], ())) or 'nothing'}.")
+                    f"{first(wanted.get(wrong[0]) or ()) or 'nothing'}.")
     return None
 
 

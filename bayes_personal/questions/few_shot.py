@@ -147,7 +147,7 @@ class FewShot:
                                      f"column; in these the columns with such groups are "
                                      f"{', '.join(term.name for term in unseen) or 'none'}. Fit a frame that has these "
                                      "rows too.")
-        (term,) = unseen
+        term = unseen[0]
         ((name, status),) = term.at(rows).status.items()
         wrong = ~np.isin(status, ["new", "empty"])
         if wrong.any():

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import xarray as xr
@@ -199,7 +199,7 @@ class InvariantSets:
         if len(among) == 1:
             nodes = np.linspace(-REACH, REACH, NODES)
             points = centre + width * np.sinh(nodes)[:, None]
-            logs = self.log_density(place, among, points) + np.log(width * np.cosh(nodes) * (nodes[1] - nodes[0]))
+            logs: Any = self.log_density(place, among, points) + np.log(width * np.cosh(nodes) * (nodes[1] - nodes[0]))
         else:
             proposal = Proposal((Skewed(centre, np.diag(width), WIDER + 0 * width, WIDER + 0 * width),), np.ones(1))
             for count in ROUNDS:
@@ -209,8 +209,8 @@ class InvariantSets:
                 if 1 / (weights**2).sum() > ENOUGH:
                     break
                 proposal = proposal.adapted(points, weights)
-        value = float(logsumexp(logs))
-        return Evidence(value, points, logs - value)
+        value: Any = logsumexp(logs)
+        return Evidence(float(value), points, logs - value)
 
     def approximate(self, place: int, among: Sequence[int]) -> float:
         """About the log evidence, of a set that may be out of the question."""
@@ -251,7 +251,8 @@ class InvariantSets:
             others = [each for each in range(self.term.size) if each != e]
             rest = self.log_prior - self.of_each[:, others].sum(axis=1)
             without = np.array([each.value for each in self.together(others, rng)])
-            result[e] = logsumexp(rest + everything) - logsumexp(rest + without)
+            joint: Any = logsumexp(rest + everything)
+            result[e] = joint - logsumexp(rest + without)
         return result
 
     def draw(self, evidences: Sequence[Evidence], count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -103,7 +103,7 @@ class Laplace:
             return self.refused(found, bound, seed, progress)
         values = density.values(found.resample(self.draws, rng))
         rest, said = remainder(density, values, self.draws, rng)
-        result = tree(bound, values | rest, 1, inference_library="bayes_personal", **said)
+        result = tree(bound, values | rest, 1, None, inference_library="bayes_personal", **said)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
             "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))

@@ -119,7 +119,7 @@ class NUTS:
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
             values, said = remainder(density, {}, count, rng)
-            return tree(density.bound, values, self.chains, inference_library="exact", **said)
+            return tree(density.bound, values, self.chains, None, inference_library="exact", **said)
         points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
         values = density.values(points)
         rest, said = remainder(density, values, count, rng)
