@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
-from test_combinations import FAMILIES, FITTING, PRIORS, formula, rows
+from test_combinations import FAMILIES, FITTING, OPTIONS, PRIORS, formula, rows
 
 import bayes_personal as bp
 from bayes_personal.densities.integrated import integrated
@@ -49,18 +49,18 @@ EXPLICIT = ("Mixture", "Repulsive", "Contextualized")
 
 
 def part() -> list[tuple[str, str, str]]:
-    """Every prior once, with the Normal family, and every other family once."""
+    """Every prior once at its defaults, with the Normal family, and every other family once."""
     methods = itertools.cycle(["nuts", "laplace"])
     result = [(prior, "Normal", "advi" if prior in EXPLICIT else next(methods)) for prior in PRIORS
-              if prior not in ("DistanceRegularized", "unsquared")]
-    result += [(prior, "Normal", "laplace") for prior in ("DistanceRegularized", "unsquared")]
+              if prior not in ("DistanceRegularized", *OPTIONS)]
     others = [family for family in FAMILIES if family != "Normal"]
-    return result + [("Population", family, "nuts") for family in others] + [("Partition", "Poisson", "laplace")]
+    return [*result, ("DistanceRegularized", "Normal", "laplace"), ("Partition", "Poisson", "laplace"),
+            *(("Population", family, "nuts") for family in others)]
 
 
 def test_the_part_has_everything() -> None:
     tried = part()
-    assert {prior for prior, *_ in tried} == set(PRIORS) and {family for _, family, _ in tried} == set(FAMILIES)
+    assert {prior for prior, *_ in tried} == set(PRIORS) - set(OPTIONS) and {family for _, family, _ in tried} == set(FAMILIES)
     assert {method for *_, method in tried} == set(METHODS)
 
 
