@@ -138,7 +138,7 @@ def check_model(model: Model, frame: Any, *, method: Any = QUICK, seed: int = 1,
 
 
 def simulated(model: Model, frame: Any, seed: int) -> tuple[pd.DataFrame, Mapping[str, np.ndarray]]:
-    """A data set of the model, and the parameters that made it, on the scale of these data."""
+    """A data set drawn from the model, and parameters drawn once more from its prior, on the scale of these data."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         rows = table(frame)

@@ -12,6 +12,7 @@ from bayes_personal.densities.divisions.halvings import HalvingBoxes
 from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
+from bayes_personal.errors import SpecificationError
 
 # Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
 FEW = 300
@@ -55,7 +56,7 @@ class DivisionSums(ABC):
 
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
         """P(a segment starts at this context and not at the first | y), (context,), where cells are segments."""
-        raise NotImplementedError(f"{type(self).__name__} sums over divisions that have no order")
+        raise SpecificationError(f"{type(self).__name__} sums over divisions that have no order")
 
     @abstractmethod
     def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
