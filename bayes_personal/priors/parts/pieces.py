@@ -75,14 +75,17 @@ class Owner(Protocol):
     @property
     def name(self) -> str:
         """What its variables are called after."""
+        ...
 
     @property
     def owner(self) -> str:
         """What errors call it."""
+        ...
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The context columns that it reads."""
+        ...
 
 
 class Piece(ABC):
@@ -229,25 +232,31 @@ class Elsewhere(Protocol):
     @property
     def size(self) -> int:
         """How many groups training saw."""
+        ...
 
     @property
     def candidates(self) -> np.ndarray:
         """Positions of the coefficients that may be in an invariant set or not."""
+        ...
 
     @property
     def label(self) -> str:
         """The column that says which group a row is of."""
+        ...
 
     @property
     def theta_elsewhere(self) -> str:
         """Name of the parameters in a group that nobody has seen."""
+        ...
 
     @property
     def error_elsewhere(self) -> str:
         """Name of the standard deviation of errors there."""
+        ...
 
     def at(self, frame: pd.DataFrame) -> Features:
         """The groups of any rows."""
+        ...
 
 
 class Function(Piece):
