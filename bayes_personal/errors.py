@@ -1,4 +1,4 @@
-"""What goes wrong, in words: every error names what was got, what is needed, and what to do."""
+"""Errors and warnings: every message names the value it got, what is needed, and what to do."""
 
 import os
 import warnings
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-# Names that a message lists.
+# Largest number of names that a message lists.
 LISTED = 30
-# Where the files of this package lie.
+# Folder of this package.
 PACKAGE = str(Path(__file__).parent) + os.sep
-# Characters of a value that a message repeats, and of what it says of longer ones.
+# Characters of the longest value that a message repeats, and of the beginning shown of a longer one.
 SHOWN, BEGINNING = 200, 60
 
 
@@ -31,7 +31,7 @@ class SpecificationError(BayesPersonalError, ValueError):
 
 
 class NotFittedError(BayesPersonalError, ValueError):
-    """Something that needs a posterior was given a model that has not been fitted."""
+    """A model that has not been fitted, given to a function that needs a posterior."""
 
 
 class FileError(BayesPersonalError, ValueError):
@@ -43,41 +43,41 @@ class VersionError(FileError):
 
 
 class InputWarning(UserWarning):
-    """The input is unusual; the result stays valid, with the caveat that the message names."""
+    """An unusual input: the result stays valid, with the caveat that the message names."""
 
 
 class MisfitWarning(UserWarning):
-    """The data contradict an assumption of the model; the draws are those of the model that was stated."""
+    """Data that contradict an assumption of the model: the draws are those of the model as stated."""
 
 
 class ConvergenceWarning(UserWarning):
-    """The sampler's own diagnostics say that the draws must not be trusted yet."""
+    """Draws that cannot be trusted yet, according to the sampler's own diagnostics."""
 
 
 class CacheWarning(UserWarning):
-    """Compiled functions cannot be kept on disk: results are the same, and every process compiles them anew."""
+    """Compiled functions that cannot be kept on disk: results are the same, but every process compiles again."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside of this package that called it."""
+    """Issue a warning that points to the line outside this package from which the call came."""
     warnings.warn(message, category, skip_file_prefixes=(PACKAGE,))
 
 
 def first(labels: Iterable[object], limit: int = 3) -> str:
-    """The first few labels, spelled for a message."""
-    shown = [repr(getattr(label, "item", lambda label=label: label)()) for label in labels]
-    return ", ".join(shown[:limit]) + (", ..." if len(shown) > limit else "")
+    """Return the first few labels, spelled for a message."""
+    spellings = [repr(getattr(label, "item", lambda label=label: label)()) for label in labels]
+    return ", ".join(spellings[:limit]) + (", ..." if len(spellings) > limit else "")
 
 
 def shown(value: object) -> str:
-    """A value as a message repeats it: on one line, and of what is long, such as a frame, its type and beginning."""
+    """Return a value as messages repeat it, on one line; a long one, such as a frame, by its type and beginning."""
     text = " ".join(repr(value).split())
     return text if len(text) <= SHOWN else f"<{type(value).__name__}: {text[:BEGINNING]} ...>"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The names that exist, the nearest of them first; of very many only some."""
-    known = [str(k) for k in known]
-    near = get_close_matches(name, known, n=1)
-    more = f" and {len(known) - LISTED:,} more" * (len(known) > LISTED)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(known[:LISTED])}{more}."
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """List the names that exist, the nearest first; a very long list is cut short."""
+    names = [str(k) for k in names]
+    matches = get_close_matches(name, names, n=1)
+    remainder = f" and {len(names) - LISTED:,} more" * (len(names) > LISTED)
+    return (f"Did you mean {matches[0]!r}? " if matches else "") + f"There are: {', '.join(names[:LISTED])}{remainder}."

@@ -21,7 +21,7 @@ from bayes_personal.errors import InputTypeError, NotFittedError
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.questions.prediction import predict
 from bayes_personal.questions.profile import Profile, profiles
-from bayes_personal.system.arguments import Seed, seed_number, whole
+from bayes_personal.system.arguments import Seed, seed_number, whole_number
 from bayes_personal.system.running import verb
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
@@ -80,7 +80,7 @@ def plot_theta(posterior: Posterior, coefficient: str | None = None, *, by: str 
     """
     fitted(posterior, "plot_theta")
     # The lowest and the highest group.
-    whole("plot_theta", 2, limit=limit)
+    whole_number("plot_theta", 2, limit=limit)
     shown = profiles(posterior, coefficient, by)
     rows = [min(len(one.summary), limit + 1) for one in shown]
     heights = [{"labels": 1.0 + ROW * max(count, 3), "constant": 0.95}.get(one.kind, HEIGHT)
@@ -212,7 +212,7 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     from arviz_stats.base.array import array_stats
 
     fitted(posterior, "plot_predictive")
-    whole("plot_predictive", 1, draws=draws)
+    whole_number("plot_predictive", 1, draws=draws)
     rows = posterior.bound.rows
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int))
     y = np.concatenate([batch.y for batch in rows.batches()])[places]

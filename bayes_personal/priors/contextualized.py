@@ -16,7 +16,7 @@ from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Coefficients, Function, Piece, Term
-from bayes_personal.system.arguments import one_of, whole
+from bayes_personal.system.arguments import one_of, whole_number
 
 # How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
 # archetypes are told apart.
@@ -103,13 +103,13 @@ class Contextualized(InContext):
         must_be_positive(owner, scale=scale)
         one_of(owner, HIDDEN, network=network)
         if hidden is not None:
-            whole(owner, 1, hidden=hidden)
+            whole_number(owner, 1, hidden=hidden)
         if archetypes is not None:
-            whole(owner, 2, archetypes=archetypes)
+            whole_number(owner, 2, archetypes=archetypes)
             if network == "last-layer":
                 raise SpecificationError(f"{owner}: archetypes={archetypes} are chosen by a network all of whose "
                                          "layers are learned; leave out network='last-layer'.")
-        whole(owner, 0, seed=seed)
+        whole_number(owner, 0, seed=seed)
 
     @property
     def units(self) -> int:

@@ -16,7 +16,7 @@ from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.markov_field import MarkovField, read
 from bayes_personal.priors.parts.pieces import Coefficients
-from bayes_personal.system.arguments import one_of, positive, whole
+from bayes_personal.system.arguments import one_of, positive, whole_number
 
 # Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
 MOST_PLACES, MOST_LOCAL = 200, 2000
@@ -125,7 +125,7 @@ class DistanceRegularized(InContext):
         self.hold(concentration=float(concentration))
         one_of(owner, (1, 2), power=power)
         if neighbors is not None:
-            whole(owner, 1, neighbors=neighbors)
+            whole_number(owner, 1, neighbors=neighbors)
         if not isinstance(metric, str) or metric != "learned":
             self.hold(metric=as_metric(metric, owner))
 

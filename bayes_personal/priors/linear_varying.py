@@ -16,7 +16,7 @@ from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Coefficients, Term
 from bayes_personal.priors.parts.spline import Spline
-from bayes_personal.system.arguments import one_of, whole
+from bayes_personal.system.arguments import one_of, whole_number
 
 
 @final
@@ -79,7 +79,7 @@ class LinearVarying(InContext):
         owner = self.owner
         must_be_positive(owner, scale=scale, smooth=smooth)
         one_of(owner, ("linear", "spline"), basis=basis)
-        whole(f"{owner}, knots of a cubic spline", 3, df=df)
+        whole_number(f"{owner}, knots of a cubic spline", 3, df=df)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner

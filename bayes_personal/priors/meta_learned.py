@@ -13,7 +13,7 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted
 from bayes_personal.priors.parts.levels import Grouped, Levels
 from bayes_personal.priors.parts.pieces import Coefficients, Term
-from bayes_personal.system.arguments import context_column, whole
+from bayes_personal.system.arguments import context_column, whole_number
 
 
 @final
@@ -74,7 +74,7 @@ class MetaLearned(Prior):
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         if self.rank is not None:
-            whole(owner, 0, rank=self.rank)
+            whole_number(owner, 0, rank=self.rank)
         must_be_positive(owner, scale=self.scale, shared=self.shared)
 
     @property

@@ -17,7 +17,7 @@ from bayes_personal.priors.parts.base import Prior, as_names, restricted, variab
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.pieces import Choice, Coefficients, Piece
-from bayes_personal.system.arguments import positive, whole
+from bayes_personal.system.arguments import positive, whole_number
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
 LEVEL, SLOPE = 1.5, 2.5
@@ -77,7 +77,7 @@ class Mixture(Prior):
 
     def __post_init__(self) -> None:
         owner = self.owner
-        whole(f"{owner}, which with one type is Population()", 2, components=self.components)
+        whole_number(f"{owner}, which with one type is Population()", 2, components=self.components)
         must_be_normal(owner, mean=self.mean)
         if self.gate is not None and self.concentration is not None:
             raise SpecificationError(f"{owner}: concentration={self.concentration!r} is of shares that all rows have, "

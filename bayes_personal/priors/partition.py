@@ -17,7 +17,7 @@ from bayes_personal.priors.parts.base import Prior, as_names, restricted, variab
 from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
-from bayes_personal.system.arguments import context_column, whole
+from bayes_personal.system.arguments import context_column, whole_number
 
 # Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000
@@ -91,7 +91,7 @@ class Partition(Prior):
         owner = self.owner
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(owner, scale=self.scale, changes=self.changes)
-        whole(owner, 1, shortest=self.shortest)
+        whole_number(owner, 1, shortest=self.shortest)
 
     @property
     def columns(self) -> tuple[str, ...]:

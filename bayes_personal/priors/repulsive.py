@@ -19,7 +19,7 @@ from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Choice, Coefficients, Piece
-from bayes_personal.system.arguments import whole
+from bayes_personal.system.arguments import whole_number
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5
@@ -115,7 +115,7 @@ class Repulsive(InContext):
                   metric=metric, length=length)
         owner = self.owner
         must_be_positive(owner, scale=scale, metric=metric, length=length)
-        whole(owner, 1, archetypes=archetypes)
+        whole_number(owner, 1, archetypes=archetypes)
         if archetypes > MOST:
             raise SpecificationError(f"{owner}: archetypes={archetypes} are too many: the normaliser of their density "
                                      f"is exact for up to {MOST}.")

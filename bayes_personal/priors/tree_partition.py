@@ -19,7 +19,7 @@ from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
-from bayes_personal.system.arguments import whole
+from bayes_personal.system.arguments import whole_number
 
 # Halvings in all, by the number of readings; more than the last are too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}
@@ -92,7 +92,7 @@ class TreePartition(InContext):
         owner = self.owner
         must_be_positive(owner, scale=scale)
         if depth is not None:
-            whole(owner, 1, depth=depth)
+            whole_number(owner, 1, depth=depth)
             if depth > 16:
                 raise SpecificationError(f"{owner}: depth={depth} would tell 2^{depth} intervals apart; at most 16.")
 

@@ -13,7 +13,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
-from bayes_personal.system.arguments import one_of, positive, whole
+from bayes_personal.system.arguments import one_of, positive, whole_number
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -82,8 +82,8 @@ class ADVI:
 
     def __post_init__(self) -> None:
         one_of("ADVI", GAUSSIANS, covariance=self.covariance)
-        whole("ADVI", 4, draws=self.draws, max_iterations=self.max_iterations)
-        whole("ADVI", 1, **({} if self.batch is None else {"batch": self.batch}))
+        whole_number("ADVI", 4, draws=self.draws, max_iterations=self.max_iterations)
+        whole_number("ADVI", 1, **({} if self.batch is None else {"batch": self.batch}))
         positive("ADVI", tolerance=self.tolerance, learning_rate=self.learning_rate)
         if not self.tolerance < 0.5:
             raise SpecificationError(f"ADVI: tolerance={self.tolerance!r} must lie between 0 and 1/2.")

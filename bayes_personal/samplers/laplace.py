@@ -18,7 +18,7 @@ from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Skewed
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach
-from bayes_personal.system.arguments import flag, whole
+from bayes_personal.system.arguments import flag, whole_number
 
 # Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
 FRESH, SPREAD = 256, 1.5
@@ -81,8 +81,8 @@ class Laplace:
     fallback: bool = True
 
     def __post_init__(self) -> None:
-        whole("Laplace", 4, draws=self.draws)
-        whole("Laplace", 1024, **({} if self.proposals is None else {"proposals": self.proposals}))
+        whole_number("Laplace", 4, draws=self.draws)
+        whole_number("Laplace", 1024, **({} if self.proposals is None else {"proposals": self.proposals}))
         if self.proposals is not None and self.proposals & (self.proposals - 1):
             raise SpecificationError(f"Laplace: proposals={self.proposals} must be a power of two, such as 4096.")
         flag("Laplace", fallback=self.fallback)

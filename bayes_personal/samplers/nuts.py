@@ -15,7 +15,7 @@ from bayes_personal.samplers.information import Information
 from bayes_personal.samplers.mode import Mode
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density, started
-from bayes_personal.system.arguments import flag, fraction, one_of, whole
+from bayes_personal.system.arguments import flag, fraction, one_of, whole_number
 from bayes_personal.system.running import interruptible
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class NUTS:
     sampler: Literal["nutpie", "pymc"] = "nutpie"
 
     def __post_init__(self) -> None:
-        whole("NUTS", 4, draws=self.draws)
-        whole("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
+        whole_number("NUTS", 4, draws=self.draws)
+        whole_number("NUTS", 1, chains=self.chains, **({} if self.tune is None else {"tune": self.tune}))
         fraction("NUTS", **({} if self.target_accept is None else {"target_accept": self.target_accept}))
         flag("NUTS", collapse=self.collapse)
         one_of("NUTS", ("nutpie", "pymc"), sampler=self.sampler)

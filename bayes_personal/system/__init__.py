@@ -1,4 +1,4 @@
-"""What knows neither data nor models: arguments and their errors, threads and signals, memory, files written whole.
+"""Services that know neither data nor models: argument checks, threads and signals, memory, complete writing of files.
 
-Enters: what any program could use.
+Enters: code that any program could use.
 """

@@ -1,4 +1,4 @@
-"""Arguments: their checks, with errors in words, and the shortest call that gives an object its own."""
+"""Checks of arguments, with errors in words, and the shortest call that creates an object."""
 
 import inspect
 import math
@@ -15,21 +15,21 @@ Seed = int | np.random.Generator | np.random.SeedSequence | None
 
 
 def positive(owner: str, **values: Any) -> None:
-    """Refuse what is not a finite number above zero."""
+    """Refuse values that are not finite numbers above zero."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
             raise SpecificationError(f"{owner}: {name}={shown(value)} must be positive and finite.")
 
 
 def fraction(owner: str, **values: Any) -> None:
-    """Refuse what is not a number between zero and one."""
+    """Refuse values that are not numbers between zero and one."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:
             raise SpecificationError(f"{owner}: {name}={shown(value)} must lie between 0 and 1.")
 
 
 def column_name(owner: str, **values: Any) -> None:
-    """Refuse what is neither the name of a column nor None."""
+    """Refuse values that are neither the name of a column nor None."""
     for name, value in values.items():
         if value is not None and not isinstance(value, str):
             raise SpecificationError(f"{owner}: {name}={shown(value)} must name the column that holds it for each row; "
@@ -37,33 +37,33 @@ def column_name(owner: str, **values: Any) -> None:
 
 
 def flag(owner: str, **values: Any) -> None:
-    """Refuse what is neither True nor False."""
+    """Refuse values that are neither True nor False."""
     for name, value in values.items():
         if not isinstance(value, bool):
             raise SpecificationError(f"{owner}: {name}={shown(value)} must be True or False.")
 
 
-def whole(owner: str, least: int, **values: Any) -> None:
-    """Refuse what is not a whole number of at least `least`."""
+def whole_number(owner: str, least: int, **values: Any) -> None:
+    """Refuse values that are not whole numbers of at least `least`."""
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise SpecificationError(f"{owner}: {name}={shown(value)} must be a whole number, {least} or more.")
 
 
 def one_of(owner: str, allowed: Iterable[str | int | None], **values: Any) -> None:
-    """Refuse what is not one of a few words or numbers."""
+    """Refuse values other than a few words or numbers."""
     allowed = list(allowed)
     for name, value in values.items():
-        # An array or a frame would not say whether it equals a word.
+        # Comparing an array or a frame to a word would not give one truth value.
         if not isinstance(value, str | Integral | None) or value not in allowed:
-            *others, last = map(repr, allowed)
-            raise SpecificationError(f"{owner}: {name}={shown(value)} must be {', '.join(others)} or {last}.")
+            *options, final = map(repr, allowed)
+            raise SpecificationError(f"{owner}: {name}={shown(value)} must be {', '.join(options)} or {final}.")
 
 
 def context_column(owner: str, **values: Any) -> None:
-    """Refuse what is not the name of one column."""
+    """Refuse values that are not the name of one column."""
     for name, value in values.items():
-        if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(each, str) for each in value):
+        if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(column, str) for column in value):
             raise InputTypeError(f"{owner}: {name}={shown(value)} names {len(value)} columns, and a column's name must "
                                  f"be text. Where labels of {value[1]!r} restart within each {value[0]!r}, "
                                  f"{nested(value[0], value[1])}; where they do not, add a prior for each.")
@@ -72,21 +72,21 @@ def context_column(owner: str, **values: Any) -> None:
 
 
 def nested(outer: str, inner: str) -> str:
-    """How to state groups within groups, in words."""
-    both = f"{outer}_{inner}"
+    """Explain in words how to state groups within groups."""
+    pair = f"{outer}_{inner}"
     label = f"frame[{outer!r}].astype(str) + '/' + frame[{inner!r}].astype(str)"
-    made = f"frame.assign({both}={label})" if both.isidentifier() else f"frame.assign(**{{{both!r}: {label}}})"
-    return f"write {made} and PartialPooling({outer!r}) + PartialPooling({both!r})"
+    statement = f"frame.assign({pair}={label})" if pair.isidentifier() else f"frame.assign(**{{{pair!r}: {label}}})"
+    return f"write {statement} and PartialPooling({outer!r}) + PartialPooling({pair!r})"
 
 
 def file_path(owner: str, value: Any) -> None:
-    """Refuse what is no path."""
+    """Refuse a value that is not a path."""
     if not isinstance(value, str | os.PathLike):
         raise InputTypeError(f"{owner}: need the path of a file, such as 'posterior.nc'; got {shown(value)}.")
 
 
 def seed_number(owner: str, value: Any) -> int | None:
-    """A seed as a number: of a Generator the next that it draws, of a SeedSequence the first that it generates."""
+    """Return a seed as a number: the next draw of a Generator, or the first number that a SeedSequence generates."""
     if isinstance(value, np.random.Generator):
         return int(value.integers(2**32))
     if isinstance(value, np.random.SeedSequence):
@@ -102,7 +102,7 @@ def seed_number(owner: str, value: Any) -> int | None:
 
 
 def call_of(value: Any) -> str:
-    """A frozen dataclass spelled as the shortest call that makes it: what is at its default is left out."""
+    """Spell a frozen dataclass as the shortest call that creates it, without arguments at their defaults."""
     arguments = []
     for name, parameter in inspect.signature(type(value)).parameters.items():
         current = getattr(value, name)

@@ -1,4 +1,4 @@
-"""How every verb of the package runs: on one BLAS thread, and until it is interrupted."""
+"""How every verb of the package runs: on one BLAS thread, and interruptible."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-# The thread that limits BLAS, which limits it for the whole process.
+# Held by the thread that limits BLAS; the limit holds for the whole process.
 _LIMITING = RLock()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS on one thread, as a context or as a decorator.
+    """Run BLAS on one thread, as a context or as a decorator.
 
-    The package factors many small matrices in loops. With several threads each call wakes all of them for less work
-    than waking them takes, and on a machine that others use they wait for each other. The limit holds for the whole
-    process; where Python threads overlap, the one that set it lifts it, or what the last one restores would be the
-    limit of the first.
+    The package factors many small matrices in loops. With several threads, waking them takes longer than
+    the work of each call, and on a machine with other load they wait for each other. The limit holds for the whole
+    process. Where Python threads overlap, only the thread that set the limit lifts it; otherwise the last thread would
+    restore the limit that the first one set.
     """
     if not _LIMITING.acquire(blocking=False):
         yield
@@ -35,18 +35,18 @@ def one_blas_thread() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """What a signal handler raises leaves this block, whatever a library within it makes of the exception.
+    """Let an exception raised by a signal handler leave this block, even if a library inside catches it.
 
-    Samplers catch the KeyboardInterrupt of Ctrl-C and return the draws that they have, with NaN for the others; an
-    exception raised in a callback or a finaliser may get lost. The block then ends in the exception all the same, and
-    no result of it goes any further. Where nobody handles a signal, or in a thread that receives none, nothing changes.
+    Samplers catch the KeyboardInterrupt of Ctrl-C and return the draws made so far, with NaN for the remaining ones; an
+    exception raised in a callback or a finaliser may get lost. The block then still ends with the exception, and its
+    result is discarded. Where a signal has no handler, or in a thread that receives none, nothing changes.
 
     Raises
     ------
     KeyboardInterrupt
         The process received SIGINT and handles it as Python does by default.
     BaseException
-        What any other handler of SIGINT or SIGTERM raised.
+        An exception that any other handler of SIGINT or SIGTERM raised.
     """
     raised: list[BaseException] = []
 
@@ -59,7 +59,7 @@ def interruptible() -> Iterator[None]:
                 raise
         return handle
 
-    # Only the main thread receives signals, and may say who handles them.
+    # Only the main thread receives signals and may set their handlers.
     numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
     handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
     for number, handler in handlers.items():
@@ -79,20 +79,22 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises SystemExit here, with the exit code that shells give it: files that are being written are cleaned
-    up, which a process that the signal kills cannot do."""
+    """Make SIGTERM raise SystemExit, with the exit code that shells give it.
+
+    A process that the signal killed directly could not clean up the files it is writing.
+    """
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    handler = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
 
 
 def verb[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """A function that users call: it runs on one BLAS thread, and an interrupt ends it whatever a library does."""
+    """Mark a function that users call: it runs on one BLAS thread, and an interrupt always ends it."""
     @wraps(function)
     def run(*args: P.args, **named: P.kwargs) -> R:
         with interruptible(), one_blas_thread():

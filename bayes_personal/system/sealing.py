@@ -1,7 +1,7 @@
-"""What a saved posterior's file is checked for before anything of it is read.
+"""Checks of a saved posterior's file before any of its content is read.
 
-A checksum at its end notices every flipped bit. It is no secret, and whoever makes a file can make the checksum too: so
-the file's structure is examined as well. Nothing in it may lead to other files, or claim to be larger than the file.
+A checksum at the end detects every flipped bit. It is no secret, and anyone who makes a file can make its checksum too,
+so the file's structure is examined as well: no part of it may lead to other files, or claim to be larger than the file.
 """
 
 from collections.abc import Iterator
@@ -15,38 +15,38 @@ from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] (compiled, w
 
 from bayes_personal.errors import FileError
 
-# HDF5 does not read what follows its own bytes, so that every reader of NetCDF opens the file.
+# HDF5 does not read bytes that follow its own, so every reader of NetCDF opens the file.
 MARK = b"\nbayes_personal sha256 "
 LENGTH = len(MARK) + 2 * sha256().digest_size
 CHUNK = 2**20
 
-# How HDF5 says of a variable's dimension that it has no values.
+# The label by which HDF5 marks a dimension without values.
 BARE = b"This is a netCDF dimension but not a netCDF variable."
 
 # Attributes by which variables and dimensions name each other.
 REFERENCES = ("DIMENSION_LIST", "REFERENCE_LIST")
-# Text in a dataset: its length, and where it is.
+# How a dataset refers to a text: its length and its place.
 TEXT = np.dtype([("length", "<u4"), ("place", "V12")])
 PLAIN = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS)
 
 
 def seal(content: bytes | memoryview) -> bytes:
-    """The checksum that follows the bytes of a file."""
+    """Return the checksum that follows the bytes of a file."""
     return MARK + sha256(content).hexdigest().encode()
 
 
 def is_sealed(file: BinaryIO) -> bool:
-    """Whether a file ends in a checksum; a wrong one is refused.
+    """Return whether a file ends in a checksum; a wrong checksum is refused.
 
     Raises
     ------
     FileError
-        Bytes that are not those the checksum was made of.
+        Bytes that do not match the checksum.
     """
     size = file.seek(0, 2) - LENGTH
     file.seek(max(size, 0))
-    found = file.read()
-    if not found.startswith(MARK):
+    seal = file.read()
+    if not seal.startswith(MARK):
         return False
     file.seek(0)
     digest = sha256()
@@ -54,7 +54,7 @@ def is_sealed(file: BinaryIO) -> bool:
         chunk = file.read(min(CHUNK, size))
         digest.update(chunk)
         size -= len(chunk) or size
-    if found != MARK + digest.hexdigest().encode():
+    if seal != MARK + digest.hexdigest().encode():
         raise FileError("its bytes do not agree with the checksum at its end")
     return True
 
@@ -62,13 +62,13 @@ def is_sealed(file: BinaryIO) -> bool:
 def examine(file: BinaryIO) -> None:
     """Refuse an HDF5 file that leads outside of itself, or whose parts claim more bytes than it has.
 
-    Sizes are read from the file's own tables, and no memory is asked for by what they say.
+    Sizes are read from the file's own tables, and no memory is allocated according to them.
 
     Raises
     ------
     FileError
-        Links other than those that hold the tree together, an object that stands in two places, storage in other files,
-        filters, and parts that would take more memory than the whole file.
+        Links other than those that form the tree, an object in two places, storage in other files, filters, and parts
+        that would take more memory than the whole file.
     """
     size, claimed = file.seek(0, 2), 0
     with h5py.File(file, "r") as root:
@@ -79,7 +79,7 @@ def examine(file: BinaryIO) -> None:
 
 
 def _claims(root: h5py.File, file: BinaryIO) -> Iterator[tuple[str, int]]:
-    """Of every part of the file its name, and how many bytes it says it has."""
+    """Yield the name of every part of the file, and the number of bytes it claims."""
     for name, item in _items(root):
         for key in item.attrs:
             attribute, where = item.attrs.get_id(key), f"attribute {key!r} of {name}"
@@ -96,7 +96,7 @@ def _claims(root: h5py.File, file: BinaryIO) -> Iterator[tuple[str, int]]:
 
 
 def _is_text(dtype: np.dtype, where: str, references: bool = False) -> bool:
-    """Whether values are text of any length, which lies elsewhere in the file; no other such values are allowed."""
+    """Return whether values are text of any length, stored elsewhere in the file; refuse other such values."""
     is_text = dtype.hasobject and h5py.check_string_dtype(dtype) is not None
     if dtype.hasobject and not (is_text or references):
         raise FileError(f"{where} holds neither numbers nor text")
@@ -104,8 +104,8 @@ def _is_text(dtype: np.dtype, where: str, references: bool = False) -> bool:
 
 
 def _items(root: h5py.File) -> Iterator[tuple[str, Any]]:
-    """Every group and variable, the file's own first; each stands in one place only."""
-    # Groups and variables are told apart below; h5py's types allow for more.
+    """Yield every group and variable, starting with the root group; refuse any that has two places."""
+    # Groups and variables are distinguished below; h5py's types allow for more.
     waiting: list[Any] = [root["/"]]
     seen = {h5o.get_info(root.id).addr}
     while waiting:
@@ -127,8 +127,8 @@ def _items(root: h5py.File) -> Iterator[tuple[str, Any]]:
 
 
 def _values(item: h5py.Dataset, name: str, file: BinaryIO) -> Iterator[int]:
-    """How many bytes a variable says it has, and the texts that it refers to."""
-    plan, there = item.id.get_create_plist(), item.id.get_storage_size()
+    """Yield the number of bytes a variable claims, and that of the texts it refers to."""
+    plan, stored = item.id.get_create_plist(), item.id.get_storage_size()
     if plan.get_layout() not in PLAIN or plan.get_external_count() or plan.get_nfilters():
         raise FileError(f"{name} is stored in pieces, packed, or in another file")
     label = item.attrs.get("NAME")
@@ -138,10 +138,10 @@ def _values(item: h5py.Dataset, name: str, file: BinaryIO) -> Iterator[int]:
     is_text, count = _is_text(item.dtype, name), prod(item.shape or ())
     claimed = count * (TEXT.itemsize if is_text else item.id.get_type().get_size())
     yield claimed
-    if claimed > there:
-        raise FileError(f"{name} claims {claimed:,} bytes, and {there:,} are there")
+    if claimed > stored:
+        raise FileError(f"{name} claims {claimed:,} bytes, and {stored:,} are there")
     if is_text and count:
-        if plan.get_layout() != h5py.h5d.CONTIGUOUS or claimed != there:
+        if plan.get_layout() != h5py.h5d.CONTIGUOUS or claimed != stored:
             raise FileError(f"{name} holds text in an unknown form")
         file.seek(item.id.get_offset())
         yield int(np.frombuffer(file.read(claimed), TEXT)["length"].sum(dtype=np.uint64))

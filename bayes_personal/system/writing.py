@@ -1,4 +1,4 @@
-"""The one writer of files: a file appears whole or not at all, and what stood under its name stays until then."""
+"""The only writer of files: a new file appears complete or not at all, and an old one of its name stays until then."""
 
 import os
 import stat
@@ -11,34 +11,34 @@ from typing import BinaryIO
 
 from bayes_personal.errors import FileError
 
-# Windows refuses to delete a file that a process has open, which is all that the lock is for.
+# The lock only protects open files from deletion, and Windows refuses to delete those anyway.
 if sys.platform != "win32":
     import fcntl
 
 PARTIAL = (".bayes_personal-", ".partial")
-# Who may read a new file: its owner alone, or whom the process's umask lets.
+# Permissions of a new file: for its owner alone, or as the process's umask allows.
 PRIVATE, SHARED = 0o600, 0o666
 
 
 def write_whole(path: str | os.PathLike[str], *content: bytes | memoryview, mode: int = SHARED) -> Path:
-    """Write a file whole or not at all; returns where it is.
+    """Write a file completely or not at all, and return its path.
 
-    The content goes to a file beside it, which takes its name once it is complete on the disk. A symbolic link is
-    followed. What killed processes left in the folder is removed.
+    The content goes to a partial file in the same folder, which is renamed once it is complete on the disk. A symbolic
+    link is followed. Partial files that killed processes left in the folder are removed.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     *content
-        What it will hold, one part after the other.
+        Content of the file, one part after the other.
     mode
         Permissions of a new file; an existing one keeps its own.
 
     Raises
     ------
     FileError
-        A folder that does not exist, a path that cannot be written or is no regular file, a full disk.
+        A folder that does not exist, a path that cannot be written or is not a regular file, a full disk.
     """
     target = writable(path)
     _clean(target.parent)
@@ -52,14 +52,14 @@ def write_whole(path: str | os.PathLike[str], *content: bytes | memoryview, mode
 
 
 def must_be_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a path that `write_whole` would refuse, before any work is done; nothing is left there."""
+    """Refuse a path that `write_whole` would refuse, before any work is done; no file is left behind."""
     target = writable(path)
     with _failures(path, 0), _partial(target, PRIVATE):
         return
 
 
 def writable(path: str | os.PathLike[str]) -> Path:
-    """The file that a path leads to: a regular one, or none yet, in a folder that there is."""
+    """Return the file that a path leads to: a regular file, or one yet to be written, in an existing folder."""
     refused, target = f"Cannot write {str(path)!r}", Path(path).expanduser()
     try:
         target = target.resolve()
@@ -91,7 +91,7 @@ def _failures(path: str | os.PathLike[str], size: int) -> Iterator[None]:
 
 @contextmanager
 def _partial(target: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
-    """An empty file beside the target with the permissions that it will have, locked while this process lives."""
+    """Open an empty file beside the target, with the target's permissions, locked while this process lives."""
     file, partial = _created(target.parent, mode)
     try:
         with file:
@@ -110,34 +110,34 @@ def _created(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
             # Not every file system has locks.
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
-        # Before it was locked, another process may have taken it for a leftover.
+        # Another process may have removed it as a leftover before it was locked.
         if partial.exists():
             return file, partial
         file.close()
 
 
 def _keep_permissions(partial: Path, target: Path) -> None:
-    """Give a file the owner and mode of the one that it will replace, as far as this process may."""
+    """Give a file the owner and mode of the file that it will replace, as far as this process may."""
     if not target.exists():
         return
-    old = target.stat()
+    status = target.stat()
     if hasattr(os, "chown"):
         with suppress(PermissionError):
-            os.chown(partial, old.st_uid, old.st_gid)
-    partial.chmod(stat.S_IMODE(old.st_mode))
+            os.chown(partial, status.st_uid, status.st_gid)
+    partial.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _clean(folder: Path) -> None:
-    """Remove the files that processes left here when they were killed."""
+    """Remove the partial files that killed processes left in a folder."""
     for leftover in folder.glob("*".join(PARTIAL)):
-        # Whatever cannot be removed, somebody else's among them, is no reason not to write.
+        # A leftover that cannot be removed, such as another user's, is no reason not to write.
         with suppress(OSError):
             if sys.platform == "win32":
                 leftover.unlink()
                 continue
             descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                # A process that still writes holds the lock, and this raises.
+                # This raises where a process that is still writing holds the lock.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 leftover.unlink()
             finally:
