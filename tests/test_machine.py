@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def forget() -> None:
     """What a new process has not seen yet."""
     compiling.folder.cache_clear()
-    compiling.told.cache_clear()
+    compiling.warnings_given.cache_clear()
 
 
 def double(x: float) -> float:

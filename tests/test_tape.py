@@ -173,9 +173,9 @@ def test_where_nothing_is_finite_the_density_is_zero(frame: pd.DataFrame) -> Non
 def test_what_is_kept_on_disk_belongs_to_one_state_of_the_files(tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba would run the old code of a function that another file's function calls."""
-    for file in compiling.HERE.glob("*.py"):
+    for file in compiling.SOURCES.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(compiling, "HERE", tmp_path)
+    monkeypatch.setattr(compiling, "SOURCES", tmp_path)
     before = compiling.state()
     assert before == compiling.state()
     (tmp_path / "tape.py").write_text((tmp_path / "tape.py").read_text() + "\n# changed\n")

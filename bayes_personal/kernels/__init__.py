@@ -1,4 +1,4 @@
-"""All compiled code: the algebra of Gaussian weights, of divisions and of sparse fields, and how it is compiled.
+"""All compiled code, and its compilation: the algebra of Gaussian weights, of divisions and of sparse fields.
 
-Enters: functions of numbers and arrays, which know no model.
+Enters: functions of numbers and arrays that know no model.
 """

@@ -1,8 +1,8 @@
 """How functions are compiled: once, kept on disk, without the interpreter's lock.
 
-What is kept is code that runs when it is read. It is read only from a folder and a file that belong to this user or to
-the system's administrator and that nobody else may write to, and only where its checksum says that it is whole.
-Whatever goes wrong costs the time of compiling again, and one warning.
+Reading a kept function runs its code. It is therefore read only from a folder and a file that belong to this user or to
+the system's administrator and that nobody else may write to, and only where its checksum is right. Any failure costs
+the time of compiling again, and one warning.
 """
 
 import inspect
@@ -31,48 +31,48 @@ from numba.misc.appdirs import AppDirs
 from bayes_personal.errors import CacheWarning, FileError, warn
 from bayes_personal.system.writing import PRIVATE, write_whole
 
-# Numba makes its settings when it is imported, so that no checker of types knows them.
+# Numba creates its settings when it is imported, so type checkers do not know them.
 config: Any = settings
-# Sums may be taken in any order, so that they use the processor's vectors; what is not finite stays so.
+# Sums may be taken in any order, which lets them use the processor's vectors; infinities and NaN are respected.
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
-HERE = files(__package__)
+SOURCES = files(__package__)
 DIGEST = sha256().digest_size
 VERSIONS = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile at the first call, or read what an earlier process compiled."""
+    """Compile a function at its first call, or read the code that an earlier process compiled."""
     dispatcher: Any = njit(**OPTIONS, **options)(function)
-    # Numba's own cache trusts whatever lies in its folder, and raises where that cannot be read or written.
-    dispatcher._cache = Kept(function)
+    # Numba's own cache trusts any file in its folder, and raises where the folder cannot be read or written.
+    dispatcher._cache = DiskCache(function)
     return dispatcher
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """For functions that only compiled functions call: nothing is made for Python to call them by."""
+    """Compile a function that only compiled functions call, without wrappers that Python could call."""
     return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-class Kept(NullCache):
-    """What was compiled of a function, a file for every signature and processor, as Numba asks for it."""
+class DiskCache(NullCache):
+    """Numba's interface to the compiled code of a function on disk: a file for every signature and processor."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
     @property
     def cache_path(self) -> str | None:
-        """The folder; None where nothing is kept."""
-        found = folder()
-        return None if found is None else str(found)
+        """The folder; None where no compiled code is kept."""
+        path = folder()
+        return None if path is None else str(path)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Read what was compiled for a signature; None where there is nothing that can be trusted."""
+        """Read the compiled code for a signature; None where no trustworthy code is on disk."""
         target_context.refresh()
         content = read(self._name(sig, target_context.codegen()))
         return None if content is None else CompileResult._rebuild(target_context, *pickle.loads(content))
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature."""
+        """Keep the compiled code for a signature."""
         if not data.lifted and not data.library.has_dynamic_globals:
             write(self._name(sig, data.codegen), dumps(data._reduce()))
 
@@ -84,25 +84,25 @@ class Kept(NullCache):
 
 
 def state() -> str:
-    """A number that changes with any file of this folder, and with the versions of what compiles it.
+    """Return a digest that changes with any source file of this folder, and with the versions of the compilers.
 
-    A compiled function holds the code of those that it calls, which may stand in other files.
+    A compiled function contains the code of the functions that it calls, which may be in other files.
     """
-    sources = sorted((each.name, each.read_bytes()) for each in HERE.iterdir() if each.name.endswith(".py"))
+    sources = sorted((file.name, file.read_bytes()) for file in SOURCES.iterdir() if file.name.endswith(".py"))
     return sha256(b"".join((repr(VERSIONS).encode(), *(content for _, content in sources)))).hexdigest()[:16]
 
 
 @cache
 def folder() -> Path | None:
-    """Where compiled functions are kept: the first folder that this user alone can write to.
+    """Return the folder of compiled functions: the first one that only this user can write to.
 
-    It lies in NUMBA_CACHE_DIR where that is set, or else beside this file or in the user's own cache.
+    It lies in NUMBA_CACHE_DIR where that is set, and otherwise next to this file or in the user's own cache.
     """
-    beside = [HERE / "__pycache__"] if isinstance(HERE, Path) else []
-    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else beside
-    refused, now = [], state()
+    default = [SOURCES / "__pycache__"] if isinstance(SOURCES, Path) else []
+    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else default
+    refused, digest = [], state()
     for place in (*places, Path(AppDirs("bayes-personal", appauthor=False).user_cache_dir)):
-        result = place.absolute() / f"compiled-{now}"
+        result = place.absolute() / f"compiled-{digest}"
         try:
             result.mkdir(mode=0o700, parents=True, exist_ok=True)
             must_be_own(os.lstat(result), result)
@@ -118,14 +118,14 @@ def folder() -> Path | None:
     return None
 
 
-def must_be_own(found: os.stat_result, path: Path) -> None:
+def must_be_own(status: os.stat_result, path: Path) -> None:
     """Refuse a file or folder that another user made or may write to."""
-    if hasattr(os, "geteuid") and (found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022):
+    if hasattr(os, "geteuid") and (status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022):
         raise PermissionError(f"{str(path)!r} is, or can be, written by other users")
 
 
 def read(name: str) -> bytes | None:
-    """What `write` wrote, as far as it is whole and nobody else can have written it."""
+    """Read the bytes that `write` wrote; None where they are damaged or another user could have written them."""
     home = folder()
     if home is None:
         return None
@@ -133,8 +133,8 @@ def read(name: str) -> bytes | None:
     try:
         must_be_own(os.lstat(home), home)
         with open(path, "rb", opener=_without_links) as file:
-            must_be_own(found := os.fstat(file.fileno()), path)
-            content = file.read() if stat.S_ISREG(found.st_mode) else b""
+            must_be_own(status := os.fstat(file.fileno()), path)
+            content = file.read() if stat.S_ISREG(status.st_mode) else b""
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -151,7 +151,7 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def write(name: str, content: bytes) -> None:
-    """Keep some bytes with their checksum."""
+    """Keep bytes on disk with their checksum."""
     home = folder()
     if home is None:
         return
@@ -163,15 +163,15 @@ def write(name: str, content: bytes) -> None:
 
 
 @cache
-def told() -> list[str]:
-    """What this process was warned of; one warning is enough."""
+def warnings_given() -> list[str]:
+    """Return the warnings that this process has issued; one is enough."""
     return []
 
 
 def tell(reason: str) -> None:
-    """Say once that functions are compiled again, and why."""
-    if not told():
-        told().append(reason)
+    """Warn once that functions are compiled again, and say why."""
+    if not warnings_given():
+        warnings_given().append(reason)
         warn(f"Compiled functions cannot be kept, or not be read: {reason}. Results are the same; functions "
              "are compiled anew, which takes up to a minute in every process. Set NUMBA_CACHE_DIR to a folder "
              "that only you can write to.", CacheWarning)

@@ -1,8 +1,8 @@
 """Exponentials, logarithms and gamma functions that compile to the processor's vectors.
 
-A loop that calls the mathematical library takes one number at a time. These are polynomials without a branch: the
-compiler puts them into the loop that calls them and does four or eight numbers at once. Relative errors are a few
-1e-16. Constants of the logarithm are those of fdlibm's log.
+A loop that calls the mathematical library takes one number at a time. The functions below are polynomials without a
+branch: the compiler puts them into the loop that calls them and handles four or eight numbers at once. Relative errors
+are a few 1e-16. The constants of the logarithm are those of fdlibm's log.
 """
 
 import numpy as np
@@ -12,23 +12,23 @@ from bayes_personal.kernels.compiling import inlined
 LOWEST = -708.0
 PER_LOG2 = 1.4426950408889634
 LOG2_HIGH, LOG2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-# A double of 2^52 and more has no fraction: an integer that is added to one of these is found in its last bits.
+# A double of 2^52 or more has no fraction: an integer added to one of these constants appears in its last bits.
 WHOLE = 4503599627370496.0
 WHOLE_AND_BIAS = 6755399441055744.0 + 1023.0
 EXPONENT = np.uint64(52)
 WHOLE_BITS = np.uint64(0x4330000000000000)
-# Bits of sqrt(1/2), less 1024 steps of the exponent, so that what is left is never negative.
+# Bits of sqrt(1/2), and 1024 steps of the exponent, which keep the difference from being negative.
 ROOT_OF_HALF = np.uint64(0x3FE6A09E00000000)
 SHIFTED = np.uint64(1024 << 52)
 TOP_BITS = np.uint64(0xFFF0000000000000)
 HALF_LOG_2PI = 0.9189385332046727
-# Stirling's series is used from here on: eight terms are then exact to rounding.
+# From this value on Stirling's series is used: eight terms are then exact to rounding.
 LARGE = 8.0
 
 
 @inlined
 def exp_of(x):
-    """exp(x) for x up to 700; what lies below -708 counts as -708. What is not a number stays so."""
+    """Return exp(x) for x up to 700; values below -708 count as -708, and NaN stays NaN."""
     x = LOWEST if x < LOWEST else x
     k = np.floor(x * PER_LOG2 + 0.5)
     r = (x - k * LOG2_HIGH) - k * LOG2_LOW
@@ -48,7 +48,7 @@ def exp_of(x):
 
 @inlined
 def log_of_parts(k, f):
-    """log(2^k (1 + f)), 1 + f between sqrt(1/2) and sqrt(2)."""
+    """Return log(2^k (1 + f)), 1 + f between sqrt(1/2) and sqrt(2)."""
     s = f / (2.0 + f)
     z = s * s
     r = 1.531383769920937332e-01 + z * 1.479819860511658591e-01
@@ -63,30 +63,30 @@ def log_of_parts(k, f):
 
 @inlined
 def parts_of(x):
-    """k and f of x = 2^k (1 + f), 1 + f between sqrt(1/2) and sqrt(2)."""
+    """Return k and f of x = 2^k (1 + f), 1 + f between sqrt(1/2) and sqrt(2)."""
     bits = np.float64(x).view(np.uint64)
-    above = bits - ROOT_OF_HALF
-    k = np.uint64(((above + SHIFTED) >> EXPONENT) | WHOLE_BITS).view(np.float64) - (WHOLE + 1024.0)
-    return k, np.uint64(bits - (above & TOP_BITS)).view(np.float64) - 1.0
+    excess = bits - ROOT_OF_HALF
+    k = np.uint64(((excess + SHIFTED) >> EXPONENT) | WHOLE_BITS).view(np.float64) - (WHOLE + 1024.0)
+    return k, np.uint64(bits - (excess & TOP_BITS)).view(np.float64) - 1.0
 
 
 @inlined
 def log_of(x):
-    """log(x) for x that is positive, finite and not subnormal."""
+    """Return log(x) for x that is positive, finite and not subnormal."""
     k, f = parts_of(x)
     return log_of_parts(k, f)
 
 
 @inlined
 def log_beyond_one(x, excess):
-    """log(x), x = 1 + excess; near 1 by the excess, of which x itself has lost digits."""
+    """Return log(x), x = 1 + excess; near 1 it is computed from the excess, some digits of which x has lost."""
     k, f = parts_of(x)
     return log_of_parts(k, excess if -0.25 < excess < 0.25 else f)
 
 
 @inlined
 def shifted(x):
-    """The place z = x or x + 8 from which Stirling's series is used, and x (x + 1) ... (x + 7) or 1 with its slope."""
+    """Return the argument z = x or x + 8 of Stirling's series, and x (x + 1) ... (x + 7) or 1 with its slope."""
     product, slope = x, 1.0
     for k in range(1, 8):
         slope = slope * (x + k) + product
@@ -97,7 +97,7 @@ def shifted(x):
 
 @inlined
 def stirling(z):
-    """log Gamma(z) - (z - 1/2) log z + z for z from 8 on."""
+    """Return log Gamma(z) - (z - 1/2) log z + z for z from 8 on."""
     y = 1.0 / z
     w = y * y
     q = -691 / 360360 + w * (1 / 156 - w * (3617 / 122400))
@@ -108,7 +108,7 @@ def stirling(z):
 
 @inlined
 def digamma_less_log(z):
-    """The derivative of log Gamma less log z, for z from 8 on."""
+    """Return the derivative of log Gamma at z, less log z, for z from 8 on."""
     y = 1.0 / z
     w = y * y
     q = 691 / 32760 - w * (1 / 12 - w * (3617 / 8160))

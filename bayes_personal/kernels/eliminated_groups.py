@@ -1,8 +1,9 @@
-"""Groups that are eliminated: the algebra of thousands of small blocks, compiled. `gaussian` says what they are of.
+"""Groups that are eliminated: the algebra of thousands of small blocks, compiled. `gaussian` defines the blocks.
 
-Arrays have the groups last, and the innermost loops run over them, so that they use the processor's vectors. What a
-row of a block meets, its other columns meet as well, so all columns of a group stand in one array (varying, column,
-group): those of its own weights, those of the weights that are not eliminated, and that of the outcome.
+The groups are the last axis of arrays, and the innermost loops run over them, which lets these use the processor's
+vectors. Every operation on the rows of a block applies to all its columns, so all columns of a group are in one array
+(varying, column, group): first those of its own weights, then those of the weights that are not eliminated, and last
+that of the outcome.
 """
 
 import numpy as np
@@ -13,9 +14,9 @@ from bayes_personal.kernels.lapack import multiply_lower
 
 @inlined
 def multiply_columns(blocks, root, first, width, low, high):
-    """Columns from `first` on times a root, in place, for the groups from `low` up to `high`."""
+    """Multiply the columns from `first` on by a root, in place, for the groups from `low` up to `high`."""
     for a in range(len(blocks)):
-        # A lower triangle: a column needs only itself and later ones.
+        # The root is a lower triangle: a column needs only itself and later columns.
         for b in range(width):
             for g in range(low, high):
                 blocks[a, first + b, g] *= root[b, b]
@@ -26,7 +27,7 @@ def multiply_columns(blocks, root, first, width, low, high):
 
 @inlined
 def eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low, high):
-    """C_g', F_g and e_g of the groups from `low` up to `high`; the diagonal of C_g' has its reciprocals."""
+    """Compute C_g', F_g and e_g of the groups from `low` up to `high`; the diagonal of C_g' holds its reciprocals."""
     p, columns = sums.shape[0], sums.shape[1]
     scales = np.empty((p, high - low))
     for a in range(p):
@@ -45,7 +46,7 @@ def eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low,
         for k in range(rooted[t, 1]):
             width = rooted[t, 2]
             multiply_columns(blocks, roots[t], p + rooted[t, 0] + k * width, width, low, high)
-    # The same from the left. Nothing below the diagonal is needed any more.
+    # Multiply by the root from the left too. Entries below the diagonal are no longer needed.
     for a in range(p):
         for j in range(a, columns):
             for g in range(low, high):
@@ -66,16 +67,19 @@ def eliminate(sums, sd, roots, rooted, own_sd, own_root, precision, blocks, low,
 
 
 @inlined
-def own_weights(blocks, others, x):
-    """C'^-1 (x + e - F w) in place of x, where w are the `others`; columns of x before its last have no e - F w."""
-    p, last = len(blocks), x.shape[1] - 1
+def own_weights(blocks, w, x):
+    """Replace the last column of x by C'^-1 (x + e - F w), and its other columns by C'^-1 x.
+
+    w are the weights that are not eliminated.
+    """
+    p, outcome = len(blocks), x.shape[1] - 1
     for a in range(p - 1, -1, -1):
         for g in range(x.shape[2]):
-            x[a, last, g] += blocks[a, p + len(others), g]
-        for j in range(len(others)):
+            x[a, outcome, g] += blocks[a, p + len(w), g]
+        for j in range(len(w)):
             for g in range(x.shape[2]):
-                x[a, last, g] -= blocks[a, p + j, g] * others[j]
-        for j in range(last + 1):
+                x[a, outcome, g] -= blocks[a, p + j, g] * w[j]
+        for j in range(outcome + 1):
             for b in range(a + 1, p):
                 for g in range(x.shape[2]):
                     x[a, j, g] -= blocks[a, b, g] * x[b, j, g]
@@ -85,7 +89,7 @@ def own_weights(blocks, others, x):
 
 @inlined
 def moment_root(blocks, lower, mean):
-    """X = C'^-1 [1, F L'^-1, e - F mean], of which XX' = E[z z'] of all groups; `lower` is L^-1."""
+    """Return X = C'^-1 [1, F L'^-1, e - F mean], so that XX' = E[z z'] of all groups; `lower` is L^-1."""
     p, columns = blocks.shape[0], blocks.shape[1]
     result = np.zeros(blocks.shape)
     for a in range(p):
@@ -102,12 +106,12 @@ def moment_root(blocks, lower, mean):
 
 @inlined
 def second_moments(root, low, high):
-    """XX' of the groups from `low` up to `high`, (varying, varying, group)."""
+    """Return XX' of the groups from `low` up to `high`, (varying, varying, group)."""
     p = len(root)
     result = np.zeros((p, p, high - low))
     for a in range(p):
         for b in range(a + 1):
-            # The first columns are an upper triangle.
+            # The first columns form an upper triangle.
             for r in range(a, root.shape[1]):
                 for i in range(high - low):
                     result[a, b, i] += root[a, r, low + i] * root[b, r, low + i]
@@ -118,9 +122,9 @@ def second_moments(root, low, high):
 
 @inlined
 def excess(second, root):
-    """R'^-1 (E[z z'] - 1), the derivative of the log density with respect to R where w = diag(sd) R z; in place.
+    """Compute R'^-1 (E[z z'] - 1) in place: the derivative of the log density by R, where w = diag(sd) R z.
 
-    Of the symmetric `second` (varying, varying, group) rows are taken for columns, and the result is transposed.
+    Rows of the symmetric `second` (varying, varying, group) serve as its columns, and the result is transposed.
     """
     n = second.shape[2]
     for a in range(len(root)):

@@ -1,31 +1,31 @@
 """The algebra of Gaussian weights, compiled once for all models and kept on disk.
 
-With weights w = T z, z ~ Normal(0, 1), errors s, and the eliminated groups' blocks as the last of
+With weights w = T z, z ~ Normal(0, 1), errors s, and the blocks of the eliminated groups at the end of
 
     M = I + T'Z'Z T / s^2,    z | y ~ Normal(M^-1 T'Z'y / s^2, M^-1),
 
-each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2, and what is left for the other weights
-is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M are at least 1, and so are A's: no jitter is needed. T is
-diagonal, or has a triangular block a feature where a term's coefficients correlate.
+each group's block is C_g C_g', F_g = C_g^-1 M_gd, e_g = C_g^-1 T_g'Z_g'y / s^2, and the matrix that remains for
+the other weights is A = M_dd - sum F_g'F_g = L L'. All eigenvalues of M and A are at least 1: no jitter is needed. T is
+diagonal, or has a triangular block for each feature of a term whose coefficients correlate.
 
 The functions of a point take eleven arguments, by position:
 
     ========  ============================  =======================================================================
     point     (hyperparameter,)             phi, without limits
     start     (place,)                      the tape, as `tape.Tape` describes it: its constants,
-    given     (hyperparameter,)             where phi is written,
-    code      (operation, 4)                what is done then,
-    outputs   (output,)                     and where it leaves log p(phi), s, `sd`, `roots`, `own_sd`, `own_root`
+    given     (hyperparameter,)             the places of phi,
+    code      (operation, 4)                the operations,
+    outputs   (output,)                     and the places of log p(phi), s, `sd`, `roots`, `own_sd`, `own_root`
     shape     five whole numbers            weights; terms with roots; the widest root; rows of `own_sd`; varying
-    gram      (weight, weight)              Z'Z of the weights that are not eliminated, Z being over the known errors
+    gram      (weight, weight)              Z'Z of the weights that are not eliminated, Z divided by the known errors
     moment    (weight,)                     Z'y
     sums      (varying, column, group)      [Z_g'Z_g, Z_g'Z, Z_g'y], with varying, weight and 1 columns
     rooted    (term, 3)                     first weight, features and coefficients of each term with a root
-    numbers   three numbers                 y'y; the number of rows; what log p(y | phi) has beside (`log_marginal`)
+    numbers   three numbers                 y'y; the number of rows; the constant of log p(y | phi) (`log_marginal`)
     ========  ============================  =======================================================================
 
-T of the weights that are not eliminated, here seven of them: with `rooted` [[1, 3, 2]] those from number 1 on are 2
-coefficients of 3 features, whose R is the same, `roots` (term, widest, widest)[0]. `sd` is (weight,).
+T of the weights that are not eliminated, in an example with seven: with `rooted` [[1, 3, 2]] the weights from number 1
+on are 2 coefficients of 3 features, which share one R, `roots` (term, widest, widest)[0]. `sd` is (weight,).
 
     | sd_0                                                |
     |       sd_1 R_00                                     |
@@ -34,14 +34,14 @@ coefficients of 3 features, whose R is the same, `roots` (term, widest, widest)[
     |                             sd_4 R_10  sd_4 R_11    |
     |                                                 ... |
 
-T_g of a group's weights, here two of them: R is `own_root` (varying, varying), and `own_sd` is (group, varying), or
+T_g of a group's weights, in an example of two: R is `own_root` (varying, varying), and `own_sd` is (group, varying), or
 (1, varying) where it is the same for all groups.
 
     | own_sd[g, 0] R_00                       |
     | own_sd[g, 1] R_10    own_sd[g, 1] R_11  |
 
-`blocks` [C_g', F_g, e_g] have the shape of `sums`. The diagonal of C_g' has its reciprocals; nothing reads what is
-below it. Here is one group's, with two weights of its own and five others:
+`blocks` [C_g', F_g, e_g] have the shape of `sums`. The diagonal of C_g' holds its reciprocals; entries below it are
+never read. An example for one group, with two weights of its own and five that are not eliminated:
 
     | 1/C_00   C_10  |  F_00  F_01  F_02  F_03  F_04  |  e_0 |
     |         1/C_11 |  F_10  F_11  F_12  F_13  F_14  |  e_1 |
@@ -54,19 +54,19 @@ from bayes_personal.kernels.eliminated_groups import eliminate, excess, moment_r
 from bayes_personal.kernels.lapack import cholesky, invert, subtract_gram
 from bayes_personal.kernels.tape import backward, forward, outputs_of
 
-# Groups that are worked on together: the innermost loops run over them, so that they use the processor's vectors.
+# Number of groups handled together: the innermost loops run over them and use the processor's vectors.
 TOGETHER = 128
 
 
 @compiled
 def apply_roots(matrix, roots, rooted):
-    """`matrix` (row, weight) times the block-diagonal matrix of roots, in place."""
+    """Multiply `matrix` (row, weight) by the block-diagonal matrix of roots, in place."""
     for t in range(len(rooted)):
         start, features, p = rooted[t]
         for i in range(len(matrix)):
             for f in range(features):
                 first = start + f * p
-                # A lower triangle: a column needs only itself and later ones.
+                # The root is a lower triangle: a column needs only itself and later columns.
                 for b in range(p):
                     total = 0.0
                     for a in range(b, p):
@@ -76,7 +76,7 @@ def apply_roots(matrix, roots, rooted):
 
 @inlined
 def solve_upper(lower, vector):
-    """L'^-1 of a vector, in place."""
+    """Multiply a vector by L'^-1, in place."""
     for i in range(len(vector) - 1, -1, -1):
         vector[i] /= lower[i, i]
         for j in range(i):
@@ -85,7 +85,10 @@ def solve_upper(lower, vector):
 
 @compiled
 def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
-    """L, the weights' conditional mean, and the groups' [C', F, e]; sum of log diagonals; the fit z_hat'M z_hat."""
+    """Return L, the weights' conditional mean, the groups' [C', F, e], the sum of log diagonals and z_hat'M z_hat.
+
+    The first value returned says whether L exists and these numbers are finite.
+    """
     size, p, groups = len(moment), sums.shape[0], sums.shape[2]
     precision = 1 / (s * s)
     lower, mean = np.empty((size, size)), np.empty((1, size))
@@ -101,7 +104,7 @@ def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
         apply_roots(mean, roots, rooted)
     for i in range(size):
         lower[i, i] += 1.0
-    blocks, last = np.empty(sums.shape), sums.shape[1] - 1
+    blocks, outcome = np.empty(sums.shape), sums.shape[1] - 1
     half, fit = 0.0, 0.0
     for low in range(0, groups, TOGETHER):
         high = min(low + TOGETHER, groups)
@@ -113,16 +116,16 @@ def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
             half -= np.log(volume)
         for a in range(p):
             for g in range(low, high):
-                fit += blocks[a, last, g] ** 2
+                fit += blocks[a, outcome, g] ** 2
             for i in range(size):
                 total = 0.0
                 for g in range(low, high):
-                    total += blocks[a, p + i, g] * blocks[a, last, g]
+                    total += blocks[a, p + i, g] * blocks[a, outcome, g]
                 mean[0, i] -= total
     fine = True
     if size and groups:
         for a in range(p):
-            subtract_gram(blocks[a, p:last], lower)
+            subtract_gram(blocks[a, p:outcome], lower)
     if size:
         fine = cholesky(lower)
         for i in range(size):
@@ -137,13 +140,13 @@ def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
 
 @inlined
 def log_marginal(square, count, constant, s, half, fit):
-    """log p(y | phi)."""
+    """Return log p(y | phi)."""
     return constant - count * np.log(s) - half - 0.5 * (square / (s * s) - fit)
 
 
 @inlined
 def scaling(out, shape):
-    """The outputs of a model's tape: log prior, s, and T."""
+    """Return the parts of T among the outputs of a model's tape: `sd`, `roots`, `own_sd` and `own_root`."""
     size, roots, widest, own_rows, p = shape
     first = 2 + size
     second = first + roots * widest * widest
@@ -154,7 +157,7 @@ def scaling(out, shape):
 
 @compiled
 def value(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
-    """log p(y, phi), up to what is not finite."""
+    """Return log p(y, phi), -inf where it is not finite."""
     out = outputs_of(forward(point, start, given, code), outputs)
     square, count, constant = numbers
     sd, roots, own_sd, own_root = scaling(out, shape)
@@ -165,7 +168,7 @@ def value(point, start, given, code, outputs, shape, gram, moment, sums, rooted,
 
 @compiled
 def values(points, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
-    """log p(y, phi) at many points."""
+    """Return log p(y, phi) at many points."""
     result = np.empty(len(points))
     for i in range(len(points)):
         result[i] = value(points[i], start, given, code, outputs, shape, gram, moment, sums, rooted, numbers)
@@ -174,7 +177,10 @@ def values(points, start, given, code, outputs, shape, gram, moment, sums, roote
 
 @inlined
 def slopes_of_weights(lower, mean, sd, by_sd):
-    """E|z|^2 less their number, of the weights that are not eliminated, and slopes by `sd`; `lower` is L^-1."""
+    """Return E|z|^2 of the weights that are not eliminated, less their number, and set the slopes by `sd`.
+
+    `lower` is L^-1.
+    """
     size, excess_of_all = len(mean), 0.0
     second = np.zeros(size)
     for i in range(size):
@@ -189,7 +195,7 @@ def slopes_of_weights(lower, mean, sd, by_sd):
 
 @inlined
 def slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots):
-    """Slopes by `roots`, and by `sd` of the weights that they are for; `lower` is L^-1."""
+    """Set the slopes by `roots`, and by `sd` of the weights with roots; `lower` is L^-1."""
     size = len(mean)
     for t in range(len(rooted)):
         first, features, width = rooted[t]
@@ -216,7 +222,10 @@ def slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots):
 
 @inlined
 def slopes_of_groups(blocks, lower, mean, own_sd, own_root, by_own_sd, by_own_root):
-    """E|z|^2 less their number, of the groups' weights, and slopes by `own_sd` and `own_root`; `lower` is L^-1."""
+    """Return E|z|^2 of the groups' weights, less their number, and add the slopes by `own_sd` and `own_root`.
+
+    `lower` is L^-1.
+    """
     p, groups, excess_of_all = blocks.shape[0], blocks.shape[2], 0.0
     root = moment_root(blocks, lower, mean)
     for low in range(0, groups, TOGETHER):
@@ -240,7 +249,7 @@ def slopes_of_groups(blocks, lower, mean, own_sd, own_root, by_own_sd, by_own_ro
 
 @compiled
 def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, sums, rooted, numbers):
-    """log p(y, phi) and its gradient, by Fisher's identity: d log p / d log sd_k = E[z_k^2 | y] - 1, and so on."""
+    """Return log p(y, phi) and its gradient; by Fisher's identity, d log p / d log sd_k = E[z_k^2 | y] - 1, etc."""
     work = forward(point, start, given, code)
     out = outputs_of(work, outputs)
     square, count, constant = numbers
@@ -258,7 +267,7 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     excess_of_all = slopes_of_weights(lower, mean, sd, by_sd)
     slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots)
     excess_of_all += slopes_of_groups(blocks, lower, mean, own_sd, own_root, by_own_sd, by_own_root)
-    # E|y - Z w|^2 / s^2 is y'y / s^2 - fit - excess, and without any slope it is as large as the number of rows.
+    # E|y - Z w|^2 / s^2 is y'y / s^2 - fit - excess, and it equals the number of rows where the slope is zero.
     slope[1] = (square / (s * s) - fit - excess_of_all - count) / s
     by_place = np.zeros(len(work))
     for k in range(len(outputs)):
@@ -268,7 +277,7 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
 
 @compiled
 def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
-    """Exact draws of the weights, one for each draw of the hyperparameters, in place of standard normal noise."""
+    """Replace standard normal noise by exact draws of the weights, one for each draw of the hyperparameters."""
     for i in range(len(s)):
         fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i],
                                                  own_root[i], s[i])
@@ -282,22 +291,22 @@ def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
 
 
 @compiled
-def draw_own(sums, sd, roots, rooted, own_sd, own_root, s, others, own_z):
-    """Exact draws of the weights of some groups given all others', in place of standard normal noise."""
+def draw_eliminated(sums, sd, roots, rooted, own_sd, own_root, s, weights, own_z):
+    """Replace standard normal noise by exact draws of some groups' weights, given the `weights` not eliminated."""
     blocks = np.empty(sums.shape)
     for i in range(len(s)):
         eliminate(sums, sd[i], roots[i], rooted, own_sd[i], own_root[i], 1 / (s[i] * s[i]), blocks, 0, sums.shape[2])
-        own_weights(blocks, others[i], own_z[i])
+        own_weights(blocks, weights[i], own_z[i])
 
 
 @compiled
-def project(dense, groups, own, sums, mean, sd, roots, rooted, own_root, own_sd, s):
-    """Of rows in these groups, of whose T'Z `dense` has the weights that are not eliminated: fit, and the groups' part
-    of the leverage.
+def project(dense, groups, varying, sums, mean, sd, roots, rooted, own_root, own_sd, s):
+    """Return the fit of rows in these groups, and the groups' part of their leverage.
 
-    `dense` becomes what L^-1 is to be applied to for the rest of the leverage.
+    `dense` holds the columns of ZT for the weights that are not eliminated. It is replaced by the vectors to which L^-1
+    is to be applied for the remaining part of the leverage.
     """
-    rows, p = own.shape
+    rows, p = varying.shape
     fit, part = np.zeros(rows), np.zeros(rows)
     blocks, unit, means = np.empty(sums.shape), np.empty(p), np.zeros((p, 1, sums.shape[2]))
     eliminate(sums, sd, roots, rooted, own_sd, own_root, 1 / (s * s), blocks, 0, sums.shape[2])
@@ -311,7 +320,7 @@ def project(dense, groups, own, sums, mean, sd, roots, rooted, own_root, own_sd,
             for a in range(p):
                 total = 0.0
                 for k in range(a, p):
-                    total += own[i, k] * own_sd[row, k] * own_root[k, a]
+                    total += varying[i, k] * own_sd[row, k] * own_root[k, a]
                 fit[i] += total * means[a, 0, g]
                 for k in range(a):
                     total -= blocks[k, a, g] * unit[k]

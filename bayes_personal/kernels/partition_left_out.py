@@ -1,29 +1,37 @@
-"""What each row is worth when it is left out of its segment: exact over all partitions, or for draws of them.
+"""The density of each row left out of its segment: exact over all partitions, or for drawn partitions.
 
-A row's statistics are what it adds to its segment's; its context stays, and so do the odds of changes. With w(s, e) the
-probability that [s, e] is a segment given all rows, g its factor and g_i that without row i,
+A row's statistics are its contribution to those of its segment; its context stays, and so do the odds of changes. Let
+w(s, e) be the probability that [s, e] is a segment given all rows, g its factor, and g_i its factor without row i. Then
 
     p(row terms of i) / p(y_i | y_-i) = sum over segments around i of w(s, e) g_i(s, e) / g(s, e).
 
-Rows are sorted by context; `first` (T + 1,) says which is the first of each. `taken` (statistic, row).
+Rows are sorted by context; `first` (T + 1,) holds the first row of each context, and `stats` (statistic, row) the
+statistics of the rows.
 """
 
 import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.elementary import exp_of
-from bayes_personal.kernels.segment_factors import NORMAL, TOGETHER, coefficients_of, from_on, log_factors, workspace
+from bayes_personal.kernels.segment_factors import (
+    NORMAL,
+    TOGETHER,
+    coefficients_of,
+    log_factors,
+    starting_at,
+    workspace,
+)
 
 
 @inlined
-def without(kind, sums, taken, start, end, low, high, block):
-    """Statistics of the segment [start, end] without each of the rows from `low` up to `high`."""
+def remove_rows(kind, sums, stats, start, end, low, high, block):
+    """Compute the statistics of the segment [start, end] without each of the rows from `low` up to `high`."""
     for k in range(len(sums)):
-        whole, part, row = sums[k, end + 1] - sums[k, start], taken[k, low:high], block[k]
+        total, part, row = sums[k, end + 1] - sums[k, start], stats[k, low:high], block[k]
         for i in range(len(part)):
-            row[i] = whole - part[i]
+            row[i] = total - part[i]
         if kind != NORMAL:
-            # What rounding leaves of a segment's only exposure must not be negative.
+            # Rounding must not make the exposure of an emptied segment negative.
             for i in range(len(part)):
                 row[i] = row[i] if row[i] > 0.0 else 0.0
 
@@ -32,18 +40,18 @@ def without(kind, sums, taken, start, end, low, high, block):
 def add_terms(terms, tops, totals):
     """Add exp(term) to each total, which is relative to exp(top), and keep the largest term as top."""
     for i in range(len(tops)):
-        # Of the two exponentials that a new largest term asks for, one is 1.
-        above = terms[i] - tops[i]
-        less = exp_of(-abs(above))
-        larger = above > 0.0
-        totals[i] = totals[i] * less + 1.0 if larger else totals[i] + less
+        # One of the two exponentials that a new largest term needs is 1.
+        excess = terms[i] - tops[i]
+        decay = exp_of(-abs(excess))
+        larger = excess > 0.0
+        totals[i] = totals[i] * decay + 1.0 if larger else totals[i] + decay
         tops[i] = terms[i] if larger else tops[i]
 
 
 @compiled
-def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, taken, first, lowest):
-    """log of the sum above, (row,), over segments of log probability above `lowest`; cubic time."""
-    contexts, p, rows = len(log_odds), coefficients_of(kind, len(sums)), taken.shape[1]
+def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, stats, first, lowest):
+    """Return the log of the sum above over segments of log probability above `lowest`, (row,), in cubic time."""
+    contexts, p, rows = len(log_odds), coefficients_of(kind, len(sums)), stats.shape[1]
     top, total = np.full(rows, -1e300), np.zeros(rows)
     block, out = workspace(len(sums))
     factors = np.empty(TOGETHER)
@@ -51,28 +59,28 @@ def left_out(kind, sums, numbers, log_odds, log_before, log_after, shortest, tak
         start = log_before[s] + log_odds[s] - log_before[contexts]
         for early in range(min(s + shortest - 1, contexts - 1), contexts, TOGETHER):
             late = min(early + TOGETHER, contexts)
-            from_on(sums, s, early, late, block)
+            starting_at(sums, s, early, late, block)
             log_factors(kind, p, numbers, block, late - early, factors)
             for e in range(early, late):
-                others = start + log_after[e + 1]
-                # Also when it is not a number, which is for the caller to see.
-                if others + factors[e - early] <= lowest:
+                outer = start + log_after[e + 1]
+                # NaN is not skipped, so that the caller sees it.
+                if outer + factors[e - early] <= lowest:
                     continue
                 for low in range(first[s], first[e + 1], TOGETHER):
                     high = min(low + TOGETHER, first[e + 1])
-                    without(kind, sums, taken, s, e, low, high, block)
+                    remove_rows(kind, sums, stats, s, e, low, high, block)
                     log_factors(kind, p, numbers, block, high - low, out)
                     for i in range(high - low):
-                        out[i] += others
+                        out[i] += outer
                     add_terms(out, top[low:high], total[low:high])
     return top + np.log(total)
 
 
 @compiled
-def left_out_of_draws(kind, sums, numbers, starts, taken, first):
-    """log g_i / g of the segment around each row in each of the drawn partitions, (draw, row)."""
+def left_out_of_draws(kind, sums, numbers, starts, stats, first):
+    """Return log g_i / g of the segment around each row in each of the drawn partitions, (draw, row)."""
     draws, contexts = starts.shape
-    p, rows = coefficients_of(kind, len(sums)), taken.shape[1]
+    p, rows = coefficients_of(kind, len(sums)), stats.shape[1]
     result = np.empty((draws, rows))
     block, out = workspace(len(sums))
     for d in range(draws):
@@ -80,14 +88,14 @@ def left_out_of_draws(kind, sums, numbers, starts, taken, first):
         for e in range(contexts):
             if e < contexts - 1 and not starts[d, e + 1]:
                 continue
-            from_on(sums, s, e, e + 1, block)
+            starting_at(sums, s, e, e + 1, block)
             log_factors(kind, p, numbers, block, 1, out)
-            whole = out[0]
+            full = out[0]
             for low in range(first[s], first[e + 1], TOGETHER):
                 high = min(low + TOGETHER, first[e + 1])
-                without(kind, sums, taken, s, e, low, high, block)
+                remove_rows(kind, sums, stats, s, e, low, high, block)
                 log_factors(kind, p, numbers, block, high - low, out)
                 for i in range(high - low):
-                    result[d, low + i] = out[i] - whole
+                    result[d, low + i] = out[i] - full
             s = e + 1
     return result

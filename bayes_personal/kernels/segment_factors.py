@@ -1,7 +1,7 @@
-"""Marginal likelihoods of segments, many at a time: what one set of coefficients for several contexts is worth.
+"""Marginal likelihoods of many segments at a time, where all contexts of a segment share their coefficients.
 
 A segment's statistics are differences of running sums; its log factor is log p(y of the segment | hyperparameters) up
-to terms that add over rows and so do not depend on where segments end. Three kinds are known:
+to terms that add over rows and so do not depend on where segments end. There are three kinds:
 
 NORMAL, y ~ Normal(x'theta, sigma^2), theta ~ Normal(mu0, D^2): with U = D X'X D / sigma^2, M = 1 + U and
 v = D X'(y - X mu0) / sigma^2 the log factor is v'M^-1 v / 2 - log|M| / 2, and D^-1 (theta - mu0) is
@@ -12,12 +12,13 @@ rate ~ Gamma(a + Y, b + E).
 
 BETA, y ~ Binomial(n, theta), theta ~ Beta(a, b): log B(a + S, b + F) - log B(a, b), and theta ~ Beta(a + S, b + F).
 
-Statistics of the first are U by rows of its lower triangle, then v; slopes are by log tau, by mu0 times tau, and in
-place of that by log sigma the fit v'M^-1 v. Of the others, statistics are Y and E, or S and F; slopes and `numbers` are
-those of `count_factors`.
+The statistics of the first kind are U by rows of its lower triangle, then v; its slopes are those by log tau, those by
+mu0 times tau, and, instead of the slope by log sigma, the fit v'M^-1 v. The statistics of the other kinds are Y and E,
+or S and F; their slopes and `numbers` are those of `count_factors`.
 
-Arrays have the segments last, and the innermost loops run over them, so that they use the processor's vectors. They
-run over rows cut from the arrays: an index that might be negative, for all that the compiler knows, would prevent that.
+The segments are the last axis of arrays, and the innermost loops run over them, which lets these use the processor's
+vectors. The loops run over rows cut from the arrays: an index that, as far as the compiler knows, might be negative
+would prevent that.
 """
 
 import numpy as np
@@ -27,21 +28,21 @@ from bayes_personal.kernels.count_factors import beta_factors, beta_slopes, gamm
 from bayes_personal.kernels.elementary import log_of
 
 NORMAL, GAMMA, BETA = 0, 1, 2
-# Segments that are worked on together: their numbers stay in the fastest memory.
+# Number of segments handled together: their values stay in the fastest memory.
 TOGETHER = 128
-# A product of so many pivots, each below 1e70, is finite.
+# The product of this many pivots, each below 1e70, is finite.
 PIVOTS = 4
 
 
 @inlined
 def triangle(p):
-    """How many numbers a triangle of p rows has."""
+    """Return how many numbers a triangle of p rows has."""
     return p * (p + 1) // 2
 
 
 @inlined
 def coefficients_of(kind, statistics):
-    """How many coefficients a segment has, of the number of its statistics."""
+    """Return how many coefficients a segment with this number of statistics has."""
     p = 1
     if kind == NORMAL:
         while triangle(p) + p < statistics:
@@ -51,19 +52,19 @@ def coefficients_of(kind, statistics):
 
 @inlined
 def slopes_of(kind, p):
-    """How many slopes a log factor has."""
+    """Return how many slopes a log factor has."""
     return 2 * p + 1 if kind == NORMAL else 2
 
 
 @inlined
 def workspace(statistics):
-    """Room for the statistics of segments, with a row to work in, and for their log factors."""
+    """Return room for the statistics of segments, with one more row to work in, and for their log factors."""
     return np.empty((statistics + 1, TOGETHER)), np.empty(TOGETHER)
 
 
 @inlined
-def up_to(sums, last, low, high, block):
-    """Statistics of the segments that start at `low` up to `high` and end with `last`."""
+def ending_at(sums, last, low, high, block):
+    """Compute the statistics of the segments that start at `low` up to `high` and end with `last`."""
     for k in range(len(sums)):
         end, starts, row = sums[k, last + 1], sums[k, low:high], block[k]
         for i in range(len(starts)):
@@ -71,8 +72,8 @@ def up_to(sums, last, low, high, block):
 
 
 @inlined
-def from_on(sums, first, low, high, block):
-    """Statistics of the segments that start at `first` and end with `low` up to `high`."""
+def starting_at(sums, first, low, high, block):
+    """Compute the statistics of the segments that start at `first` and end with `low` up to `high`."""
     for k in range(len(sums)):
         start, ends, row = sums[k, first], sums[k, low + 1 : high + 1], block[k]
         for i in range(len(ends)):
@@ -81,14 +82,17 @@ def from_on(sums, first, low, high, block):
 
 @inlined
 def subtract_product(left, right, count, out):
-    """out - left right, in place."""
+    """Subtract left times right from `out`, in place."""
     for i in range(count):
         out[i] -= left[i] * right[i]
 
 
 @inlined
 def eliminate_segments(block, p, count, out):
-    """The log factor; of M = L diag(d) L', `block` becomes 1 / d on the diagonal and L below it, then L^-1 v."""
+    """Compute the log factors; `block` becomes 1 / d and L of M = L diag(d) L', then L^-1 v.
+
+    1 / d is on the diagonal of the triangle, and L below it.
+    """
     first = triangle(p)
     product = block[len(block) - 1]
     for k in range(p):
@@ -110,7 +114,7 @@ def eliminate_segments(block, p, count, out):
                 out[i] += 0.5 * fitted[i] * fitted[i] * inverse[i]
         for j in range(k + 1, p):
             below, corner, lower = block[triangle(j) + k], block[triangle(j) + j], block[first + j]
-            # L of the rows above this one stands there already; this one still has its product with the pivot.
+            # The rows above already hold L; this row still holds its product with the pivot.
             for above in range(k + 1, j):
                 subtract_product(below, block[triangle(above) + k], count, block[triangle(j) + above])
             for i in range(count):
@@ -126,28 +130,28 @@ def eliminate_segments(block, p, count, out):
 
 @inlined
 def invert_segments(block, p, count):
-    """L^-1 in place of L; M^-1 v in place of L^-1 v."""
+    """Replace L by L^-1, and L^-1 v by M^-1 v."""
     first = triangle(p)
     for j in range(1, p):
         for a in range(j):
-            here = block[triangle(j) + a]
+            entry = block[triangle(j) + a]
             for i in range(count):
-                here[i] = -here[i]
+                entry[i] = -entry[i]
             for k in range(a + 1, j):
-                subtract_product(block[triangle(j) + k], block[triangle(k) + a], count, here)
+                subtract_product(block[triangle(j) + k], block[triangle(k) + a], count, entry)
     for a in range(p):
-        here, inverse = block[first + a], block[triangle(a) + a]
+        entry, inverse = block[first + a], block[triangle(a) + a]
         for i in range(count):
-            here[i] *= inverse[i]
+            entry[i] *= inverse[i]
         for j in range(a + 1, p):
             below, inverse, lower = block[triangle(j) + a], block[triangle(j) + j], block[first + j]
             for i in range(count):
-                here[i] += below[i] * inverse[i] * lower[i]
+                entry[i] += below[i] * inverse[i] * lower[i]
 
 
 @inlined
 def variances(block, p, a, count, out):
-    """Element a, a of M^-1, of what `invert_segments` leaves."""
+    """Compute the element a, a of M^-1 from the result of `invert_segments`."""
     corner = block[triangle(a) + a]
     for i in range(count):
         out[i] = corner[i]
@@ -159,7 +163,7 @@ def variances(block, p, a, count, out):
 
 @inlined
 def normal_slopes(block, p, count, slopes):
-    """Slopes of the log factor of what `eliminate_segments` leaves."""
+    """Compute the slopes of the log factors from the result of `eliminate_segments`."""
     first = triangle(p)
     fit = slopes[2 * p]
     for k in range(p):
@@ -181,7 +185,7 @@ def normal_slopes(block, p, count, slopes):
 
 @compiled
 def log_factors(kind, p, numbers, block, count, out):
-    """Log factors of the first `count` segments of `block`, which is worked on in place."""
+    """Compute the log factors of the first `count` segments of `block`, which is changed in place."""
     if kind == NORMAL:
         eliminate_segments(block, p, count, out)
     elif kind == GAMMA:
@@ -192,7 +196,7 @@ def log_factors(kind, p, numbers, block, count, out):
 
 @compiled
 def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
-    """The same with the slopes (slope, segment)."""
+    """Compute log factors as `log_factors` does, and their slopes (slope, segment)."""
     log_factors(kind, p, numbers, block, count, out)
     if kind == NORMAL:
         normal_slopes(block, p, count, slopes)
@@ -204,7 +208,7 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
 
 @compiled
 def scaled_sums(grams, products, scale, offset, sigma):
-    """Running sums of U by rows of the lower triangle, then of v; `offset` is the prior mean less the origin."""
+    """Return running sums of U by rows of the lower triangle, then of v; `offset` is the prior mean less the origin."""
     precision = 1 / (sigma * sigma)
     p, contexts = products.shape
     sums = np.zeros((len(grams) + p, contexts + 1))
@@ -215,14 +219,14 @@ def scaled_sums(grams, products, scale, offset, sigma):
             for t in range(contexts):
                 into[t + 1] = into[t] + gram[t] * factor
             k += 1
-    left = np.empty(contexts)
+    moment = np.empty(contexts)
     for a in range(p):
         factor, into = scale[a] * precision, sums[len(grams) + a]
-        left[:] = products[a]
+        moment[:] = products[a]
         for b in range(p):
             gram = grams[max(a, b) * (max(a, b) + 1) // 2 + min(a, b)]
             for t in range(contexts):
-                left[t] -= gram[t] * offset[b]
+                moment[t] -= gram[t] * offset[b]
         for t in range(contexts):
-            into[t + 1] = into[t] + left[t] * factor
+            into[t + 1] = into[t] + moment[t] * factor
     return sums

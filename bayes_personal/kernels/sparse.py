@@ -1,8 +1,8 @@
 """Cholesky factors of sparse matrices whose pattern stays the same, and the entries of the inverse on that pattern.
 
-A matrix has a block (varying, varying) for every pair of neighbouring nodes and every node: diagonal between nodes,
-full within one. Columns hold their lower triangle, the diagonal first, the rows below it in order. The nodes are
-eliminated in an order found once in which few zeros fill in (multiple minimum degree).
+A matrix has a block (varying, varying) for every node and every pair of neighbouring nodes, full for a node and
+diagonal for a pair. Columns store the lower triangle: the diagonal first, then the rows below it in order. The nodes
+are eliminated in an order, determined once, in which few zeros fill in (multiple minimum degree).
 
 References: Davis (2006), doi:10.1137/1.9780898718881. Takahashi, Fagan and Chen (1973), and Rue, Martino and Chopin
 (2009), doi:10.1111/j.1467-9868.2008.00700.x, on the inverse.
@@ -21,10 +21,10 @@ from bayes_personal.kernels.compiling import compiled
 
 @compiled
 def factorize(start, rows, values):
-    """L in place of a matrix A = L L'; False where it is not positive definite."""
+    """Replace a matrix A = L L' by L; return whether A is positive definite."""
     size = len(start) - 1
     column, place = np.zeros(size), start[:-1].copy()
-    # Of every row, a list of the columns whose next entry is in it.
+    # For every row, a linked list of the columns whose next entry is in that row.
     first, following = np.full(size, -1), np.full(size, -1)
     for j in range(size):
         begin, end = start[j], start[j + 1]
@@ -56,7 +56,7 @@ def factorize(start, rows, values):
 
 @compiled
 def inverse(start, rows, lower):
-    """The entries of (L L')^-1 on the pattern of L (Takahashi's equations)."""
+    """Return the entries of (L L')^-1 on the pattern of L (Takahashi's equations)."""
     size = len(start) - 1
     result, column, total = np.empty(len(lower)), np.zeros(size), np.zeros(size)
     member = np.full(size, -1)
@@ -85,7 +85,7 @@ def inverse(start, rows, lower):
 
 @compiled
 def forward(start, rows, lower, right):
-    """L^-1 B in place of B (size, columns)."""
+    """Replace B (size, columns) by L^-1 B."""
     for j in range(len(start) - 1):
         for c in range(right.shape[1]):
             right[j, c] /= lower[start[j]]
@@ -96,7 +96,7 @@ def forward(start, rows, lower, right):
 
 @compiled
 def backward(start, rows, lower, right):
-    """L'^-1 B in place of B (size, columns)."""
+    """Replace B (size, columns) by L'^-1 B."""
     for j in range(len(start) - 2, -1, -1):
         for t in range(start[j] + 1, start[j + 1]):
             for c in range(right.shape[1]):
@@ -106,39 +106,39 @@ def backward(start, rows, lower, right):
 
 
 def order(nodes: int, edges: np.ndarray) -> np.ndarray:
-    """The nodes in an order of elimination in which few zeros fill in."""
+    """Return the nodes in an order of elimination in which few zeros fill in."""
     ones = np.ones(len(edges))
     joined = sp.coo_array((ones, tuple(edges.T)), shape=(nodes, nodes))
     graph = sp.csc_matrix(joined + joined.T + sp.diags_array(np.full(nodes, 1.0 + nodes)))
-    found = splu(graph, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    return np.argsort(found.perm_c)
+    factor = splu(graph, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.argsort(factor.perm_c)
 
 
 def filled(nodes: int, edges: np.ndarray) -> list[np.ndarray]:
-    """Below the diagonal, which nodes have an entry in each column of the factor."""
-    below: list[list[np.ndarray]] = [[] for _ in range(nodes)]
+    """Return, for each column of the factor, the nodes that have an entry below the diagonal."""
+    entries_of: list[list[np.ndarray]] = [[] for _ in range(nodes)]
     by_column = edges[np.argsort(edges[:, 1], kind="stable")]
     cuts = np.searchsorted(by_column[:, 1], np.arange(1, nodes))
     for column, part in enumerate(np.split(by_column[:, 0], cuts)):
-        below[column].append(part)
+        entries_of[column].append(part)
     result = []
     for column in range(nodes):
-        found = np.unique(np.concatenate(below[column]))
-        result.append(found)
-        if len(found) > 1:
-            # What a column has below its first entry fills into the column of that.
-            below[found[0]].append(found[1:])
+        entries = np.unique(np.concatenate(entries_of[column]))
+        result.append(entries)
+        if len(entries) > 1:
+            # The entries below a column's first entry fill into the column of that first entry.
+            entries_of[entries[0]].append(entries[1:])
     return result
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """Where a matrix of blocks and its factor have entries.
+    """The places of the entries of a matrix of blocks and of its factor.
 
     Attributes
     ----------
-    start, rows : of each column of the factor, (column + 1,) and (entry,)
+    start, rows : starts of the columns of the factor, (column + 1,), and rows of its entries, (entry,)
     blocks : places of the entries of each node's own block, its lower triangle, (node, varying, varying)
     pairs : places of the diagonal entries of each edge's block, (edge, varying)
     """
@@ -150,23 +150,23 @@ class Pattern:
 
     @classmethod
     def of(cls, nodes: int, edges: np.ndarray, varying: int) -> Self:
-        """For nodes in their order of elimination; edges have the later node first."""
-        below, inside = filled(nodes, edges), np.arange(varying)
-        columns = [np.concatenate([column * varying + inside[a:], (found[:, None] * varying + inside).ravel()])
-                   for column, found in enumerate(below) for a in inside]
-        start = np.concatenate([[0], np.cumsum([len(each) for each in columns])])
+        """Create the pattern of nodes in their order of elimination; edges have the later node first."""
+        entries_of, positions = filled(nodes, edges), np.arange(varying)
+        columns = [np.concatenate([column * varying + positions[a:], (entries[:, None] * varying + positions).ravel()])
+                   for column, entries in enumerate(entries_of) for a in positions]
+        start = np.concatenate([[0], np.cumsum([len(column_rows) for column_rows in columns])])
         corner = start[:-1].reshape(nodes, varying)
-        blocks = corner[:, None, :] + np.maximum(inside[:, None] - inside, 0)
-        ranks = np.array([np.searchsorted(below[column], row) for row, column in edges], np.int64)
-        pairs = corner[edges[:, 1]] + (varying - inside) + ranks[:, None] * varying + inside
+        blocks = corner[:, None, :] + np.maximum(positions[:, None] - positions, 0)
+        ranks = np.array([np.searchsorted(entries_of[column], row) for row, column in edges], np.int64)
+        pairs = corner[edges[:, 1]] + (varying - positions) + ranks[:, None] * varying + positions
         return cls(start, np.concatenate(columns).astype(np.int64), blocks, pairs)
 
-    def matrix(self, own: np.ndarray, joined: np.ndarray) -> np.ndarray:
-        """The entries of a matrix from blocks (node, varying, varying) and diagonals between nodes (edge, varying)."""
+    def matrix(self, within: np.ndarray, joined: np.ndarray) -> np.ndarray:
+        """Return the entries of a matrix of blocks (node, varying, varying) and diagonals of pairs (edge, varying)."""
         values = np.zeros(len(self.rows))
         values[self.pairs] = joined
         row, column = self.low
-        values[self.blocks[:, row, column]] = own[:, row, column]
+        values[self.blocks[:, row, column]] = within[:, row, column]
         return values
 
     @cached_property
@@ -175,13 +175,13 @@ class Pattern:
         return np.tril_indices(self.blocks.shape[1])
 
     def log_determinant(self, lower: np.ndarray) -> float:
-        """Of L L'."""
+        """Return the log determinant of L L'."""
         return float(2 * np.log(lower[self.start[:-1]]).sum())
 
     def inverse(self, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the inverse of L L', what `matrix` takes."""
-        found = inverse(self.start, self.rows, lower)
+        """Return the blocks and diagonals of the inverse of L L', in the form that `matrix` takes."""
+        entries = inverse(self.start, self.rows, lower)
         row, column = self.low
-        own = np.empty(self.blocks.shape)
-        own[:, row, column] = own[:, column, row] = found[self.blocks[:, row, column]]
-        return own, found[self.pairs]
+        within = np.empty(self.blocks.shape)
+        within[:, row, column] = within[:, column, row] = entries[self.blocks[:, row, column]]
+        return within, entries[self.pairs]

@@ -1,8 +1,8 @@
 """A function of a few numbers as a list of operations, which a small compiled machine runs and differentiates.
 
-Hyperpriors and scales are written once, as NumPy expressions. Called on arrays of `Symbol`s these leave a record of
-every operation on every number. The machine that reads such records is compiled once for all models and kept on disk:
-no model needs compilation, and none of NumPy's time for a call is spent on arrays of three numbers.
+Hyperpriors and scales are written once, as NumPy expressions. Called on arrays of `Symbol`s, these record every
+operation on every number. The machine that reads such records is compiled once for all models and kept on disk: no
+model needs compilation, and no time goes into NumPy calls on arrays of three numbers.
 """
 
 import operator
@@ -18,15 +18,15 @@ from bayes_personal.kernels.compiling import compiled, inlined
 ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, SMALLER, EXP, LOG, LOG1P, SQRT = range(10)
 PLAIN: tuple[Callable[[float, float], Any], ...] = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, min,
-    *(lambda one, _, function=function: function(one) for function in (np.exp, np.log, np.log1p, np.sqrt)))
+    *(lambda value, _, function=function: function(value) for function in (np.exp, np.log, np.log1p, np.sqrt)))
 
-# Functions that NumPy hands on to the entries of an array of objects, by methods of these names.
+# Functions that NumPy applies to the entries of an array of objects, by calling their methods of these names.
 UFUNCS = frozenset(name for name, function in vars(np).items() if isinstance(function, np.ufunc))
 ALLOWED = "scales may use + - * /, known powers, exp, log, log1p, sqrt, xp.minimum"
 
 
 def _refusal(operation: str) -> Callable[..., Never]:
-    """A method that refuses an operation of which nothing is recorded."""
+    """Return a method that refuses an operation that cannot be recorded."""
     def refuse(*_: Any) -> Never:
         raise SpecificationError(f"{ALLOWED}; got {operation}")
     return refuse
@@ -34,10 +34,10 @@ def _refusal(operation: str) -> Callable[..., Never]:
 
 @final
 class Symbol:
-    """One number of a record: its place there, and its value where that is known already.
+    """One number of a record: its place in the record, and its value where that is already known.
 
-    It takes the operations that the machine knows. Any other raises a SpecificationError, and so does a branch on its
-    value, which is not known yet.
+    It supports the operations that the machine knows. Any other operation raises a SpecificationError, and so does a
+    branch on its value, which is not yet known.
     """
 
     __slots__ = ("place", "record", "value")
@@ -94,11 +94,11 @@ class Symbol:
         return self.record.apply(SQRT, self, 0.0)
 
     def __getattr__(self, name: str) -> Any:
-        # NumPy and others ask whether there are methods of some protocol; there are none.
+        # NumPy and other libraries check for the methods of some protocols; a symbol has none of them.
         if name.startswith("__"):
             raise AttributeError(name)
         refuse = _refusal(name)
-        # NumPy would replace an error by its own here, but not one that the method raises.
+        # NumPy would replace an error raised at this point by its own, but not an error that the method raises.
         return refuse if name in UFUNCS else refuse()
 
     __abs__ = _refusal("abs")
@@ -112,46 +112,49 @@ class Symbol:
 @final
 @dataclass(eq=False)
 class Record:
-    """The operations so far. Places count constants and variables as they come; equal operations have one place."""
+    """The operations recorded so far. Constants, variables and results are numbered in order of appearance.
+
+    Equal operations share one place.
+    """
 
     constants: dict[float, int] = field(default_factory=dict)
     operations: dict[tuple[int, int, int], int] = field(default_factory=dict)
     places: Iterator[int] = field(default_factory=lambda: iter(range(2**31)))
 
     def variable(self) -> Symbol:
-        """A number that will be given."""
+        """Add a variable, whose number will be given when the tape runs."""
         return Symbol(self, next(self.places))
 
     def known(self, number: Any) -> Symbol:
-        """A number that is known already."""
+        """Return the symbol of a number that is already known."""
         number = float(number)
         if number not in self.constants:
             self.constants[number] = next(self.places)
         return Symbol(self, self.constants[number], number)
 
-    def apply(self, code: int, one: Any, other: Any) -> Symbol:
-        """The result of an operation; what leaves a number as it is, and what is known, leaves no record."""
-        one, other = (each if isinstance(each, Symbol) else self.known(each) for each in (one, other))
-        if one.value is not None and other.value is not None:
-            return self.known(PLAIN[code](one.value, other.value))
-        if code == MULTIPLY and 0.0 in (one.value, other.value):
+    def apply(self, code: int, left: Any, right: Any) -> Symbol:
+        """Return the result of an operation; one that changes nothing, or whose result is known, is not recorded."""
+        left, right = (operand if isinstance(operand, Symbol) else self.known(operand) for operand in (left, right))
+        if left.value is not None and right.value is not None:
+            return self.known(PLAIN[code](left.value, right.value))
+        if code == MULTIPLY and 0.0 in (left.value, right.value):
             return self.known(0.0)
-        if (code == ADD and one.value == 0) or (code == MULTIPLY and one.value == 1):
-            return other
-        if (code in (ADD, SUBTRACT) and other.value == 0) or (code in (MULTIPLY, DIVIDE, POWER) and other.value == 1):
-            return one
-        key = code, one.place, other.place
+        if (code == ADD and left.value == 0) or (code == MULTIPLY and left.value == 1):
+            return right
+        if (code in (ADD, SUBTRACT) and right.value == 0) or (code in (MULTIPLY, DIVIDE, POWER) and right.value == 1):
+            return left
+        key = code, left.place, right.place
         if key not in self.operations:
             self.operations[key] = next(self.places)
         return Symbol(self, self.operations[key])
 
 
-def _smaller(one: Any, other: Any) -> Any:
-    return (one if isinstance(one, Symbol) else other).record.apply(SMALLER, one, other)
+def _smaller(left: Any, right: Any) -> Any:
+    return (left if isinstance(left, Symbol) else right).record.apply(SMALLER, left, right)
 
 
 class Symbolic:
-    """NumPy for arrays of symbols."""
+    """NumPy's functions, for arrays of symbols."""
 
     minimum = staticmethod(np.frompyfunc(_smaller, 2, 1))
 
@@ -168,7 +171,7 @@ class Tape:
     ----------
     start : constants in their places, zero elsewhere, (place,)
     given : places of the variables, (size,)
-    code : (operation, 4): what is done, to which two places, and where the result goes
+    code : (operation, 4): the kind of operation, the places of its two operands, and the place of its result
     outputs : places of the results
     """
 
@@ -191,25 +194,25 @@ class Tape:
         point = np.empty(size, object)
         point[:] = variables
         try:
-            results = [each if isinstance(each, Symbol) else record.known(each) for each in function(point)]
+            results = [entry if isinstance(entry, Symbol) else record.known(entry) for entry in function(point)]
         except TypeError as error:
-            # Some functions take no array of objects, whatever its entries can do.
+            # Some functions do not accept arrays of objects, whatever methods the entries have.
             raise SpecificationError(f"{ALLOWED}; got {error}") from error
         start = np.zeros(next(record.places))
         start[list(record.constants.values())] = list(record.constants)
         code = np.array([(*key, place) for key, place in record.operations.items()], np.int64).reshape(-1, 4)
-        given, outputs = (np.array([each.place for each in some], np.int64) for some in (variables, results))
+        given, outputs = (np.array([entry.place for entry in symbols], np.int64) for symbols in (variables, results))
         return cls(start, given, code, outputs)
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """Itself, as the compiled functions take it."""
+        """The arrays of the tape, in the order of the compiled functions' arguments."""
         return self.start, self.given, self.code, self.outputs
 
 
 @inlined
 def forward(point, start, given, code):
-    """The number in every place."""
+    """Return the number in every place."""
     work = start.copy()
     for k in range(len(given)):
         work[given[k]] = point[k]
@@ -241,7 +244,7 @@ def forward(point, start, given, code):
 
 @inlined
 def backward(work, slope, given, code):
-    """d / d point of what has the derivative `slope` with respect to every place; `slope` is used up."""
+    """Return the gradient by `point` from the derivatives `slope` by every place; `slope` is overwritten."""
     for k in range(len(code) - 1, -1, -1):
         operation, i, j, place = code[k, 0], code[k, 1], code[k, 2], code[k, 3]
         d = slope[place]
@@ -281,22 +284,22 @@ def backward(work, slope, given, code):
 
 @inlined
 def outputs_of(work, results):
-    """What a tape leaves in the places of its outputs."""
-    found = np.empty(len(results))
+    """Return the numbers in the places of a tape's outputs."""
+    values = np.empty(len(results))
     for k in range(len(results)):
-        found[k] = work[results[k]]
-    return found
+        values[k] = work[results[k]]
+    return values
 
 
 @compiled
 def outputs(point, start, given, code, results):
-    """The outputs of a tape."""
+    """Return the outputs of a tape at a point."""
     return outputs_of(forward(point, start, given, code), results)
 
 
 @compiled
 def pulled_back(point, start, given, code, results, slopes):
-    """d / d point of what has the derivatives `slopes` with respect to the outputs of a tape."""
+    """Return the gradient by `point` from the derivatives `slopes` by the outputs of a tape."""
     work = forward(point, start, given, code)
     slope = np.zeros(len(work))
     for k in range(len(results)):

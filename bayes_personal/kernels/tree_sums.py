@@ -1,10 +1,11 @@
 """Sums over all recursive halvings of boxes.
 
-With g(A) the factor of a box's rows and h the chance that a box is halved, along one of d axes alike,
+Let g(A) be the factor of a box's rows and h the chance that a box is halved, along one of d axes at random. Then
 
     Phi(A) = (1 - h) g(A) + h / d sum over axes of Phi(lower half) Phi(upper half),
 
-Phi = g for a box that cannot be halved, and 1 without rows. Boxes come before those that lie in them.
+where Phi = g for a box that cannot be halved, and Phi = 1 for a box without rows. Boxes are listed before the boxes
+inside them.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ from bayes_personal.kernels.segment_factors import (
 
 @compiled
 def factors(kind, statistics, numbers):
-    """Log factors of boxes, from their statistics (statistic, box)."""
+    """Return the log factors of boxes, from their statistics (statistic, box)."""
     count, p = statistics.shape[1], coefficients_of(kind, len(statistics))
     result = np.empty(count)
     block, out = workspace(len(statistics))
@@ -37,24 +38,26 @@ def factors(kind, statistics, numbers):
 
 @compiled
 def factors_and_slopes(kind, statistics, numbers):
-    """The same with their slopes, (slope, box)."""
+    """Return the log factors of boxes and their slopes (slope, box)."""
     count, p = statistics.shape[1], coefficients_of(kind, len(statistics))
     result, slopes = np.empty(count), np.empty((slopes_of(kind, p), count))
     block, out = workspace(len(statistics))
-    each = np.empty((len(slopes), TOGETHER))
+    block_slopes = np.empty((len(slopes), TOGETHER))
     for low in range(0, count, TOGETHER):
         high = min(low + TOGETHER, count)
         for k in range(len(statistics)):
             block[k, : high - low] = statistics[k, low:high]
-        log_factors_and_slopes(kind, p, numbers, block, high - low, out, each)
-        result[low:high], slopes[:, low:high] = out[: high - low], each[:, : high - low]
+        log_factors_and_slopes(kind, p, numbers, block, high - low, out, block_slopes)
+        result[low:high], slopes[:, low:high] = out[: high - low], block_slopes[:, : high - low]
     return result, slopes
 
 
 @compiled
 def inside(log_g, children, halved, log_keep, log_cut):
-    """log Phi of every box, (box,); and what each axis, and last the box as a leaf, contributes to it relative to Phi,
-    (box, axis + 1)."""
+    """Return log Phi of every box, (box,), and the share of each axis in Phi, (box, axis + 1).
+
+    The last share is that of the box as a leaf.
+    """
     boxes, axes = children.shape[0], children.shape[1]
     log_phi, shares, terms = np.empty(boxes), np.zeros((boxes, axes + 1)), np.empty(axes)
     for box in range(boxes - 1, -1, -1):
@@ -82,7 +85,7 @@ def inside(log_g, children, halved, log_keep, log_cut):
 
 @compiled
 def outside(shares, children):
-    """Probability that each box is a leaf of the tree, and that it is halved, (box,) each."""
+    """Return the probability that each box is a leaf of the tree, and that it is halved, (box,) each."""
     boxes, axes = children.shape[0], children.shape[1]
     reached, leaf, cut = np.zeros(boxes), np.zeros(boxes), np.zeros(boxes)
     reached[0] = 1.0

@@ -113,7 +113,7 @@ class Redrawn:
         for place, group in enumerate(groups):
             noise[:, :, 0, place] = self.noise(int(group))
         of_groups = np.ascontiguousarray(self.density.statistics.matrices[2][:, :, groups])
-        gaussian.draw_own(of_groups, sd, roots, self.density.places, own_sd, own_root, s, others, noise)
+        gaussian.draw_eliminated(of_groups, sd, roots, self.density.places, own_sd, own_root, s, others, noise)
         return noise[:, :, 0].mT
 
     def noise(self, group: int) -> np.ndarray:
