@@ -123,7 +123,7 @@ def test_tasks_of_a_cluster_are_parts_added_in_pairs(folder: Path, monkeypatch: 
     bound = MANY.bind(folder, client=client)
     serial, found = GaussianDensity(MANY.bind(folder)).statistics, GaussianDensity(bound).statistics
     assert_same_sums(serial, found)
-    assert [function.__name__ for function, _ in client.done] == ["itself"] + ["of_part"] * 3 + ["add"] * 2
+    assert [function.__name__ for function, _ in client.done] == ["identity"] + ["sum_of_part"] * 3 + ["add"] * 2
     # The first two parts are added, and then the third.
     assert [sum_.count for _, pair in client.done[-2:] for sum_ in pair] == [20_937, 29_075, 50_012, 19_989]
     assert max(len(pickle.dumps(arguments[1])) for _, arguments in client.done[1:4]) < 20_000

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.data.columns import absent, must_have
+from bayes_personal.data.columns import must_be_complete, must_have
 from bayes_personal.data.files import Files
 from bayes_personal.data.moments import Moments
 from bayes_personal.data.stored import coded_together
@@ -119,7 +119,7 @@ def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.D
     for factor in (each for each in formula.factors if each.expr in found):
         whole = {name: files[name] for name in formula.columns_of(factor.expr)}
         for name, values in whole.items():
-            absent(values, owner)
+            must_be_complete(values, owner)
             if isinstance(values.dtype, pd.CategoricalDtype):
                 # Files and row groups have categories of their own.
                 result = [each.assign(**{name: pd.Categorical(each[name], dtype=values.dtype)}) for each in result]

@@ -1,4 +1,4 @@
-"""Rows, in memory or on disk: their columns and contexts, how they are read, and how a pass over them is made.
+"""Rows, in memory or on disk: their columns and contexts, how they are read, and how passes over them run.
 
-Enters: what reads a user's data before any model is known.
+Enters: code that reads a user's data before any model is known.
 """

@@ -1,4 +1,4 @@
-"""CSV files, which have no types of their own: what is a number, a date or a label is told from a whole column."""
+"""CSV files, which have no types: whether values are numbers, dates or labels is inferred from a whole column."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,70 +12,71 @@ import pyarrow.csv
 from bayes_personal.data.columns import is_number
 from bayes_personal.errors import InputError, InputWarning, first, warn
 
-# Arrow makes these functions when it is imported, so that no checker of types knows them.
+# Arrow creates these functions when it is imported, so type checkers do not know them.
 pc: Any = pyarrow.compute
-# A number with a zero before another digit, as identifiers have: "007" is not 7.
+# A number with a leading zero before another digit, as in identifiers: "007" is not 7.
 PADDED = r"^\s*[+-]?0[0-9]+(\.[0-9]*)?\s*$"
-# How UTF-16 begins.
+# First bytes of UTF-16.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SEPARATORS = {b";": "semicolons", b"\t": "tabs", b"|": "vertical bars"}
 
 
 def read_csv(path: Path, like: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The rows of a CSV file.
+    """Read the rows of a CSV file.
 
-    ISO dates are dates. A column in which any number has a leading zero is text, for its values are identifiers, of
-    which "1", "01" and "001" are three.
+    ISO dates become dates. A column in which any number has a leading zero becomes text, because its values are
+    identifiers, and "1", "01" and "001" are three of them.
 
     Parameters
     ----------
     path
-        Of the file: UTF-8, separated by commas.
+        Path of the file: UTF-8, separated by commas.
     like
-        Training rows: labels that read like theirs are these, and a column in which they have numbers has numbers.
+        Training rows: labels that read like a training label are that label, and columns that are numeric in training
+        are numeric.
 
     Raises
     ------
     InputError
-        A file that is not UTF-8, or is separated by something else.
+        A file that is not UTF-8, or not separated by commas.
     pyarrow.ArrowInvalid
-        A file that is no table.
+        A file that is not a table.
     """
     must_be_commas(path)
-    known = {} if like is None else {str(name): like[name] for name in like}
-    text = [name for name, values in known.items() if pd.api.types.infer_dtype(values, skipna=True) == "string"]
+    training = {} if like is None else {str(name): like[name] for name in like}
+    text = [name for name, values in training.items() if pd.api.types.infer_dtype(values, skipna=True) == "string"]
     table = typed(path, dict.fromkeys(text, pa.string()))
     for field in table.schema:
         if pa.types.is_binary(field.type):
             raise InputError(f"{str(path)!r}: the text in column {field.name!r} is not UTF-8. Save the file as UTF-8.")
     numeric = [field.name for field in table.schema if pa.types.is_integer(field.type) or
                pa.types.is_floating(field.type)]
-    padded = identifiers(path, [name for name in numeric if name not in known or not is_number(known[name])])
+    padded = identifiers(path, [name for name in numeric if name not in training or not is_number(training[name])])
     if padded:
         table = typed(path, dict.fromkeys([*text, *padded], pa.string()))
     warn_of_words(path, table)
     frame = table.to_pandas(date_as_object=False)
-    for name in frame.columns.intersection(list(known)):
+    for name in frame.columns.intersection(list(training)):
         if pd.api.types.is_string_dtype(frame[name]) and name not in text:
-            labels = {str(label): label for label in known[name].unique()}
+            labels = {str(label): label for label in training[name].unique()}
             frame[name] = frame[name].map(lambda word, labels=labels: labels.get(word, word)).astype(object)
     return frame
 
 
 def must_be_commas(path: Path) -> None:
-    """Refuse other encodings and separators, of which Arrow makes a single column."""
+    """Refuse other encodings, and other separators, with which Arrow would read a single column."""
     with path.open("rb") as file:
         header = file.readline(2**16)
     if header.startswith(UTF_16) or b"\x00" in header:
         raise InputError(f"{str(path)!r} is not UTF-8: it looks like UTF-16. Save the file as UTF-8.")
-    found = next((separator for separator in SEPARATORS if separator in header), None)
-    if found is not None and b"," not in header:
-        raise InputError(f"{str(path)!r} is separated by {SEPARATORS[found]} ({found.decode()!r}). Separate its "
+    mark = next((separator for separator in SEPARATORS if separator in header), None)
+    if mark is not None and b"," not in header:
+        raise InputError(f"{str(path)!r} is separated by {SEPARATORS[mark]} ({mark.decode()!r}). Separate its "
                          "columns by commas, and write numbers with a decimal point.")
 
 
 def warn_of_words(path: Path, table: pa.Table) -> None:
-    """Say which words of columns of text stand for a missing value, for one of them may be somebody's label."""
+    """Warn of words that mean a missing value in columns of text, because such a word may be meant as a label."""
     text = [name for name, column in zip(table.column_names, table.columns, strict=True)
             if pa.types.is_string(column.type) and column.null_count]
     if not text:
@@ -90,14 +91,16 @@ def warn_of_words(path: Path, table: pa.Table) -> None:
 
 
 def typed(path: Path, types: Mapping[str, pa.DataType], words: bool = False) -> pa.Table:
-    """The table, some of its columns of given types and others of the type that all of their values have; with `words`,
-    text such as "NA" is text."""
+    """Read the table, with given types for some columns, and for the others the type that all their values have.
+
+    With `words`, text such as "NA" stays text instead of becoming a missing value.
+    """
     options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=not words)
     return pyarrow.csv.read_csv(path, convert_options=options)
 
 
 def identifiers(path: Path, names: list[str]) -> list[str]:
-    """Those of some columns of numbers in which any number has a leading zero."""
+    """Return the names of those columns, among some columns of numbers, in which any number has a leading zero."""
     if not names:
         return []
     words = typed(path, dict.fromkeys(names, pa.string()))

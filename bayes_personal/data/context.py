@@ -1,4 +1,4 @@
-"""A context column as numbers: centred and scaled once, on the training rows, and read the same ever after."""
+"""A context column as numbers, centred and scaled by the training rows; new rows are read in the same way."""
 
 import datetime
 import re
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data.columns import (
-    absent,
     column,
     is_number,
     is_text,
+    must_be_complete,
     must_not_read_as_numbers,
     must_resolve,
     numbers,
@@ -34,10 +34,10 @@ class Context:
 
     Attributes
     ----------
-    name : of the column
-    levels : of a categorical column that some training row has, in order; none for a numeric one
-    zoned : whether a column of dates carries a time zone; None where it holds no dates
-    center, spread : mean and standard deviation of what the training rows hold, (reading,)
+    name : name of the column
+    levels : levels of a categorical column that occur in training, in order; empty for a numeric column
+    zoned : whether a column of dates has a time zone; None where it holds no dates
+    center, spread : mean and standard deviation of the readings of the training rows, (reading,)
     low, high : the training range, as numbers
     gaps : the training values on both sides of each long gap between them, as numbers, (gap, 2): see `gaps`
     """
@@ -53,9 +53,9 @@ class Context:
 
     @classmethod
     def learn(cls, frame: pd.DataFrame, name: str, owner: str) -> "Context":
-        """Read a column of numbers, booleans, dates, text or categories; one value for all rows is an error.
+        """Read a column of numbers, booleans, dates, text or categories; refuse a constant column.
 
-        Categories that no row has are left out, with a warning.
+        Unused categories are left out, with a warning.
         """
         values = _read(column(frame, name, owner), owner)
         levels: tuple[Hashable, ...] = ()
@@ -84,71 +84,71 @@ class Context:
         if len(levels) == len(values) > 2:
             warn(f"{owner}: every row has its own level of {name!r}, so that the data say nothing of how much "
                  "it matters. If it is an identifier, leave it out.", InputWarning)
-        for each in spread:
-            must_resolve(each, low, high, f"{owner}: context {name!r}")
+        for width in spread:
+            must_resolve(width, low, high, f"{owner}: context {name!r}")
         gaps = plain.gaps if levels else long_gaps(plain._numbers(values)[:, 0])
         return cls(name, levels, zoned, center, spread, low, high, gaps)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What its readings are called: one for a numeric column, one a level for a categorical one."""
+        """The labels of the readings: one for a numeric column, one a level for a categorical column."""
         return tuple(f"{self.name}[{level}]" for level in spelled(self.levels)) or (self.name,)
 
     @property
     def if_dates(self) -> str:
-        """What to do about levels that are ISO dates as text; of others nothing."""
+        """The advice for levels that are ISO dates as text; empty for other levels."""
         dates = all(re.match(r"\d{4}-\d\d-\d\d", str(level)) for level in self.levels)
         return f"Its text reads as dates: convert it with pandas.to_datetime(frame[{self.name!r}]). " * dates
 
     def _numbers(self, column: pd.Series) -> np.ndarray:
-        """The readings of a column, (row, reading)."""
-        who = f"context {self.name!r}"
+        """Return the readings of a column, (row, reading)."""
+        label = f"context {self.name!r}"
         if self.zoned is None and not self.levels and is_number(column):
-            return numbers(column, who)[:, None]
+            return numbers(column, label)[:, None]
         if self.levels:
-            absent(column, who)
+            must_be_complete(column, label)
             codes = places(column, self.levels, "context")
             indicators = np.zeros((len(codes), len(self.levels)))
             indicators[np.arange(len(codes)), codes] = 1.0
             return indicators
-        values = _read(column, who)
+        values = _read(column, label)
         if self.zoned is None:
-            raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held numbers. Convert it "
+            raise InputTypeError(f"{label} holds {values.dtype} values; the training rows held numbers. Convert it "
                                  "first.")
         if not _holds_dates(values):
-            raise InputTypeError(f"{who} holds {values.dtype} values; the training rows held "
+            raise InputTypeError(f"{label} holds {values.dtype} values; the training rows held "
                                  "dates. Convert it with pandas.to_datetime.")
         if self.zoned != (values.dt.tz is not None):
-            raise InputTypeError(f"{who} holds dates with{'out' * self.zoned} a time zone; "
+            raise InputTypeError(f"{label} holds dates with{'out' * self.zoned} a time zone; "
                                  f"the training rows' had {'one' if self.zoned else 'none'}. Use dt.tz_localize.")
         utc = values.dt.tz_convert("UTC").dt.tz_localize(None) if self.zoned else values
-        # In seconds first, which reach any year that a date can have.
+        # Seconds cover any year that a date can have.
         return ((utc - pd.Timestamp(0).as_unit("s")).dt.total_seconds() / 86400).to_numpy(float)[:, None]
 
     def at(self, frame: pd.DataFrame) -> np.ndarray:
-        """The standardised readings of any rows, (unit, reading); dates count in days."""
+        """Return the standardised readings of any rows, (unit, reading); dates are counted in days."""
         return (self._numbers(column(frame, self.name, "context")) - self.center) / self.spread
 
     def outside(self, frame: pd.DataFrame) -> np.ndarray:
-        """Which rows lie outside the training range."""
+        """Return which rows lie outside the training range."""
         values = self._numbers(column(frame, self.name, "context"))
         return ((values < self.low) | (values > self.high)).any(axis=1)
 
     def between(self, frame: pd.DataFrame) -> np.ndarray:
-        """Which rows lie in the middle of a long gap between training values."""
+        """Return which rows lie in the middle of a long gap between training values."""
         return within(self.gaps, self._numbers(column(frame, self.name, "context"))[:, 0])
 
     @property
     def gaps_in_words(self) -> str:
-        """From where to where they reach, in the column's own terms."""
+        """The ends of the first gaps, spelled in the column's own unit."""
         ends = [[str(pd.Timestamp(0) + pd.Timedelta(days=end)) if self.zoned is not None else f"{end:.6g}"
                  for end in gap] for gap in self.gaps[:3]]
         return ", ".join(f"from {low} to {high}" for low, high in ends) + ", ..." * (len(self.gaps) > 3)
 
 
 def _read(values: pd.Series, owner: str) -> pd.Series:
-    """A column without missing values, of a kind that contexts can have; dates without a time as dates with one."""
-    absent(values, owner)
+    """Return a column without missing values, of a kind allowed for contexts; convert plain dates to timestamps."""
+    must_be_complete(values, owner)
     if is_number(values) or is_text(values) or isinstance(values.dtype, pd.CategoricalDtype) or _holds_dates(values):
         return values
     kinds = sorted({type(value).__name__ for value in values})

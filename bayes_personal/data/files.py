@@ -1,4 +1,4 @@
-"""A table in files, Parquet or Arrow, of which one column or a batch of rows is read at a time."""
+"""A table in Parquet or Arrow files, read one column or one batch of rows at a time."""
 
 import base64
 import glob
@@ -23,27 +23,27 @@ from bayes_personal.data.columns import plain
 from bayes_personal.data.moments import SLICE
 from bayes_personal.errors import FileError, InputError, InputTypeError, SpecificationError, first
 
-# Arrow makes these functions when it is imported, so that no checker of types knows them.
+# Arrow creates these functions when it is imported, so type checkers do not know them.
 pc: Any = pyarrow.compute
-# How the files begin.
+# First bytes of the files.
 FORMATS = {b"PAR1": "parquet", b"ARRO": "ipc"}
-# Number and rows of each row group of a file.
+# The number of each row group of a file, and its count of rows.
 Groups = tuple[tuple[int, int], ...]
-# Rows a task of a cluster has at least, whole row groups.
+# Least number of rows in a task of a cluster; a task has complete row groups.
 PART = 2**20
 
 
 def opened(data: Any) -> "Files":
-    """The table at a path (a file, a folder of files, or a pattern of them) or of a dataset of files."""
+    """Return the table at a path (a file, a folder of files, or a pattern of files) or of a dataset of files."""
     if isinstance(data, ds.Dataset):
         return Files.of(data, "the dataset")
     path = Path(data).expanduser()
     remedy = "Give a Parquet file, a folder of Parquet files, a pattern such as 'rows/*.parquet', or an Arrow file"
     base, files = _matching(path)
     if not files:
-        what = f"The folder {str(path)!r} has no files" if path.is_dir() else (
+        problem = f"The folder {str(path)!r} has no files" if path.is_dir() else (
             f"{str(path)!r} does not exist" if path == base else f"No file matches {str(path)!r}")
-        raise InputError(f"{what}. {remedy}; open what lies elsewhere with pyarrow.dataset.dataset.")
+        raise InputError(f"{problem}. {remedy}; open what lies elsewhere with pyarrow.dataset.dataset.")
     with files[0].open("rb") as file:
         kind = FORMATS.get(file.read(4))
     if kind is None:
@@ -58,15 +58,15 @@ def opened(data: Any) -> "Files":
 
 
 def _matching(path: Path) -> tuple[Path, list[Path]]:
-    """The files at a path, in their order, and the folder below which folders say what all their rows share."""
+    """Return the files at a path, in order, and the folder below which folder names give values of all their rows."""
     if path.is_file():
         return path.parent, [path]
     base = path
     if not path.exists():
         while glob.has_magic(str(base)):
             base = base.parent
-    found = path.rglob("*") if base == path else map(Path, glob.iglob(str(path), recursive=True))
-    return base, sorted((file for file in found if file.is_file() and not file.name.startswith((".", "_"))), key=str)
+    paths = path.rglob("*") if base == path else map(Path, glob.iglob(str(path), recursive=True))
+    return base, sorted((file for file in paths if file.is_file() and not file.name.startswith((".", "_"))), key=str)
 
 
 @final
@@ -74,54 +74,54 @@ def _matching(path: Path) -> tuple[Path, list[Path]]:
 class Files:
     """A table in files.
 
-    By the name of a column all of it is read: 8 bytes a row for a number, its own length and as much for text.
+    Indexing by a name reads the whole column: 8 bytes a row for a number, 8 bytes and its length for a text.
 
     Attributes
     ----------
-    dataset : its files in their order
-    groups : of each file, number and rows of every row group; of one without them, a single entry
-    start : place of its first row among all
-    what : what messages call it
-    progress : whether reading shows how many rows have passed
+    dataset : the files in their order
+    groups : number and rows of every row group of each file; a single entry for a file without row groups
+    start : place of the first row among all rows
+    label : name of the table in messages
+    progress : whether reading shows a progress bar
     """
 
     dataset: ds.FileSystemDataset
     groups: tuple[Groups, ...]
     start: int
-    what: str
+    label: str
     progress: bool = False
 
     @classmethod
-    def of(cls, dataset: ds.Dataset, what: str) -> "Files":
-        """All rows of a dataset of files."""
+    def of(cls, dataset: ds.Dataset, label: str) -> "Files":
+        """Return the table of all rows of a dataset of files."""
         if not isinstance(dataset, ds.FileSystemDataset):
             raise InputTypeError(f"Need a dataset of files, as pyarrow.dataset.dataset(paths) makes it; got "
                                  f"{type(dataset).__name__}. Give its to_table() where it fits in memory.")
         if dataset.format.default_extname not in ("parquet", "arrow", "feather"):
-            raise InputTypeError(f"Need Parquet or Arrow files; {what} has {dataset.format.default_extname} files. "
+            raise InputTypeError(f"Need Parquet or Arrow files; {label} has {dataset.format.default_extname} files. "
                                  "Write it as Parquet with pyarrow.dataset.write_dataset.")
         try:
             dataset.get_fragments()
         except ValueError as error:
-            raise InputTypeError(f"{what} has a filter. Write the rows that it leaves with "
+            raise InputTypeError(f"{label} has a filter. Write the rows that it leaves with "
                                  "pyarrow.dataset.write_dataset, and give that folder.") from error
         try:
-            result = cls(dataset, tuple(map(_groups, dataset.get_fragments())), 0, what)
+            result = cls(dataset, tuple(map(_groups, dataset.get_fragments())), 0, label)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{what} cannot be read: {error}.") from error
+            raise InputError(f"{label} cannot be read: {error}.") from error
         if not len(result):
-            raise InputError(f"{what} has 0 rows.")
+            raise InputError(f"{label} has 0 rows.")
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrow's own way would open every file again.
+        # Arrow's own pickling would open every file again.
         sources = [(fragment.path, fragment.partition_expression) for fragment in self.dataset.get_fragments()]
-        whole = self.dataset
-        return _restored, (sources, whole.schema, whole.format, whole.filesystem, self.groups, self.start, self.what)
+        table = self.dataset
+        return _restored, (sources, table.schema, table.format, table.filesystem, self.groups, self.start, self.label)
 
     @cached_property
     def size(self) -> int:
-        """How many rows it has."""
+        """The number of rows."""
         return sum(rows for groups in self.groups for _, rows in groups)
 
     def __len__(self) -> int:
@@ -129,12 +129,12 @@ class Files:
 
     @property
     def columns(self) -> pd.Index:
-        """Names of the columns."""
+        """The names of the columns."""
         return pd.Index(self.dataset.schema.names)
 
     @property
     def index(self) -> pd.RangeIndex:
-        """Numbers of the rows, counted over all files."""
+        """The numbers of the rows, counted over all files."""
         return pd.RangeIndex(self.start, self.start + self.size)
 
     def __getitem__(self, name: str) -> pd.Series:
@@ -143,11 +143,11 @@ class Files:
             for piece in self.pieces([name], SLICE):
                 values[piece.index[0] - self.start :][: len(piece)] = piece[name]
             return pd.Series(values, index=self.index, name=name, copy=False)
-        whole = pa.concat_tables(self._tables([name], SLICE)).to_pandas(ignore_metadata=True)
-        return plain(whole.set_axis(self.index))[name]
+        frame = pa.concat_tables(self._tables([name], SLICE)).to_pandas(ignore_metadata=True)
+        return plain(frame.set_axis(self.index))[name]
 
     def pieces(self, names: Sequence[str], size: int) -> Iterator[pd.DataFrame]:
-        """These columns, `size` rows at a time, with their numbers as index."""
+        """Yield some columns, `size` rows at a time, with the numbers of the rows as index."""
         start = self.start
         for table in self._tables(names, max(size, SLICE // size * size)):
             frame = plain(table.to_pandas(split_blocks=True, ignore_metadata=True))
@@ -157,7 +157,7 @@ class Files:
                 yield frame.iloc[row : row + size]
 
     def _tables(self, names: Sequence[str], size: int) -> Iterator[pa.Table]:
-        """These columns, `size` rows at a time wherever row groups and files end."""
+        """Yield some columns, `size` rows at a time, regardless of where row groups and files end."""
         held, count = [], 0
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
                    TimeRemainingColumn())
@@ -175,38 +175,38 @@ class Files:
                 yield pa.Table.from_batches(held)
 
     def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        # Arrow's scanner reads ahead, the whole of a file where batches are used more slowly than they are read: of
-        # Parquet it is given a few row groups at a time, and Arrow files are read without it.
-        wanted = pa.schema(map(self.dataset.schema.field, names))
+        # Arrow's scanner reads ahead, up to a whole file where batches are used more slowly than they are read. It is
+        # therefore given only a few row groups of Parquet files at a time, and is not used for Arrow files.
+        schema = pa.schema(map(self.dataset.schema.field, names))
         scan = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
         options = {"columns": {name: ds.field(name) for name in names}, "batch_size": SLICE,
                    "fragment_scan_options": scan}
-        where = self.what
+        where = self.label
         try:
             for unit in self._units(SLICE):
                 for fragment, _ in unit:
-                    where = f"{self.what}, file {fragment.path!r},"
-                    _must_agree(fragment, wanted)
+                    where = f"{self.label}, file {fragment.path!r},"
+                    _must_agree(fragment, schema)
                     if isinstance(fragment, ds.ParquetFileFragment):
                         yield from fragment.to_batches(schema=self.dataset.schema, **options)
                     else:
-                        yield from _record_batches(fragment, wanted)
+                        yield from _record_batches(fragment, schema)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{where} cannot be read: {error}. Its files must be whole, stay where they are, and have "
                              "the columns and types of the first of them.") from error
 
     def parts(self) -> Iterator["Files"]:
-        """All rows as parts of some size, each whole row groups of one or more files."""
-        start, whole = self.start, self.dataset
+        """Yield all rows as parts of at least `PART` rows, each with complete row groups of one or more files."""
+        start, table = self.start, self.dataset
         for unit in self._units(PART):
             fragments, groups = zip(*unit, strict=True)
-            dataset = ds.FileSystemDataset(list(fragments), whole.schema, whole.format, whole.filesystem)
+            dataset = ds.FileSystemDataset(list(fragments), table.schema, table.format, table.filesystem)
             result = replace(self, dataset=dataset, groups=groups, start=start)
             start += len(result)
             yield result
 
     def _units(self, least: int) -> Iterator[list[tuple[ds.FileFragment, Groups]]]:
-        """Consecutive row groups, or files without them, that have so many rows together."""
+        """Yield consecutive row groups, or files without row groups, that have at least `least` rows together."""
         held, count = [], 0
         for fragment, groups in zip(self.dataset.get_fragments(), self.groups, strict=True):
             chosen = []
@@ -222,9 +222,9 @@ class Files:
             yield held
 
     def described(self, names: Sequence[str]) -> dict[str, Any]:
-        """Where these columns are, as JSON holds it; `found` reads it."""
+        """Describe in JSON where some columns are; `described_dataset` reads it."""
         if not isinstance(self.dataset.filesystem, LocalFileSystem):
-            raise SpecificationError(f"{self.what} is on a file system of type {self.dataset.filesystem.type_name}: a "
+            raise SpecificationError(f"{self.label} is on a file system of type {self.dataset.filesystem.type_name}: a "
                                      "saved posterior names only files of this machine. Save posterior.tree instead, "
                                      "with its to_netcdf.")
         schema = pa.schema([self.dataset.schema.field(name) for name in names])
@@ -233,9 +233,9 @@ class Files:
                 "schema": base64.b64encode(schema.serialize()).decode(), "fingerprints": self.fingerprints(names)}
 
     def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
-        """Of each column a number that another value, or another order of the rows, would change.
+        """Return a digest of each column, which changes with any value and with the order of the rows.
 
-        It does not depend on how the rows are cut into files and row groups.
+        It does not depend on how the rows are divided into files and row groups.
         """
         lengths, values = ({name: sha256() for name in names} for _ in range(2))
         for table in self._tables(names, SLICE):
@@ -247,44 +247,44 @@ class Files:
 
     @contextmanager
     def locating(self, frame: pd.DataFrame) -> Iterator[None]:
-        """Say of what is wrong with some rows which they are."""
+        """Add to errors about some rows which rows these are."""
         try:
             yield
         except (InputError, InputTypeError) as error:
-            raise type(error)(f"{error} (Of {self.what} these are rows {frame.index[0]:,} to {frame.index[-1]:,}, the "
+            raise type(error)(f"{error} (Of {self.label} these are rows {frame.index[0]:,} to {frame.index[-1]:,}, the "
                               "first with this error; rows count from 0, over all files.)") from error
 
 
 def _described(fragment: ds.FileFragment, names: Sequence[str]) -> dict[str, Any]:
-    """One file: its path, rows, types of columns, and what its folder says of all of its rows."""
+    """Describe a file: its path, rows, types of columns, and the values that its folder gives to all of its rows."""
     types = {field.name: str(field.type) for field in fragment.physical_schema if field.name in names}
     keys = ds.get_partition_keys(fragment.partition_expression)
     keys = {name: value for name, value in keys.items() if name in names}
     return {"path": str(Path(fragment.path).resolve()), "rows": fragment.count_rows(), "types": types, "keys": keys}
 
 
-def found(described: Mapping[str, Any]) -> ds.FileSystemDataset:
-    """The files that were described, all of them there and as they were."""
-    gone = [file["path"] for file in described["files"] if not Path(file["path"]).is_file()]
-    if gone:
-        raise FileError(f"{len(gone)} of {len(described['files'])} files with the training rows are gone: "
-                        f"{first(gone)}. Bring them back, or fit again.")
+def described_dataset(described: Mapping[str, Any]) -> ds.FileSystemDataset:
+    """Return the dataset of the described files; refuse missing and changed files."""
+    missing = [file["path"] for file in described["files"] if not Path(file["path"]).is_file()]
+    if missing:
+        raise FileError(f"{len(missing)} of {len(described['files'])} files with the training rows are gone: "
+                        f"{first(missing)}. Bring them back, or fit again.")
     kind = ds.ParquetFileFormat() if described["format"] == "parquet" else ds.IpcFileFormat()
     local, fragments = LocalFileSystem(), []
     for file in described["files"]:
         keys = [ds.field(name) == value for name, value in file["keys"].items()]
         fragments.append(kind.make_fragment(file["path"], local, reduce(operator.and_, keys) if keys else None))
-        now = _described(fragments[-1], [*file["types"], *file["keys"]])
-        for what in ("rows", "types"):
-            if now[what] != file[what]:
-                raise FileError(f"{file['path']!r} has changed: its {what} are {now[what]}, and were {file[what]} when "
+        state = _described(fragments[-1], [*file["types"], *file["keys"]])
+        for key in ("rows", "types"):
+            if state[key] != file[key]:
+                raise FileError(f"{file['path']!r} has changed: its {key} are {state[key]}, and were {file[key]} when "
                                 "the posterior was saved. Bring the file back as it was, or fit again.")
     schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(described["schema"])))
     result = ds.FileSystemDataset(fragments, schema, kind, local)
-    # Files of format 1 have none.
-    before = described.get("fingerprints", {})
-    now = Files.of(result, "the training rows").fingerprints(list(before))
-    changed = [name for name in before if now[name] != before[name]]
+    # Posteriors saved in format 1 have no fingerprints.
+    saved = described.get("fingerprints", {})
+    digests = Files.of(result, "the training rows").fingerprints(list(saved))
+    changed = [name for name in saved if digests[name] != saved[name]]
     if changed:
         raise FileError(f"The values of {first(changed, 10)}, or the order of the rows, have changed in "
                         f"{first(file['path'] for file in described['files'])} since the posterior was saved. Bring "
@@ -293,7 +293,7 @@ def found(described: Mapping[str, Any]) -> ds.FileSystemDataset:
 
 
 def _content(column: pa.ChunkedArray) -> tuple[bytes, bytes]:
-    """Some values as bytes, the same for the same values: lengths of texts, and what follows each other."""
+    """Return values as bytes, equal for equal values: the lengths of texts, and the values one after the other."""
     values = column.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -302,24 +302,24 @@ def _content(column: pa.ChunkedArray) -> tuple[bytes, bytes]:
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         return b"", values.to_numpy(zero_copy_only=False).tobytes()
     text = pc.fill_null(values.cast(pa.string()), "")
-    together = pc.binary_join(pa.ListArray.from_arrays([0, len(text)], text), "")
-    return pc.binary_length(text).to_numpy().tobytes(), together[0].as_buffer().to_pybytes()
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(text)], text), "")
+    return pc.binary_length(text).to_numpy().tobytes(), joined[0].as_buffer().to_pybytes()
 
 
-def _must_agree(fragment: ds.FileFragment, wanted: pa.Schema) -> None:
-    """Refuse a file whose values are of another kind than those of the first: Arrow would make one of the other."""
-    for field in wanted:
+def _must_agree(fragment: ds.FileFragment, schema: pa.Schema) -> None:
+    """Refuse a file whose values differ in kind from those of the first file: Arrow would convert them."""
+    for field in schema:
         place = fragment.physical_schema.get_field_index(field.name)
         if place < 0:
             continue
-        found = fragment.physical_schema.field(place).type
-        if None not in (kinds := {_kind(found), _kind(field.type)}) and len(kinds) > 1:
-            raise InputTypeError(f"{fragment.path!r}: column {field.name!r} holds {_kind(found)} ({found}), and "
+        type_ = fragment.physical_schema.field(place).type
+        if None not in (kinds := {_kind(type_), _kind(field.type)}) and len(kinds) > 1:
+            raise InputTypeError(f"{fragment.path!r}: column {field.name!r} holds {_kind(type_)} ({type_}), and "
                                  f"{_kind(field.type)} ({field.type}) in the first file. Write them with one type.")
 
 
 def _kind(type_: pa.DataType) -> str | None:
-    """What values are: those of one kind can stand beside each other; None where there are none."""
+    """Return the kind of values of a type; columns may combine types of one kind. None for a type without values."""
     if pa.types.is_dictionary(type_):
         return _kind(type_.value_type)
     if pa.types.is_null(type_):
@@ -334,39 +334,39 @@ def _kind(type_: pa.DataType) -> str | None:
 
 
 def _groups(fragment: ds.FileFragment) -> Groups:
-    """Number and rows of a file's row groups."""
+    """Return the number and rows of each row group of a file."""
     if isinstance(fragment, ds.ParquetFileFragment):
         return tuple((group.id, group.num_rows) for group in fragment.row_groups)
     return ((0, fragment.count_rows()),)
 
 
 def _subset(fragment: ds.FileFragment, groups: Sequence[tuple[int, int]]) -> ds.FileFragment:
-    """Some row groups of a file; all of one that has none."""
+    """Return some row groups of a file, or the whole file where it has no row groups."""
     if isinstance(fragment, ds.ParquetFileFragment):
         return fragment.subset(row_group_ids=[number for number, _ in groups])
     return fragment
 
 
 def _restored(sources: Sequence[tuple[str, ds.Expression]], schema: pa.Schema, kind: ds.FileFormat, filesystem: Any,
-              groups: tuple[Groups, ...], start: int, what: str) -> Files:
-    """A table whose files another process opens."""
+              groups: tuple[Groups, ...], start: int, label: str) -> Files:
+    """Open the files of a table again in another process."""
     fragments = []
-    for (path, condition), each in zip(sources, groups, strict=True):
-        chosen = {"row_groups": [number for number, _ in each]} if isinstance(kind, ds.ParquetFileFormat) else {}
+    for (path, condition), row_groups in zip(sources, groups, strict=True):
+        chosen = {"row_groups": [number for number, _ in row_groups]} if isinstance(kind, ds.ParquetFileFormat) else {}
         fragments.append(kind.make_fragment(path, filesystem, condition, **chosen))
-    return Files(ds.FileSystemDataset(fragments, schema, kind, filesystem), groups, start, what)
+    return Files(ds.FileSystemDataset(fragments, schema, kind, filesystem), groups, start, label)
 
 
 def _record_batches(fragment: ds.FileFragment, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The columns of an Arrow file one record batch at a time; what it lacks its folder says, or is missing."""
+    """Yield columns of an Arrow file by record batches; a column that it lacks comes from its folder or is missing."""
     local = isinstance(fragment.filesystem, LocalFileSystem)
-    said = ds.get_partition_keys(fragment.partition_expression)
+    partition = ds.get_partition_keys(fragment.partition_expression)
     with pa.memory_map(fragment.path) if local else fragment.open() as source:
-        own = pa.ipc.open_file(source).schema
-        places = [own.get_field_index(name) for name in schema.names if name in own.names]
+        file_schema = pa.ipc.open_file(source).schema
+        places = [file_schema.get_field_index(name) for name in schema.names if name in file_schema.names]
         reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=places))
         for place in range(reader.num_record_batches):
             batch = reader.get_batch(place)
-            columns = [batch[field.name].cast(field.type) if field.name in own.names else
-                       pa.repeat(pa.scalar(said.get(field.name), field.type), len(batch)) for field in schema]
+            columns = [batch[field.name].cast(field.type) if field.name in file_schema.names else
+                       pa.repeat(pa.scalar(partition.get(field.name), field.type), len(batch)) for field in schema]
             yield pa.record_batch(columns, schema=schema)

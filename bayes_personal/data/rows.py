@@ -7,14 +7,14 @@ from typing import Any, TypeVar, final
 import numpy as np
 import pandas as pd
 
-# Rows a batch: its arrays stay in the processor's cache, and Python's share of the work is small.
+# Rows in a batch: its arrays fit into the processor's cache, and Python's share of the work is small.
 BATCH = 8192
 
 Sum = TypeVar("Sum")
 
 
 def pieces(frame: Any, names: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Columns of a frame, or of a table on disk, a batch at a time."""
+    """Yield columns of a frame, or of a table on disk, a batch at a time."""
     if not isinstance(frame, pd.DataFrame):
         yield from frame.pieces(names, BATCH)
         return
@@ -30,9 +30,9 @@ class Batch:
 
     Attributes
     ----------
-    start : place of the first among all
-    frame : their columns
-    x, y, constants : their predictors, outcome and known constant of the likelihood
+    start : place of the first row among all rows
+    frame : columns of the rows
+    x, y, constants : predictors, outcome and known constant of the likelihood
     """
 
     start: int
@@ -46,11 +46,11 @@ class Batch:
 
     @property
     def places(self) -> slice:
-        """Theirs among all rows."""
+        """The places of the batch's rows among all rows."""
         return slice(self.start, self.start + len(self))
 
     def take(self, rows: np.ndarray) -> "Batch":
-        """Some of them, in this order; where they stand among all is not kept."""
+        """Return a batch of some of the rows, in the given order; it does not keep their places among all rows."""
         return Batch(-1, self.frame.iloc[rows], self.x[rows], self.y[rows], self.constants[rows])
 
 
@@ -61,8 +61,8 @@ class InMemory:
 
     Attributes
     ----------
-    frame : their columns, with the index that the user gave
-    x, y, constants : their predictors, outcome and known constant of the likelihood
+    frame : columns of the rows, with the index that the user gave
+    x, y, constants : predictors, outcome and known constant of the likelihood
     """
 
     frame: pd.DataFrame
@@ -75,29 +75,29 @@ class InMemory:
 
     @property
     def index(self) -> pd.Index:
-        """Labels of the rows."""
+        """The labels of the rows."""
         return self.frame.index
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns that every batch has."""
+        """The names of the columns that every batch has."""
         return list(self.frame.columns)
 
     @property
     def available(self) -> list[str]:
-        """Names of all columns that there are."""
+        """The names of all columns."""
         return self.columns
 
-    def also(self, name: str) -> "InMemory":
-        """The rows with one more column in every batch: they have all already."""
+    def with_column(self, name: str) -> "InMemory":
+        """Return the rows with one more column in every batch: in memory they have all columns already."""
         return self
 
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
-        """All rows in their order."""
+        """Yield all rows in order, as batches."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield Batch(start, self.frame.iloc[part], self.x[part], self.y[part], self.constants[part])
 
-    def total(self, of: Callable[[Iterable[Batch]], Sum]) -> Sum:
-        """What `of` makes of all rows."""
-        return of(self.batches())
+    def total(self, function: Callable[[Iterable[Batch]], Sum]) -> Sum:
+        """Return the value of `function` for the batches of all rows."""
+        return function(self.batches())

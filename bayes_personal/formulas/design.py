@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from bayes_personal.data.columns import absent, column, must_be_finite, must_resolve, numbers, places
+from bayes_personal.data.columns import column, must_be_complete, must_be_finite, must_resolve, numbers, places
 from bayes_personal.data.moments import Moments
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
 from bayes_personal.formulas.expression import Expression, Scope
@@ -104,7 +104,7 @@ class Design:
                  f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
                  InputWarning)
             rest = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
-            return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.only(~empty))
+            return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.select(~empty))
         return self._scaled(moments)
 
     def _scaled(self, moments: Moments) -> "Design":
@@ -132,7 +132,7 @@ class Design:
             if name in self.numeric:
                 columns[name] = numbers(columns[name], owner)
                 continue
-            absent(columns[name], owner)
+            must_be_complete(columns[name], owner)
         for expression, levels in categories(self.spec).items():
             name = self.formula.levels_of(expression)
             if name is not None and name in columns:
@@ -225,7 +225,7 @@ class Design:
 
     def warn_of_identification(self, moments: Moments) -> None:
         """Warn where the rows alone could not tell the coefficients apart."""
-        size, moments = len(self.coefficients), moments.only(self.kept)
+        size, moments = len(self.coefficients), moments.select(self.kept)
         if size > moments.count or moments.count == 1:
             warn(f"{self.formula.owner}: {size} coefficients for {moments.count} rows, so that much of "
                  "the posterior is its prior.", InputWarning)

@@ -12,10 +12,10 @@ from formulaic.errors import DataMismatchWarning, FormulaicError
 from formulaic.materializers import PandasMaterializer
 
 from bayes_personal.data.columns import (
-    absent,
     column,
     is_number,
     is_text,
+    must_be_complete,
     must_not_read_as_numbers,
     numbers,
     without_unused,
@@ -42,7 +42,7 @@ def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataF
     result: dict[str, Any] = {}
     for name, expressions in uses.items():
         values = column(frame, name, owner)
-        absent(values, owner)
+        must_be_complete(values, owner)
         if name == "Intercept":
             raise SpecificationError(f"{owner}: 'Intercept' is what the constant is called. Rename that column.")
         as_it_stands = any(use.column == name for use in expressions)
@@ -133,7 +133,7 @@ def outcome(formula: Formula, frame: pd.DataFrame, state: dict[str, Any] | None 
     left = formula.outcome
     if left.column or left.text in frame.columns:
         values = column(frame, left.text, f"outcome of {formula.owner}")
-        absent(values, "outcome")
+        must_be_complete(values, "outcome")
         return values
     return computed(formula, frame, {} if state is None else state)
 

@@ -80,7 +80,7 @@ def groups(density: MarginalDensity, values: Values, taken: Mapping[Hashable, An
 
 def labelled(bound: BoundModel, by: str) -> Iterator[tuple[Batch, Hashable, np.ndarray]]:
     """Batch by batch, the labels that rows of it have in a column, and which of its rows those are."""
-    for batch in bound.rows.also(by).batches():
+    for batch in bound.rows.with_column(by).batches():
         labels = batch.frame[by]
         missing = labels.isna().to_numpy()
         if missing.any():

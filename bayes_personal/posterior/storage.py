@@ -188,10 +188,10 @@ def _disagreement(bound: BoundModel, tree: xr.DataTree) -> str | None:
 
 def _bound_again(model: Model, described: dict[str, Any], path: str) -> BoundModel:
     """The model with its rows in files, which must be what they were."""
-    from bayes_personal.data.files import found
+    from bayes_personal.data.files import described_dataset
 
     try:
-        bound = model.bind(found(described))
+        bound = model.bind(described_dataset(described))
     except DAMAGE as error:
         raise FileError(f"The training rows of {path!r} cannot be read as they were. {error}") from error
     for name, value in _fingerprint(bound).items():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.data.columns import absent, must_have
+from bayes_personal.data.columns import must_be_complete, must_have
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import statistics
@@ -61,7 +61,7 @@ def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[s
     frame = columns_of(bound, dict.fromkeys([*(asked or ()), *(name for k in chosen for names in reads[k]
                                                               for name in names)]))
     for name in asked or ():
-        absent(frame[name], "plot_theta(by=...)")
+        must_be_complete(frame[name], "plot_theta(by=...)")
     if asked is not None and not (len(asked) == 1 or len(asked) == 2 and numeric(bound, frame, asked)):
         raise SpecificationError(f"plot_theta: by={by!r} must be one column, or two columns of numbers.")
     result = []

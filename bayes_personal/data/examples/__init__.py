@@ -1,4 +1,4 @@
-"""Seven small datasets of the literature, to learn with and to test against.
+"""Seven small datasets from the literature, to learn with and to test against.
 
 Each is a CSV file of this folder; the facts about all of them (units, source, licence, reference)
 are in `index.toml`.
@@ -25,7 +25,7 @@ def _index() -> dict[str, dict[str, Any]]:
 
 
 def datasets() -> pd.DataFrame:
-    """The datasets that come with the package, one row each.
+    """List the datasets that come with the package, one row each.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If no dataset has that name.
+        No dataset has that name.
 
     Examples
     --------
