@@ -113,7 +113,7 @@ def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:
 def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.DataFrame:
     """The first rows, and behind them as many more as show every level of the categorical terms."""
     owner = formula.owner
-    columns = pd.DataFrame(needed(formula.uses, owner, head, whole=False), index=head.index)
+    columns = pd.DataFrame(needed(formula.uses, owner, head, complete=False), index=head.index)
     found = categories(evaluate(formula, formula.predictors, columns).model_spec)
     result = [head]
     for factor in (each for each in formula.factors if each.expr in found):
@@ -133,7 +133,7 @@ def _must_have_no_state(formula: Formula, design: Design, head: pd.DataFrame) ->
     """Refuse terms that are learned from all rows at once."""
     state: dict[str, Any] = dict(design.spec.transform_state)
     if formula.outcome.column is None and formula.outcome.text not in head.columns:
-        computed(formula, head, state, whole=False)
+        computed(formula, head, state, complete=False)
     if state:
         raise SpecificationError(f"{formula.owner}: {first(state)} must see all rows at once, and rows in files "
                                  "are read a batch at a time. Make it a column of the files first, or read the table, "

@@ -84,7 +84,7 @@ class DivisionDensity(MaskedDensity):
     def values(self, point: Any) -> dict[str, Any]:
         values, mean = super().values(self.logarithmic(point)), self.parameters[0]
         away = point[..., : mean.size]
-        if not self.piece.law.several:
+        if not self.piece.law.several_coefficients:
             away = BEND * np.log(away / BEND + np.sqrt((away / BEND) ** 2 + 1))
         values[mean.name] = self.pooled[0] + self.width(values) * away
         return values
@@ -92,7 +92,7 @@ class DivisionDensity(MaskedDensity):
     def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         mean, result = self.parameters[0], super().points(values)
         away = (values[mean.name] - self.pooled[0]) / self.width(values)
-        result[..., : mean.size] = away if self.piece.law.several else BEND * np.sinh(away / BEND)
+        result[..., : mean.size] = away if self.piece.law.several_coefficients else BEND * np.sinh(away / BEND)
         # log(exp(scale) - 1), of large scales too.
         scale = np.exp(result[..., self.scales])
         result[..., self.scales] = scale + np.log(-np.expm1(-scale))
@@ -102,7 +102,7 @@ class DivisionDensity(MaskedDensity):
         moved, standard = point[..., self.scales], self.logarithmic(point)
         mean = self.parameters[0]
         jacobian = np.log(self.width(values)) - np.log(mean.unit)
-        if not self.piece.law.several:
+        if not self.piece.law.several_coefficients:
             jacobian = jacobian - 0.5 * np.log1p((point[..., : mean.size] / BEND) ** 2)
         by_scale = -np.log1p(np.exp(-moved)) - standard[..., self.scales]
         return super().log_prior(standard, values) + jacobian.sum(axis=-1) + by_scale.sum(axis=-1)

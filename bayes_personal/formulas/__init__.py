@@ -1,4 +1,4 @@
-"""The language of formulas: how they are read, computed without running code, and become a design.
+"""The language of formulas: how they are read, computed without running code, and turned into a design.
 
-Enters: what turns text and rows into outcomes and predictors.
+Enters: code that turns text and rows into outcomes and predictors.
 """

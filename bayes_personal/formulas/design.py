@@ -1,4 +1,4 @@
-"""A formula and a frame become an outcome and a design matrix that remembers how it was made."""
+"""Turns a formula and a frame into an outcome and a design matrix that can be coded again for new rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +17,9 @@ from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import categories, evaluate, needed
 from bayes_personal.system.memory import must_be_few
 
-# Of the part of a standardised predictor that the others do not explain.
+# Part of a standardised predictor, unexplained by the other predictors, below which it counts as collinear.
 COLLINEAR = 1e-6
-# Of the training range of a predictor: new values further outside it are far.
+# Part of the training range of a predictor: new values further outside the range are far.
 FAR = 0.25
 
 PIVOTED_CHOLESKY: Any = linalg.get_lapack_funcs("pstrf", dtype=float)
@@ -27,21 +27,21 @@ PIVOTED_CHOLESKY: Any = linalg.get_lapack_funcs("pstrf", dtype=float)
 
 @dataclass(frozen=True)
 class Design:
-    """The predictors x_i of the formula, and what is needed to make them again from new rows.
+    """The predictors x_i of the formula, and the information to compute them for new rows.
 
     Attributes
     ----------
-    formula : what was read
+    formula : the formula that was read
     spec : formulaic's record of how each term was coded
-    columns : of the frame that the predictors are made of
-    numeric : those of them that are read as numbers
+    columns : columns of the frame from which the predictors are computed
+    numeric : those of these columns that are read as numbers
     coefficients : names of the predictors, (coefficient,)
-    center : mean of each predictor; 0 for the intercept, and for all without one, (coefficient,)
+    center : mean of each predictor; 0 for the intercept, and for all predictors without an intercept, (coefficient,)
     spread : standard deviation of each predictor (root mean square without an intercept); 1 for the intercept
     low, high : training range of each predictor, (coefficient,)
-    coded : names of all that the formula makes, (coded,)
+    coded : names of all columns that the formula produces, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
-    outcome_state : what transforms of the outcome remember of the training rows
+    outcome_state : state that transforms of the outcome learned from the training rows
     """
 
     formula: Formula
@@ -60,18 +60,18 @@ class Design:
     @classmethod
     def learn(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
         """Read the right-hand side on the training rows."""
-        made, x = cls.made(formula, frame)
+        design, x = cls.made(formula, frame)
         moments = Moments.of(x)
-        result = made.scaled(moments)
+        result = design.scaled(moments)
         x = x if result.kept.all() else x[:, result.kept]
-        some = np.arange(len(x))[::-2][:1000]
-        must_not_depend(formula, result.coefficients, result.at(frame.iloc[some]), x[some], result.spread)
+        rows = np.arange(len(x))[::-2][:1000]
+        must_not_depend(formula, result.coefficients, result.at(frame.iloc[rows]), x[rows], result.spread)
         result.warn_of_identification(moments)
         return result, x
 
     @classmethod
     def made(cls, formula: Formula, frame: pd.DataFrame) -> tuple["Design", np.ndarray]:
-        """Read the right-hand side on rows that have every level; `scaled` goes on."""
+        """Read the right-hand side on rows that have every level; `scaled` completes the design."""
         owner = formula.owner
         if not len(formula.predictors):
             raise SpecificationError(f"{owner} has no predictors, not even an intercept: write 'outcome ~ 1'.")
@@ -86,12 +86,12 @@ class Design:
         x, names = matrix.to_numpy(dtype=float), tuple(map(str, matrix.columns))
         for k, name in enumerate(names):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
-        one = np.ones(len(names))
-        return cls(formula, matrix.model_spec, tuple(columns), numeric, names, 0 * one, one, -np.inf * one,
-                   np.inf * one, names, one.astype(bool)), x
+        ones = np.ones(len(names))
+        return cls(formula, matrix.model_spec, tuple(columns), numeric, names, 0 * ones, ones, -np.inf * ones,
+                   np.inf * ones, names, ones.astype(bool)), x
 
     def scaled(self, moments: Moments) -> "Design":
-        """With centre and spread of the training rows, in which every predictor must vary.
+        """Return the design with centre and spread of the training rows, in which every predictor must vary.
 
         Interactions of levels that no row has together are left out, with a warning.
         """
@@ -103,28 +103,28 @@ class Design:
                  f"rows, for none has these levels together: no coefficient is learned of "
                  f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
                  InputWarning)
-            rest = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
-            return replace(rest, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.select(~empty))
+            made = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
+            return replace(made, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.select(~empty))
         return self._scaled(moments)
 
     def _scaled(self, moments: Moments) -> "Design":
         owner, intercept = self.formula.owner, "Intercept" in self.coefficients
-        own = np.array([name != "Intercept" for name in self.coefficients])
-        alike = own & (moments.low == moments.high) & (intercept | (moments.low == 0))
+        slopes = np.array([name != "Intercept" for name in self.coefficients])
+        unvarying = slopes & (moments.low == moments.high) & (intercept | (moments.low == 0))
         constant = [expression for expression, levels in categories(self.spec).items() if len(levels) < 2]
-        constant += [self.coefficients[k] for k in np.flatnonzero(alike)]
+        constant += [self.coefficients[k] for k in np.flatnonzero(unvarying)]
         if constant:
             why = "it cannot be told from the intercept" if intercept else "its coefficient cannot be learned"
             raise InputError(f"{owner}: {first(constant)} takes one value in all {moments.count} rows, so that {why}. "
                              "Remove it.")
-        center = np.where(own, moments.mean * intercept, 0.0)
-        spread = np.where(own, moments.spread_about(center), 1.0)
-        for k in np.flatnonzero(own):
+        center = np.where(slopes, moments.mean * intercept, 0.0)
+        spread = np.where(slopes, moments.spread_about(center), 1.0)
+        for k in np.flatnonzero(slopes):
             must_resolve(spread[k], moments.low[k], moments.high[k], f"{owner}: {self.coefficients[k]!r}")
         return replace(self, center=center, spread=spread, low=moments.low, high=moments.high)
 
     def at(self, frame: pd.DataFrame) -> np.ndarray:
-        """The predictors of new rows, coded as the training rows were."""
+        """Return the predictors of new rows, coded as the training rows were."""
         owner = self.formula.owner
         columns: dict[str, Any] = {}
         for name in self.columns:
@@ -138,7 +138,7 @@ class Design:
             if name is not None and name in columns:
                 codes = places(column(frame, name, owner), levels, owner)
                 if name not in self.numeric:
-                    # Whatever the column is now, such as plain numbers: formulaic would read these as numbers.
+                    # The column may now hold plain numbers, which formulaic would not read as levels.
                     kinds = pd.Index(levels, tupleize_cols=False)
                     columns[name] = pd.Series(pd.Categorical.from_codes(codes, kinds), frame.index)
         self._must_lie_within_knots(columns, frame.index)
@@ -158,16 +158,16 @@ class Design:
 
     def _must_have_no_new_interaction(self, left_out: np.ndarray, index: pd.Index) -> None:
         """Refuse rows with levels that no training row had together."""
-        new = left_out != 0
-        if new.any():
-            rows = new.any(axis=1)
-            names = np.array(self.coded)[~self.kept][new.any(axis=0)]
+        unseen = left_out != 0
+        if unseen.any():
+            rows = unseen.any(axis=1)
+            names = np.array(self.coded)[~self.kept][unseen.any(axis=0)]
             raise InputError(f"{self.formula.owner}: {first(names)} is not 0 in {rows.sum()} of {len(rows)} rows "
                              f"({first(index[rows])}), and was in all of training: no training row had these levels "
                              "together. Leave these rows out, or the interaction.")
 
     def _must_lie_within_knots(self, columns: Mapping[str, Any], index: pd.Index) -> None:
-        """Refuse values beyond the knots of a B-spline, which ends there."""
+        """Refuse values beyond the knots of a B-spline, where it is not defined."""
         for call, state in self.spec.transform_state.items():
             if not call.startswith("bs(") or "extrapolation" in call or "lower_bound" not in state:
                 continue
@@ -197,10 +197,10 @@ class Design:
                          for term in self._terms])
 
     def _advice(self, names: Sequence[str]) -> str:
-        """What to do where these predictors depend on one another."""
+        """Return advice for predictors that depend on one another."""
         terms = dict.fromkeys(term for name, term in zip(self.coded, self._terms, strict=True) if name in names)
         factors = [factor.expr for term in terms for factor in term.factors]
-        curves = [each for each in factors if each.startswith(("cr(", "cs(", "cc(")) and "constraints" not in each]
+        curves = [text for text in factors if text.startswith(("cr(", "cs(", "cc(")) and "constraints" not in text]
         if curves:
             return f"Write {curves[0][:-1]}, constraints='center'), for the intercept is among its columns otherwise."
         if self._of_interactions[np.isin(self.coded, list(names))].any():
@@ -209,19 +209,21 @@ class Design:
         return "Remove one of them."
 
     def far(self, x: np.ndarray) -> np.ndarray:
-        """Which predictors of new rows are further outside their training range than a quarter of it, (unit,
-        coefficient)."""
+        """Return which predictors of new rows are outside their training range by more than a quarter of its width.
+
+        The result is (unit, coefficient).
+        """
         reach = FAR * (self.high - self.low)
         return (x < self.low - reach) | (x > self.high + reach)
 
     @cached_property
     def _products(self) -> list[list[str]] | None:
-        """The columns of which each predictor is the product; None where the formula asks for more than products."""
+        """The columns of which each predictor is the product; None where some predictor is not such a product."""
         factors = [[factor for factor in entry.term.factors if factor.eval_method.value != "literal"]
                    for entry in self.spec.structure]
         plain = all(factor.eval_method.value == "lookup" and factor.expr in self.numeric
-                    for each in factors for factor in each)
-        return [[factor.expr for factor in each] for each in factors] if plain else None
+                    for term_factors in factors for factor in term_factors)
+        return [[factor.expr for factor in term_factors] for term_factors in factors] if plain else None
 
     def warn_of_identification(self, moments: Moments) -> None:
         """Warn where the rows alone could not tell the coefficients apart."""
@@ -231,27 +233,28 @@ class Design:
                  "the posterior is its prior.", InputWarning)
             return
         gram = moments.gram(self.center) / np.outer(self.spread, self.spread)
-        # Of equals the first is kept: rounding has no say in which of them is named.
+        # Of equal predictors the first is kept; without this, rounding would decide which of them is named.
         np.fill_diagonal(gram, 1.0)
         triangle, order, rank, _ = PIVOTED_CHOLESKY(gram, tol=COLLINEAR**2)
-        kept = order[:rank] - 1
+        independent = order[:rank] - 1
         for place in range(rank, size):
             share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
-            others = [self.coefficients[j] for j in sorted(kept[np.abs(share) > 1e-4])]
+            related = [self.coefficients[j] for j in sorted(independent[np.abs(share) > 1e-4])]
             dependent = self.coefficients[order[place] - 1]
-            warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(others, 10)}: the "
+            warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(related, 10)}: the "
                  "data cannot tell their coefficients apart, only the prior can. "
-                 f"{self._advice([dependent, *others])}", InputWarning)
+                 f"{self._advice([dependent, *related])}", InputWarning)
 
 
 def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,
                     spread: np.ndarray) -> None:
-    """Refuse terms such as ranks and lags, which differ between rows alone and among others.
+    """Refuse terms such as ranks and lags, whose values in a row depend on the other rows.
 
-    New rows, and those of another batch, would not be coded alike.
+    `alone` has the predictors of some rows coded by themselves, `among` those coded among other rows. With such terms,
+    new rows, and the rows of another batch, would be coded differently.
     """
-    moved = np.abs(alone - among).max(axis=0) > 1e-6 * spread
-    if moved.any():
-        raise SpecificationError(f"{formula.owner}: {first(np.array(names)[moved])} of a row depends on which "
+    differs = np.abs(alone - among).max(axis=0) > 1e-6 * spread
+    if differs.any():
+        raise SpecificationError(f"{formula.owner}: {first(np.array(names)[differs])} of a row depends on which "
                                  "other rows there are, so that new rows could not be coded alike. Make it a column "
                                  "first, with frame.assign(...).")

@@ -1,7 +1,7 @@
-"""Expressions of a formula, such as log(x) or post - pre: syntax trees that a walk computes, never run as code.
+"""Expressions of a formula, such as log(x) or post - pre: syntax trees that are evaluated, never run as code.
 
-Python's parser makes the tree. What is not a column, a number, arithmetic, a comparison or a call of a known function
-is refused when it is read, and nothing is ever compiled: a formula may come from anywhere.
+Python's parser builds the tree. Any node other than a column, a number, arithmetic, a comparison or a call of a known
+function is refused when the expression is read, and no code is ever compiled: a formula may come from any source.
 """
 
 import ast
@@ -32,7 +32,7 @@ from bayes_personal.formulas.functions import (
 )
 from bayes_personal.formulas.syntax import Names, levels, short, spelled, with_plain_names
 
-# Of an expression: far more than anybody writes, and few enough for any machine to read.
+# Limits of an expression: far more than anybody writes, and few enough for any machine to read.
 CHARACTERS, DEPTH = 10_000, 100
 
 ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
@@ -47,7 +47,7 @@ COMPARISONS: Mapping[type, Callable[[Any, Any], Any]] = {
 
 ALLOWED = ("Write columns, numbers, + - * / **, comparisons and calls of known functions, or make the column first, "
            "with frame.assign(...).")
-# What is refused by its kind of node, and what to write where there is something to write.
+# Messages for kinds of nodes that are refused, with an alternative where there is one.
 REFUSED: Mapping[type, str] = {
     ast.BoolOp: "'and' and 'or' do not work on columns. Write (a > 0) & (b > 0), or |.",
     ast.Not: "'not' does not work on columns. Write ~(a > 0).",
@@ -61,14 +61,14 @@ REFUSED: Mapping[type, str] = {
 @final
 @dataclass(frozen=True, eq=False)
 class Scope:
-    """What an expression is computed with.
+    """The columns, functions and state with which an expression is computed.
 
     Attributes
     ----------
-    columns : of the rows, by name
-    functions : a user's own, by name
-    state : what transforms remember of the training rows, by their call; filled where it is empty
-    spec : formulaic's record, which its transforms may ask
+    columns : columns of the rows, by name
+    functions : the user's own functions, by name
+    state : state that transforms learned from the training rows, by their call; filled where it is empty
+    spec : formulaic's record, which its transforms may read
     """
 
     columns: pd.DataFrame
@@ -84,9 +84,9 @@ class Expression:
 
     Attributes
     ----------
-    text : its spelling, the same however it was spaced
-    tree : Python's syntax tree of it, with names as they were written
-    columns : that it reads, in their order
+    text : spelling of the expression, independent of how it was spaced
+    tree : Python's syntax tree of the expression, with names as they were written
+    columns : columns that the expression reads, in order
     calls : names of the functions that it calls
     """
 
@@ -97,23 +97,23 @@ class Expression:
 
     @classmethod
     def read(cls, text: str, functions: Collection[str] = ()) -> "Expression":
-        """Read text in which `functions` may be called beside those that formulas know.
+        """Read text, which may call `functions` in addition to those that formulas know.
 
         Raises
         ------
         SpecificationError
-            What is no expression, or more than formulas may do.
+            Text that is not an expression, or that does more than formulas may do.
         """
         return _read(text, frozenset(functions))
 
     @classmethod
     def of_column(cls, name: str) -> "Expression":
-        """A column as it stands."""
+        """Return the expression that is a column, unchanged."""
         return cls(name, ast.Name(name, ast.Load()), (name,), ())
 
     @property
     def column(self) -> str | None:
-        """The column that it is, where it is one as it stands."""
+        """The name of the column, where the expression is a column, unchanged."""
         return self.tree.id if isinstance(self.tree, ast.Name) else None
 
     @property
@@ -126,7 +126,7 @@ class Expression:
 
     @property
     def first_argument(self) -> "Expression | None":
-        """The x of f(x, ...), where it is a call."""
+        """The x of f(x, ...), where the expression is a call."""
         match self.tree:
             case ast.Call(args=[first, *_]):
                 return Expression(spelled(first), first, tuple(each.id for each in ast.walk(first)
@@ -134,7 +134,7 @@ class Expression:
         return None
 
     def value(self, scope: Scope) -> Any:
-        """What it is in the rows of a scope."""
+        """Compute the expression in the rows of a scope."""
         return _value(self.tree, scope)
 
 
@@ -166,7 +166,7 @@ def _too_deep(text: str) -> str:
 
 @dataclass
 class _Reader:
-    """What an expression reads and calls; anything that formulas may not do is refused."""
+    """Collects the columns and calls of an expression, and refuses whatever formulas may not do."""
 
     functions: Collection[str]
     columns: dict[str, None] = field(default_factory=dict)
@@ -236,14 +236,14 @@ class _Reader:
                 raise SpecificationError(refusal(function))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The name that was meant, where one is near."""
-    near = get_close_matches(name, list(known), n=1)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Ask whether a similar name was meant; empty where no name is similar."""
+    near = get_close_matches(name, list(names), n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def refusal(node: ast.AST) -> str:
-    """Why formulas cannot do this, and what to do instead."""
+    """Explain why formulas cannot contain a node, and what to write instead."""
     kind = type(node.op if isinstance(node, ast.UnaryOp | ast.BinOp) else node)
     if isinstance(node, ast.Attribute):
         return (f"{short(spelled(node))} is refused: of a column there are its .dt.{', '.join(DATES)} and its "
@@ -280,7 +280,7 @@ def _value(node: ast.AST, scope: Scope) -> Any:
 
 
 def _is_coding(argument: ast.expr, call: ast.Call) -> bool:
-    """Whether it names the contrasts of a factor, as in C(x, Sum)."""
+    """Return whether an argument names the contrasts of a factor, as in C(x, Sum)."""
     is_factor = isinstance(call.func, ast.Name) and call.func.id == "C"
     return is_factor and isinstance(argument, ast.Name) and argument.id in CODINGS and argument is not call.args[0]
 
@@ -299,10 +299,10 @@ def _called(name: str, node: ast.Call, given: list[Any], named: dict[str, Any], 
         function = NUMPY[plain][0]
     else:
         function = TRANSFORMED.get(name) or scope.functions[name]
-    known = called_with(name, function, given, named)
+    arguments = called_with(name, function, given, named)
     if getattr(function, "__is_stateful_transform__", False):
-        known |= {"_state": scope.state.setdefault(spelled(node), {}), "_spec": scope.spec}
-    result = function(*given, **known)
+        arguments |= {"_state": scope.state.setdefault(spelled(node), {}), "_spec": scope.spec}
+    result = function(*given, **arguments)
     if name in scope.functions:
         must_be_values(name, result, len(scope.columns))
     return result
@@ -317,7 +317,7 @@ def _number(value: Any) -> Any:
 def _arithmetic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     if not isinstance(_number(left), int | float) or not isinstance(_number(right), int | float):
         return operation(left, right)
-    # In float64, where a power of powers is infinite at once and not a number of a billion digits.
+    # Computed in float64, where a power of powers is infinite at once instead of an integer of a billion digits.
     result = float(operation(np.float64(left), np.float64(right)))
-    whole = isinstance(left, int) and isinstance(right, int) and result.is_integer() and abs(result) <= 2**53
-    return int(result) if whole else result
+    integral = isinstance(left, int) and isinstance(right, int) and result.is_integer() and abs(result) <= 2**53
+    return int(result) if integral else result

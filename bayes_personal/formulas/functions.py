@@ -1,4 +1,4 @@
-"""What a formula can call: formulaic's transforms, NumPy's functions of single rows, and a few accessors of columns."""
+"""The functions of formulas: formulaic's transforms, NumPy's functions of single rows, and accessors of columns."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,8 +10,8 @@ from formulaic.transforms import TRANSFORMS, ContrastsRegistry
 
 from bayes_personal.errors import InputTypeError, SpecificationError, shown
 
-# Name by name, a function of NumPy that takes each row by itself, and how many arguments it computes with. A further
-# one would be where to write the result.
+# By name, NumPy's functions that handle each row by itself, and their numbers of inputs. A further argument would be
+# the array to which the result is written.
 NUMPY: Mapping[str, tuple[Callable[..., Any], int]] = {
     name: (function, function.nin) for name in dir(np)
     if isinstance(function := getattr(np, name), np.ufunc) and function.signature is None and function.nout == 1
@@ -28,14 +28,14 @@ TRANSFORMED: Mapping[str, Callable[..., Any]] = {
 CONTRASTS: Mapping[str, Callable[..., Any]] = {
     name: getattr(ContrastsRegistry, name) for name in ("treatment", "SAS", "sum", "helmert", "diff", "poly", "custom")}
 
-# The same, as patsy calls them.
+# Contrasts under patsy's names.
 CODINGS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")
 
 # Parts of a date and forms of a text, written `column.dt.year` and `column.str.lower()`.
 DATES = ("year", "quarter", "month", "day", "dayofweek", "dayofyear", "hour", "minute", "second")
 TEXTS = ("len", "lower", "strip", "upper")
 
-# Columns that one transform may make.
+# Largest number of columns that one transform may produce.
 SIZE = 10_000
 
 KNOWN = tuple(sorted({*TRANSFORMED, *NUMPY, "Q"}))
@@ -47,7 +47,7 @@ _KNOWN_ERRORS = ("Known standard errors belong to the family, as a column by nam
 _TRIALS = ("The outcome is the column of successes, and the number of trials belongs to the family, as a column by "
            "name: Binomial(trials='n'), with n = successes + failures.")
 
-# What other software has a function for and this package another way, with what to write instead.
+# Functions of other software, with the way to write the same model in this package.
 REMEDIES: Mapping[str, str] = {
     "offset": "What counts are counted over belongs to the family, as a column by name: Poisson(exposure='area') has "
               "the offset log(area). Subtract any other offset from the outcome.",
@@ -63,12 +63,12 @@ REMEDIES: Mapping[str, str] = {
 
 
 def remedy(name: str, argument: str = "x") -> str | None:
-    """What to write instead of a function of other software; None where there is nothing to say."""
+    """Return advice on what to write instead of a function of other software; None where there is none."""
     return REMEDIES[name].format(argument) if name in REMEDIES else None
 
 
 def must_be_functions(functions: Any) -> None:
-    """Refuse a user's functions that are none, or whose names formulas could not tell from others."""
+    """Refuse a user's functions that are not callable, or whose names formulas could not distinguish from others."""
     if not isinstance(functions, Mapping):
         raise InputTypeError("functions=... must map names to functions, such as functions={'cube': cube}; "
                              f"got {shown(functions)}.")
@@ -83,7 +83,7 @@ def must_be_functions(functions: Any) -> None:
 
 
 def called_with(name: str, function: Callable[..., Any], given: list[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by name of a call, once all of them are found to be such as a formula may give."""
+    """Return the keyword arguments of a call, after checking that a formula may give all of its arguments."""
     if name.removeprefix("np.") in NUMPY:
         limit = NUMPY[name.removeprefix("np.")][1]
         if named or len(given) > limit:
@@ -99,7 +99,7 @@ def called_with(name: str, function: Callable[..., Any], given: list[Any], named
 
 
 def must_be_values(name: str, result: Any, rows: int) -> None:
-    """Refuse what a user's function returned where it is not a value a row, or several columns of them."""
+    """Refuse a result of a user's function that is not one value a row, or several columns of such values."""
     if not isinstance(result, np.ndarray | pd.Series | pd.DataFrame) or result.shape[:1] != (rows,):
         got = f"one of shape {result.shape}" if hasattr(result, "shape") else f"the {type(result).__name__} {result!r}"
         raise SpecificationError(f"{name} must return an array or a Series with a value for each of {rows} rows; got "
@@ -107,7 +107,7 @@ def must_be_values(name: str, result: Any, rows: int) -> None:
 
 
 def part_of_date(values: Any, part: str) -> Any:
-    """A part of the dates of a column, as a number."""
+    """Return a part of the dates of a column, as a number."""
     if not isinstance(values, pd.Series) or not pd.api.types.is_datetime64_any_dtype(values):
         raise SpecificationError(f".dt.{part} is a part of dates, and the column holds none. Convert it with "
                                  "pandas.to_datetime.")
@@ -115,7 +115,7 @@ def part_of_date(values: Any, part: str) -> Any:
 
 
 def form_of_text(values: Any, form: str) -> Any:
-    """A form of the texts of a column: their length, or another text."""
+    """Return a form of the texts of a column: their length, or a changed text."""
     if not isinstance(values, pd.Series):
         raise SpecificationError(f".str.{form}() is a form of text, and the column holds none.")
     result = getattr(values.str, form)()
@@ -123,5 +123,5 @@ def form_of_text(values: Any, form: str) -> Any:
 
 
 def whole_if_complete(values: pd.Series) -> pd.Series:
-    """Whole numbers in a type that names levels as 2 and not 2.0, unless some are missing."""
+    """Convert whole numbers to integers, so that levels are named 2 and not 2.0, unless some are missing."""
     return values.astype(float if values.isna().any() else "int64")

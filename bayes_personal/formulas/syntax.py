@@ -1,49 +1,49 @@
-"""The spelling of formulas: their lexemes, and syntax trees whose names are as they were written."""
+"""The spelling of formulas: their lexemes, and syntax trees that keep the names as they were written."""
 
 import ast
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 
-# Text in quotes, a name in backticks, a number, a name, and any other character.
+# A text in quotes, a name in backticks, a number, a name, or any other character.
 LEXEME = re.compile(r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`(?P<ticked>[^`]+)`|"""
                     r"""(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>(?:\w|[^\x00-\x7f\s])+)|"""
                     r"""(?P<space>\s+)|(?P<other>.)""", re.DOTALL)
 
-# Words that mean something in an expression; any other may be the name of a column.
+# Words with a meaning in an expression; any other word may be the name of a column.
 WORDS = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "async", "await", "lambda", "yield", "True",
                    "False", "None"})
 
 
 def short(text: str, limit: int = 200) -> str:
-    """Text in quotes, its middle left out where it is long."""
+    """Return text in quotes, without its middle where it is long."""
     half = limit // 2
     return repr(text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}")
 
 
 def with_plain_names(text: str) -> tuple[str, dict[str, str]]:
-    """The text with a plain name for every name, and what each stands for.
+    """Return the text with a plain name in place of every name, and the original of each plain name.
 
-    Python would take names that Unicode calls compatible for one another, and frames do not.
+    Python would treat names that Unicode calls compatible as one name, unlike frames.
     """
     plain: dict[str, str] = {}
     pieces = []
-    for found in LEXEME.finditer(text):
-        name = found["ticked"] or found["name"]
-        if found["space"]:
+    for lexeme in LEXEME.finditer(text):
+        name = lexeme["ticked"] or lexeme["name"]
+        if lexeme["space"]:
             pieces.append(" ")
-        elif found["other"] in ("{", "}"):
-            pieces.append("(" if found["other"] == "{" else ")")
-        elif name is None or name == found["name"] and name in WORDS:
-            pieces.append(found[0])
+        elif lexeme["other"] in ("{", "}"):
+            pieces.append("(" if lexeme["other"] == "{" else ")")
+        elif name is None or name == lexeme["name"] and name in WORDS:
+            pieces.append(lexeme[0])
         else:
-            # Apart, for two names side by side would be a third.
+            # Spaces keep two adjacent names from merging into one.
             pieces.append(f" {plain.setdefault(name, f'n{len(plain)}')} ")
     return "".join(pieces).strip(), {alias: name for name, alias in plain.items()}
 
 
 def levels(tree: ast.expr) -> Iterator[tuple[ast.AST, int]]:
-    """Every node and how deep it lies."""
+    """Yield every node and its depth."""
     waiting: list[tuple[ast.AST, int]] = [(tree, 1)]
     while waiting:
         node, depth = waiting.pop()
@@ -52,7 +52,7 @@ def levels(tree: ast.expr) -> Iterator[tuple[ast.AST, int]]:
 
 
 class Names(ast.NodeTransformer):
-    """Put the names as they were written back into a tree; Q('a name') is that column."""
+    """Restores the original names in a tree; Q('a name') becomes the column of that name."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = names
@@ -75,14 +75,14 @@ class Names(ast.NodeTransformer):
 
 
 class Ticked(ast.NodeTransformer):
-    """Put backticks around names that could not be read without."""
+    """Puts backticks around names that could not be read without them."""
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        found = LEXEME.match(node.id)
-        plain = found is not None and found["name"] == node.id and node.id not in WORDS
+        lexeme = LEXEME.match(node.id)
+        plain = lexeme is not None and lexeme["name"] == node.id and node.id not in WORDS
         return node if plain else ast.Name(f"`{node.id}`", ast.Load())
 
 
 def spelled(tree: ast.AST) -> str:
-    """A tree as text, which reads as the same tree."""
+    """Return a tree as text that reads as the same tree."""
     return ast.unparse(Ticked().visit(deepcopy(tree)))

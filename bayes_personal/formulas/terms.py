@@ -1,4 +1,4 @@
-"""What the terms of a formula are in the rows of a frame: columns are read, factors computed, outcomes evaluated."""
+"""The terms of a formula in the rows of a frame: columns are read, factors computed, outcomes evaluated."""
 
 import re
 import warnings
@@ -26,18 +26,18 @@ from bayes_personal.formulas.formula import Formula
 
 
 def categories(spec: Any) -> dict[str, Sequence[Any]]:
-    """The training levels of every categorical factor of an evaluated formula."""
+    """Return the training levels of every categorical factor of an evaluated formula."""
     return {str(expression): list(state["categories"]) for expression, (_, state) in spec.encoder_state.items()
             if "categories" in state}
 
 
 def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataFrame, *,
-           whole: bool = True) -> dict[str, Any]:
-    """The columns that expressions are made of: numbers as float64 arrays, others as they stand.
+           complete: bool = True) -> dict[str, Any]:
+    """Return the columns that expressions read: numbers as float64 arrays, other columns unchanged.
 
-    Integers are read as float64 before the formula computes with them, for their products could overflow. Columns
-    only used as ``C(column)`` keep their values, which name levels. What is said of levels needs a frame with all of
-    them, a `whole` one.
+    Integers are read as float64 before the formula computes with them, because their products could overflow. Columns
+    only used as ``C(column)`` keep their values, which name levels. Levels are only checked in a `complete` frame,
+    which has all of them.
     """
     result: dict[str, Any] = {}
     for name, expressions in uses.items():
@@ -58,23 +58,23 @@ def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataF
                                      f"frame.assign(days=(frame[{name!r}] - frame[{name!r}].min()).dt.days).")
             numbers(values, owner)
         result[name] = values
-        if not whole:
+        if not complete:
             continue
         if as_it_stands:
             must_not_read_as_numbers(values, owner)
         values = without_unused(values, owner)
         if category:
             count = Counter(map(str, values.cat.categories))
-            same = [level for level in values.cat.categories if count[str(level)] > 1]
-            if same:
-                raise InputError(f"{owner}: the levels {first(same)} of {name!r} differ but read the same. "
+            doubles = [level for level in values.cat.categories if count[str(level)] > 1]
+            if doubles:
+                raise InputError(f"{owner}: the levels {first(doubles)} of {name!r} differ but read the same. "
                                  "Rename one of them.")
         result[name] = values
     return result
 
 
 class Materializer(PandasMaterializer):
-    """formulaic's design matrix of terms whose factors are computed by `Expression`, and never run as code."""
+    """formulaic's builder of design matrices, with factors that `Expression` computes and that never run as code."""
 
     # formulaic checks its subclasses and asks for a decorator of its own.
     INTERFACE_EXPLICIT_OVERRIDES = False
@@ -92,13 +92,13 @@ class Materializer(PandasMaterializer):
 
 
 def evaluate(formula: Formula, side: Any, frame: pd.DataFrame) -> Any:
-    """The predictors of these rows, which keep their order; `side` is the formula's, or formulaic's record of it."""
+    """Return the predictors of rows, in their order; `side` is the right-hand side, or formulaic's record of it."""
     owner = formula.owner
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("error", DataMismatchWarning)
         try:
-            # formulaic aligns by index, and rows may share theirs.
+            # formulaic aligns rows by index, and index labels may be repeated.
             rows = Materializer(frame.reset_index(drop=True), formula)
             matrix: Any = rows.get_model_matrix(side, na_action="drop")
         except DataMismatchWarning as warning:
@@ -114,21 +114,22 @@ def evaluate(formula: Formula, side: Any, frame: pd.DataFrame) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong inside of formulaic, in our words where they are."""
+    """Return the reason of an error from formulaic, in this package's own words where its cause has them."""
     return str(error.__cause__ if isinstance(error.__cause__, BayesPersonalError) else error).strip()
 
 
-def must_be_defined(undefined: np.ndarray, what: str, owner: str, index: pd.Index) -> None:
+def must_be_defined(undefined: np.ndarray, label: str, owner: str, index: pd.Index) -> None:
     """Refuse rows in which a term has no value."""
     if undefined.any():
-        raise InputError(f"{owner}: {what} is not a number in {undefined.sum()} of {len(index)} rows "
+        raise InputError(f"{owner}: {label} is not a number in {undefined.sum()} of {len(index)} rows "
                          f"({first(index[undefined])}). Remove these rows or change the term.")
 
 
 def outcome(formula: Formula, frame: pd.DataFrame, state: dict[str, Any] | None = None) -> pd.Series:
-    """The left-hand side: a column as it stands, or what an expression of columns is in each row.
+    """Return the left-hand side: a column, or the value of an expression in each row.
 
-    `state` is what transforms such as ``scale`` remember of the training rows; where it is empty, they learn it here.
+    `state` is the state that transforms such as ``scale`` learned from the training rows; they fill it where it is
+    empty.
     """
     left = formula.outcome
     if left.column or left.text in frame.columns:
@@ -138,16 +139,16 @@ def outcome(formula: Formula, frame: pd.DataFrame, state: dict[str, Any] | None 
     return computed(formula, frame, {} if state is None else state)
 
 
-def computed(formula: Formula, frame: pd.DataFrame, state: dict[str, Any], *, whole: bool = True) -> pd.Series:
-    """An outcome that is an expression; its transforms fill the state."""
+def computed(formula: Formula, frame: pd.DataFrame, state: dict[str, Any], *, complete: bool = True) -> pd.Series:
+    """Compute an outcome that is an expression; its transforms fill the state."""
     left, owner = formula.outcome, f"outcome of {formula.owner}"
-    columns = pd.DataFrame(needed({name: [left] for name in left.columns}, owner, frame, whole=whole))
+    columns = pd.DataFrame(needed({name: [left] for name in left.columns}, owner, frame, complete=complete))
     scope = Scope(columns, formula.functions, state)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            found = left.value(scope)
-            values = np.asarray(getattr(found, "__wrapped__", found))
+            value = left.value(scope)
+            values = np.asarray(getattr(value, "__wrapped__", value))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise SpecificationError(f"{owner} cannot be evaluated: {reason(error)}") from error
     if values.shape != (len(frame),) or values.dtype.kind not in "biuf":

@@ -1,4 +1,4 @@
 """Distributions, and the hyperparameters that follow them.
 
-Enters: densities of single parameters, and what is conjugate to them.
+Enters: densities of single parameters, and their conjugate distributions.
 """

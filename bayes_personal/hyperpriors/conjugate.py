@@ -1,4 +1,4 @@
-"""Distributions under which coefficients that rows share integrate out of a likelihood, by mean and scale."""
+"""Distributions, by mean and scale, under which coefficients shared by rows integrate out of a likelihood."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,44 +8,45 @@ import numpy as np
 
 
 class Conjugate(ABC):
-    """How the coefficients theta of rows that share them are distributed around a mean mu, with a scale tau.
+    """The distribution of coefficients theta that rows share, around a mean mu and with a scale tau.
 
     The standard deviation of theta is tau, at least to first order; mu is the link of the mean of the outcome.
     """
 
     @property
-    def several(self) -> bool:
+    def several_coefficients(self) -> bool:
         """Whether there can be more coefficients than an intercept."""
         return False
 
     def variance_of_mean(self, square: Any, cells: Any, error: Any) -> Any:
-        """About the variance of the mean that so many cells tell, of the squared scale and the error of all rows.
+        """Return the approximate variance of the mean as estimated from `cells` cells.
 
-        Of counts it grows with the logarithm of the scale only: where shapes are far below 1, their logarithms move
-        with the mean. Cells that have no event tell nothing, and the squared error is one over the number of events.
+        `square` is the squared scale, and `error` the error of the mean from all rows. For counts the variance grows
+        only with the logarithm of the scale: where shapes are far below 1, their logarithms move with the mean. Cells
+        without an event carry no information, and the squared error is one over the number of events.
         """
         return error**2 + np.log1p(square) * (error**2 + 1 / cells)
 
     @abstractmethod
     def deviations(self, mean: Any, scale: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Draws of theta - mu."""
+        """Draw theta - mu."""
 
     @abstractmethod
-    def theta(self, drawn: np.ndarray) -> np.ndarray:
-        """theta of what is drawn: of coefficients themselves, of a rate or of a probability."""
+    def theta(self, draws: np.ndarray) -> np.ndarray:
+        """Return theta from draws of the coefficients, of a rate or of a probability."""
 
     @abstractmethod
     def words(self, scale: str) -> str:
-        """What cells have of their own, as a line of the story; `scale` is what tau is called."""
+        """Spell the distribution of theta - mu as a line of the story; `scale` is the name of tau."""
 
 
 @final
 @dataclass(frozen=True)
 class NormalConjugate(Conjugate):
-    """Of a Normal likelihood: ``theta ~ Normal(mu, tau)``, several coefficients independently."""
+    """The conjugate of a Normal likelihood: ``theta ~ Normal(mu, tau)``, several coefficients independently."""
 
     @property
-    def several(self) -> bool:
+    def several_coefficients(self) -> bool:
         return True
 
     def variance_of_mean(self, square: Any, cells: Any, error: Any) -> Any:
@@ -54,36 +55,36 @@ class NormalConjugate(Conjugate):
     def deviations(self, mean: Any, scale: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return scale * rng.standard_normal(shape)
 
-    def theta(self, drawn: np.ndarray) -> np.ndarray:
-        return drawn
+    def theta(self, draws: np.ndarray) -> np.ndarray:
+        return draws
 
     def words(self, scale: str) -> str:
         return f"Normal(0, {scale}[k])"
 
 
 class ShapeConjugate(Conjugate):
-    """Of counts with an intercept alone: a distribution of two shapes."""
+    """A conjugate of counts, for an intercept alone: a distribution with two shapes."""
 
     @abstractmethod
     def log_shapes(self, mean: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
-        """log a and log b."""
+        """Return log a and log b."""
 
 
 @final
 @dataclass(frozen=True)
 class GammaConjugate(ShapeConjugate):
-    """Of a Poisson likelihood: ``exp(theta) ~ Gamma(a, b)``, ``a = 1 / tau^2``, ``b = a exp(-mu)``."""
+    """The conjugate of a Poisson likelihood: ``exp(theta) ~ Gamma(a, b)``, ``a = 1 / tau^2``, ``b = a exp(-mu)``."""
 
     def log_shapes(self, mean: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
         precision = -2 * xp.log(scale)
         return precision, precision - mean
 
     def deviations(self, mean: Any, scale: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        log_a, log_b = (np.broadcast_to(each, shape) for each in self.log_shapes(mean, scale, np))
+        log_a, log_b = (np.broadcast_to(log_shape, shape) for log_shape in self.log_shapes(mean, scale, np))
         return log_gamma(np.exp(log_a), rng) - log_b - mean
 
-    def theta(self, drawn: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(drawn, np.finfo(float).tiny))
+    def theta(self, draws: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(draws, np.finfo(float).tiny))
 
     def words(self, scale: str) -> str:
         return f"log Gamma(1 / {scale}^2, 1 / {scale}^2)"
@@ -92,24 +93,26 @@ class GammaConjugate(ShapeConjugate):
 @final
 @dataclass(frozen=True)
 class BetaConjugate(ShapeConjugate):
-    """Of a Bernoulli or Binomial likelihood: ``invlogit(theta) ~ Beta(a, b)``, ``a = (1 + exp(mu)) / tau^2``,
-    ``b = (1 + exp(-mu)) / tau^2``."""
+    """The conjugate of a Bernoulli or Binomial likelihood.
+
+    ``invlogit(theta) ~ Beta(a, b)``, ``a = (1 + exp(mu)) / tau^2``, ``b = (1 + exp(-mu)) / tau^2``.
+    """
 
     def log_shapes(self, mean: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
         precision = -2 * xp.log(scale)
         return precision + xp.log1p(xp.exp(mean)), precision + xp.log1p(xp.exp(-mean))
 
     def deviations(self, mean: Any, scale: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        log_a, log_b = (np.broadcast_to(each, shape) for each in self.log_shapes(mean, scale, np))
+        log_a, log_b = (np.broadcast_to(log_shape, shape) for log_shape in self.log_shapes(mean, scale, np))
         return log_gamma(np.exp(log_a), rng) - log_gamma(np.exp(log_b), rng) - mean
 
-    def theta(self, drawn: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(drawn, np.finfo(float).tiny)) - np.log(np.maximum(1 - drawn, np.finfo(float).eps))
+    def theta(self, draws: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(draws, np.finfo(float).tiny)) - np.log(np.maximum(1 - draws, np.finfo(float).eps))
 
     def words(self, scale: str) -> str:
         return f"logit Beta((1 + exp(mu)) / {scale}^2, (1 + exp(-mu)) / {scale}^2) - mu"
 
 
 def log_gamma(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Logarithms of Gamma(shape, 1), also where these are too small to be numbers."""
+    """Draw logarithms of Gamma(shape, 1), even where the draws themselves would underflow."""
     return np.log(rng.gamma(shape + 1)) + np.log1p(-rng.random(np.shape(shape))) / shape

@@ -1,7 +1,7 @@
-"""Distributions in NumPy under PyMC's names: log density, draws, and what their parameters mean.
+"""Distributions in NumPy under PyMC's names: log density, draws, and the roles of their parameters.
 
-The collapsed engine, simulation and LOO evaluate densities without compiling anything. Densities of continuous
-distributions use analytic operations only, so that a complex step through them gives their exact derivative.
+The collapsed engine, simulation and LOO evaluate densities without compilation. Densities of continuous
+distributions use analytic operations only, so that a complex step gives their exact derivative.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,15 +21,15 @@ class Distribution:
 
     Attributes
     ----------
-    name : what it is called
-    roles : what each parameter does when the unit of measurement changes
-    support : where its values lie
+    name : name of the distribution
+    roles : how each parameter changes with the unit of measurement
+    support : set of possible values
     log_density : (value, **parameters) -> array
     draw : (generator, shape, **parameters) -> array
-    mean : (**parameters) -> array; only likelihoods have one
+    mean : (**parameters) -> array; only for likelihoods
     derivatives : (value, **parameters) -> first and second derivative of the log density by the location, or by its
-        logarithm where it is positive; only likelihoods have them
-    pymc : what makes it in PyMC, a class or its name there; by default that of the same name
+        logarithm where it is positive; only for likelihoods
+    pymc : PyMC's class of the distribution, or its name; by default the class of the same name
     """
 
     name: str
@@ -43,7 +43,7 @@ class Distribution:
 
     @property
     def of_pymc(self) -> Any:
-        """The class that makes it in PyMC."""
+        """PyMC's class of the distribution."""
         import pymc
 
         return getattr(pymc, self.pymc or self.name) if isinstance(self.pymc, str | None) else self.pymc
@@ -98,14 +98,14 @@ def _negative_binomial(y: Any, mu: Any, alpha: Any) -> Any:
 
 
 def _capped(mu: Any) -> Any:
-    """Rates that NumPy can draw counts from: above 1e15 it refuses."""
+    """Return rates that NumPy can draw counts from: it refuses rates above 1e15."""
     return np.minimum(mu, 1e15)
 
 
 def _student_t_derivatives(x: Any, nu: Any, mu: Any, sigma: Any) -> tuple[Any, Any]:
-    left, width = x - mu, nu * sigma**2
-    below = width + left**2
-    return (nu + 1) * left / below, (nu + 1) * (left**2 - width) / below**2
+    error, width = x - mu, nu * sigma**2
+    denominator = width + error**2
+    return (nu + 1) * error / denominator, (nu + 1) * (error**2 - width) / denominator**2
 
 
 def _binomial_derivatives(y: Any, n: Any, logit_p: Any) -> tuple[Any, Any]:
@@ -118,7 +118,7 @@ def _negative_binomial_derivatives(y: Any, mu: Any, alpha: Any) -> tuple[Any, An
     return (y - mu) * share, -(y + alpha) * share * (1 - share)
 
 
-DISTRIBUTIONS: dict[str, Distribution] = {each.name: each for each in (
+DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
     Distribution(
         "Normal", {"mu": "location", "sigma": "scale"}, "real", _normal,
         lambda rng, shape, mu, sigma: rng.normal(mu, sigma, shape), lambda mu, sigma: mu + 0 * sigma,

@@ -1,7 +1,7 @@
 """A hyperprior: one named distribution, in the data's own units or relative to them.
 
-``Hyperprior("HalfCauchy", beta=5)`` is in the units of whatever it describes. A default of this package is *relative*:
-its location and scale count in natural units of the parameter (for a coefficient of a Normal outcome: sd(y) / sd(x)),
+``Hyperprior("HalfCauchy", beta=5)`` is in the units of the parameter it describes. This package's defaults are *relative*:
+their location and scale count in natural units of the parameter (for a coefficient of a Normal outcome: sd(y) / sd(x)),
 so that the model is the same whatever units the data come in.
 """
 
@@ -17,7 +17,7 @@ from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import flag
 
-# What each parameter of a continuous distribution does when the unit of measurement changes.
+# How each parameter of a continuous distribution changes with the unit of measurement.
 ROLES = {name: dict(kind.roles) for name, kind in DISTRIBUTIONS.items() if kind.support in ("real", "positive")}
 
 
@@ -34,10 +34,10 @@ class Hyperprior:
         Whether location and scale count in natural units of the parameter (the defaults of this package do) or in the
         data's own units (the default for what a user writes).
     **parameters
-        Parameters under PyMC's names; all of them, but for ``mu=0`` / ``alpha=0`` of a located distribution. Where PyMC
-        knows several sets of them, one is taken: Normal(mu, sigma), StudentT(nu, mu, sigma), Cauchy(alpha, beta),
-        Laplace(mu, b), HalfNormal(sigma), HalfStudentT(nu, sigma), HalfCauchy(beta), Exponential(scale), whose lam is
-        1 / scale, Gamma(alpha, beta), InverseGamma(alpha, beta), LogNormal(mu, sigma).
+        Parameters under PyMC's names; all of them, except for ``mu=0`` / ``alpha=0`` of a located distribution. Where
+        PyMC knows several sets of parameters, this one is used: Normal(mu, sigma), StudentT(nu, mu, sigma),
+        Cauchy(alpha, beta), Laplace(mu, b), HalfNormal(sigma), HalfStudentT(nu, sigma), HalfCauchy(beta),
+        Exponential(scale), whose lam is 1 / scale, Gamma(alpha, beta), InverseGamma(alpha, beta), LogNormal(mu, sigma).
 
     Raises
     ------
@@ -77,17 +77,17 @@ class Hyperprior:
 
     @property
     def positive(self) -> bool:
-        """Whether all its mass lies above zero, as the hyperprior of a scale must."""
+        """Whether all mass lies above zero, as it must for the hyperprior of a scale."""
         return DISTRIBUTIONS[self.distribution].support == "positive"
 
     @property
     def gaussian(self) -> bool:
-        """Whether what it is for integrates out of a Normal likelihood."""
+        """Whether the parameter that it describes integrates out of a Normal likelihood."""
         return self.distribution == "Normal"
 
     def arguments(self, location: Any, unit: Any) -> dict[str, Any]:
-        """PyMC's arguments in the data's own units, where 1 natural unit around `location` is `unit`."""
-        # Arrays, not Python floats: PyTensor would keep those in float32 where they happen to fit.
+        """Return PyMC's arguments in the data's own units, where 1 natural unit around `location` is `unit`."""
+        # Arrays instead of Python floats, which PyTensor would keep in float32 where they happen to fit.
         location, unit = np.asarray(location, float), np.asarray(unit, float)
         if not self.relative:
             return {name: np.float64(value) for name, value in self.parameters}
@@ -103,13 +103,13 @@ class Hyperprior:
 
     def bind(self, name: str, location: Any = 0.0, unit: Any = 1.0,
              coords: Mapping[str, tuple[str, ...]] | None = None) -> Parameter:
-        """The hyperparameter `name` of these data, one entry for each of `unit`."""
+        """Return the hyperparameter `name` bound to data, with one entry for each entry of `unit`."""
         unit = np.asarray(unit, float)
         location = np.broadcast_to(np.asarray(location, float), unit.shape)
         return Parameter(name, self.distribution, self.arguments(location, unit), location, unit, coords or {})
 
     def words(self, location: str = "0", unit: str = "1") -> str:
-        """The hyperprior as a line of the story."""
+        """Spell the hyperprior as a line of the story."""
         def say(name: str, value: float) -> str:
             role = ROLES[self.distribution][name]
             if not self.relative or role == "shape" or unit == "1" and location == "0":
@@ -123,25 +123,25 @@ class Hyperprior:
         return f"{self.distribution}({', '.join(say(name, value) for name, value in self.parameters)})"
 
 
-# The defaults of this package: a scale of about one natural unit, a mean within a few of where it is expected.
+# The defaults of this package: a scale of about one natural unit, a mean within a few natural units of its location.
 NATURAL_SCALE = Hyperprior("HalfNormal", sigma=1.0, relative=True)
 NATURAL_MEAN = Hyperprior("Normal", mu=0.0, sigma=2.5, relative=True)
 
 
 def must_be_positive(owner: str, **hyperpriors: Any) -> None:
-    """Refuse what is no hyperprior, or puts mass below zero where a scale is described."""
-    for name, given in hyperpriors.items():
-        if not isinstance(given, Hyperprior):
-            raise SpecificationError(f"{owner}: {name}={shown(given)} must be a hyperprior, such as "
+    """Refuse values that are not hyperpriors, and hyperpriors of scales with mass below zero."""
+    for name, prior in hyperpriors.items():
+        if not isinstance(prior, Hyperprior):
+            raise SpecificationError(f"{owner}: {name}={shown(prior)} must be a hyperprior, such as "
                                      f"Hyperprior('HalfNormal', sigma=1).")
-        if not given.positive:
-            raise SpecificationError(f"{owner}: {name}={given!r} can be negative; use a distribution on the positive "
+        if not prior.positive:
+            raise SpecificationError(f"{owner}: {name}={prior!r} can be negative; use a distribution on the positive "
                                      "numbers, such as HalfNormal.")
 
 
 def must_be_normal(owner: str, **hyperpriors: Any) -> None:
-    """Refuse what is no Normal hyperprior, where coefficients are integrated out."""
-    for name, given in hyperpriors.items():
-        if not isinstance(given, Hyperprior) or not given.gaussian:
-            raise SpecificationError(f"{owner}: {name}={given!r} must be a Normal hyperprior, such as "
+    """Refuse values that are not Normal hyperpriors, where coefficients are integrated out."""
+    for name, prior in hyperpriors.items():
+        if not isinstance(prior, Hyperprior) or not prior.gaussian:
+            raise SpecificationError(f"{owner}: {name}={prior!r} must be a Normal hyperprior, such as "
                                      "Hyperprior('Normal', mu=0, sigma=5).")

@@ -16,7 +16,7 @@ from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 
 
 class Joint(ABC):
-    """How the entries of an array depend on each other.
+    """A joint density: how the entries of an array depend on each other.
 
     Attributes
     ----------
@@ -27,12 +27,15 @@ class Joint(ABC):
 
     @abstractmethod
     def log_ratio(self, value: Any, given: tuple[Any, ...], xp: Any) -> Any:
-        """Log of the joint density over that of independent entries, at values (..., *shape), (...)."""
+        """Return the log ratio of the joint density to that of independent entries, at values (..., *shape), (...)."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, given: tuple[Any, ...],
              independent: Callable[[int], np.ndarray]) -> np.ndarray:
-        """One draw, (*shape), by means of so many draws of independent entries as are asked for, (draw, *shape)."""
+        """Return one draw, (*shape).
+
+        `independent(count)` returns draws of independent entries, (count, *shape).
+        """
 
 
 @final
@@ -42,14 +45,14 @@ class Parameter:
 
     Attributes
     ----------
-    name : of the variable
+    name : name of the variable
     distribution : name of one of `DISTRIBUTIONS`
-    arguments : its parameters in the data's own units
-    location, unit : of one natural unit of the parameter; their shape is that of the parameter
-    coords : labels along each of its dimensions
-    joint : how its entries, which then are real, depend on each other; None where they do not
-    diagnosed : whether chains must agree on its entries; not where each may number or sign them as it likes, or where
-        other variables say the same in terms that mean something
+    arguments : parameters of the distribution in the data's own units
+    location, unit : origin and size of one natural unit of the parameter; their shape is that of the parameter
+    coords : labels along each dimension of the parameter
+    joint : joint density of its entries, which then are real; None where they are independent
+    diagnosed : whether chains must agree on its entries; False where each chain may number or sign them differently, or
+        where other variables hold the same information in a meaningful form
     """
 
     name: str
@@ -63,58 +66,58 @@ class Parameter:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """The shape of the parameter."""
         return np.shape(self.unit)
 
     @cached_property
     def size(self) -> int:
-        """How many numbers it is."""
+        """The number of entries."""
         return int(np.prod(self.shape))
 
     @cached_property
     def support(self) -> str:
-        """Where its values lie."""
+        """The set of possible values."""
         return DISTRIBUTIONS[self.distribution].support
 
-    def value(self, moved: Any, xp: Any = np) -> Any:
-        """The value at a point (..., size) of the sampler's scale, (..., *shape)."""
-        moved = moved.reshape((*moved.shape[:-1], *self.shape))
+    def value(self, point: Any, xp: Any = np) -> Any:
+        """Return the value at a point (..., size) of the sampler's scale, (..., *shape)."""
+        point = point.reshape((*point.shape[:-1], *self.shape))
         if self.support == "positive":
-            return self.unit * xp.exp(moved)
+            return self.unit * xp.exp(point)
         if self.support == "unit interval":
-            return 1 / (1 + xp.exp(-moved))
-        return self.location + self.unit * moved
+            return 1 / (1 + xp.exp(-point))
+        return self.location + self.unit * point
 
     def point(self, value: np.ndarray) -> np.ndarray:
-        """The sampler's point at a value (..., *shape), (..., size): the inverse of `value`."""
+        """Return the point on the sampler's scale of a value (..., *shape), (..., size): the inverse of `value`."""
         value = np.asarray(value, float)
         if self.support == "positive":
-            moved = np.log(value / self.unit)
+            point = np.log(value / self.unit)
         elif self.support == "unit interval":
-            moved = np.log(value) - np.log1p(-value)
+            point = np.log(value) - np.log1p(-value)
         else:
-            moved = (value - self.location) / self.unit
-        return moved.reshape((*value.shape[: value.ndim - len(self.shape)], self.size))
+            point = (value - self.location) / self.unit
+        return point.reshape((*value.shape[: value.ndim - len(self.shape)], self.size))
 
-    def log_density(self, value: Any, moved: Any) -> Any:
-        """Log density of the sampler's point, Jacobian included, (...)."""
-        # Only densities of hyperparameters alone ask, and nothing with a joint density collapses to one.
+    def log_density(self, value: Any, point: Any) -> Any:
+        """Return the log density of a point on the sampler's scale, Jacobian included, (...)."""
+        # Only marginal densities of the hyperparameters call this, and models with a joint density have none.
         assert self.joint is None
-        moved = moved.reshape((*moved.shape[:-1], *self.shape))
-        of_value, axes = DISTRIBUTIONS[self.distribution].log_density, tuple(range(-len(self.shape), 0))
+        point = point.reshape((*point.shape[:-1], *self.shape))
+        log_density, axes = DISTRIBUTIONS[self.distribution].log_density, tuple(range(-len(self.shape), 0))
         if self.support == "unit interval":
-            # In log-odds, for a value near 1 is rounded to 1. A Beta's density at 1/2 has its constant.
-            above, below = self.arguments["alpha"], self.arguments["beta"]
-            constant = of_value(0.5, **self.arguments) + (above + below - 2) * np.log(2)
-            return (constant - above * np.log1p(np.exp(-moved)) - below * np.log1p(np.exp(moved))).sum(axis=axes)
-        jacobian = moved if self.support == "positive" else 0 * moved
-        return (of_value(value, **self.arguments) + jacobian + np.log(self.unit)).sum(axis=axes)
+            # Computed in log-odds, as a value near 1 is rounded to 1. The density of a Beta at 1/2 gives its constant.
+            alpha, beta = self.arguments["alpha"], self.arguments["beta"]
+            constant = log_density(0.5, **self.arguments) + (alpha + beta - 2) * np.log(2)
+            return (constant - alpha * np.log1p(np.exp(-point)) - beta * np.log1p(np.exp(point))).sum(axis=axes)
+        jacobian = point if self.support == "positive" else 0 * point
+        return (log_density(value, **self.arguments) + jacobian + np.log(self.unit)).sum(axis=axes)
 
     def draw(self, rng: np.random.Generator, values: Mapping[str, Any] | None = None) -> np.ndarray:
-        """One draw from the prior, (*shape); for a joint density, given the values that it depends on."""
+        """Return one draw from the prior, (*shape); for a joint density, given the values that it depends on."""
         def independent(*count: int) -> np.ndarray:
-            drawn = DISTRIBUTIONS[self.distribution].draw(rng, (*count, *self.shape), **self.arguments)
-            return np.asarray(drawn, float)
+            draws = DISTRIBUTIONS[self.distribution].draw(rng, (*count, *self.shape), **self.arguments)
+            return np.asarray(draws, float)
 
         if self.joint is None:
             return independent()
@@ -123,7 +126,7 @@ class Parameter:
 
 
 def normals(name: str, coords: Mapping[str, tuple[str, ...]], sd: float = 1.0, *, diagnosed: bool) -> Parameter:
-    """An array of independent normals around 0, whose natural unit is their standard deviation."""
+    """Return an array of independent normals around 0, whose natural unit is their standard deviation."""
     shape = tuple(map(len, coords.values()))
     return Parameter(name, "Normal", {"mu": np.zeros(shape), "sigma": np.full(shape, sd)}, np.zeros(shape),
                      np.full(shape, sd), coords, diagnosed=diagnosed)

@@ -109,7 +109,7 @@ class Invariant(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         law = coefficients.conjugate
-        if law is None or not law.several:
+        if law is None or not law.several_coefficients:
             raise SpecificationError(f"{self.owner}: what sets of predictors predict in all environments is integrated "
                                      "out, which takes a Normal family. PartialPooling takes any.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)

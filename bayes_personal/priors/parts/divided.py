@@ -12,7 +12,7 @@ def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:
         raise SpecificationError(f"{owner}: what the rows of a cell share integrates out of Normal, Poisson, Bernoulli "
                                  "and Binomial families. For another family use a prior that fits every one, such as "
                                  "TotalVariation(order), GaussianProcess(*context) or Contextualized(*context).")
-    if not found.several and coefficients.names != ("Intercept",):
+    if not found.several_coefficients and coefficients.names != ("Intercept",):
         raise SpecificationError(f"{owner}: with counts, cells share a rate or probability, and the formula must be "
                                  f"'outcome ~ 1'; it has the coefficients {', '.join(coefficients.names)}. Drop the "
                                  "predictors, or use TotalVariation(order) or GaussianProcess(*context).")

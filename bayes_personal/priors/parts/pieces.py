@@ -386,7 +386,7 @@ class Division(Function):
 
     def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What cells without data have of their own, one for each of some draws, (cell, varying)."""
-        mean = 0.0 if self.law.several else values["mu"][draw]
+        mean = 0.0 if self.law.several_coefficients else values["mu"][draw]
         return self.law.deviations(mean, self.scale(values)[draw], (len(draw), len(self.positions)), rng)
 
     @abstractmethod
