@@ -1,4 +1,4 @@
-"""A model bound to its rows: every number that a density needs, and nothing of how it is sampled.
+"""A model bound to its rows: every number that a density needs, independent of the sampler.
 
-Enters: what follows from model and data alone.
+Enters: code for whatever follows from model and data alone.
 """

@@ -1,4 +1,4 @@
-"""A model with its data: every shape known, nothing sampled, and the linear algebra that leads to eta and theta."""
+"""A model with its data, in which all shapes are known, and the linear algebra that leads to eta and theta."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ from bayes_personal.priors.parts.pieces import (
     weights,
 )
 
-# Natural units that a hyperprior of the mean leaves it: with less, a constant has nowhere to go.
+# Least scale, in natural units, of a hyperprior of the mean that leaves room for a constant.
 LEAST_ROOM = 0.1
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class BoundModel:
-    """A model with its data: every shape known, nothing sampled.
+    """A model with its data: every shape is known, and nothing is sampled.
 
-    `values` below are arrays by the name of a variable, each with any leading batch axes: hyperparameters, the mean
+    `values` in the methods are arrays by the names of variables, with any leading batch axes: hyperparameters, the mean
     at the predictors' means, and the whitened weights ``<term>_z``.
 
-    `population` is the mean of all coefficients, at the predictors' means, where that is known: it is then no variable.
+    `population` is the mean of all coefficients, at the predictors' means, where it is known and so is not a variable.
     """
 
     family: Family
@@ -78,52 +78,52 @@ class BoundModel:
 
     @cached_property
     def units(self) -> np.ndarray:
-        """Labels of the training rows, the coordinate ``unit`` of all that has a value for each, (unit,)."""
+        """Labels of the training rows, the coordinate ``unit`` of arrays with a value for each row, (unit,)."""
         return unit_labels(self.rows.index)
 
     @property
     def pieces(self) -> tuple[Term | Function, ...]:
-        """The terms, and then all others."""
+        """All pieces: the terms, then the functions."""
         return (*self.terms, *self.nonlinear)
 
     @property
     def choice(self) -> Choice | None:
         """The piece with alternatives among which every row chooses."""
-        return next((each for each in self.nonlinear if isinstance(each, Choice)), None)
+        return next((piece for piece in self.nonlinear if isinstance(piece, Choice)), None)
 
     @property
     def division(self) -> Division | None:
-        """The piece that is constant within cells nobody has seen, which are summed out."""
-        return next((each for each in self.nonlinear if isinstance(each, Division)), None)
+        """The piece that is constant within unseen cells, which are summed out."""
+        return next((piece for piece in self.nonlinear if isinstance(piece, Division)), None)
 
     @property
     def gaussian_functions(self) -> tuple[GaussianFunction, ...]:
         """The pieces whose values at the training contexts are Gaussian given their hyperparameters."""
-        return tuple(each for each in self.nonlinear if isinstance(each, GaussianFunction))
+        return tuple(piece for piece in self.nonlinear if isinstance(piece, GaussianFunction))
 
     @property
     def second_stage(self) -> Term | None:
-        """The term that is estimated after the population, which is frozen before it."""
-        return next((each for each in self.terms if each.freeze is not None), None)
+        """The term that is estimated after the population, which is then frozen."""
+        return next((term for term in self.terms if term.freeze is not None), None)
 
     @property
     def elsewhere(self) -> Elsewhere | None:
-        """The term that infers what holds in groups that nobody has seen, after all else."""
-        return next((each.elsewhere for each in self.terms if each.elsewhere is not None), None)
+        """The inference about unseen groups, made after everything else, of the term that has one."""
+        return next((term.elsewhere for term in self.terms if term.elsewhere is not None), None)
 
     @cached_property
     def _computed(self) -> dict[Any, Any]:
-        """What `once` has computed."""
+        """The results that `once` has computed."""
         return {}
 
     def once[Result](self, function: "Callable[[BoundModel], Result]") -> Result:
-        """What a function makes of this model, which all who ask for it share."""
+        """Return a function's result for this model, which is computed once and shared by all callers."""
         if function not in self._computed:
             self._computed[function] = function(self)
         return self._computed[function]
 
     def features_at(self, frame: pd.DataFrame) -> tuple[Features, ...]:
-        """f(c) of any rows, piece by piece."""
+        """Return f(c) of any rows, piece by piece."""
         return tuple(piece.at(frame) for piece in self.pieces)
 
     @cached_property
@@ -138,7 +138,7 @@ class BoundModel:
 
     @cached_property
     def shared(self) -> np.ndarray:
-        """Positions of the coefficients that have a common mean to be estimated."""
+        """Positions of the coefficients whose common mean is to be estimated."""
         if self.population is not None:
             return self.everywhere[:0]
         replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
@@ -146,7 +146,7 @@ class BoundModel:
 
     @cached_property
     def mean(self) -> Parameter | None:
-        """The population mean with the intercept at the predictors' means; None where nothing has a common mean."""
+        """The population mean with the intercept at the predictors' means; None without a common mean."""
         k, all_of = self.shared, self.coefficients
         if not len(k):
             return None
@@ -155,7 +155,7 @@ class BoundModel:
                                     {"coefficient" if plain else "shared": tuple(all_of.names[j] for j in k)})
 
     def warn_of_pinned_mean(self) -> None:
-        """Warn where a term leaves the constant to a mean whose hyperprior leaves it no room."""
+        """Warn where a term leaves the constant to a mean whose hyperprior has no room for it."""
         if self.mean is None:
             return
         arguments = self.mean.arguments
@@ -176,17 +176,17 @@ class BoundModel:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """All hyperparameters but the mean."""
-        return (*(each for piece in self.pieces for each in piece.parameters()), *self.family_parameters)
+        return (*(parameter for piece in self.pieces for parameter in piece.parameters()), *self.family_parameters)
 
     @cached_property
     def hyperparameters(self) -> tuple[Parameter, ...]:
-        """The mean, where there is one, and all others."""
+        """All hyperparameters; the mean, where there is one, comes first."""
         return (*((self.mean,) if self.mean else ()), *self.parameters)
 
     @cached_property
     def support(self) -> Support:
-        """Where outcomes lie; on the real line the linear predictor is in their units."""
-        values = {each.name: each.unit for each in self.family_parameters}
+        """The set of possible outcomes; on the real line, the linear predictor is in their units."""
+        values = {parameter.name: parameter.unit for parameter in self.family_parameters}
         return self.family.likelihood(np.zeros(1), values, np.ones(1), np).support
 
     @cached_property
@@ -195,21 +195,21 @@ class BoundModel:
         return frozenset(f"{term.name}_{kind}" for term in self.terms for kind in ("z", "effect"))
 
     def undiagnosed(self, collapsed: bool) -> frozenset[str]:
-        """Names of the variables whose draws say nothing of a sampler.
+        """Return the names of the variables whose draws say nothing about the sampler.
 
-        They are hyperparameters that are declared so, whitened weights, which follow from others, and the cells of
-        divisions, which every draw numbers anew. Where the weights were integrated out (`collapsed`) no chain moved
-        any: they were drawn afterwards, from their exact conditional.
+        These are hyperparameters declared so, whitened weights, which follow from other variables, and the cells of
+        divisions, which every draw numbers anew. Where the weights were integrated out (`collapsed`), no chain moved
+        them: they were drawn afterwards, from their exact conditional.
         """
-        names = {each.name for each in self.parameters if not each.diagnosed}
+        names = {parameter.name for parameter in self.parameters if not parameter.diagnosed}
         names |= {f"{piece.name}_z" for piece in (*self.terms, *self.gaussian_functions)}
         names |= set(self.division.latent if self.division else ())
         return frozenset(names | self.weight_names if collapsed else names)
 
     @cached_property
     def dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Labelled dimensions of every variable, by its name."""
-        result = {each.name: dict(each.coords) for each in self.hyperparameters}
+        """Labelled dimensions of every variable, by the name of the variable."""
+        result = {parameter.name: dict(parameter.coords) for parameter in self.hyperparameters}
         if self.mean:
             result["mu"] = {"coefficient": self.coefficients.names}
         for term in self.terms:
@@ -231,60 +231,64 @@ class BoundModel:
         return result
 
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:
-        """What all rows have in common, the intercept at the predictors' means, (..., coefficient)."""
+        """Return the mean of the coefficients, with the intercept at the predictors' means, (..., coefficient)."""
         if self.mean is None:
             return self.fixed_mean
         return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
     def eta(self, values: Mapping[str, Any], xp: Any, rows: Any = None) -> Any:
-        """x_i' theta_i of the training rows, or of those at some places, which may be symbols, (..., unit); without
-        what `branches` adds."""
+        """Return x_i' theta_i of the training rows, (..., unit), without the part that `branches` adds.
+
+        `rows` are the places of some training rows, and may be symbolic; by default all rows.
+        """
         x = self.x if rows is None else xp.take(self.x, rows, axis=0)
         eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
         for piece, features in zip(self.pieces, self.features, strict=True):
-            some = features if rows is None else features.taken(rows, xp)
+            chosen = features if rows is None else features.taken(rows, xp)
             if isinstance(piece, Term):
-                deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
+                deviation = chosen.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
             elif isinstance(piece, Choice):
                 continue
             else:
-                deviation = piece.deviation(values, some.matrix, xp)
+                deviation = piece.deviation(values, chosen.matrix, xp)
             eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
         return eta
 
     def family_values(self, values: Mapping[str, Any], axes: int = 1) -> dict[str, Any]:
-        """The family's own hyperparameters, with so many axes behind those of the draws that they go with eta."""
-        return {each.name: values[each.name][(..., *(None,) * axes)] for each in self.family_parameters}
+        """Return the family's own hyperparameters, with `axes` axes after those of the draws, to broadcast with eta."""
+        return {parameter.name: values[parameter.name][(..., *(None,) * axes)] for parameter in self.family_parameters}
 
     def eta_of(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """x_i' theta_i of any rows, from theta (..., unit, coefficient), (..., unit)."""
+        """Return x_i' theta_i of any rows, (..., unit), from theta (..., unit, coefficient)."""
         return np.einsum("...nk,nk->...n", theta, x)
 
     def branches(self, values: Mapping[str, Any], features: tuple[Features, ...], x: np.ndarray,
                  xp: Any) -> tuple[Any, Any] | None:
-        """Of rows where the pieces have these features: log probability of each branch, and what it adds to eta, both
-        (..., unit, branch); None where nothing branches."""
-        field = self.choice
-        if field is None:
-            return None
-        matrix = features[self.pieces.index(field)].matrix
-        moved = self.coefficients.predictors(x, field.positions)[:, None, :]
-        added = (field.deviation(values, matrix, xp) * moved).sum(axis=-1)
-        return field.log_gate(values, matrix, xp) + 0 * added, added
+        """Return the log probability of each branch, and its addition to eta, both (..., unit, branch).
 
-    def log_likelihood(self, outcome: Any, eta: Any, own: Mapping[str, Any], constants: Any,
+        The rows are those where the pieces have `features`. The result is None for a model without branches.
+        """
+        choice = self.choice
+        if choice is None:
+            return None
+        matrix = features[self.pieces.index(choice)].matrix
+        predictors = self.coefficients.predictors(x, choice.positions)[:, None, :]
+        added = (choice.deviation(values, matrix, xp) * predictors).sum(axis=-1)
+        return choice.log_gate(values, matrix, xp) + 0 * added, added
+
+    def log_likelihood(self, outcome: Any, eta: Any, family_values: Mapping[str, Any], constants: Any,
                        branches: tuple[Any, Any] | None) -> np.ndarray:
-        """log p(y | eta), which branch a row takes summed out; branches stand along one more axis at the end."""
+        """Return log p(y | eta), summed over the branches of a row, which are along one more axis at the end."""
         if branches is None:
-            return self.family.likelihood(eta, own, constants, np).log_density(outcome)
+            return self.family.likelihood(eta, family_values, constants, np).log_density(outcome)
         gate, added = branches
-        last = {name: value[..., None] for name, value in own.items()}
-        each = self.family.likelihood(eta[..., None] + added, last, np.asarray(constants)[..., None], np)
-        density: Any = logsumexp(gate + each.log_density(np.asarray(outcome)[..., None]), axis=-1)
+        expanded = {name: value[..., None] for name, value in family_values.items()}
+        likelihood = self.family.likelihood(eta[..., None] + added, expanded, np.asarray(constants)[..., None], np)
+        density: Any = logsumexp(gate + likelihood.log_density(np.asarray(outcome)[..., None]), axis=-1)
         return density
 
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        """What follows from the variables: the mean and the effects in data units, correlations, what terms report."""
+        """Return derived quantities: the mean and the effects in data units, correlations, and reports of pieces."""
         result = {}
         if self.mean is not None and self.mean.name != "mu":
             result["mu"] = xp.matmul(self.centred_mean(values, xp), self.coefficients.to_data_units(self.everywhere))
@@ -293,7 +297,7 @@ class BoundModel:
             if root is not None:
                 result[f"{term.name}_correlation"] = xp.matmul(root, root.mT)
             if f"{term.name}_z" not in values:
-                # Very many weights, which are drawn again whenever they are asked for.
+                # A very large number of weights, which are drawn again whenever they are needed.
                 continue
             effect = weights(term, values, values[f"{term.name}_z"], xp)
             result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
@@ -302,7 +306,7 @@ class BoundModel:
         return result
 
     def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
-        """theta and outcome of the training rows, and the values completed by what fields are drawn with."""
+        """Draw theta and outcome of the training rows; also return the values, completed by the drawn fields."""
         for field in self.gaussian_functions:
             size = tuple(map(len, (field.places | field.varying).values()))
             values = {**values, **field.colored(values, rng.standard_normal(size), np)}
@@ -319,21 +323,21 @@ class BoundModel:
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
               labels: np.ndarray | None = None) -> np.ndarray:
-        """theta in data units at rows where the pieces have these features, (..., unit, coefficient).
+        """Return theta in data units at rows where the pieces have `features`, (..., unit, coefficient).
 
         `values` hold ``mu`` and every ``<term>_effect``, in data units, and the parameters of fields. `labels` say
-        which branch each row takes, (..., unit); without them no branch adds anything.
+        which branch each row takes, (..., unit); without labels, no branch contributes.
         """
         if self.mean is None:
             mean = self.fixed_mean @ self.coefficients.to_data_units(self.everywhere)
         else:
             mean = values["mu"]
         deviations = []
-        for piece, one in zip(self.pieces, features, strict=True):
+        for piece, piece_features in zip(self.pieces, features, strict=True):
             if isinstance(piece, Term):
-                deviations.append((piece.positions, one.times(values[f"{piece.name}_effect"], np)))
+                deviations.append((piece.positions, piece_features.times(values[f"{piece.name}_effect"], np)))
                 continue
-            deviation = piece.deviation(values, one.matrix, np)
+            deviation = piece.deviation(values, piece_features.matrix, np)
             if isinstance(piece, Choice):
                 if labels is None:
                     continue

@@ -1,6 +1,6 @@
-"""What a model learns of rows in files before it is fitted: how they are coded, their means and spreads.
+"""What a model learns from rows in files before it is fitted: their coding, means and spreads.
 
-The formula's terms must not depend on which other rows there are: each batch is coded by itself.
+Each batch is coded by itself, so the formula's terms must not depend on the other rows.
 """
 
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from bayes_personal.formulas.terms import categories, computed, evaluate, needed
 from bayes_personal.system.running import one_blas_thread
 
 ROLE = "outcome of a Normal family"
-# Rows from which it is seen what kind of values the columns hold.
+# Number of rows from which the kinds of columns are determined.
 HEAD = 100
-# Of the known constants of rows so many of the smallest are remembered.
+# Number of the smallest known constants that are remembered.
 LEAST = 100
 
 
@@ -44,12 +44,12 @@ class Coding:
 @final
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What is remembered of the rows.
+    """The quantities that are remembered of the rows.
 
     Attributes
     ----------
-    coding : of their formula
-    columns : that it reads
+    coding : coding of the rows by the model's formula and family
+    columns : columns that the coding reads
     location, unit : mean and standard deviation of the outcome
     """
 
@@ -61,7 +61,7 @@ class Learned:
 
 @one_blas_thread()
 def learn(formula: Formula, family: Family, files: Files) -> Learned:
-    """One pass over the columns of the formula and of a family with Normal errors."""
+    """Learn the coding in one pass over the columns of the formula and of a family with Normal errors."""
     names = _names(formula, family, files)
     head = next(replace(files, progress=False).pieces(names, HEAD))
     with files.locating(head):
@@ -91,8 +91,8 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     family.must_add_up(least.to_numpy(), least.index, unit)
     if kept:
         frames, x, y = zip(*kept, strict=True)
-        again, outcome_again, _ = coding(pd.concat(frames))
-        must_not_depend(formula, coding.design.coefficients, again, np.concatenate(x)[:, coding.design.kept],
+        predictors_again, outcome_again, _ = coding(pd.concat(frames))
+        must_not_depend(formula, coding.design.coefficients, predictors_again, np.concatenate(x)[:, coding.design.kept],
                         coding.design.spread)
         must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
     coding.design.warn_of_identification(predictors)
@@ -100,7 +100,7 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
 
 
 def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:
-    """The columns of the formula and the family, all of which there must be."""
+    """Return the columns of the formula and the family, and refuse any that does not exist."""
     owner = formula.owner
     names = dict.fromkeys(formula.outcome_columns(files.columns), f"outcome of {owner}")
     names |= dict.fromkeys(formula.columns, owner)
@@ -111,21 +111,21 @@ def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:
 
 
 def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.DataFrame:
-    """The first rows, and behind them as many more as show every level of the categorical terms."""
+    """Return the first rows, followed by further rows that show every level of the categorical terms."""
     owner = formula.owner
     columns = pd.DataFrame(needed(formula.uses, owner, head, complete=False), index=head.index)
-    found = categories(evaluate(formula, formula.predictors, columns).model_spec)
+    levels = categories(evaluate(formula, formula.predictors, columns).model_spec)
     result = [head]
-    for factor in (each for each in formula.factors if each.expr in found):
-        whole = {name: files[name] for name in formula.columns_of(factor.expr)}
-        for name, values in whole.items():
+    for factor in (each for each in formula.factors if each.expr in levels):
+        full_columns = {name: files[name] for name in formula.columns_of(factor.expr)}
+        for name, values in full_columns.items():
             must_be_complete(values, owner)
             if isinstance(values.dtype, pd.CategoricalDtype):
                 # Files and row groups have categories of their own.
                 result = [each.assign(**{name: pd.Categorical(each[name], dtype=values.dtype)}) for each in result]
-        distinct = pd.DataFrame(whole).drop_duplicates()
-        more = result[0].iloc[np.zeros(len(distinct), int)].set_axis(distinct.index)
-        result.append(more.assign(**{name: distinct[name] for name in whole}))
+        distinct = pd.DataFrame(full_columns).drop_duplicates()
+        examples = result[0].iloc[np.zeros(len(distinct), int)].set_axis(distinct.index)
+        result.append(examples.assign(**{name: distinct[name] for name in full_columns}))
     return pd.concat(result)
 
 

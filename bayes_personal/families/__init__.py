@@ -1,6 +1,6 @@
-"""p(y_i | x_i, theta_i): one file a likelihood.
+"""p(y_i | x_i, theta_i): one file for each likelihood.
 
-Enters: what a user names as a family.
+Enters: classes that a user names as a family.
 """
 
 from bayes_personal.families.bernoulli import Bernoulli

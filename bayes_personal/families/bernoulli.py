@@ -56,9 +56,9 @@ class Bernoulli(Family):
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role, name = "outcome of a Bernoulli family", values.name
         if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(values):
-            found = list(values.dropna().unique())
-            raise InputTypeError(f"{role}: column {name!r} holds {first(found)}: need False and True, or 0 and 1. Say "
-                                 f"which one is a success, for example with frame[{name!r}] == {found[-1]!r}.")
+            labels = list(values.dropna().unique())
+            raise InputTypeError(f"{role}: column {name!r} holds {first(labels)}: need False and True, or 0 and 1. Say "
+                                 f"which one is a success, for example with frame[{name!r}] == {labels[-1]!r}.")
         y = numbers(values, role)
         wrong = ~np.isin(y, (0.0, 1.0))
         if wrong.any():

@@ -32,7 +32,7 @@ class Binomial(Family):
     Parameters
     ----------
     trials
-        Column of the number of trials of each row: whole numbers from 1 on.
+        Column with the number of trials of each row: whole numbers from 1 on.
 
     Raises
     ------
@@ -108,8 +108,9 @@ class Binomial(Family):
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate successes from failures."""
-        some, rest = outcome > 0, outcome < constants
-        warn_of_separation(np.repeat([1.0, 0.0], [some.sum(), rest.sum()]), np.concatenate([x[some], x[rest]]), names)
+        successes, failures = x[outcome > 0], x[outcome < constants]
+        y = np.repeat([1.0, 0.0], [len(successes), len(failures)])
+        warn_of_separation(y, np.concatenate([successes, failures]), names)
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ Binomial({self.trials}_i, p_i), logit(p_i) = x_i' theta_i",)

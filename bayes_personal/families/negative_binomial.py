@@ -27,8 +27,8 @@ class NegativeBinomial(Rates):
     Parameters
     ----------
     exposure
-        Column of what the counts are counts per: person-years, area, hours, in any positive unit; rates are per that
-        unit. By default 1 for every row.
+        Column with the exposure of each row, such as person-years, area or hours, in any positive unit; rates are per
+        that unit. By default 1 for every row.
     dispersion
         Hyperprior of the dispersion, without unit; by default ``HalfNormal(1)``, whose density is highest at the
         Poisson family. A hyperprior on alpha that looks as flat says that the counts are far from Poisson.

@@ -47,7 +47,7 @@ class Normal(Family):
         A sigma that can be negative, or one beside `sd`.
     InputError
         An outcome that does not vary; a standard error that is not positive, or below 1e-7 standard deviations of the
-        outcome: float64 cannot add up what such rows and others say.
+        outcome: float64 cannot add up the information of such rows and others.
     """
 
     sd: str | None = None
@@ -106,7 +106,7 @@ class Normal(Family):
             must_add_up(constants, index, unit, f"Normal(sd={self.sd!r})")
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
-        """Refuse predictors that leave no errors, where the size of these is to be learned."""
+        """Refuse predictors that leave no errors, where the size of the errors is to be learned."""
         if self.sd is None:
             must_have_errors(outcome, x, names)
 

@@ -25,8 +25,8 @@ class Poisson(Rates):
     Parameters
     ----------
     exposure
-        Column of what the counts are counts per: person-years, area, hours, in any positive unit; rates are per that
-        unit. By default 1 for every row.
+        Column with the exposure of each row, such as person-years, area or hours, in any positive unit; rates are per
+        that unit. By default 1 for every row.
 
     Raises
     ------

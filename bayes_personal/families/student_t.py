@@ -23,7 +23,7 @@ class StudentT(Family):
 
     Generative story: ``y_i ~ StudentT(nu, x_i' theta_i, sigma)``: centre ``x_i' theta_i``, scale sigma, nu degrees of
     freedom. The standard deviation of an error is ``sigma sqrt(nu / (nu - 2))``, where nu > 2. Where nu <= 1 the
-    distribution has no mean, and its centre, the median, stands for it.
+    distribution has no mean, and its centre, the median, takes its place.
 
     Right for symmetric errors with outliers; with nu large it is the Normal family. Fails with skewed errors, and
     with outliers in the predictors.
@@ -79,7 +79,7 @@ class StudentT(Family):
         return np.ones(len(frame))
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
-        """Refuse predictors that leave no errors: the size of these is to be learned."""
+        """Refuse predictors that leave no errors, whose size is to be learned."""
         must_have_errors(outcome, x, names)
 
     def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:

@@ -1,8 +1,8 @@
 """A hyperprior: one named distribution, in the data's own units or relative to them.
 
-``Hyperprior("HalfCauchy", beta=5)`` is in the units of the parameter it describes. This package's defaults are *relative*:
-their location and scale count in natural units of the parameter (for a coefficient of a Normal outcome: sd(y) / sd(x)),
-so that the model is the same whatever units the data come in.
+``Hyperprior("HalfCauchy", beta=5)`` is in the units of the parameter it describes. Defaults of this package are
+*relative*: their location and scale count in natural units of the parameter (for a coefficient of a Normal outcome:
+sd(y) / sd(x)), so that the model is the same whatever units the data come in.
 """
 
 from collections.abc import Mapping

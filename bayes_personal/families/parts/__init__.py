@@ -1,4 +1,4 @@
-"""What families are made of: the base that a family of one's own extends, and checks of outcomes.
+"""Parts of families: the base class that a family of your own extends, and checks of outcomes.
 
-Enters: what two families share, and no family.
+Enters: code that two families share, and no family.
 """

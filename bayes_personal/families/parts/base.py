@@ -1,4 +1,4 @@
-"""What a family is: p(y_i | eta_i), eta_i = x_i' theta_i. A family never sees the context."""
+"""The base class of families: p(y_i | eta_i), eta_i = x_i' theta_i. A family never sees the context."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from bayes_personal.system.arguments import call_of
 
 
 class Family(ABC):
-    """One likelihood. Its columns are known constants of a row: standard errors, trials, exposure."""
+    """A likelihood. Its columns are known constants of each row: standard errors, trials, exposure."""
 
     def __repr__(self) -> str:
         return call_of(self)
@@ -22,7 +22,7 @@ class Family(ABC):
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The columns of the frame that it reads beside the outcome."""
+        """The columns of the frame that the family reads besides the outcome."""
 
     @property
     def gaussian(self) -> bool:
@@ -31,48 +31,50 @@ class Family(ABC):
 
     @property
     def error_parameter(self) -> str | None:
-        """Name of the hyperparameter that is sigma of a Gaussian family; None where the constants are the errors."""
+        """The name of the hyperparameter sigma of a Gaussian family; None where the constants are the errors."""
         return None
 
     @property
     def additive(self) -> bool:
-        """Whether all errors ``(y_i - eta_i) / known_i`` have one distribution, which rows are compared by."""
+        """Whether all errors ``(y_i - eta_i) / known_i`` have one distribution, by which rows can be compared."""
         return False
 
     @property
     def conjugate(self) -> Conjugate | None:
-        """How coefficients that rows share must be distributed to integrate out; None where nothing does it."""
+        """The distribution under which coefficients shared by rows integrate out; None where there is none."""
         return None
 
     @property
     def heavier(self) -> str:
-        """The family with heavier tails that may suit outlying outcomes of this one; empty for none."""
+        """The name of a family with heavier tails, which may suit outlying outcomes; empty where there is none."""
         return ""
 
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        """The outcome as numbers, or an error that says why it cannot be one of this family."""
+        """Return the outcome as numbers, or raise an error that explains why it does not suit this family."""
 
     @abstractmethod
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        """The known constant of each row, checked; ones where the family has none, (unit,)."""
+        """Return the known constant of each row, checked, (unit,); ones where the family has none."""
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
-        """Warn of what outcome and predictors together leave to the prior; most families have nothing to say."""
+        """Warn where outcome and predictors leave the posterior to the prior; most families never warn."""
         return None
 
     def must_add_up(self, constants: np.ndarray, index: pd.Index, unit: float) -> None:
-        """Refuse known constants of rows that cannot be added up with others, where the outcome's natural unit is
-        `unit`; most families take all."""
+        """Refuse known constants too extreme for sums over rows; most families accept all constants.
+
+        `unit` is the natural unit of the outcome.
+        """
         return None
 
     def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
-        """Refuse predictors that leave nothing of the outcome within groups; most families have nothing to say."""
+        """Refuse predictors that explain the outcome exactly within groups; most families accept them."""
         return None
 
     @abstractmethod
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
-        """Where eta is expected and the natural unit of its variation, on the scale of the link."""
+        """Return the expected location of eta and the natural unit of its variation, on the scale of the link."""
 
     @property
     @abstractmethod
@@ -81,18 +83,18 @@ class Family(ABC):
 
     @abstractmethod
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        """Its own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""
+        """Return the family's own hyperparameters, such as sigma, where 1 natural unit of the outcome is `unit`."""
 
     @abstractmethod
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        """The distribution of the outcome given its linear predictor.
+        """Return the distribution of the outcome given its linear predictor.
 
         Parameters
         ----------
         eta
             Linear predictor, any shape.
         values
-            Of the family's hyperparameters by name, broadcasting against `eta`.
+            Values of the family's hyperparameters by name, broadcasting against `eta`.
         constants
             Known constants, broadcasting against `eta`.
         xp
@@ -102,8 +104,11 @@ class Family(ABC):
     @final
     def derivatives(self, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any,
                     unit: float) -> tuple[Any, Any]:
-        """First and second derivative of log p(y | eta) by eta: by differences small against `unit`, the natural unit
-        of eta, where the distribution does not say them."""
+        """Return the first and second derivative of log p(y | eta) by eta.
+
+        Where the distribution does not define them, they are differences with a step that is small compared to `unit`,
+        the natural unit of eta.
+        """
         likelihood = self.likelihood(eta, values, constants, np)
         if likelihood.law.derivatives is not None:
             return likelihood.score(outcome), -likelihood.curvature(outcome)
@@ -114,4 +119,4 @@ class Family(ABC):
 
     @abstractmethod
     def story(self) -> tuple[str, ...]:
-        """The family in words, a line a statement."""
+        """Return the family in words, one line for each statement."""

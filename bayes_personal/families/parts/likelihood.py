@@ -15,7 +15,7 @@ class Likelihood(NamedTuple):
     Attributes
     ----------
     law : the distribution; one of `DISTRIBUTIONS`, or one of your own
-    arguments : its parameters by name, of the shape of eta
+    arguments : parameters of the distribution by name, of the shape of eta
     """
 
     law: Distribution
@@ -23,20 +23,20 @@ class Likelihood(NamedTuple):
 
     @property
     def support(self) -> Support:
-        """Where outcomes lie."""
+        """The set of possible outcomes."""
         return self.law.support
 
     def log_density(self, outcome: Any) -> Any:
-        """log p(y | eta), without compiling anything."""
+        """Return log p(y | eta), without compilation."""
         return self.law.log_density(outcome, **self.arguments)
 
     def mean(self) -> np.ndarray:
-        """E[y | eta], in units of the outcome.
+        """Return E[y | eta], in units of the outcome.
 
         Raises
         ------
         SpecificationError
-            A distribution of your own that does not say its mean.
+            A distribution of your own that does not define its mean.
         """
         if self.law.mean is None:
             raise SpecificationError(f"{self.law.name} does not say its mean: make it with Distribution(..., "
@@ -44,15 +44,15 @@ class Likelihood(NamedTuple):
         return self.law.mean(**self.arguments)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Outcomes, as numbers."""
+        """Draw outcomes, as numbers."""
         return np.asarray(self.law.draw(rng, shape, **self.arguments), float)
 
     def score(self, outcome: Any) -> np.ndarray:
-        """d log p(y | eta) / d eta."""
+        """Return d log p(y | eta) / d eta."""
         return self._derivatives(outcome)[0]
 
     def curvature(self, outcome: Any) -> np.ndarray:
-        """-d^2 log p(y | eta) / d eta^2."""
+        """Return -d^2 log p(y | eta) / d eta^2."""
         return -self._derivatives(outcome)[1]
 
     def _derivatives(self, outcome: Any) -> tuple[Any, Any]:

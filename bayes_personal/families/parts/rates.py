@@ -1,4 +1,4 @@
-"""Rates: what families of counts share whose rows may be exposed to more or less of what is counted per."""
+"""Rates: the shared part of families of counts whose rows may differ in exposure."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Rates(Family):
 
     @property
     def owner(self) -> str:
-        """What errors call it."""
+        """The name of the family in errors."""
         return type(self).__name__
 
     @property
@@ -51,7 +51,7 @@ class Rates(Family):
         return exposure
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
-        # Half an event in all where nothing was counted.
+        # Where no event was counted, half an event is assumed in total.
         return float(np.log(max(outcome.sum(), 0.5)) - np.log(constants.sum())), 1.0
 
     @property
@@ -60,5 +60,5 @@ class Rates(Family):
 
     @property
     def rate(self) -> str:
-        """The mean in words."""
+        """The mean, in words."""
         return f"{'' if self.exposure is None else f'{self.exposure}_i '}exp(x_i' theta_i)"

@@ -1,4 +1,4 @@
-"""Separation: predictors that tell the 0s of an outcome from its 1s, so that its likelihood has no maximum."""
+"""Separation: predictors that separate the 0s of an outcome from its 1s, so that its likelihood has no maximum."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
 
     A direction b separates where ``x_i' b >= 0`` in all rows with ``y_i = 1``, ``x_i' b <= 0`` in all with
     ``y_i = 0``, and not all are 0; rows with ``x_i' b = 0`` are ties, and separation with ties is called
-    quasi-complete. The likelihood then grows along b without end. An outcome of one value only is none of this
-    function's business.
+    quasi-complete. The likelihood then grows along b without bound. An outcome with only one value is not
+    examined.
 
     Parameters
     ----------
@@ -22,12 +22,13 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
     x
         Predictors, with a column of ones called "Intercept" where the model has an intercept, (unit, coefficient).
     names
-        Of the columns of `x`.
+        Names of the columns of `x`.
 
     Warns
     -----
     InputWarning
-        Names every predictor that separates by itself; if none does, a set of which each is needed.
+        Some predictors separate. The message names every predictor that separates by itself or, where there is none, a
+        set of predictors that are all needed.
 
     References
     ----------
@@ -38,32 +39,33 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
         return
     intercept = [k for k, name in enumerate(names) if name == "Intercept"]
     predictors = [k for k in range(len(names)) if k not in intercept]
-    # Standardised, so that the program's tolerances mean the same for every predictor.
+    # Standardised, so that the tolerances of the linear program mean the same for every predictor.
     scaled = x - x.mean(axis=0) * (len(intercept) > 0)
     scaled[:, intercept] = 1.0
     scaled /= np.sqrt(np.mean(scaled**2, axis=0)) + np.finfo(float).tiny
     if not _separates(y, scaled):
         return
-    found = [k for k in predictors if _separates(y, scaled[:, [*intercept, k]])]
-    if found:
-        who = " and by ".join(repr(names[k]) for k in found) + (" alone" if len(found) == 1 else ", each alone")
+    separators = [k for k in predictors if _separates(y, scaled[:, [*intercept, k]])]
+    if separators:
+        words = " and by ".join(repr(names[k]) for k in separators)
+        words += " alone" if len(separators) == 1 else ", each alone"
     else:
-        found = predictors
+        separators = predictors
         for k in predictors:
-            rest = [j for j in found if j != k]
-            if _separates(y, scaled[:, [*intercept, *rest]]):
-                found = rest
-        who = f"{', '.join(repr(names[k]) for k in found)} together"
-    warn(f"outcome: its 0s and 1s are separated by {who}: the likelihood has no maximum, and how large the "
+            remaining = [j for j in separators if j != k]
+            if _separates(y, scaled[:, [*intercept, *remaining]]):
+                separators = remaining
+        words = f"{', '.join(repr(names[k]) for k in separators)} together"
+    warn(f"outcome: its 0s and 1s are separated by {words}: the likelihood has no maximum, and how large the "
          "coefficients come out rests on the prior. State the hyperprior of the mean on purpose, "
          "Model(mean=...), and report it with the result.", InputWarning)
 
 
 def _separates(y: np.ndarray, x: np.ndarray) -> bool:
-    """Whether a direction within the unit cube separates: maximise the sum of the margins, none of them negative."""
+    """Return whether a direction in the unit cube separates: maximise the sum of margins, with none negative."""
     from scipy.optimize import linprog
 
     signed = np.where(y == 1, 1.0, -1.0)[:, None] * x
-    found = linprog(-signed.mean(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
-    # The program lets margins of -1e-7 pass, so that a margin must stand out from those to count.
-    return found.status == 0 and (signed @ found.x).max() > 1e-4
+    solution = linprog(-signed.mean(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
+    # The linear program tolerates margins of -1e-7, so a margin must be clearly larger to count.
+    return solution.status == 0 and (signed @ solution.x).max() > 1e-4
