@@ -116,13 +116,15 @@ def _with_all_levels(formula: Formula, files: Files, head: pd.DataFrame) -> pd.D
     columns = pd.DataFrame(needed(formula.uses, owner, head, complete=False), index=head.index)
     levels = categories(evaluate(formula, formula.predictors, columns).model_spec)
     result = [head]
-    for factor in (each for each in formula.factors if each.expr in levels):
+    for factor in formula.factors:
+        if factor.expr not in levels:
+            continue
         full_columns = {name: files[name] for name in formula.columns_of(factor.expr)}
         for name, values in full_columns.items():
             must_be_complete(values, owner)
             if isinstance(values.dtype, pd.CategoricalDtype):
                 # Files and row groups have categories of their own.
-                result = [each.assign(**{name: pd.Categorical(each[name], dtype=values.dtype)}) for each in result]
+                result = [rows.assign(**{name: pd.Categorical(rows[name], dtype=values.dtype)}) for rows in result]
         distinct = pd.DataFrame(full_columns).drop_duplicates()
         examples = result[0].iloc[np.zeros(len(distinct), int)].set_axis(distinct.index)
         result.append(examples.assign(**{name: distinct[name] for name in full_columns}))

@@ -129,8 +129,8 @@ class Expression:
         """The x of f(x, ...), where the expression is a call."""
         match self.tree:
             case ast.Call(args=[first, *_]):
-                return Expression(spelled(first), first, tuple(each.id for each in ast.walk(first)
-                                                               if isinstance(each, ast.Name)), ())
+                return Expression(spelled(first), first, tuple(node.id for node in ast.walk(first)
+                                                               if isinstance(node, ast.Name)), ())
         return None
 
     def value(self, scope: Scope) -> Any:
@@ -202,10 +202,10 @@ class _Reader:
                 self.check(column)
             case ast.Call(func=function, args=given, keywords=named):
                 self.call(function, node)
-                for argument in (*given, *(each.value for each in named)):
+                for argument in (*given, *(keyword.value for keyword in named)):
                     if not _is_coding(argument, node):
                         self.check(argument)
-                if any(each.arg is None for each in named):
+                if any(keyword.arg is None for keyword in named):
                     raise SpecificationError(f"{spelled(node)}: write each argument by itself, without **.")
             case _:
                 raise SpecificationError(refusal(node))
@@ -215,7 +215,7 @@ class _Reader:
             case ast.Name(id=name) if name in TRANSFORMED or name in NUMPY or name in self.functions:
                 self.calls[name] = None
             case ast.Name(id=name):
-                argument = next((each.id for each in ast.walk(node) if isinstance(each, ast.Name) and each != function),
+                argument = next((part.id for part in ast.walk(node) if isinstance(part, ast.Name) and part != function),
                                 "x")
                 near = did_you_mean(name, [*TRANSFORMED, "Q"])
                 raise SpecificationError(f"knows no function {name!r}. " + (remedy(name, argument) or f"{near} NumPy's "
@@ -274,8 +274,8 @@ def _value(node: ast.AST, scope: Scope) -> Any:
         case ast.Call(func=ast.Attribute(value=ast.Attribute(value=column, attr="str"), attr=name)):
             return form_of_text(_value(column, scope), name)
         case ast.Call(func=ast.Name() | ast.Attribute() as function, args=given, keywords=named):
-            return _called(spelled(function), node, [_argument(each, node, scope) for each in given],
-                           {str(each.arg): _argument(each.value, node, scope) for each in named}, scope)
+            return _called(spelled(function), node, [_argument(argument, node, scope) for argument in given],
+                           {str(keyword.arg): _argument(keyword.value, node, scope) for keyword in named}, scope)
     raise SpecificationError(refusal(node))
 
 

@@ -88,11 +88,11 @@ def called_with(name: str, function: Callable[..., Any], given: list[Any], named
         limit = NUMPY[name.removeprefix("np.")][1]
         if named or len(given) > limit:
             raise SpecificationError(f"{name} takes {limit} argument{'s' * (limit > 1)} in a formula, none by name.")
-    hidden = [each for each in named if each.startswith("_")]
+    hidden = [argument for argument in named if argument.startswith("_")]
     if hidden:
         raise SpecificationError(f"{name} takes no {hidden[0]!r}.")
     sized = name == "hashed" or getattr(function, "__is_stateful_transform__", False)
-    large = [each for each in (*given, *named.values()) if isinstance(each, int) and each > SIZE]
+    large = [argument for argument in (*given, *named.values()) if isinstance(argument, int) and argument > SIZE]
     if sized and large:
         raise SpecificationError(f"{name} makes at most {SIZE:,} columns; got {large[0]:,}.")
     return dict(named)
