@@ -104,7 +104,7 @@ class BoundModel:
     @property
     def second_stage(self) -> Term | None:
         """The term that is estimated after the population, which is frozen before it."""
-        return next((each for each in self.terms if each.freeze is not None), None)
+        return next((each for each in self.terms if each.second_stage is not None), None)
 
     @property
     def elsewhere(self) -> Elsewhere | None:
@@ -141,7 +141,7 @@ class BoundModel:
         """Positions of the coefficients that have a common mean to be estimated."""
         if self.population is not None:
             return self.everywhere[:0]
-        replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
+        replaced = [k for piece in self.pieces if piece.prior_mean is not None for k in piece.positions]
         return np.setdiff1d(self.everywhere, replaced)
 
     @cached_property
@@ -226,8 +226,8 @@ class BoundModel:
         """Prior means of the coefficients without a common mean to be estimated, 0 for the others, (coefficient,)."""
         result = np.zeros(len(self.everywhere)) if self.population is None else self.population.copy()
         for piece in self.pieces:
-            if piece.own_mean is not None:
-                result[piece.positions] = piece.own_mean
+            if piece.prior_mean is not None:
+                result[piece.positions] = piece.prior_mean
         return result
 
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:

@@ -95,7 +95,7 @@ class SeparateTerm(Grouped):
     coefficients: Coefficients
 
     @property
-    def own_mean(self) -> np.ndarray | None:
+    def prior_mean(self) -> np.ndarray | None:
         return np.broadcast_to(self.arguments["mu"], len(self.positions))
 
     @cached_property

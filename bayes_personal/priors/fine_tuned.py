@@ -167,7 +167,7 @@ class Tuned(Term):
     levels: Levels
 
     @property
-    def freeze(self) -> Freeze:
+    def second_stage(self) -> Freeze:
         return self.prior.freeze
 
     def parameters(self) -> tuple[Parameter, ...]:

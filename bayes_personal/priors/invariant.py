@@ -149,7 +149,7 @@ class Environments(Grouped):
     coefficients: Coefficients
 
     @property
-    def alone(self) -> str:
+    def excludes_others(self) -> str:
         return "sets of predictors are compared only where nothing but environments varies"
 
     @property

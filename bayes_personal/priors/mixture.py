@@ -155,7 +155,7 @@ class Types(Choice):
         return self.prior.mean.arguments(self.coefficients.location[self.positions], self.unit)
 
     @property
-    def own_mean(self) -> np.ndarray | None:
+    def prior_mean(self) -> np.ndarray | None:
         return np.broadcast_to(self.arguments["mu"], len(self.positions))
 
     def parameters(self) -> tuple[Parameter, ...]:

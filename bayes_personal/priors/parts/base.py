@@ -110,10 +110,10 @@ class Sum(Prior):
                                      f"{twice[0].name!r}. Rename a column.")
         if twice:
             raise SpecificationError(f"Two summands vary with {twice[0].name!r}: state that context once.")
-        alone = [term for term in bound if term.alone]
-        if alone and len(bound) > 1:
-            raise SpecificationError(f"{self!r}: {alone[0].alone}. Take {alone[0].prior!r} alone.")
-        frozen = [term.prior for term in bound if term.freeze is not None]
+        exclusive = [term for term in bound if term.excludes_others]
+        if exclusive and len(bound) > 1:
+            raise SpecificationError(f"{self!r}: {exclusive[0].excludes_others}. Take {exclusive[0].prior!r} alone.")
+        frozen = [term.prior for term in bound if term.second_stage is not None]
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
                                      f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")
@@ -121,7 +121,7 @@ class Sum(Prior):
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
                                      "one summand can.")
-        whole = [coefficients.names[k] for term in bound if term.own_mean is not None for k in term.positions]
+        whole = [coefficients.names[k] for term in bound if term.prior_mean is not None for k in term.positions]
         if len(set(whole)) < len(whole):
             raise SpecificationError(f"{self!r}: two summands carry the whole of {max(whole, key=whole.count)!r}; say "
                                      "with on= which of them has it.")

@@ -186,8 +186,8 @@ def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
     `errors` says whether the family has parameters of its own, which are to be learned from the same rows.
     """
     who, name, rows = term.prior.owner, term.levels.name, np.bincount(term.at(frame).matrix.indices)
-    single, pooled = int((rows == 1).sum()), term.own_mean is None
-    if term.alone:
+    single, pooled = int((rows == 1).sum()), term.prior_mean is None
+    if term.excludes_others:
         return
     if errors and pooled and single == len(rows) and len(term.positions) > 1:
         raise InputError(f"{who}: each of the {single} groups of {name!r} has a single row, and {len(term.positions)} "

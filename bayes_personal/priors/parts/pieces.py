@@ -118,17 +118,17 @@ class Piece(ABC):
         return False
 
     @property
-    def alone(self) -> str:
+    def excludes_others(self) -> str:
         """Why no other piece can stand beside it; empty where one can."""
         return ""
 
     @property
-    def freeze(self) -> Freeze:
+    def second_stage(self) -> Freeze:
         """How the population, estimated before it, enters its estimation; None where both are estimated together."""
         return None
 
     @property
-    def own_mean(self) -> np.ndarray | None:
+    def prior_mean(self) -> np.ndarray | None:
         """Prior mean of the coefficients that vary, where its weights carry them whole and there is no common mu."""
         return None
 
@@ -342,7 +342,7 @@ class Division(Function):
     law: Conjugate
 
     @property
-    def alone(self) -> str:
+    def excludes_others(self) -> str:
         return ("divisions of contexts are summed out only where nothing else varies; TotalVariation(order) goes with "
                 "other summands")
 
