@@ -19,7 +19,7 @@ from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.names import apart
+from bayes_personal.priors.parts.names import distinct_names
 from bayes_personal.priors.parts.pieces import (
     Choice,
     Coefficients,
@@ -219,7 +219,8 @@ class BoundModel:
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         for piece in self.pieces:
             result |= piece.reported_dims
-        return apart(result, {"coefficient": self.coefficients.names} | dict(self.mean.coords if self.mean else {}))
+        of_mean = dict(self.mean.coords if self.mean else {})
+        return distinct_names(result, {"coefficient": self.coefficients.names} | of_mean)
 
     @cached_property
     def fixed_mean(self) -> np.ndarray:
@@ -242,7 +243,7 @@ class BoundModel:
         x = self.x if rows is None else xp.take(self.x, rows, axis=0)
         eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
         for piece, features in zip(self.pieces, self.features, strict=True):
-            some = features if rows is None else features.taken(rows, xp)
+            some = features if rows is None else features.take(rows, xp)
             if isinstance(piece, Term):
                 deviation = some.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
             elif isinstance(piece, Choice):

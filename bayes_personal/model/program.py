@@ -131,7 +131,7 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
         minibatch: Any = pm.Minibatch
         rows, y = minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
         x, constants = pt.take(x, rows, axis=0), pt.take(constants, rows)
-        features = tuple(one.taken(rows, pt) for one in features)
+        features = tuple(piece.take(rows, pt) for piece in features)
         outcome = {"observed": y, "total_size": len(bound.y)}
     eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
     if branches is None:
