@@ -87,7 +87,7 @@ class Conditional(Prior):
 @final
 @dataclass(frozen=True, eq=False)
 class SeparateTerm(Grouped):
-    """What each training group has of its own."""
+    """The deviations of the training groups from their prior mean."""
 
     prior: Conditional
     levels: Levels
