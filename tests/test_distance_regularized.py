@@ -167,7 +167,7 @@ def test_leaving_a_row_out_is_exact(model: bp.Model) -> None:
     wanted = stats.norm.logpdf(precision @ residual * sd**2, 0, sd)
     (batch,) = bound.rows.batches()
     np.testing.assert_allclose(density.leave_one_out(values, 1, batch)[0], wanted, rtol=0, atol=1e-8)
-    without = density.without(density.taken(batch, np.array([7])))
+    without = density.without(density.contribution(batch, np.array([7])))
     np.testing.assert_allclose(density.value(point) - without.value(point), wanted[7], rtol=0, atol=1e-8)
 
 

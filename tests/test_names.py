@@ -13,7 +13,7 @@ import bayes_personal as bp
 from bayes_personal.cli import app
 from bayes_personal.errors import SpecificationError
 from bayes_personal.pages.plots import profiles
-from bayes_personal.priors.parts.names import apart
+from bayes_personal.priors.parts.names import distinct_names
 
 ROWS = 24
 QUICK = bp.NUTS(draws=25, tune=25, chains=2)
@@ -53,11 +53,12 @@ def test_two_groups_may_be_called_like_each_others_variables(one: str, other: st
 
 def test_a_dimension_keeps_its_name_where_nothing_else_has_it() -> None:
     dims = {"g_scale": {"g_coefficient": ("x",)}, "g_effect": {"g": ("a",), "g_coefficient": ("x",)}}
-    assert apart(dims, {}) == dims
-    moved = apart({"g": {"g": ("a",)}, "h": {"k": ("b",), "g": ("a",)}, "i": {"k": ("c",)}, "mu": {"unit": ("x",)}}, {})
+    assert distinct_names(dims, {}) == dims
+    moved = distinct_names({"g": {"g": ("a",)}, "h": {"k": ("b",), "g": ("a",)}, "i": {"k": ("c",)},
+                            "mu": {"unit": ("x",)}}, {})
     assert moved == {"g": {"g_level": ("a",)}, "h": {"k": ("b",), "g_level": ("a",)}, "i": {"k_level": ("c",)},
                      "mu": {"unit_level": ("x",)}}
-    assert apart({"mu": {"coefficient": ("x",)}}, {"coefficient": ("x",)}) == {"mu": {"coefficient": ("x",)}}
+    assert distinct_names({"mu": {"coefficient": ("x",)}}, {"coefficient": ("x",)}) == {"mu": {"coefficient": ("x",)}}
 
 
 def test_summands_whose_variables_would_have_one_name_are_told_to_rename() -> None:

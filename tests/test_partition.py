@@ -250,7 +250,7 @@ def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch
         posterior.tree["posterior"].data_vars.items()}
     (batch,) = posterior.bound.rows.batches()
     exact = density.leave_one_out({name: each[:1] for name, each in values.items()}, 1, batch)[0]
-    rest = [density.without(density.taken(batch, np.array([i]))) for i in range(24)]
+    rest = [density.without(density.contribution(batch, np.array([i]))) for i in range(24)]
     point = density.points({name: np.asarray(each[0]) for name, each in values.items()})
     np.testing.assert_allclose(exact, [density.value(point) - one.value(point) for one in rest], rtol=0, atol=1e-9)
     # From draws of the partition: 1 / p is averaged.
@@ -260,7 +260,7 @@ def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch
     assert (np.abs(ratio.mean(axis=0) - 1) < 4 * error).all()
     # A row of which draws of partitions say too little is worked out from a few draws of the hyperparameters.
     refits, row = MarginalRefits(density, np.random.default_rng(1), None, values, 2), np.array([9])
-    found = refits.without(density.taken(batch, row))
+    found = refits.without(density.contribution(batch, row))
     assert found.elpd == pytest.approx(exact[9], abs=1e-8)
 
 
@@ -270,7 +270,7 @@ def test_groups_are_left_out_together() -> None:
     density = DivisionDensity(posterior.bound)
     point = np.zeros(density.size)
     (batch,) = posterior.bound.rows.batches()
-    wanted = density.value(point) - density.without(density.taken(batch, np.arange(12))).value(point)
+    wanted = density.value(point) - density.without(density.contribution(batch, np.arange(12))).value(point)
     found = bp.loo(posterior, kind="group", by="half", refit=False, progress=False)
     assert float(found.elpd_i[0]) == pytest.approx(wanted, abs=1e-6)
 

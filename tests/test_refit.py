@@ -154,7 +154,7 @@ def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:
     rows = pd.DataFrame({"y": np.random.default_rng(5).normal(size=20), "c": np.arange(20.0)})
     density = DivisionDensity(bp.Model("y ~ 1", bp.TreePartition("c")).bind(rows))
     (batch,) = density.bound.rows.batches()
-    rest = density.without(density.taken(batch, np.array([3])))
+    rest = density.without(density.contribution(batch, np.array([3])))
     found = Laplace().weighted(rest, np.random.default_rng(1))
     far = np.full((1, density.size), -900.0)
     with np.errstate(all="ignore"):

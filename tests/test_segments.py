@@ -145,7 +145,7 @@ def test_more_contexts_than_are_worked_on_together() -> None:
     weight = np.exp(before[:-1, None] + odds[:, None] + factor + after[None, 1:] - before[-1])
     np.testing.assert_allclose(found.change_probability[1:], weight.sum(axis=1)[1:], rtol=1e-10)
     left_out = np.empty(len(here.places))
-    for i, (t, row) in enumerate(zip(np.sort(here.places), segments.taken.T, strict=True)):
+    for i, (t, row) in enumerate(zip(np.sort(here.places), segments.row_statistics.T, strict=True)):
         z, w = (a + y)[: t + 1, t:], (b + e)[: t + 1, t:]
         density = (gammaln(z) - gammaln(z - row[0]) - z * np.log(w) + (z - row[0]) * np.log(w - row[1])
                    + row[0] * np.log(row[1]) - gammaln(row[0] + 1))
@@ -159,7 +159,7 @@ def test_more_contexts_than_are_worked_on_together() -> None:
     whole = np.zeros((1, contexts), bool)
     whole[0, 0] = True
     z, w = (a + y)[0, -1], (b + e)[0, -1]
-    count, exposure = segments.taken
+    count, exposure = segments.row_statistics
     density = (gammaln(z) - gammaln(z - count) - z * np.log(w) + (z - count) * np.log(w - exposure)
                + count * np.log(exposure) - gammaln(count + 1))
     np.testing.assert_allclose(found.left_out_of(whole)[0], segments.rows.as_they_came(density), atol=1e-9)
@@ -281,7 +281,7 @@ class TestLaws:
             segments = turned.at(one.segments.sigma, one.segments.tau, one.segments.mean)
             jacobian = data.log_known.sum()
         else:
-            totals = data.taken.copy()
+            totals = data.row_statistics.copy()
             new = (CountData.of_counts(totals[0], totals[1] / data.unit, places, CONTEXTS) if family == "poisson"
                    else CountData.of_successes(totals[0], totals.sum(axis=0), places, CONTEXTS))
             segments, jacobian = new.at(one.segments.log_a, one.segments.log_b), 0.0

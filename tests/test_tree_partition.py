@@ -87,7 +87,8 @@ def test_all_trees_are_summed(contexts: tuple[str, ...], depth: int) -> None:
     assert (np.abs(drawn.mean(axis=0) - mean) < 4 * drawn.std(axis=0) / np.sqrt(DRAWS)).all()
     (batch,) = bound.rows.batches()
     one = {each: value[None] for each, value in values.items()} | {each: np.zeros(1) for each in bound.division.latent}
-    rest = [density.value(point) - density.without(density.taken(batch, np.array([i]))).value(point) for i in range(8)]
+    rest = [density.value(point) - density.without(density.contribution(batch, np.array([i]))).value(point)
+            for i in range(8)]
     np.testing.assert_allclose(density.leave_one_out(one, 1, batch)[0], rest, rtol=0, atol=1e-10)
 
 

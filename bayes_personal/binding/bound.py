@@ -19,7 +19,7 @@ from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.names import apart
+from bayes_personal.priors.parts.names import distinct_names
 from bayes_personal.priors.parts.pieces import (
     Choice,
     Coefficients,
@@ -103,8 +103,8 @@ class BoundModel:
 
     @property
     def second_stage(self) -> Term | None:
-        """The term that is estimated after the population, which is then frozen."""
-        return next((term for term in self.terms if term.freeze is not None), None)
+        """The term that is estimated after the population, which is frozen before it."""
+        return next((term for term in self.terms if term.second_stage is not None), None)
 
     @property
     def elsewhere(self) -> Elsewhere | None:
@@ -141,7 +141,7 @@ class BoundModel:
         """Positions of the coefficients whose common mean is to be estimated."""
         if self.population is not None:
             return self.everywhere[:0]
-        replaced = [k for piece in self.pieces if piece.own_mean is not None for k in piece.positions]
+        replaced = [k for piece in self.pieces if piece.prior_mean is not None for k in piece.positions]
         return np.setdiff1d(self.everywhere, replaced)
 
     @cached_property
@@ -219,15 +219,16 @@ class BoundModel:
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         for piece in self.pieces:
             result |= piece.reported_dims
-        return apart(result, {"coefficient": self.coefficients.names} | dict(self.mean.coords if self.mean else {}))
+        of_mean = dict(self.mean.coords if self.mean else {})
+        return distinct_names(result, {"coefficient": self.coefficients.names} | of_mean)
 
     @cached_property
     def fixed_mean(self) -> np.ndarray:
         """Prior means of the coefficients without a common mean to be estimated, 0 for the others, (coefficient,)."""
         result = np.zeros(len(self.everywhere)) if self.population is None else self.population.copy()
         for piece in self.pieces:
-            if piece.own_mean is not None:
-                result[piece.positions] = piece.own_mean
+            if piece.prior_mean is not None:
+                result[piece.positions] = piece.prior_mean
         return result
 
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:
@@ -244,7 +245,7 @@ class BoundModel:
         x = self.x if rows is None else xp.take(self.x, rows, axis=0)
         eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
         for piece, features in zip(self.pieces, self.features, strict=True):
-            chosen = features if rows is None else features.taken(rows, xp)
+            chosen = features if rows is None else features.take(rows, xp)
             if isinstance(piece, Term):
                 deviation = chosen.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
             elif isinstance(piece, Choice):

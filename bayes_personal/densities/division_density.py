@@ -1,4 +1,4 @@
-"""Divisions of contexts, and what their cells have of their own, summed out: exact given the hyperparameters."""
+"""Divisions of contexts and the coefficients of their cells, summed out exactly given the hyperparameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bayes_personal.densities.marginal import Effort, MaskedDensity
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
 
-# Scale of coefficients that do not vary, in natural units: nothing beside what data tell, and something to divide by.
+# Scale of coefficients that do not vary, in natural units: negligible beside the data, and yet a possible divisor.
 CONSTANT = 1e-9
 # Widths from the estimate of all rows beyond which the sampler's distance to the mean of counts grows exponentially.
 BEND = 3.0
@@ -26,26 +26,27 @@ BEND = 3.0
 class DivisionDensity(MaskedDensity):
     """A model whose prior is a division of contexts, as a function of its hyperparameters and its mean.
 
-    Where there are few cells the mean lies about as far from what all rows say as the cells' scale is large: a funnel.
-    The sampler moves on ``(mean - pooled) / width``, where `pooled` is the estimate of all rows and `width` about how
-    far from it the mean can be (`Conjugate.variance_of_mean`); of counts, on a sinh of that. Both this and the scale,
-    of which few cells say little, end at walls that are as steep as an exponential function of a logarithm, at which a
-    step that is right elsewhere diverges; so the scale in natural units is ``log(1 + exp(u))``.
+    Where there are few cells, the mean lies about as far from the estimate of all rows as the cells' scale is large: a
+    funnel. The sampler therefore moves on ``(mean - pooled) / width``, where `pooled` is the estimate of all rows and
+    `width` about the distance from it that the mean can have (`Conjugate.variance_of_mean`); for counts it moves on a
+    sinh of this ratio. Both the ratio and the scale, of which few cells say little, would otherwise end at walls as
+    steep as an exponential function of a logarithm, where a step that is right elsewhere diverges; for the same reason
+    the scale in natural units is ``log(1 + exp(u))``.
     """
 
     @cached_property
     def piece(self) -> Any:
-        """What the prior consists of."""
+        """The piece that the prior consists of."""
         return self.bound.division
 
     @cached_property
     def divisions(self) -> DivisionSums:
-        """The sums over them."""
+        """The sums over divisions."""
         return self.piece.sums
 
     @cached_property
     def cells(self) -> Cells:
-        """What becomes of the rows of a cell."""
+        """The sums over the rows of cells."""
         return cells_of(self.piece.law)
 
     @cached_property
@@ -55,57 +56,57 @@ class DivisionDensity(MaskedDensity):
 
     @cached_property
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean as all rows have it in common, and its standard error, (coefficient,)."""
+        """The estimate of the mean from all rows together, and its standard error, (coefficient,)."""
         bound, unit = self.bound, self.bound.coefficients.unit
         x = bound.coefficients.predictors(bound.x, bound.everywhere) * unit
         estimate, error = self.cells.pooled(x, bound.y, bound.constants, bound.family.error_parameter is not None)
         return estimate * unit, error * unit
 
     def width(self, values: Mapping[str, Any]) -> Any:
-        """What the mean moves by, (..., coefficient)."""
+        """Return the unit in which the sampler moves the mean, (..., coefficient)."""
         varies = np.eye(len(self.bound.everywhere))[self.piece.positions]
         square = (self.piece.scale(values)[..., None] ** 2 * varies).sum(axis=-2)
         return np.sqrt(self.piece.law.variance_of_mean(square, self.piece.cells(values)[..., None], self.pooled[1]))
 
     @cached_property
     def scales(self) -> slice:
-        """Where in a point the scales of cells stand, (size,)."""
-        names = [each.name for each in self.parameters]
+        """The part of a point (size,) that holds the scales of cells."""
+        names = [parameter.name for parameter in self.parameters]
         place = names.index(f"{self.piece.name}_scale")
-        start = sum(each.size for each in self.parameters[:place])
+        start = sum(parameter.size for parameter in self.parameters[:place])
         return slice(start, start + self.parameters[place].size)
 
     def logarithmic(self, point: Any) -> Any:
-        """The point with scales of cells as logarithms of natural units."""
+        """Return the point with the scales of cells as logarithms of natural units."""
         result = point.copy()
         result[..., self.scales] = np.log(np.log1p(np.exp(point[..., self.scales])))
         return result
 
     def values(self, point: Any) -> dict[str, Any]:
         values, mean = super().values(self.logarithmic(point)), self.parameters[0]
-        away = point[..., : mean.size]
+        distance = point[..., : mean.size]
         if not self.piece.law.several_coefficients:
-            away = BEND * np.log(away / BEND + np.sqrt((away / BEND) ** 2 + 1))
-        values[mean.name] = self.pooled[0] + self.width(values) * away
+            distance = BEND * np.log(distance / BEND + np.sqrt((distance / BEND) ** 2 + 1))
+        values[mean.name] = self.pooled[0] + self.width(values) * distance
         return values
 
     def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         mean, result = self.parameters[0], super().points(values)
-        away = (values[mean.name] - self.pooled[0]) / self.width(values)
-        result[..., : mean.size] = away if self.piece.law.several_coefficients else BEND * np.sinh(away / BEND)
+        distance = (values[mean.name] - self.pooled[0]) / self.width(values)
+        result[..., : mean.size] = distance if self.piece.law.several_coefficients else BEND * np.sinh(distance / BEND)
         # log(exp(scale) - 1), of large scales too.
         scale = np.exp(result[..., self.scales])
         result[..., self.scales] = scale + np.log(-np.expm1(-scale))
         return result
 
     def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
-        moved, standard = point[..., self.scales], self.logarithmic(point)
+        sampler_scale, log_point = point[..., self.scales], self.logarithmic(point)
         mean = self.parameters[0]
         jacobian = np.log(self.width(values)) - np.log(mean.unit)
         if not self.piece.law.several_coefficients:
             jacobian = jacobian - 0.5 * np.log1p((point[..., : mean.size] / BEND) ** 2)
-        by_scale = -np.log1p(np.exp(-moved)) - standard[..., self.scales]
-        return super().log_prior(standard, values) + jacobian.sum(axis=-1) + by_scale.sum(axis=-1)
+        by_scale = -np.log1p(np.exp(-sampler_scale)) - log_point[..., self.scales]
+        return super().log_prior(log_point, values) + jacobian.sum(axis=-1) + by_scale.sum(axis=-1)
 
     @property
     def slow(self) -> bool:
@@ -121,11 +122,12 @@ class DivisionDensity(MaskedDensity):
 
     @cached_property
     def starts(self) -> tuple[np.ndarray, ...]:
-        found = []
+        points = []
         for error, cuts in self.divisions.starts:
-            moved = {self.bound.family.error_parameter: error, self.piece.frequency: cuts}
-            found.append(np.concatenate([np.full(each.size, moved.get(each.name, 0.0)) for each in self.parameters]))
-        return tuple(found)
+            values = {self.bound.family.error_parameter: error, self.piece.frequency: cuts}
+            points.append(np.concatenate([np.full(parameter.size, values.get(parameter.name, 0.0))
+                                          for parameter in self.parameters]))
+        return tuple(points)
 
     @cached_property
     def data(self) -> Any:
@@ -136,15 +138,15 @@ class DivisionDensity(MaskedDensity):
         return self.cells.data(x, bound.y[kept], bound.constants[kept], cell, self.divisions.cells)
 
     def natural(self, values: Mapping[str, Any], xp: Any) -> list[Any]:
-        """The arguments of the sums at hyperparameters, each (...): those of the cells, and that of the divisions."""
+        """Return the arguments of the sums at hyperparameters, each (...): those of the cells, that of divisions."""
         scale, mean = self.piece.scale(values), values[self.parameters[0].name]
-        last, sigma = self.piece.cut(values, xp), self.bound.family.error_parameter
-        where = {k: place for place, k in enumerate(self.piece.positions)}
+        frequency, sigma = self.piece.cut(values, xp), self.bound.family.error_parameter
+        places = {k: place for place, k in enumerate(self.piece.positions)}
         constant = np.log(CONSTANT * self.bound.coefficients.unit)
-        log_scale = [xp.log(scale[..., where[k]]) if k in where else constant[k] + 0 * mean[..., k]
+        log_scale = [xp.log(scale[..., places[k]]) if k in places else constant[k] + 0 * mean[..., k]
                      for k in self.bound.everywhere]
-        log_error = 0 * last if sigma is None else xp.log(values[sigma])
-        return [*self.cells.arguments(mean, log_scale, scale, log_error, xp), last]
+        log_error = 0 * frequency if sigma is None else xp.log(values[sigma])
+        return [*self.cells.arguments(mean, log_scale, scale, log_error, xp), frequency]
 
     def _outputs(self, point: Any) -> list[Any]:
         stepped = point[None, :]
@@ -154,15 +156,15 @@ class DivisionDensity(MaskedDensity):
 
     @cached_property
     def tape(self) -> Tape:
-        """What hyperparameters make of log prior and the arguments of the sums."""
+        """The log prior and the arguments of the sums as functions of a point."""
         return Tape.of(self._outputs, self.size)
 
     def segments(self, natural: np.ndarray) -> SegmentSums:
-        """Data and hyperparameters at one point of the arguments."""
+        """Return the data and hyperparameters at one point of the arguments."""
         return self.cells.segments(self.data, natural[:-1])
 
     def within_reach(self, natural: np.ndarray) -> SegmentSums | None:
-        """The same; None where numbers do not reach."""
+        """Return `segments`, or None where they are beyond the reach of floating point."""
         if not np.isfinite(natural).all():
             return None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -170,7 +172,7 @@ class DivisionDensity(MaskedDensity):
             return segments if segments.within_reach else None
 
     def log_evidence(self, natural: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y | arguments), and its gradient."""
+        """Return log p(y | arguments) and its gradient."""
         segments = self.within_reach(natural)
         if segments is None:
             return -np.inf, np.zeros(len(natural))
@@ -187,29 +189,30 @@ class DivisionDensity(MaskedDensity):
         return -np.inf if segments is None else prior + self.divisions.log_evidence(segments, natural[-1])
 
     def arguments(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """The arguments of the sums at draws of the hyperparameters, (draw, argument)."""
-        of_bound = {each.name: np.asarray(values[each.name], float) for each in self.parameters}
-        return np.stack([np.broadcast_to(each, count) for each in self.natural(of_bound, np)], axis=1)
+        """Return the arguments of the sums at draws of the hyperparameters, (draw, argument)."""
+        of_bound = {parameter.name: np.asarray(values[parameter.name], float) for parameter in self.parameters}
+        return np.stack([np.broadcast_to(argument, count) for argument in self.natural(of_bound, np)], axis=1)
 
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
                   rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Exact draws of divisions and cells; draws with the same hyperparameters share one sum."""
-        points, which = np.unique(self.arguments(values, count), axis=0, return_inverse=True)
-        divided: list[Any] = [None] * count
+        """Draw divisions and cells exactly; draws with the same hyperparameters share one sum."""
+        points, inverse = np.unique(self.arguments(values, count), axis=0, return_inverse=True)
+        all_divisions: list[Any] = [None] * count
         levels: list[Any] = [None] * count
 
         def draw(place: int, rng: np.random.Generator) -> None:
-            """Makes the draws with one point's hyperparameters."""
-            draws, point = np.flatnonzero(which == place), points[place]
-            found, theta = self.divisions.draw(self.segments(point), float(point[-1]), len(draws), rng)
-            own = self.piece.law.theta(theta) - values[self.parameters[0].name][draws[0]]
-            cuts = np.cumsum(list(map(len, found)))[:-1]
-            for at, one, level in zip(draws, found, np.split(own[:, self.piece.positions], cuts), strict=True):
-                divided[at], levels[at] = one, level
+            """Make the draws at one point of the hyperparameters."""
+            draws, point = np.flatnonzero(inverse == place), points[place]
+            divisions, theta = self.divisions.draw(self.segments(point), float(point[-1]), len(draws), rng)
+            deviations = self.piece.law.theta(theta) - values[self.parameters[0].name][draws[0]]
+            cuts = np.cumsum(list(map(len, divisions)))[:-1]
+            cell_levels = np.split(deviations[:, self.piece.positions], cuts)
+            for at, division, level in zip(draws, divisions, cell_levels, strict=True):
+                all_divisions[at], levels[at] = division, level
 
-        # A generator each, for it is open which thread comes first.
-        self.each(lambda both: draw(*both), enumerate(rng.spawn(len(points))))
-        return self.piece.sampled(divided, np.concatenate(levels))
+        # Each point has its own generator, because threads run in any order.
+        self.mapped(lambda task: draw(*task), enumerate(rng.spawn(len(points))))
+        return self.piece.sampled(all_divisions, np.concatenate(levels))
 
     @property
     def leave_one_out_exact(self) -> bool:
@@ -227,9 +230,9 @@ class DivisionDensity(MaskedDensity):
         natural = self.arguments(values, count)
 
         def left_out(draw: int) -> np.ndarray:
-            point, drawn = natural[draw], None
+            point, division = natural[draw], None
             if not self.divisions.exact:
-                (drawn,) = self.piece.drawn({name: values[name][draw : draw + 1] for name in self.piece.latent})
-            return self.divisions.left_out(self.segments(point), float(point[-1]), drawn)[batch.places]
+                (division,) = self.piece.drawn({name: values[name][draw : draw + 1] for name in self.piece.latent})
+            return self.divisions.left_out(self.segments(point), float(point[-1]), division)[batch.places]
 
-        return np.array(self.each(left_out, range(count)))
+        return np.array(self.mapped(left_out, range(count)))

@@ -24,23 +24,23 @@ class LogEvidence(Op):
         return "LogEvidence"
 
     def make_node(self, natural: Any) -> Apply:
-        """Of a vector, two outputs."""
+        """Make the node of a vector, which has two outputs."""
         return Apply(self, [pt.as_tensor_variable(natural)], [pt.dscalar(), pt.dvector()])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Sum."""
+        """Compute both outputs."""
         value, gradient = self.density.log_evidence(np.asarray(inputs[0], float))
         output_storage[0][0], output_storage[1][0] = np.asarray(value), gradient
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """The gradient has none of its own."""
+        """Return the connections of the outputs; the gradient cannot be differentiated."""
         return [[True, False]]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
-        """What the derivative with respect to the number makes of the arguments."""
+        """Return the derivative by the arguments, from the derivative by the first output."""
         if isinstance(cotangents[0].type, DisconnectedType):
             return [disconnected_type()]
         return [cotangents[0] * outputs[1]]
 
-    # The older name, whose last argument is called otherwise.
+    # The older name of this method, whose last argument has another name.
     L_op: Any = pullback

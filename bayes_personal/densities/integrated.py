@@ -1,4 +1,4 @@
-"""Which density a model has once all but its hyperparameters is integrated out."""
+"""The choice of a model's density where everything but its hyperparameters is integrated out."""
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.division_density import DivisionDensity
@@ -9,13 +9,13 @@ from bayes_personal.densities.marginal import MarginalDensity
 
 
 def marginal_density(bound: BoundModel) -> MarginalDensity | None:
-    """The density of the hyperparameters alone, the same object whenever it is asked for; None where all else does not
+    """Return the density of the hyperparameters, the same object at every call; None where everything else does not
     integrate out."""
     return bound.once(integrated)
 
 
 def integrated(bound: BoundModel) -> MarginalDensity | None:
-    """A new such density."""
+    """Make the density of the hyperparameters, or return None."""
     if bound.division is not None:
         return DivisionDensity(bound)
     if integrates(bound):

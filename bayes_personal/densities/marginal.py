@@ -14,18 +14,18 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.hyperpriors.parameter import Parameter
 
-# Acceptance that the step size of NUTS adapts to.
+# Acceptance rate to which NUTS adapts its step size.
 ACCEPT = 0.9
 
 
 class Effort(NamedTuple):
-    """What importance sampling spends on a density.
+    """The effort that importance sampling spends on a density.
 
     Attributes
     ----------
-    climbs : for modes, from random points
-    proposals : draws that are weighted in the end
-    fewer : how many times fewer there are in a round of adaptation
+    climbs : number of climbs to modes from random points
+    proposals : number of draws that are weighted in the end
+    fewer : factor by which a round of adaptation has fewer draws
     """
 
     climbs: int = 15
@@ -38,9 +38,9 @@ class Densities(NamedTuple):
 
     Attributes
     ----------
-    left_out : of an outcome given those of all other rows and phi
-    left_in : of another outcome of the row that equals it, given those of all rows and phi; or given weights that are
-        drawn given these, whose average over draws is the same
+    left_out : log density of each outcome given phi and the outcomes of all other rows
+    left_in : log density of a second, equal outcome of each row given phi and the outcomes of all rows; or given
+        weights that are drawn given these, whose average over draws is the same
     """
 
     left_out: np.ndarray
@@ -48,18 +48,18 @@ class Densities(NamedTuple):
 
 
 class MarginalDensity(ABC):
-    """A density of the hyperparameters phi, on the sampler's scale, and what follows given them."""
+    """A density of the hyperparameters phi on the sampler's scale, and exact draws and densities given phi."""
 
     bound: BoundModel
 
     @property
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
-        """What phi consists of."""
+        """The hyperparameters that phi consists of."""
 
     @property
     def effort(self) -> Effort:
-        """What `Laplace` spends on it."""
+        """The effort that `Laplace` spends on the density."""
         return Effort()
 
     @property
@@ -69,24 +69,24 @@ class MarginalDensity(ABC):
 
     @property
     def slow(self) -> bool:
-        """Whether so many evaluations as NUTS takes are minutes."""
+        """Whether the evaluations that NUTS needs take minutes."""
         return False
 
     @property
     def target_accept(self) -> float:
-        """Acceptance that the step size of NUTS adapts to unless its user says otherwise."""
+        """Acceptance rate to which NUTS adapts its step size unless its user sets another."""
         return ACCEPT
 
     @property
     def leave_one_out_work(self) -> int:
-        """Numbers that leaving out all rows one by one computes at each draw, if these are many."""
+        """Count of numbers that leaving out all rows one by one computes at each draw; 0 where it is small."""
         return 0
 
     @final
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y, phi) and its gradient; minus infinity, and zeros, where either is not finite.
+        """Return log p(y, phi) and its gradient; minus infinity and zeros where either is not finite.
 
-        It never raises: a sampler in compiled code makes a panic of an exception, and loses all draws.
+        It never raises: a sampler in compiled code turns an exception into a panic, and loses all draws.
         """
         with np.errstate(all="ignore"):
             try:
@@ -99,7 +99,7 @@ class MarginalDensity(ABC):
 
     @final
     def value(self, point: np.ndarray) -> float:
-        """log p(y, phi) without its gradient, minus infinity where it is not finite."""
+        """Return log p(y, phi) without its gradient, minus infinity where it is not finite."""
         with np.errstate(all="ignore"):
             try:
                 value = float(self._value(point))
@@ -109,20 +109,20 @@ class MarginalDensity(ABC):
 
     @abstractmethod
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y, phi) and its gradient, as far as numbers reach."""
+        """Return log p(y, phi) and its gradient, as far as floating point reaches."""
 
     @abstractmethod
     def _value(self, point: np.ndarray) -> float:
-        """log p(y, phi), as far as numbers reach."""
+        """Return log p(y, phi), as far as floating point reaches."""
 
     @abstractmethod
     def each_value(self, points: np.ndarray) -> np.ndarray:
-        """The same at many points (draw, size)."""
+        """Return log p(y, phi) at many points (draw, size)."""
 
     @abstractmethod
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
                   rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Exact draws of what is integrated out, one a draw of the hyperparameters."""
+        """Draw everything that is integrated out, exactly, once for each draw of the hyperparameters."""
 
     @property
     def leave_one_out_exact(self) -> bool:
@@ -131,38 +131,38 @@ class MarginalDensity(ABC):
 
     @abstractmethod
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-        """log p(y_i | y_-i, phi) of some of the rows, at draws (draw, unit)."""
+        """Return log p(y_i | y_-i, phi) of some of the rows at draws, (draw, unit)."""
 
     def left_out_and_in(self, values: Mapping[str, np.ndarray], count: int) -> Callable[[Batch], Densities]:
-        """What says of some of the rows, at these draws, log p(y_i | y_-i, phi) and log p(y_i | y, phi)."""
+        """Return the function from a batch to its log p(y_i | y_-i, phi) and log p(y_i | y, phi) at these draws."""
         return lambda batch: Densities(self.leave_one_out(values, count, batch),
                                        given_weights(self.bound, values, count, batch))
 
     @abstractmethod
-    def taken(self, batch: Batch, rows: np.ndarray) -> Any:
-        """What `without` must know of some rows of a batch; of two sets of rows these add."""
+    def contribution(self, batch: Batch, rows: np.ndarray) -> Any:
+        """Return the contribution of some rows of a batch, as `without` takes it; those of two sets of rows add."""
 
     @abstractmethod
-    def without(self, taken: Any) -> Self:
-        """The density without rows."""
+    def without(self, contribution: Any) -> Self:
+        """Return the density without the rows of a contribution."""
 
-    def each_value_without(self, points: np.ndarray, taken: Any) -> np.ndarray:
-        """`each_value` without rows."""
-        return self.without(taken).each_value(points)
+    def each_value_without(self, points: np.ndarray, contribution: Any) -> np.ndarray:
+        """Return `each_value` without the rows of a contribution."""
+        return self.without(contribution).each_value(points)
 
     @abstractmethod
-    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
-              taken: Any) -> np.ndarray:
-        """log p(y_g | y, phi), of other outcomes of rows that equal theirs, (draw,), given that of all rows; or that
-        given weights that are drawn given y and phi, whose average over draws is the same."""
+    def log_repeated(self, values: Mapping[str, np.ndarray], points: np.ndarray, log_densities: np.ndarray,
+                     contribution: Any) -> np.ndarray:
+        """Return log p(y_g | y, phi) of second, equal outcomes of the rows of a contribution, (draw,), from the log
+        densities of all rows; or the same given weights drawn given y and phi, whose average over draws is the same."""
 
     @cached_property
     def size(self) -> int:
-        """How many numbers phi is."""
+        """Length of phi as a point."""
         return sum(parameter.size for parameter in self.parameters)
 
     def values(self, point: Any) -> dict[str, Any]:
-        """Hyperparameters at points (..., size) of the sampler's scale."""
+        """Return the hyperparameters at points (..., size) of the sampler's scale."""
         result, start = {}, 0
         for parameter in self.parameters:
             result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
@@ -170,13 +170,13 @@ class MarginalDensity(ABC):
         return result
 
     def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The sampler's points at draws of the hyperparameters, (draw, size): the inverse of `values`."""
+        """Return the sampler's points at draws of the hyperparameters, (draw, size), the inverse of `values`."""
         if not self.parameters:
             return np.zeros((len(next(iter(values.values()))), 0))
-        return np.concatenate([each.point(values[each.name]) for each in self.parameters], axis=-1)
+        return np.concatenate([parameter.point(values[parameter.name]) for parameter in self.parameters], axis=-1)
 
     def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
-        """Log density of the hyperpriors on the sampler's scale, (...)."""
+        """Return the log density of the hyperpriors on the sampler's scale, (...)."""
         total, start = np.zeros(point.shape[:-1]), 0
         for parameter in self.parameters:
             total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
@@ -185,16 +185,16 @@ class MarginalDensity(ABC):
 
 
 def given_weights(bound: BoundModel, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
-    """log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
-    own, features = bound.family_values(values), bound.features_at(batch.frame)
+    """Return log p(y_i | theta_i), or p(y_i | every theta that row i may have), of some of the rows, (draw, unit)."""
+    family_values, features = bound.family_values(values), bound.features_at(batch.frame)
     eta = bound.eta_of(bound.theta(values, features, len(batch)), batch.x)
     branches = bound.branches(values, features, batch.x, np)
-    densities = bound.log_likelihood(batch.y, eta, own, batch.constants, branches)
+    densities = bound.log_likelihood(batch.y, eta, family_values, batch.constants, branches)
     return np.broadcast_to(densities, (count, len(batch)))
 
 
 def log_normal(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Log density of a Normal at a residual, the distance from its mean."""
+    """Return the log density of a Normal at a residual, the distance from its mean."""
     return -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
 
 
@@ -205,7 +205,7 @@ class MaskedDensity(MarginalDensity):
     Attributes
     ----------
     bound : the model with its data
-    left_out : which rows are not looked at, (unit,); none where it is not given
+    left_out : mask of the rows that are left out, (unit,); None keeps all rows
     """
 
     bound: BoundModel
@@ -214,31 +214,31 @@ class MaskedDensity(MarginalDensity):
     @property
     @abstractmethod
     def heavy(self) -> bool:
-        """Whether a value takes milliseconds, nearly all of them in compiled code that needs no interpreter."""
+        """Whether a value takes milliseconds, nearly all of them in compiled code that frees the interpreter."""
 
-    def each(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
-        """What a function makes of each argument, in threads where values are heavy."""
+    def mapped(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        """Return the results of a function at all arguments, computed in threads where values are heavy."""
         if not self.heavy:
             return list(map(function, arguments))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(function, arguments))
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
-        return np.array(self.each(self.value, np.ascontiguousarray(points)))
+        return np.array(self.mapped(self.value, np.ascontiguousarray(points)))
 
-    def taken(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
+    def contribution(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self.bound.rows), bool)
         mask[batch.start + rows] = True
         return mask
 
-    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
-              taken: np.ndarray) -> np.ndarray:
+    def log_repeated(self, values: Mapping[str, np.ndarray], points: np.ndarray, log_densities: np.ndarray,
+                     contribution: np.ndarray) -> np.ndarray:
         total = np.zeros(len(points))
         for batch in self.bound.rows.batches():
-            rows = np.flatnonzero(taken[batch.places])
+            rows = np.flatnonzero(contribution[batch.places])
             if len(rows):
                 total += given_weights(self.bound, values, len(points), batch.take(rows)).sum(axis=1)
         return total
 
-    def without(self, taken: np.ndarray) -> Self:
-        return type(self)(self.bound, taken if self.left_out is None else taken | self.left_out)
+    def without(self, contribution: np.ndarray) -> Self:
+        return type(self)(self.bound, contribution if self.left_out is None else contribution | self.left_out)

@@ -328,7 +328,7 @@ class GroupIntegral:
         """Log density of those of the rows that are out, given the others, and how far from settled it is."""
         bound = self.bound
         if self.place is None:
-            features = tuple(each.taken(rows, np) for each in bound.features)
+            features = tuple(each.take(rows, np) for each in bound.features)
             own = {name: value[:, None] for name, value in whole.own.items()}
             branches = bound.branches(values, features, bound.x[rows], np)
             return bound.log_likelihood(whole.y, whole.eta, own, whole.constants, branches).sum(axis=1), 0.0

@@ -58,7 +58,7 @@ def units(density: MarginalDensity, values: Values, count: int, advance: Advance
 
 def taken_of(density: MarginalDensity, batch: Batch, row: int) -> Any:
     """What a density without one row of a batch must know of it."""
-    return density.taken(batch, np.array([row]))
+    return density.contribution(batch, np.array([row]))
 
 
 def averaged(densities: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ def groups(density: MarginalDensity, values: Values, taken: Mapping[Hashable, An
     everything = density.each_value(points)
     for place, each in enumerate(taken.values()):
         rest = density.each_value_without(points, each)
-        left_in = density.again(values, points, everything, each)
+        left_in = density.log_repeated(values, points, everything, each)
         advance(1)
         yield LeftOut(np.array([place]), (everything - rest)[:, None], averaged(left_in[:, None]), [each].__getitem__)
 
@@ -94,7 +94,7 @@ def taken_by(density: MarginalDensity, by: str) -> dict[Hashable, Any]:
     """What a density without a group must know of its rows, for each group in the order of their first rows."""
     result: dict[Hashable, Any] = {}
     for batch, label, rows in labelled(density.bound, by):
-        found = density.taken(batch, rows)
+        found = density.contribution(batch, rows)
         result[label] = result[label] + found if label in result else found
     return result
 

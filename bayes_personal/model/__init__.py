@@ -1,4 +1,4 @@
 """The model that a user states: a formula, a prior and a family; as a PyMC program, and as text in a file.
 
-Enters: what describes a model before it is fitted.
+Enters: descriptions of a model before it is fitted.
 """

@@ -67,13 +67,13 @@ class Model:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for value, kind, what, name, example in (
+        for value, kind, requirement, name, example in (
                 (self.formula, str, "text", "formula", "'outcome ~ predictors'"),
                 (self.prior, Prior, "a Prior", "prior", "bp.PartialPooling(column)"),
                 (self.family, Family, "a Family", "family", "bp.Normal()"),
                 (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
             if not isinstance(value, kind):
-                raise InputTypeError(f"Model({name}=...): need {what} such as {name}={example}; "
+                raise InputTypeError(f"Model({name}=...): need {requirement} such as {name}={example}; "
                                      f"got {shown(value)}.")
         object.__setattr__(self, "functions", dict(self.read.functions))
         self._must_not_explain_itself()
@@ -98,13 +98,13 @@ class Model:
                                          "so that the outcome would explain itself. Name another column.")
 
     def _warn_of_columns_read_twice(self) -> None:
-        """Warn where one column has two parts in the model, which the data alone cannot tell apart."""
+        """Warn of a column with two roles in the model, which the data alone cannot tell apart."""
         read, owner = self.read, self.read.owner
         outcome, predictors, contexts = read.outcome.columns, read.columns, self.prior.columns
         for name in outcome:
             if name in predictors or name in contexts:
-                where = "a predictor" if name in predictors else f"read by {self.prior!r}"
-                warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {where}: what they "
+                role = "a predictor" if name in predictors else f"read by {self.prior!r}"
+                warn(f"{owner}: {name!r} is part of the outcome {read.outcome.text} and {role}: what they "
                      "have in common is explained by itself.", InputWarning)
         for name in predictors:
             if name in contexts:
@@ -119,7 +119,7 @@ class Model:
 
     @property
     def read(self) -> Formula:
-        """The formula as it was read."""
+        """The formula in parsed form."""
         return Formula.read(self.formula, self.functions)
 
     def bind(self, data: Any, *, client: Any = None, progress: bool = False) -> BoundModel:
@@ -142,10 +142,10 @@ class Model:
         design, x = Design.learn(self.read, rows)
         observed = outcome(self.read, rows, design.outcome_state)
         if self.functions:
-            some = rows.iloc[::-2][:1000]
-            alone = outcome(self.read, some, design.outcome_state).to_numpy(float)[:, None]
-            among = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
-            must_not_depend(self.read, (self.outcome,), alone, among, np.abs(among).max(axis=0))
+            subset = rows.iloc[::-2][:1000]
+            by_subset = outcome(self.read, subset, design.outcome_state).to_numpy(float)[:, None]
+            by_all_rows = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
+            must_not_depend(self.read, (self.outcome,), by_subset, by_all_rows, np.abs(by_all_rows).max(axis=0))
         y, constants = self.family.outcome(observed, rows), self.family.constants(rows)
         self.family.examine(y, constants, x, design.coefficients)
         location, unit = self.family.location_scale(y, constants)
@@ -178,7 +178,7 @@ class Model:
         return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
 
     def unobserved(self, frame: Any) -> BoundModel:
-        """The model of rows whose outcome is not known; its natural unit is then 1, around 0."""
+        """Bind the model to rows whose outcome is not known, with the natural unit 1 and the location 0."""
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
         held = InMemory(rows, x, np.full(len(rows), np.nan), self.family.constants(rows))
@@ -197,20 +197,20 @@ class Model:
         return BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
 
     def pymc(self, frame: Any) -> "pm.Model":
-        """The generative `pm.Model` of these data, in their own units."""
+        """Return the generative `pm.Model` of these data, in their own units."""
         from bayes_personal.model.program import program
 
         return program(self.bind(frame))
 
     def graph(self, frame: Any) -> "Graph":
-        """The generative model of these data as a Mermaid diagram, drawn by notebooks."""
+        """Return the generative model of these data as a Mermaid diagram, which notebooks draw."""
         from pymc import model_to_mermaid
 
         return Graph(model_to_mermaid(self.pymc(frame)))
 
 
 class Graph(str):
-    """A Mermaid diagram: its text, which notebooks draw."""
+    """The text of a Mermaid diagram, which notebooks draw."""
 
     def _repr_markdown_(self) -> str:
         return f"```mermaid\n{self}\n```"

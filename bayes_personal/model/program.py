@@ -13,13 +13,13 @@ from bayes_personal.hyperpriors.parameter import Joint, Parameter
 
 
 class Affine(Transform):
-    """The sampler sees (value - location) / unit; the last `together` axes have a joint density."""
+    """The transform to (value - location) / unit; the last `together` axes have a joint density."""
 
     name = "standardised"
 
     def __init__(self, location: Any, unit: Any, together: int = 0) -> None:
         self.location, self.unit = np.asarray(location, float), np.asarray(unit, float)
-        self.last = tuple(range(-together, 0))
+        self.joint_axes = tuple(range(-together, 0))
 
     def forward(self, value: Any, *inputs: Any) -> Any:
         return (value - self.location) / self.unit
@@ -28,12 +28,12 @@ class Affine(Transform):
         return self.location + self.unit * value
 
     def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        each = pt.zeros_like(value) + np.log(self.unit)
-        return each.sum(axis=self.last) if self.last else each
+        log_units = pt.zeros_like(value) + np.log(self.unit)
+        return log_units.sum(axis=self.joint_axes) if self.joint_axes else log_units
 
 
 class Logarithm(Transform):
-    """The sampler sees log(value / unit)."""
+    """The transform to log(value / unit)."""
 
     name = "log"
 
@@ -53,18 +53,18 @@ class Logarithm(Transform):
 def declare(parameter: Parameter, dims: tuple[str, ...], values: Mapping[str, Any] | None = None) -> Any:
     """Declare a hyperparameter in the open model; the sampler moves in its natural units.
 
-    `values` are the variables declared before it, which a joint density may depend on.
+    `values` are the variables declared before it, on which a joint density may depend.
     """
     if parameter.joint is not None:
         return jointly(parameter, parameter.joint, dims, values or {})
     kind = getattr(pm, parameter.distribution)
     if parameter.support == "positive":
-        moves = {"default_transform": Logarithm(parameter.unit)}
+        transform = {"default_transform": Logarithm(parameter.unit)}
     elif parameter.support == "real":
-        moves = {"default_transform": Affine(parameter.location, parameter.unit)}
+        transform = {"default_transform": Affine(parameter.location, parameter.unit)}
     else:
-        moves = {}
-    return kind(parameter.name, dims=dims or None, **moves, **parameter.arguments)
+        transform = {}
+    return kind(parameter.name, dims=dims or None, **transform, **parameter.arguments)
 
 
 def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: Mapping[str, Any]) -> Any:
@@ -80,21 +80,21 @@ def jointly(parameter: Parameter, joint: Joint, dims: tuple[str, ...], values: M
     def random(*inputs: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
         return parameter.draw(rng, dict(zip(joint.given, inputs, strict=False)))
 
-    own = ",".join(f"d{k}" for k in range(len(parameter.shape)))
-    cores = (*(",".join(f"g{place}{k}" for k in range(one.ndim)) for place, one in enumerate(given)),
-             *(own for _ in arguments))
+    core_dims = ",".join(f"d{k}" for k in range(len(parameter.shape)))
+    cores = (*(",".join(f"g{place}{k}" for k in range(variable.ndim)) for place, variable in enumerate(given)),
+             *(core_dims for _ in arguments))
     return pm.CustomDist(parameter.name, *given, *arguments, logp=logp, random=random, dims=dims,
-                         signature=f"{','.join(f'({core})' for core in cores)}->({own})",
+                         signature=f"{','.join(f'({core})' for core in cores)}->({core_dims})",
                          default_transform=Affine(parameter.location, parameter.unit, len(parameter.shape)))
 
 
 def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
-    """Hyperparameters, population mean, whitened weights, likelihood.
+    """Return the PyMC model: hyperparameters, population mean, whitened weights and likelihood.
 
-    No potentials: PyMC would leave them out when it samples forward.
+    It has no potentials, because PyMC would leave them out when it samples forward.
 
     Its variables and dimensions are those of every posterior of the model. With a `batch` the likelihood is that of so
-    many rows, others at every evaluation, and stands for all.
+    many rows, drawn anew at every evaluation, scaled to all rows.
     """
     coords = {"unit": bound.units, "coefficient": bound.coefficients.names}
     for labelled in bound.dims.values():
@@ -121,17 +121,17 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
 
 
 def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) -> None:
-    """The outcome of every row given its eta, which of several branches a row takes summed out."""
+    """Declare the outcome of every row given its eta, with the choice among branches summed out."""
     x: Any = bound.x
     constants: Any = bound.constants
     features, rows = bound.features, None
     outcome = {"observed": bound.y, "dims": "unit"}
     if batch is not None:
-        # It takes arrays and gives one variable for each, whatever its annotations say.
+        # `pm.Minibatch` takes arrays and returns one variable for each, whatever its annotations say.
         minibatch: Any = pm.Minibatch
         rows, y = minibatch(np.arange(len(bound.y)), bound.y, batch_size=batch)
         x, constants = pt.take(x, rows, axis=0), pt.take(constants, rows)
-        features = tuple(one.taken(rows, pt) for one in features)
+        features = tuple(piece.take(rows, pt) for piece in features)
         outcome = {"observed": y, "total_size": len(bound.y)}
     eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
     if branches is None:
@@ -144,7 +144,7 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
 
 
 def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
-    """The outcome of all rows, divisions of contexts summed out; drawn forward, with a division."""
+    """Declare the outcome of all rows with divisions of contexts summed out; forward draws have a division."""
     from bayes_personal.densities.division_density import DivisionDensity
     from bayes_personal.densities.evidence import LogEvidence
 
@@ -156,12 +156,12 @@ def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
         return outputs[0]
 
     def random(*given: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
-        drawn = dict(zip(values, given, strict=False))
-        return bound.simulated(drawn | bound.derived(drawn, np), rng)[1]
+        draws = dict(zip(values, given, strict=False))
+        return bound.simulated(draws | bound.derived(draws, np), rng)[1]
 
-    # Every dimension of every hyperparameter is one of the distribution's own; the known constants say how many rows
-    # there are.
-    cores = (",".join(f"d{place}{k}" for k in range(one.ndim)) for place, one in enumerate(values.values()))
+    # Every dimension of every hyperparameter is a core dimension of the distribution; the known constants give the
+    # number of rows.
+    cores = (",".join(f"d{place}{k}" for k in range(variable.ndim)) for place, variable in enumerate(values.values()))
     signature = "".join(f"({core})," for core in cores)
     pm.CustomDist("y", *values.values(), bound.constants, logp=logp, random=random, signature=f"{signature}(n)->(n)",
                   observed=bound.y, dims="unit")

@@ -1,4 +1,4 @@
-"""A model as plain JSON and back: every part is its class's name and the arguments that its constructor takes."""
+"""Models as plain JSON and back: every part is the name of its class and the arguments of its constructor."""
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping
@@ -16,18 +16,18 @@ from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.model.model import Model
 from bayes_personal.priors.parts.base import Prior
 
-# The argument of a model that a document holds by name only.
+# The argument of a model of which a document holds names only.
 FUNCTIONS = "functions"
-# Labels of groups that are dates, made again from how ISO 8601 writes them.
+# Constructors of dates, which may label groups, from their ISO 8601 text.
 DATES = {"Timestamp": pd.Timestamp, "datetime": datetime.datetime.fromisoformat, "date": datetime.date.fromisoformat}
 
 
 def encode(value: Any) -> Any:
-    """A model or a part of it as objects that `json` writes.
+    """Return a model or a part of it as objects that `json` writes.
 
     Numbers, text, booleans, None and tuples of these stand for themselves (a tuple as a list); a date becomes
     ``{"type": its class, "iso": its text}``; a model, prior, family or hyperprior becomes
-    ``{"type": its class, argument: value, ...}``. Of the functions that a model's formula calls there are the names.
+    ``{"type": its class, argument: value, ...}``. The functions that a model's formula calls are held by name.
 
     Raises
     ------
@@ -59,9 +59,9 @@ def encode(value: Any) -> Any:
 
 
 def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
-    """What `encode` wrote, made anew by calling the constructors, which check it as they check a user's.
+    """Return the object that `encode` wrote, by calling the constructors, which check their arguments as a user's.
 
-    Nothing but these constructors and `functions`, which a model's formula may call, is ever run.
+    Only these constructors and `functions`, which a model's formula may call, are ever run.
 
     Raises
     ------
@@ -77,22 +77,23 @@ def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = N
     if isinstance(name, str) and name in DATES:
         return DATES[name](document["iso"])
     kind = _find(name)
-    given = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
+    arguments = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
     if kind is Model:
-        given[FUNCTIONS] = _functions(given.get(FUNCTIONS, ()), functions or {})
-    taken = _arguments(kind)
-    for name in given:
-        if name not in taken:
-            raise SpecificationError(f"{kind.__name__} takes no {name!r}. {did_you_mean(name, taken)}")
-    missing = [name for name, parameter in taken.items() if name not in given and parameter.default is Parameter.empty]
+        arguments[FUNCTIONS] = _functions(arguments.get(FUNCTIONS, ()), functions or {})
+    accepted = _arguments(kind)
+    for name in arguments:
+        if name not in accepted:
+            raise SpecificationError(f"{kind.__name__} takes no {name!r}. {did_you_mean(name, accepted)}")
+    missing = [name for name, parameter in accepted.items()
+               if name not in arguments and parameter.default is Parameter.empty]
     if missing:
         raise SpecificationError(f"{kind.__name__}: {', '.join(missing)} is missing.")
     positional, named = [], {}
     try:
-        for name, entry in given.items():
-            if taken[name].kind is Parameter.VAR_POSITIONAL:
+        for name, entry in arguments.items():
+            if accepted[name].kind is Parameter.VAR_POSITIONAL:
                 positional += entry
-            elif taken[name].kind is Parameter.VAR_KEYWORD:
+            elif accepted[name].kind is Parameter.VAR_KEYWORD:
                 named |= dict(entry)
             else:
                 named[name] = entry
@@ -101,40 +102,40 @@ def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = N
         raise SpecificationError(f"{kind.__name__} refuses what was written of it: {error}") from error
 
 
-def _functions(names: Any, given: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """The functions of these names among those that are given again."""
-    must_be_functions(given)
+def _functions(names: Any, functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Return the functions of these names among those that the user gives again."""
+    must_be_functions(functions)
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise SpecificationError(f"A model's functions are a list of their names; got {names!r}.")
-    missing = [name for name in names if name not in given]
+    missing = [name for name in names if name not in functions]
     if missing:
         raise SpecificationError(f"The model's formula calls {first(missing)}, and files hold no functions. Give it "
                                  f"again, as in load(path, functions={{{missing[0]!r}: {missing[0]}}}).")
-    return {name: given[name] for name in names}
+    return {name: functions[name] for name in names}
 
 
 def _arguments(kind: type) -> dict[str, Parameter]:
-    """What the constructor of a class takes."""
+    """Return the parameters of a class's constructor."""
     return dict(signature(kind).parameters)
 
 
 def _subclasses(base: type) -> Iterator[type]:
-    """Every class below `base`, at any depth."""
+    """Yield every class below `base`, at any depth."""
     for kind in base.__subclasses__():
         yield kind
         yield from _subclasses(kind)
 
 
 def _find(name: Any) -> type:
-    """The class of this name among the priors and families that are imported."""
+    """Return the class of this name among the priors and families that are imported."""
     kinds = [Model, Hyperprior, *_subclasses(Prior), *_subclasses(Family)]
-    # A class that a notebook defines again stands twice under one name; the last definition counts.
-    found = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds if kind.__name__ == name}
-    if not found:
-        known = sorted({kind.__name__ for kind in kinds})
+    # A class that a notebook defines again occurs twice under one name; the last definition counts.
+    matches = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds if kind.__name__ == name}
+    if not matches:
+        names = sorted({kind.__name__ for kind in kinds})
         raise SpecificationError(f"The model has a part of the type {name!r}, and no such class is known: import the "
-                                 f"module that defines it first. {did_you_mean(str(name), known)}")
-    if len(found) > 1:
-        raise SpecificationError(f"The model has a part of the type {name!r}, and there are {len(found)} classes of "
-                                 f"that name: {', '.join(found)}. Rename one.")
-    return next(iter(found.values()))
+                                 f"module that defines it first. {did_you_mean(str(name), names)}")
+    if len(matches) > 1:
+        raise SpecificationError(f"The model has a part of the type {name!r}, and there are {len(matches)} classes of "
+                                 f"that name: {', '.join(matches)}. Rename one.")
+    return next(iter(matches.values()))

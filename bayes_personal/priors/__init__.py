@@ -1,6 +1,6 @@
-"""p(theta | c, phi): one file a sharing assumption.
+"""p(theta | c, phi): each file holds one sharing assumption.
 
-Enters: what a user names as a prior.
+Enters: priors that users name.
 """
 
 from bayes_personal.priors.conditional import Conditional

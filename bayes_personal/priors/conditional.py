@@ -87,7 +87,7 @@ class Conditional(Prior):
 @final
 @dataclass(frozen=True, eq=False)
 class SeparateTerm(Grouped):
-    """What each training group has of its own."""
+    """The deviations of the training groups from their prior mean."""
 
     prior: Conditional
     levels: Levels
@@ -95,7 +95,7 @@ class SeparateTerm(Grouped):
     coefficients: Coefficients
 
     @property
-    def own_mean(self) -> np.ndarray | None:
+    def prior_mean(self) -> np.ndarray | None:
         return np.broadcast_to(self.arguments["mu"], len(self.positions))
 
     @cached_property

@@ -18,8 +18,8 @@ from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Coefficients, Function, Piece, Term
 from bayes_personal.system.arguments import one_of, whole_number
 
-# How steep hidden units are, in units of the contexts' spread; where along the contexts they bend; how sharply
-# archetypes are told apart.
+# Steepness of hidden units, in units of the contexts' spread; spread of the places where they bend; sharpness of the
+# choice among archetypes.
 STEEPNESS = Hyperprior("HalfNormal", sigma=3.0)
 OFFSET = 1.5
 SHARPNESS = Hyperprior("HalfNormal", sigma=5.0)
@@ -60,11 +60,11 @@ class Contextualized(InContext):
     hidden
         Hidden units H; 16 by default, and 64 where only the last layer is learned.
     archetypes
-        How many, K; by default none, and the network gives the coefficients themselves.
+        Number of archetypes K; by default there are none, and the network gives the coefficients themselves.
     network
         "bayesian", or "last-layer".
     seed
-        Of the first layer, where only the last one is learned.
+        Seed of the first layer, where only the last one is learned.
     on
         Coefficients that vary; all by default.
     scale
@@ -113,7 +113,7 @@ class Contextualized(InContext):
 
     @property
     def units(self) -> int:
-        """How many hidden units."""
+        """Number of hidden units."""
         return HIDDEN[self.network] if self.hidden is None else self.hidden
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
@@ -135,35 +135,35 @@ class Contextualized(InContext):
         return restricted(f"network({', '.join(self.contexts)})", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, h = self.name, f"tanh(steepness / sqrt({len(self.contexts)}) W1' c + {OFFSET:g} b)"
-        scale = f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}"
-        first = "c = contexts standardised, a categorical one as indicators; the intercept at the predictors' means"
+        name, h = self.name, f"tanh(steepness / sqrt({len(self.contexts)}) W1' c + {OFFSET:g} b)"
+        scale = f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}"
+        contexts = "c = contexts standardised, a categorical one as indicators; the intercept at the predictors' means"
         if self.network == "last-layer":
-            return (first, f"network = {who}_scale * W2' {h} / sqrt({self.units}), W2 ~ Normal(0, 1)",
+            return (contexts, f"network = {name}_scale * W2' {h} / sqrt({self.units}), W2 ~ Normal(0, 1)",
                     f"W1, b and the steepness of each hidden unit drawn once, from seed {self.seed}", scale)
-        steep = f"{who}_steepness ~ {STEEPNESS.words()}, W1, b, W2 ~ Normal(0, 1)"
+        steep = f"{name}_steepness ~ {STEEPNESS.words()}, W1, b, W2 ~ Normal(0, 1)"
         if self.archetypes is None:
-            return (first, f"network = {who}_scale * W2' {h} / sqrt({self.units})", steep, scale)
-        return (first,
-                f"network = sum over {self.archetypes} archetypes k of g_k {who}_scale * a_k, a_k ~ Normal(0, 1)",
-                f"g = softmax({who}_sharpness W2' {h} / sqrt({self.units}))", steep,
-                f"{who}_sharpness ~ {SHARPNESS.words()}", scale)
+            return (contexts, f"network = {name}_scale * W2' {h} / sqrt({self.units})", steep, scale)
+        return (contexts,
+                f"network = sum over {self.archetypes} archetypes k of g_k {name}_scale * a_k, a_k ~ Normal(0, 1)",
+                f"g = softmax({name}_sharpness W2' {h} / sqrt({self.units}))", steep,
+                f"{name}_sharpness ~ {SHARPNESS.words()}", scale)
 
 
 def readings(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
-    """The standardised contexts of some rows, (unit, reading)."""
-    return np.concatenate([one.at(frame) for one in contexts], axis=1)
+    """Return the standardised contexts of some rows, (unit, reading)."""
+    return np.concatenate([context.at(frame) for context in contexts], axis=1)
 
 
 def numbered(name: str, count: int) -> dict[str, tuple[str, ...]]:
-    """A dimension whose labels are numbers."""
+    """Return a dimension whose labels are the numbers from 1 to `count`."""
     return {name: tuple(str(place + 1) for place in range(count))}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Network(Function):
-    """All layers learned.
+    """A network all of whose layers are learned.
 
     Attributes
     ----------
@@ -177,32 +177,33 @@ class Network(Function):
     coefficients: Coefficients
 
     def parameters(self) -> tuple[Parameter, ...]:
-        who, archetypes = self.name, self.prior.archetypes
-        reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        hidden = numbered(f"{who}_hidden", self.prior.units)
-        outputs = self.varying if archetypes is None else numbered(f"{who}_archetype", archetypes)
-        shared = (self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
-                  STEEPNESS.bind(f"{who}_steepness"), normals(f"{who}_first_layer", reading | hidden, diagnosed=False),
-                  normals(f"{who}_offset_layer", hidden, diagnosed=False),
-                  normals(f"{who}_second_layer", hidden | outputs, diagnosed=False))
+        name, archetypes = self.name, self.prior.archetypes
+        reading = {f"{name}_reading": tuple(label for context in self.contexts for label in context.labels)}
+        hidden = numbered(f"{name}_hidden", self.prior.units)
+        outputs = self.varying if archetypes is None else numbered(f"{name}_archetype", archetypes)
+        shared = (self.prior.scale.bind(f"{name}_scale", 0.0, self.unit, self.varying),
+                  STEEPNESS.bind(f"{name}_steepness"),
+                  normals(f"{name}_first_layer", reading | hidden, diagnosed=False),
+                  normals(f"{name}_offset_layer", hidden, diagnosed=False),
+                  normals(f"{name}_second_layer", hidden | outputs, diagnosed=False))
         if archetypes is None:
             return shared
-        return (*shared, SHARPNESS.bind(f"{who}_sharpness"),
-                normals(f"{who}_component", outputs | self.varying, diagnosed=False))
+        return (*shared, SHARPNESS.bind(f"{name}_sharpness"),
+                normals(f"{name}_component", outputs | self.varying, diagnosed=False))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        who = self.name
-        steepness = values[f"{who}_steepness"][..., None, None] / np.sqrt(len(self.contexts))
-        hidden = xp.tanh(steepness * xp.matmul(features, values[f"{who}_first_layer"])
-                         + OFFSET * values[f"{who}_offset_layer"][..., None, :])
-        output = xp.matmul(hidden, values[f"{who}_second_layer"]) / np.sqrt(self.prior.units)
-        scale = values[f"{who}_scale"][..., None, :]
+        name = self.name
+        steepness = values[f"{name}_steepness"][..., None, None] / np.sqrt(len(self.contexts))
+        hidden = xp.tanh(steepness * xp.matmul(features, values[f"{name}_first_layer"])
+                         + OFFSET * values[f"{name}_offset_layer"][..., None, :])
+        output = xp.matmul(hidden, values[f"{name}_second_layer"]) / np.sqrt(self.prior.units)
+        scale = values[f"{name}_scale"][..., None, :]
         if self.prior.archetypes is None:
             return output * scale
-        logit = output * values[f"{who}_sharpness"][..., None, None]
+        logit = output * values[f"{name}_sharpness"][..., None, None]
         share = xp.exp(logit - logit.max(axis=-1)[..., None])
         share = share / share.sum(axis=-1)[..., None]
-        return xp.matmul(share, values[f"{who}_component"]) * scale
+        return xp.matmul(share, values[f"{name}_component"]) * scale
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -222,7 +223,7 @@ class Network(Function):
 @final
 @dataclass(frozen=True, eq=False)
 class LastLayer(Term):
-    """Hidden units that are drawn once, and weights of theirs."""
+    """Hidden units that are drawn once, and their weights, which are learned."""
 
     prior: Contextualized
     contexts: tuple[Context, ...]
@@ -240,10 +241,10 @@ class LastLayer(Term):
         return values[f"{self.name}_scale"][..., None, :] / np.sqrt(self.prior.units), None
 
     def at(self, frame: pd.DataFrame) -> Features:
-        rng, each = np.random.default_rng(self.prior.seed), readings(self.contexts, frame)
+        rng, inputs = np.random.default_rng(self.prior.seed), readings(self.contexts, frame)
         steepness = np.abs(rng.normal(0, dict(STEEPNESS.parameters)["sigma"], self.prior.units))
-        first = rng.normal(size=(each.shape[1], self.prior.units)) * steepness / np.sqrt(len(self.contexts))
-        return Features(np.tanh(each @ first + OFFSET * rng.normal(size=self.prior.units)))
+        weights = rng.normal(size=(inputs.shape[1], self.prior.units)) * steepness / np.sqrt(len(self.contexts))
+        return Features(np.tanh(inputs @ weights + OFFSET * rng.normal(size=self.prior.units)))
 
     @property
     def axes(self) -> tuple[Context, ...]:

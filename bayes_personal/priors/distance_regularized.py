@@ -18,7 +18,7 @@ from bayes_personal.priors.parts.markov_field import MarkovField, read
 from bayes_personal.priors.parts.pieces import Coefficients
 from bayes_personal.system.arguments import one_of, positive, whole_number
 
-# Distinct contexts of which all pairs are neighbours, and neighbours that have local scales of their own.
+# Most distinct contexts of which all pairs can be neighbours, and most pairs of neighbours with local scales.
 MOST_PLACES, MOST_LOCAL = 200, 2000
 
 ANCHOR = Hyperprior("LogNormal", mu=-3.0, sigma=2.5)
@@ -74,7 +74,7 @@ class DistanceRegularized(InContext):
     power
         2 or 1.
     neighbors
-        How many nearest contexts each is joined to; None for all pairs, of up to 200 distinct contexts.
+        Number of nearest contexts that each context is joined to; None for all pairs, of up to 200 distinct contexts.
     metric
         "learned"; or a symmetric positive definite matrix M of all readings with ``D^2 = (c_i - c_j)' M (c_i - c_j)``
         of readings in the data's own units (days, for dates), which then also finds the neighbours.
@@ -85,7 +85,7 @@ class DistanceRegularized(InContext):
     anchor
         Hyperprior of the anchor, which has no unit.
     concentration
-        Of the Dirichlet distribution of a learned metric; below 1 it expects readings that do not matter.
+        Concentration of the Dirichlet distribution of a learned metric; below 1 it expects readings that do not matter.
 
     Raises
     ------
@@ -137,7 +137,7 @@ class DistanceRegularized(InContext):
         owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
         readings = read(contexts, frame)
-        points, first, which = np.unique(readings, axis=0, return_index=True, return_inverse=True)
+        points, first, inverse = np.unique(readings, axis=0, return_index=True, return_inverse=True)
         if self.neighbors is None and len(points) > MOST_PLACES:
             raise InputError(f"{owner}: neighbors=None joins all pairs of {len(points):,} distinct contexts, and can "
                              f"of {MOST_PLACES}. Say how many neighbors each has, such as 6, or round the contexts.")
@@ -147,7 +147,7 @@ class DistanceRegularized(InContext):
             raise InputError(f"{owner}: with power=1 each of {len(edges):,} pairs of neighbours has a local scale, and "
                              f"{MOST_LOCAL:,} can. Take fewer neighbors, round the contexts, or take power=2.")
         labels = spelled(" ".join(map(str, row)) for row in frame[list(self.contexts)].iloc[first].to_numpy(object))
-        share = np.bincount(which.ravel()) / len(frame)
+        share = np.bincount(inverse.ravel()) / len(frame)
         return (MarkovField(self, contexts, points, turned, edges, share, labels, coefficients.select(self.on, owner),
                             coefficients),)
 
@@ -156,44 +156,44 @@ class DistanceRegularized(InContext):
         return restricted(f"field({', '.join(self.contexts)})", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, what = self.name, ", ".join(self.contexts)
-        local = "" if self.power == 2 else f" / {who}_local[ij]"
-        lines = (f"field({what})[k] ~ MvNormal(0, {who}_scale[k]^2 / v Q^-1), f'Q f = {who}_anchor sum_i f_i^2 + "
+        name, contexts = self.name, ", ".join(self.contexts)
+        local = "" if self.power == 2 else f" / {name}_local[ij]"
+        lines = (f"field({contexts})[k] ~ MvNormal(0, {name}_scale[k]^2 / v Q^-1), f'Q f = {name}_anchor sum_i f_i^2 + "
                  f"sum_ij w_ij (f_i - f_j)^2{local} over neighbours ij; the intercept at the predictors' means",
                  "w_ij = d / (n (D_ij + 0.01 d)), d the mean of D_ij, n the mean number of neighbours; v the variance "
                  f"over the rows of a field of precision Q{'' if self.power == 2 else ' with all local scales 1'}",
-                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_anchor ~ {self.anchor.words()}")
+                 f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{name}_anchor ~ {self.anchor.words()}")
         if self.power == 1:
-            lines += (f"{who}_local[ij] ~ Gamma((p + 1) / 2, (p + 1) / 2), p coefficients vary",)
+            lines += (f"{name}_local[ij] ~ Gamma((p + 1) / 2, (p + 1) / 2), p coefficients vary",)
         if self.metric == "learned":
-            return (*lines, f"D_ij^2 = sum_m {who}_metric[m] (c_im - c_jm)^2, c standardised",
-                    f"{who}_metric ~ Dirichlet({self.concentration:g}, ..., {self.concentration:g})")
+            return (*lines, f"D_ij^2 = sum_m {name}_metric[m] (c_im - c_jm)^2, c standardised",
+                    f"{name}_metric ~ Dirichlet({self.concentration:g}, ..., {self.concentration:g})")
         return (*lines, "D_ij^2 = (c_i - c_j)' M (c_i - c_j), M given")
 
 
-def as_metric(given: Any, owner: str) -> tuple[tuple[float, ...], ...]:
-    """A symmetric positive definite matrix as tuples of its rows."""
-    wanted = "must be 'learned' or a symmetric positive definite matrix, such as [[1, 0], [0, 0.5]]"
+def as_metric(metric: Any, owner: str) -> tuple[tuple[float, ...], ...]:
+    """Return a symmetric positive definite matrix as tuples of its rows."""
+    requirement = "must be 'learned' or a symmetric positive definite matrix, such as [[1, 0], [0, 0.5]]"
     try:
-        matrix = np.array(given, dtype=float)
+        matrix = np.array(metric, dtype=float)
     except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{owner}: metric={given!r} {wanted}.") from error
+        raise SpecificationError(f"{owner}: metric={metric!r} {requirement}.") from error
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and len(matrix) > 0
     if not square or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0):
-        raise SpecificationError(f"{owner}: metric={given!r} {wanted}.")
+        raise SpecificationError(f"{owner}: metric={metric!r} {requirement}.")
     if not np.linalg.eigvalsh(matrix).min() > 0:
-        raise SpecificationError(f"{owner}: metric={given!r} {wanted}; it has the eigenvalue "
+        raise SpecificationError(f"{owner}: metric={metric!r} {requirement}; it has the eigenvalue "
                                  f"{np.linalg.eigvalsh(matrix).min():.3g}.")
     return tuple(tuple(map(float, row)) for row in matrix)
 
 
 def turn(metric: Any, contexts: tuple[Context, ...], owner: str) -> np.ndarray:
-    """What standardised readings are multiplied by before distances are Euclidean, (reading, coordinate)."""
-    spread = np.concatenate([one.spread for one in contexts])
+    """Return the matrix that turns standardised readings into Euclidean coordinates, (reading, coordinate)."""
+    spread = np.concatenate([column.spread for column in contexts])
     if metric == "learned":
         return np.eye(len(spread))
     if len(metric) != len(spread):
-        names = ", ".join(label for one in contexts for label in one.labels)
+        names = ", ".join(label for column in contexts for label in column.labels)
         raise SpecificationError(f"{owner}: the metric has {len(metric)} rows; the contexts have {len(spread)} "
                                  f"readings, {names}. Give a row and a column for each.")
     return spread[:, None] * np.linalg.cholesky(np.array(metric))

@@ -73,7 +73,7 @@ class FineTuned(Prior):
     Raises
     ------
     SpecificationError
-        A `freeze` that is none, a scale that can be negative, an unknown coefficient, no target. Where the population
+        An unknown `freeze`, a scale that can be negative, an unknown coefficient, no target. Where the population
         is frozen: another summand, rows in files, `ADVI`; with a cut also a family that is not Normal.
     InputError
         A missing group label, a single group, a target without rows, no row but those of targets.
@@ -102,7 +102,7 @@ class FineTuned(Prior):
 
     @property
     def owner(self) -> str:
-        """What messages call it."""
+        """Name of the prior in messages."""
         return f"FineTuned({self.by!r})"
 
     @property
@@ -147,13 +147,13 @@ class FineTuned(Prior):
 
     @property
     def deviation(self) -> str:
-        where = "" if self.target is None else f" where {self.by}_i is {' or '.join(map(repr, self.targets))}"
-        return restricted(f"{self.name}_effect({self.by}_i)", self.on) + where
+        condition = "" if self.target is None else f" where {self.by}_i is {' or '.join(map(repr, self.targets))}"
+        return restricted(f"{self.name}_effect({self.by}_i)", self.on) + condition
 
     def story(self) -> tuple[str, ...]:
-        who = self.name
-        lines = (f"{who}_effect(g)[k] ~ Normal(0, {who}_scale[k]), the intercept at the predictors' means",
-                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
+        name = self.name
+        lines = (f"{name}_effect(g)[k] ~ Normal(0, {name}_scale[k]), the intercept at the predictors' means",
+                 f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
         if self.freeze is None:
             return lines
         rows = "all rows" if self.target is None else f"rows of other {self.by}"
@@ -167,7 +167,7 @@ class Tuned(Term):
     levels: Levels
 
     @property
-    def freeze(self) -> Freeze:
+    def second_stage(self) -> Freeze:
         return self.prior.freeze
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -178,7 +178,7 @@ class Tuned(Term):
 
     @abstractmethod
     def first_stage(self, frame: pd.DataFrame) -> np.ndarray:
-        """Which rows the population is estimated from, (unit,)."""
+        """Return a mask of the rows from which the population is estimated, (unit,)."""
 
 
 @final
@@ -198,7 +198,7 @@ class TunedGroups(Tuned, Grouped):
 @final
 @dataclass(frozen=True, eq=False)
 class TunedTargets(Tuned):
-    """Offsets of targets; rows of others have none."""
+    """Offsets of targets; rows of other groups have none."""
 
     prior: FineTuned
     levels: Levels

@@ -29,10 +29,10 @@ RULES: dict[str, tuple[float, float]] = {
     "squared_exponential": (3.2, 1.75), "matern52": (4.1, 2.65), "matern32": (4.5, 3.42)}
 SMOOTHNESS = {"matern52": 2.5, "matern32": 1.5}
 
-# In half-ranges of the context: the shortest length-scale that one context is given a basis for, the one up to which
-# the rules keep the box from being felt, and the one beyond which the default hyperprior leaves 1 %.
+# Length-scales in half-ranges of the context: the shortest that the basis of one context represents, the longest that
+# does not feel the box by the rules, and the one above which the default hyperprior has 1 % of its mass.
 SHORTEST, UNFELT, LONGEST = 0.15, 0.6, 4.0
-# What is affordable of basis functions and box, by number of contexts.
+# Affordable numbers of basis functions and sizes of the box, by number of contexts.
 BASIS_SIZE = {1: 60, 2: 12, 3: 7}
 BOX = {1: np.inf, 2: 1.5, 3: 1.5}
 
@@ -106,12 +106,12 @@ class GaussianProcess(InContext):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
-        for one in contexts:
-            if one.levels:
-                raise SpecificationError(f"{owner}: context {one.name!r} is categorical, and a smooth function needs "
-                                         f"numbers or dates. {one.if_dates}Use PartialPooling({one.name!r}), alone or "
-                                         "added with +.")
-        boxes = tuple(Box.learn(one, frame, self.kernel, len(contexts)) for one in contexts)
+        for column in contexts:
+            if column.levels:
+                raise SpecificationError(f"{owner}: context {column.name!r} is categorical, and a smooth function "
+                                         f"needs numbers or dates. {column.if_dates}Use "
+                                         f"PartialPooling({column.name!r}), alone or added with +.")
+        boxes = tuple(Box.learn(column, frame, self.kernel, len(contexts)) for column in contexts)
         squares = (np.linalg.vecdot(matrix.T, matrix.T)
                    for matrix in (cosines(boxes, contexts, piece) for piece in pieces(frame, self.contexts)))
         power = functools.reduce(np.add, squares) / len(frame)
@@ -122,12 +122,12 @@ class GaussianProcess(InContext):
         return restricted(f"f({', '.join(self.contexts)})", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, what = self.name, ", ".join(self.contexts)
+        name, contexts = self.name, ", ".join(self.contexts)
         default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
-        return (f"f({what})[k] ~ GP(0, {who}_scale[k]^2 {self.kernel}({who}_lengthscale[k])), by a Hilbert-space "
+        return (f"f({contexts})[k] ~ GP(0, {name}_scale[k]^2 {self.kernel}({name}_lengthscale[k])), by a Hilbert-space "
                 "basis without the constant, which is mu's; the intercept at the predictors' means",
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
-                f"{who}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
+                f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
+                f"{name}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
 
 
 @final
@@ -137,7 +137,7 @@ class Box:
 
     Attributes
     ----------
-    center, length : of the interval [center - length, center + length] at whose ends the cosines have zero slope
+    center, length : the cosines have zero slope at both ends of the interval [center - length, center + length]
     size : number of cosines beside the constant
     shortest, longest : length-scales between which the default hyperprior has 98 % of its mass
     """
@@ -149,15 +149,15 @@ class Box:
     longest: float
 
     @classmethod
-    def learn(cls, one: Context, frame: pd.DataFrame, kernel: str, contexts: int) -> "Box":
-        """The published rules, from the range of the training contexts and the gaps between them."""
+    def learn(cls, context: Context, frame: pd.DataFrame, kernel: str, contexts: int) -> "Box":
+        """Apply the published rules to the range of the training contexts and the gaps between them."""
         wide, fine = RULES[kernel]
-        low, high = (np.array([one.low, one.high]) - one.center) / one.spread
+        low, high = (np.array([context.low, context.high]) - context.center) / context.spread
         half = (high - low) / 2
         distinct = np.zeros(0)
-        for piece in pieces(frame, [one.name]):
-            distinct = np.union1d(distinct, one.at(piece)[:, 0])
-            # Half of the gaps are as large as their median, and all together are the range: it is shorter than that.
+        for piece in pieces(frame, [context.name]):
+            distinct = np.union1d(distinct, context.at(piece)[:, 0])
+            # At least half of the gaps are as large as the median gap, and all sum to the range: it is below SHORTEST.
             if len(distinct) - 1 > 4 / SHORTEST:
                 gap = SHORTEST
                 break
@@ -169,29 +169,29 @@ class Box:
 
     @property
     def frequencies(self) -> np.ndarray:
-        """omega_j of the cosines, the constant first, (size + 1,)."""
+        """Frequencies omega_j of the cosines, the constant first, (size + 1,)."""
         return np.arange(self.size + 1) * np.pi / (2 * self.length)
 
     def at(self, values: np.ndarray) -> np.ndarray:
-        """The cosines at any values, the constant first, (value, size + 1)."""
+        """Return the cosines at any values, the constant first, (value, size + 1)."""
         result = np.empty((len(values), self.size + 1), order="F")
         result[:, 0] = np.sqrt(0.5 / self.length)
         # cos(j + 1)t = 2 cos t cos jt - cos(j - 1)t, the recurrence of Chebyshev's polynomials.
-        twice = 2 * np.cos((values - (self.center - self.length)) * self.frequencies[1])
-        before, last = np.full(len(values), 1 / np.sqrt(self.length)), result[:, 1]
-        np.multiply(twice, 0.5 / np.sqrt(self.length), out=last)
+        double_cosine = 2 * np.cos((values - (self.center - self.length)) * self.frequencies[1])
+        second_last, last = np.full(len(values), 1 / np.sqrt(self.length)), result[:, 1]
+        np.multiply(double_cosine, 0.5 / np.sqrt(self.length), out=last)
         for j in range(2, self.size + 1):
-            np.multiply(twice, last, out=result[:, j])
-            result[:, j] -= before
-            before, last = last, result[:, j]
+            np.multiply(double_cosine, last, out=result[:, j])
+            result[:, j] -= second_last
+            second_last, last = last, result[:, j]
         return result
 
 
 def inverse_gamma(shortest: float, longest: float) -> tuple[float, float]:
-    """Shape and scale with 1 % of the mass below `shortest` and 1 % above `longest`."""
+    """Return the shape and scale with 1 % of the mass below `shortest` and 1 % above `longest`."""
     from scipy.optimize import brentq
 
-    # A quantile of the inverse gamma is 1 over that of the gamma from the other end.
+    # A quantile of the inverse gamma is 1 over the upper quantile of the gamma.
     def miss(log_shape: float) -> float:
         high, low = gammainccinv(np.exp(log_shape), [0.01, 0.99])
         return float(np.log(high / low) - np.log(longest / shortest))
@@ -226,7 +226,7 @@ class SmoothTerm(Term):
         return {f"{self.name}_feature": tuple("cosine " + " ".join(map(str, order)) for order in orders(self.boxes))}
 
     def parameters(self) -> tuple[Parameter, ...]:
-        spread = np.array([one.spread[0] for one in self.contexts])
+        spread = np.array([context.spread[0] for context in self.contexts])
         unit = np.tile(spread, (len(self.unit), 1))
         name, coords = f"{self.name}_lengthscale", self.varying | {f"{self.name}_context": self.prior.contexts}
         if self.prior.lengthscale is not None:
@@ -238,17 +238,17 @@ class SmoothTerm(Term):
         return self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying), lengthscale
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        """Square root of the spectral density at every feature's frequencies, normalised over the training rows."""
-        spread = np.array([one.spread[0] for one in self.contexts])
+        """Return the root of the spectral density at every feature's frequencies, normalised over the training rows."""
+        spread = np.array([context.spread[0] for context in self.contexts])
         lengthscale = values[f"{self.name}_lengthscale"] / spread
         frequency = np.stack([box.frequencies[order] for box, order in
                               zip(self.boxes, orders(self.boxes).T, strict=True)], axis=-1)
         squared = ((lengthscale[..., None, :, :] * frequency[:, None, :]) ** 2).sum(axis=-1)
         if self.prior.kernel == "squared_exponential":
-            # Relative to the largest: the smallest frequency is that of one of the contexts' first cosines.
-            first = np.flatnonzero(orders(self.boxes).sum(axis=1) == 1)
-            least = functools.reduce(xp.minimum, [squared[..., k, :] for k in first])
-            density = xp.exp(-0.5 * (squared - least[..., None, :]))
+            # Relative to the density's largest value, at the smallest frequency, that of some context's first cosine.
+            first_cosines = np.flatnonzero(orders(self.boxes).sum(axis=1) == 1)
+            lowest = functools.reduce(xp.minimum, [squared[..., k, :] for k in first_cosines])
+            density = xp.exp(-0.5 * (squared - lowest[..., None, :]))
         else:
             nu = SMOOTHNESS[self.prior.kernel]
             density = (2 * nu + squared) ** (-nu - len(self.boxes) / 2)
@@ -264,24 +264,24 @@ class SmoothTerm(Term):
 
 
 def cosines(boxes: tuple[Box, ...], contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
-    """Products of the contexts' cosines at any rows, (unit, feature)."""
-    each = [box.at(one.at(frame)[:, 0]) for box, one in zip(boxes, contexts, strict=True)]
-    if len(each) == 1:
-        return each[0][:, 1:]
+    """Return products of the contexts' cosines at any rows, (unit, feature)."""
+    factors = [box.at(column.at(frame)[:, 0]) for box, column in zip(boxes, contexts, strict=True)]
+    if len(factors) == 1:
+        return factors[0][:, 1:]
     chosen = orders(boxes)
     matrix = np.empty((len(frame), len(chosen)), order="F")
     for place, order in enumerate(chosen):
-        np.multiply(each[0][:, order[0]], each[1][:, order[1]], out=matrix[:, place])
-        for one, k in zip(each[2:], order[2:], strict=True):
-            matrix[:, place] *= one[:, k]
+        np.multiply(factors[0][:, order[0]], factors[1][:, order[1]], out=matrix[:, place])
+        for factor, k in zip(factors[2:], order[2:], strict=True):
+            matrix[:, place] *= factor[:, k]
     return matrix
 
 
 def orders(boxes: tuple[Box, ...]) -> np.ndarray:
-    """Which cosine of each context a feature multiplies, (feature, context).
+    """Return the number of the cosine of each context that a feature multiplies, (feature, context).
 
-    Those within the ellipse through every context's last: the corners of the grid hold frequencies as high, which a
-    stationary kernel weighs as little. The constant is left out.
+    The features lie within the ellipse through the last cosine of every context: beyond it, in the corners of the grid,
+    frequencies are higher, and a stationary kernel gives them less weight. The constant is left out.
     """
     grid = np.array(list(np.ndindex(*(box.size + 1 for box in boxes))))
     relative = ((grid / [box.size for box in boxes]) ** 2).sum(axis=1)

@@ -16,7 +16,7 @@ from bayes_personal.priors.parts.pieces import Coefficients, Term
 from bayes_personal.system.arguments import context_column, fraction
 
 OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)
-# Predictors of which each may be in an invariant set or not: all sets are looked at.
+# Most predictors that may be in an invariant set or not, since all sets are compared.
 MOST = 12
 
 
@@ -100,7 +100,7 @@ class Invariant(Prior):
 
     @property
     def owner(self) -> str:
-        """What messages call it."""
+        """Name of the prior in messages."""
         return f"Invariant({self.environment!r})"
 
     @property
@@ -129,10 +129,10 @@ class Invariant(Prior):
         return f"{self.environment}_effect({self.environment}_i)"
 
     def story(self) -> tuple[str, ...]:
-        who = self.environment
-        return (f"{who}_effect(e)[k] ~ Normal(0, {who}_scale[k]), the intercept at the predictors' means",
-                f"{who}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{who}_overall {who}_local[k]",
-                f"{who}_overall ~ {self.overall.words()}, {who}_local[k] ~ {LOCAL.words()}",
+        name = self.environment
+        return (f"{name}_effect(e)[k] ~ Normal(0, {name}_scale[k]), the intercept at the predictors' means",
+                f"{name}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{name}_overall {name}_local[k]",
+                f"{name}_overall ~ {self.overall.words()}, {name}_local[k] ~ {LOCAL.words()}",
                 f"in an environment nobody has seen theta is that of a set S of predictors, and 0 for all others; "
                 f"p(S) p(y | x_S, one theta) / prod_e p(y_e | x_S, a theta of e), P(k in S) = {self.inclusion:g}, "
                 f"theta[k] ~ {self.mean.words('location[k]', 'unit[k]')}")
@@ -141,7 +141,7 @@ class Invariant(Prior):
 @final
 @dataclass(frozen=True, eq=False)
 class Environments(Grouped):
-    """What the environments that training saw have of their own, and what is said of others."""
+    """The effects of the environments that training saw, and the parameters of environments that nobody has seen."""
 
     prior: Invariant
     levels: Levels
@@ -149,7 +149,7 @@ class Environments(Grouped):
     coefficients: Coefficients
 
     @property
-    def alone(self) -> str:
+    def excludes_others(self) -> str:
         return "sets of predictors are compared only where nothing but environments varies"
 
     @property
@@ -179,12 +179,12 @@ class Environments(Grouped):
 
     @property
     def label(self) -> str:
-        """The column that says which environment a row is of."""
+        """The column that holds the rows' environments."""
         return self.prior.environment
 
     @property
     def theta_elsewhere(self) -> str:
-        """Name of the parameters in an environment that nobody has seen."""
+        """Name of the variable that holds the parameters of an environment that nobody has seen."""
         return f"{variable(self.prior.environment)}_theta_elsewhere"
 
     @property

@@ -84,25 +84,26 @@ class LinearVarying(InContext):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
         contexts = context.learn(frame, self.contexts, owner)
-        splines = {one.name: Spline.learn(one.at(frame)[:, 0], self.df)
-                   for one in contexts if self.basis == "spline" and not one.levels}
+        splines = {column.name: Spline.learn(column.at(frame)[:, 0], self.df)
+                   for column in contexts if self.basis == "spline" and not column.levels}
         curved = {name: spline for name, spline in splines.items() if spline.size}
         return (LinearTerm(self, contexts, curved, coefficients.select(self.on, owner), coefficients),)
 
     @property
     def deviation(self) -> str:
-        what = ", ".join(self.contexts)
-        return restricted(f"A c_i({what})" + (f" + spline_i({what})" if self.basis == "spline" else ""), self.on)
+        contexts = ", ".join(self.contexts)
+        spline = f" + spline_i({contexts})" if self.basis == "spline" else ""
+        return restricted(f"A c_i({contexts}){spline}", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who = self.name
+        name = self.name
         lines = ["c = contexts standardised, a categorical one as indicators; the intercept at the predictors' means",
-                 f"A[k, q] ~ Normal(0, {who}_scale[context of q, k])",
-                 f"{who}_scale[m, k] ~ {self.scale.words(unit='unit[k]')}"]
+                 f"A[k, q] ~ Normal(0, {name}_scale[context of q, k])",
+                 f"{name}_scale[m, k] ~ {self.scale.words(unit='unit[k]')}"]
         if self.basis == "spline":
             lines += [f"spline[k] ~ sum over contexts m of natural cubic splines with {self.df} knots and standard "
-                      f"deviation {who}_smooth[m, k]",
-                      f"{who}_smooth[m, k] ~ {self.smooth.words(unit='unit[k]')}"]
+                      f"deviation {name}_smooth[m, k]",
+                      f"{name}_smooth[m, k] ~ {self.smooth.words(unit='unit[k]')}"]
         return tuple(lines)
 
 
@@ -119,7 +120,7 @@ class LinearTerm(Term):
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        linear = [label for one in self.contexts for label in one.labels]
+        linear = [label for context in self.contexts for label in context.labels]
         wiggles = [f"spline {name} {j}" for name, spline in self.splines.items() for j in range(spline.size)]
         return {f"{self.name}_feature": (*linear, *wiggles)}
 
@@ -132,7 +133,7 @@ class LinearTerm(Term):
                                               {f"{self.name}_spline": tuple(self.splines)} | self.varying))
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        readings = [m for m, one in enumerate(self.contexts) for _ in one.labels]
+        readings = [m for m, context in enumerate(self.contexts) for _ in context.labels]
         scale = values[f"{self.name}_scale"][..., np.array(readings), :]
         if not self.splines:
             return scale, None
@@ -140,7 +141,7 @@ class LinearTerm(Term):
         return xp.concatenate([scale, values[f"{self.name}_smooth"][..., np.array(wiggles), :]], axis=-2), None
 
     def at(self, frame: pd.DataFrame) -> Features:
-        readings = {one.name: one.at(frame) for one in self.contexts}
+        readings = {context.name: context.at(frame) for context in self.contexts}
         wiggles = [spline.at(readings[name][:, 0]) for name, spline in self.splines.items()]
         return Features(np.concatenate([*readings.values(), *wiggles], axis=1))
 

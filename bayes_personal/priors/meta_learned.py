@@ -100,19 +100,19 @@ class MetaLearned(Prior):
         return restricted(f"{self.task}_effect({self.task}_i)", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, directions = self.task, "as many as can be told" if self.rank is None else self.rank
-        lines = (f"{who}_effect(j) ~ MvNormal(0, B B' + diag({who}_scale^2)), the intercept at the predictors' means",
-                 f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
+        task, directions = self.task, "as many as can be told" if self.rank is None else self.rank
+        lines = (f"{task}_effect(j) ~ MvNormal(0, B B' + diag({task}_scale^2)), the intercept at the predictors' means",
+                 f"{task}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
         if self.rank == 0:
             return (lines[0].replace("B B' + ", ""), lines[1])
         unit = "unit[k] " if self.shared.relative else ""
         return (*lines, f"B[k, l] ~ Normal(0, {unit}amplitude[l]), directions l: {directions}",
-                f"amplitude[1] ~ {self.shared.words()}, amplitude[l] = amplitude[l - 1] {who}_shrink[l - 1]",
-                f"{who}_shrink[l] ~ Beta(1, 1)")
+                f"amplitude[1] ~ {self.shared.words()}, amplitude[l] = amplitude[l - 1] {task}_shrink[l - 1]",
+                f"{task}_shrink[l] ~ Beta(1, 1)")
 
 
 def most_directions(coefficients: int) -> int:
-    """Ledermann's bound: q directions have (p - q)^2 >= p + q."""
+    """Return Ledermann's bound, the largest q with (p - q)^2 >= p + q for p coefficients; at least 1."""
     bound = (2 * coefficients + 1 - np.sqrt(8 * coefficients + 1)) / 2
     return max(int(np.floor(bound + 1e-9)), 1)
 
@@ -139,7 +139,7 @@ class TasksTerm(Grouped):
             return (scale,)
         size, labels = len(self.positions), self.directions[f"{self.name}_direction"]
         shape = (size, self.rank)
-        # A search for the mode starts at the location, and 0 is a saddle: every direction and its opposite are alike.
+        # A search for the mode starts at the location, and 0 is a saddle, as opposite directions are equally dense.
         start = np.cos(np.pi * np.arange(self.rank) * (np.arange(size)[:, None] + 0.5) / size)
         loading = Parameter(f"{self.name}_loading", "Normal", {"mu": np.zeros(shape), "sigma": np.ones(shape)}, start,
                             np.ones(shape), self.varying | self.directions, diagnosed=False)
@@ -150,7 +150,7 @@ class TasksTerm(Grouped):
         return (scale, amplitude, *((shrink,) if self.rank > 1 else ()), loading)
 
     def loadings(self, values: Mapping[str, Any]) -> list[list[Any]]:
-        """B in natural units, entry by entry (coefficient, direction), each with the leading axes of the values."""
+        """Return B in natural units by entries (coefficient, direction), each with the leading axes of the values."""
         loading, amplitude = values[f"{self.name}_loading"], values[f"{self.name}_amplitude"]
         step = np.ones(len(self.positions)) if self.prior.shared.relative else 1 / self.unit
         columns = []
@@ -161,12 +161,12 @@ class TasksTerm(Grouped):
         return [list(row) for row in zip(*columns, strict=True)]
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        own = values[f"{self.name}_scale"] / self.unit
+        specific = values[f"{self.name}_scale"] / self.unit
         if not self.rank:
             return values[f"{self.name}_scale"][..., None, :], None
         covariance = products(self.loadings(values))
         for k, row in enumerate(covariance):
-            row[k] = row[k] + own[..., k] ** 2
+            row[k] = row[k] + specific[..., k] ** 2
         sd = [xp.sqrt(covariance[k][k]) for k in range(len(covariance))]
         root = factor(covariance, xp)
         rows = [xp.stack([entry / sd[k] for entry in row], axis=-1) for k, row in enumerate(root)]
@@ -187,19 +187,19 @@ class TasksTerm(Grouped):
 
 
 def products(rows: list[list[Any]]) -> list[list[Any]]:
-    """B B', entry by entry."""
-    return [[sum(a * b for a, b in zip(one, other, strict=True)) for other in rows] for one in rows]
+    """Return B B' by entries."""
+    return [[sum(a * b for a, b in zip(left, right, strict=True)) for right in rows] for left in rows]
 
 
 def factor(matrix: list[list[Any]], xp: Any) -> list[list[Any]]:
-    """The lower Cholesky factor of a matrix, entry by entry, zeros above its diagonal."""
+    """Return the lower Cholesky factor of a matrix by entries, with zeros above the diagonal."""
     zero = 0 * matrix[0][0]
     root: list[list[Any]] = []
     for i, row in enumerate(matrix):
         root.append([zero] * len(matrix))
         for j in range(i + 1):
-            rest = row[j]
+            remainder = row[j]
             for k in range(j):
-                rest = rest - root[i][k] * root[j][k]
-            root[i][j] = xp.sqrt(rest) if i == j else rest / root[j][j]
+                remainder = remainder - root[i][k] * root[j][k]
+            root[i][j] = xp.sqrt(remainder) if i == j else remainder / root[j][j]
     return root

@@ -45,7 +45,7 @@ class Mixture(Prior):
     Parameters
     ----------
     components
-        How many types, K; rather too many than too few.
+        Number of types K; rather too many than too few.
     gate
         Context columns that say what type to expect; None where only the outcome does.
     on
@@ -53,7 +53,7 @@ class Mixture(Prior):
     mean
         Hyperprior of every type's coefficients, a Normal one, in units of outcome / predictor.
     concentration
-        Of the Dirichlet prior of the shares, in all; small ones empty types out. Only without a gate.
+        Total concentration of the Dirichlet prior of the shares; a small one empties types out. Only without a gate.
 
     Raises
     ------
@@ -126,14 +126,14 @@ class Mixture(Prior):
         if self.gate:
             return (f"z_i ~ Categorical(softmax(b + G c_i)), c = {', '.join(self.gate)} standardised", *lines,
                     f"b[j] ~ Normal(0, {LEVEL:g}), G[j, q] ~ Normal(0, {SLOPE:g})")
-        each = (self.concentration or 1.0) / count
-        return ("z_i ~ Categorical(w)", *lines, f"w ~ Dirichlet({each:g}, ...)")
+        concentration = (self.concentration or 1.0) / count
+        return ("z_i ~ Categorical(w)", *lines, f"w ~ Dirichlet({concentration:g}, ...)")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Types(Choice):
-    """What the types have of their own, and how probable each is."""
+    """The coefficients of the types, and the probability of each type."""
 
     prior: Mixture
     contexts: tuple[Context, ...]
@@ -155,7 +155,7 @@ class Types(Choice):
         return self.prior.mean.arguments(self.coefficients.location[self.positions], self.unit)
 
     @property
-    def own_mean(self) -> np.ndarray | None:
+    def prior_mean(self) -> np.ndarray | None:
         return np.broadcast_to(self.arguments["mu"], len(self.positions))
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -169,7 +169,7 @@ class Types(Choice):
             shape = np.full(count, (self.prior.concentration or 1.0) / count)
             return (component, Parameter(f"{self.name}_gate", "Gamma", {"alpha": shape, "beta": np.ones(count)},
                                                 np.zeros(count), np.ones(count), self.types, diagnosed=False))
-        readings = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
+        readings = {f"{self.name}_reading": tuple(label for context in self.contexts for label in context.labels)}
         return (component, normals(f"{self.name}_level_gate", self.types, LEVEL, diagnosed=False),
                 normals(f"{self.name}_slope_gate", self.types | readings, SLOPE, diagnosed=False))
 
@@ -189,13 +189,14 @@ class Types(Choice):
         return {f"{self.name}_share": {f"{self.name}_rank": labels}, f"{self.name}_spread": self.varying}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        middle = np.zeros((1, sum(len(one.labels) for one in self.contexts)))
+        middle = np.zeros((1, sum(len(context.labels) for context in self.contexts)))
         share, spread = share_and_spread(self.log_gate(values, middle, xp)[..., 0, :],
                                          values[f"{self.name}_component"], xp)
         return {f"{self.name}_share": share, f"{self.name}_spread": spread}
 
     def at(self, frame: pd.DataFrame) -> Features:
-        return Features(np.concatenate([np.zeros((len(frame), 0)), *(one.at(frame) for one in self.contexts)], axis=1))
+        readings = [context.at(frame) for context in self.contexts]
+        return Features(np.concatenate([np.zeros((len(frame), 0)), *readings], axis=1))
 
     @property
     def axes(self) -> tuple[Context, ...]:

@@ -38,7 +38,7 @@ class PartialPooling(Prior):
     scale
         Hyperprior of the between-group standard deviations, in units of outcome / predictor.
     concentration
-        Of the LKJ prior on the correlations; 1 is uniform.
+        Concentration of the LKJ prior on the correlations; 1 is uniform.
 
     Raises
     ------
@@ -86,9 +86,9 @@ class PartialPooling(Prior):
         return restricted(f"{self.by}_effect({self.by}_i)", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, scale = self.by, f"{self.by}_scale"
+        by, scale = self.by, f"{self.by}_scale"
         return (
-            f"{who}_effect(g) ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
+            f"{by}_effect(g) ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
             f"{scale}[k] ~ {self.scale.words(unit='unit[k]')}",
             f"R ~ LKJ({self.concentration:g})",
         )
@@ -109,7 +109,7 @@ class ExchangeableTerm(Grouped):
         size = len(self.positions)
         if size == 1:
             return (scale,)
-        # R ~ LKJ(concentration) through its partial correlations, which are independent (C-vine), here on (0, 1).
+        # R ~ LKJ(concentration) by its partial correlations, which are independent (C-vine), rescaled to (0, 1).
         names = self.varying[f"{self.name}_coefficient"]
         pairs = tuple(f"{names[i]} ~ {names[j]}" for i in range(size) for j in range(i))
         column = np.array([j for i in range(size) for j in range(i)])
@@ -124,13 +124,13 @@ class ExchangeableTerm(Grouped):
         if size == 1:
             return scale, None
         partial = 2 * values[f"{self.name}_partial"] - 1
-        one = 1 + 0 * partial[..., 0]
+        ones = 1 + 0 * partial[..., 0]
         rows, entry = [], 0
         for i in range(size):
-            row, rest = [], one
+            row, remainder = [], ones
             for _ in range(i):
-                row.append(partial[..., entry] * xp.sqrt(rest))
-                rest = rest * (1 - partial[..., entry] ** 2)
+                row.append(partial[..., entry] * xp.sqrt(remainder))
+                remainder = remainder * (1 - partial[..., entry] ** 2)
                 entry += 1
-            rows.append(xp.stack([*row, xp.sqrt(rest), *[0 * one] * (size - 1 - i)], axis=-1))
+            rows.append(xp.stack([*row, xp.sqrt(remainder), *[0 * ones] * (size - 1 - i)], axis=-1))
         return scale, xp.stack(rows, axis=-2)

@@ -130,10 +130,10 @@ class Partition(Prior):
         return self.story_under(None)
 
     def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
-        who, several = self.name, "" if self.shortest == 1 else f", none within {self.shortest} contexts of another"
-        return (f"segments of {self.order} begin at the points of a Poisson process with {who}_expected of them over "
-                f"the training range{several}", f"d[segment, k] ~ {law_in_words(f'{who}_scale', conjugate)}",
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_expected ~ {self.changes.words()}")
+        name, spacing = self.name, "" if self.shortest == 1 else f", none within {self.shortest} contexts of another"
+        return (f"segments of {self.order} begin at the points of a Poisson process with {name}_expected of them over "
+                f"the training range{spacing}", f"d[segment, k] ~ {law_in_words(f'{name}_scale', conjugate)}",
+                f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{name}_expected ~ {self.changes.words()}")
 
 
 @final
@@ -144,8 +144,8 @@ class Segments(Division):
     Attributes
     ----------
     places : the distinct training contexts in order, standardised, (context,)
-    values : what they are in the frame, its index being that of the first row of each
-    law : how levels of segments are distributed
+    values : the same contexts as the frame holds them, under the index of the first row of each
+    law : distribution of the levels of segments
     """
 
     prior: Partition
@@ -172,7 +172,7 @@ class Segments(Division):
         return 1 + expected / (1 + expected / len(self.places))
 
     def rate(self, values: Mapping[str, Any]) -> Any:
-        """Expected changes over one unit of the standardised context, (...)."""
+        """Return the expected number of changes over one unit of the standardised context, (...)."""
         return values[f"{self.name}_expected"] / (self.places[-1] - self.places[0])
 
     @property
@@ -195,31 +195,31 @@ class Segments(Division):
         return ChangePoints(self.places, self.prior.shortest)
 
     def drawn(self, latent: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        return [np.flatnonzero(one) for one in self.changed(latent[f"{self.name}_start"], first=True)]
+        return [np.flatnonzero(changed) for changed in self.changed(latent[f"{self.name}_start"], first=True)]
 
     def sampled(self, starts: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
-        """Step functions from draws of the contexts that begin segments, the first one included, and the segments'
-        levels one after the other, (segment, varying).
+        """Return step functions from draws of the contexts that begin segments, the first context included, and the
+        levels of all segments in sequence, (segment, varying).
 
-        A segment is said to begin at its first training context: where in the gap before it does, and what else there
-        may be in that gap, no row can tell, and `extended` draws it where a new context asks.
+        A segment is taken to begin at its first training context. The rows cannot tell where in the preceding gap it
+        begins, or whether that gap holds further changes; `extended` draws both where a new context needs them.
         """
         count = np.array(list(map(len, starts)))
-        begin = [np.append(-np.inf, self.places[one[1:]]) for one in starts]
+        begin = [np.append(-np.inf, self.places[contexts[1:]]) for contexts in starts]
         return {f"{self.name}_number": count - 1.0} | self.padded(begin, np.split(level, np.cumsum(count)[:-1]))
 
     def padded(self, starts: Sequence[np.ndarray], levels: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Step functions with unequal numbers of segments as arrays; what never starts has no level."""
+        """Return step functions with unequal numbers of segments as arrays, padded with segments that never start."""
         most = max(map(len, starts))
         start = np.full((len(starts), most), np.inf)
         level = np.full((len(starts), most, len(self.positions)), np.nan)
-        for i, (one, each) in enumerate(zip(starts, levels, strict=True)):
-            start[i, : len(one)], level[i, : len(one)] = one, each
+        for i, (own_start, own_level) in enumerate(zip(starts, levels, strict=True)):
+            start[i, : len(own_start)], level[i, : len(own_start)] = own_start, own_level
         return {f"{self.name}_start": start, f"{self.name}_level": level}
 
     def changed(self, start: np.ndarray, first: bool = False) -> np.ndarray:
-        """Before which contexts step functions (draw, segment) have a change, (draw, context); with `first`, the first
-        context, where the first segment begins, counts as one."""
+        """Return a mask of the contexts before which step functions (draw, segment) change, (draw, context); with
+        `first` it includes the first context, where the first segment begins."""
         result = np.zeros((len(start), len(self.places)), bool)
         result[:, 0] = first
         draw, segment = np.nonzero(start > self.places[0])
@@ -229,14 +229,14 @@ class Segments(Division):
         return result
 
     def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        many = {name: np.asarray(value)[None] for name, value in values.items()}
+        batched = {name: np.asarray(value)[None] for name, value in values.items()}
         chance = -np.expm1(-self.rate(values) * np.diff(self.places, prepend=-np.inf))
         starts = [0]
         for t, u in enumerate(rng.random(len(chance))):
             if t - starts[-1] >= self.prior.shortest and u < chance[t]:
                 starts.append(t)
-        found = self.sampled([np.array(starts)], self.fresh(many, np.zeros(len(starts), int), rng))
-        return {name: value[0] for name, value in found.items()}
+        latent = self.sampled([np.array(starts)], self.fresh(batched, np.zeros(len(starts), int), rng))
+        return {name: value[0] for name, value in latent.items()}
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         new = np.setdiff1d(features[:, 0], self.places)
@@ -244,66 +244,67 @@ class Segments(Division):
         if not len(new):
             return {name: values[name] for name in self.latent}
         places = np.union1d(self.places, new)
-        known = np.searchsorted(places, self.places)
-        begun = self.begun(places, known, self.changed(start), self.rate(values), rng)
+        at_training = np.searchsorted(places, self.places)
+        begun = self.begun(places, at_training, self.changed(start), self.rate(values), rng)
         segment = begun.cumsum(axis=1, dtype=np.int32) - 1
         draw, at = np.nonzero(begun)
         shape = len(start), int(segment[:, -1].max()) + 1
         starts, levels = np.full(shape, np.inf), np.full((*shape, level.shape[-1]), np.nan)
         starts[draw, segment[draw, at]] = np.where(at == 0, -np.inf, places[at])
-        # Segments with a training context have its level, and the others one of their own.
-        every = np.arange(len(start))[:, None]
-        levels[every, segment[:, known]] = self.deviation(values, self.places[:, None], np)
+        # Segments with a training context have its level; the other segments draw their levels afresh.
+        draws = np.arange(len(start))[:, None]
+        levels[draws, segment[:, at_training]] = self.deviation(values, self.places[:, None], np)
         empty = np.nonzero((starts < np.inf) & np.isnan(levels[..., 0]))
         levels[empty] = self.fresh(values, empty[0], rng)
         return dict(zip(self.latent, (starts, levels), strict=True))
 
-    def begun(self, places: np.ndarray, known: np.ndarray, changed: np.ndarray, rate: np.ndarray,
+    def begun(self, places: np.ndarray, at_training: np.ndarray, changed: np.ndarray, rate: np.ndarray,
               rng: np.random.Generator) -> np.ndarray:
-        """Before which places a segment begins, (draw, place), of draws of where it does at training contexts.
+        """Draw the places before which a segment begins, (draw, place), given the changes between training contexts.
 
-        Only whether there is a change between two neighbouring places can be seen, never how many there are. Between
-        training contexts that are known to differ there is at least one, and just one where segments have a shortest
-        length; beyond all of them changes come at their rate.
+        Draws say only whether there is a change between two neighbouring places, not how many. Between training
+        contexts that differ there is at least one change, and exactly one where segments have a shortest length;
+        outside the training range changes come at their rate.
 
         Parameters
         ----------
-        places : training contexts and new ones in order, (place,), and `known`, which of them are the former
-        changed : before which training contexts draws change, (draw, context)
-        rate : expected changes over one unit, (draw,)
+        places : training contexts and new ones in order, (place,)
+        at_training : indices of the training contexts among `places`, (context,)
+        changed : mask of the training contexts before which draws change, (draw, context)
+        rate : expected number of changes over one unit, (draw,)
         """
         result = np.zeros((len(changed), len(places)), bool)
-        result[:, known], result[:, 0] = changed, True
-        for at in (*range(1, known[0] + 1), *range(known[-1] + 1, len(places))):
+        result[:, at_training], result[:, 0] = changed, True
+        for at in (*range(1, at_training[0] + 1), *range(at_training[-1] + 1, len(places))):
             result[:, at] = rng.random(len(rate)) < -np.expm1(-rate * (places[at] - places[at - 1]))
-        for context in np.flatnonzero(np.diff(known) > 1) + 1:
-            first, last = known[context - 1], known[context]
-            where = self.where_between(np.diff(places[first : last + 1]), rate, rng)
-            result[:, first + 1 : last + 1] = where & changed[:, context, None]
+        for context in np.flatnonzero(np.diff(at_training) > 1) + 1:
+            first, last = at_training[context - 1], at_training[context]
+            changes = self.changes_between(np.diff(places[first : last + 1]), rate, rng)
+            result[:, first + 1 : last + 1] = changes & changed[:, context, None]
         return result
 
-    def where_between(self, lengths: np.ndarray, rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Which parts of a gap that has a change have one, (draw, part), of the parts' lengths (part,)."""
-        rest, single = lengths[::-1].cumsum()[::-1], self.prior.shortest > 1
-        # Of a single change, a part's chance is its share of the length.
+    def changes_between(self, lengths: np.ndarray, rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw a mask of the parts with a change, (draw, part), of a gap that has one; `lengths` are those of parts."""
+        remaining, single = lengths[::-1].cumsum()[::-1], self.prior.shortest > 1
+        # A single change lies in a part with a chance equal to the part's share of the length.
         chance, any_more = (np.broadcast_to(each, (len(rate), len(each))) if single
                             else np.maximum(-np.expm1(-rate[:, None] * each), np.finfo(float).tiny)
-                            for each in (lengths, rest))
-        uniform, waiting = rng.random(chance.shape), np.ones(len(rate), bool)
+                            for each in (lengths, remaining))
+        uniform, unchanged = rng.random(chance.shape), np.ones(len(rate), bool)
         result = np.empty(chance.shape, bool)
         for part in range(len(lengths)):
-            again = 0.0 if single else chance[:, part]
-            result[:, part] = uniform[:, part] < np.where(waiting, chance[:, part] / any_more[:, part], again)
-            waiting &= ~result[:, part]
+            later_chance = 0.0 if single else chance[:, part]
+            result[:, part] = uniform[:, part] < np.where(unchanged, chance[:, part] / any_more[:, part], later_chance)
+            unchanged &= ~result[:, part]
         return result
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         start, level = (values[name] for name in self.latent)
         at = features[:, 0]
         flat = start.reshape(-1, start.shape[-1])
-        which = np.stack([np.searchsorted(one, at, side="right") - 1 for one in flat])
-        which = which.reshape(*start.shape[:-1], len(at), 1)
-        return np.take_along_axis(level, which, axis=-2)
+        segment = np.stack([np.searchsorted(starts, at, side="right") - 1 for starts in flat])
+        segment = segment.reshape(*start.shape[:-1], len(at), 1)
+        return np.take_along_axis(level, segment, axis=-2)
 
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(self.context.at(frame))

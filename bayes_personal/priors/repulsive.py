@@ -23,10 +23,10 @@ from bayes_personal.system.arguments import whole_number
 
 # Standard deviation of the gate's intercepts, in log odds.
 LEVEL = 1.5
-# As wide apart as the types of a mixture: with scales near zero, archetypes that differ by less than the noise would
-# take the place of one.
+# Archetypes lie as wide apart as the types of a mixture: with scales near zero, several archetypes that differ by less
+# than the noise would take the place of one.
 SCALE = Hyperprior("LogNormal", mu=0.7, sigma=0.3, relative=True)
-# Log odds for one standard deviation of a context; length of the repulsion, the archetypes' own spread being 1.
+# The metric is in log odds for one standard deviation of a context; the length of the repulsion in archetypes' spreads.
 METRIC = Hyperprior("HalfNormal", sigma=2.5)
 LENGTH = Hyperprior("LogNormal", mu=-0.5, sigma=0.5)
 
@@ -71,9 +71,9 @@ class Repulsive(InContext):
     *contexts
         Columns: numbers, booleans, dates, text or categories.
     archetypes
-        How many, K, from 1 to 8; rather too many than too few.
+        Number of archetypes K, from 1 to 8; rather too many than too few.
     strength
-        Of the repulsion, from 0 to 0.99.
+        Strength of the repulsion, from 0 to 0.99.
     on
         Coefficients that archetypes differ in; all by default.
     scale
@@ -141,23 +141,23 @@ class Repulsive(InContext):
         return "" if self.archetypes == 1 else restricted(f"{self.name}_scale * a[z_i]", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, count = self.name, self.archetypes
+        name, count = self.name, self.archetypes
         if count == 1:
             return ("one archetype, from which nothing deviates",)
         repelled = (f"a[j, k] ~ Normal(0, 1) of {count} archetypes j",) if not self.strength else (
             f"a ~ Normal(a; 0, 1) det(M) / E det(M) of {count} archetypes j, M[j, j] = 1",
-            f"M[j, l] = {self.strength:g} exp(-mean over k of (a[j, k] - a[l, k])^2 / (2 {who}_length^2))",
-            f"{who}_length ~ {self.length.words()}, above {LONGEST:g} counted as {LONGEST:g}")
-        return (f"z_i ~ Categorical(softmax(b + G ({who}_metric * c_i))), c = {', '.join(self.contexts)} standardised",
+            f"M[j, l] = {self.strength:g} exp(-mean over k of (a[j, k] - a[l, k])^2 / (2 {name}_length^2))",
+            f"{name}_length ~ {self.length.words()}, above {LONGEST:g} counted as {LONGEST:g}")
+        return (f"z_i ~ Categorical(softmax(b + G ({name}_metric * c_i))), c = {', '.join(self.contexts)} standardised",
                 *repelled,
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}, the intercept at the predictors' means",
-                f"b[j] ~ Normal(0, {LEVEL:g}), G[j, q] ~ Normal(0, 1), {who}_metric ~ {self.metric.words()}")
+                f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}, the intercept at the predictors' means",
+                f"b[j] ~ Normal(0, {LEVEL:g}), G[j, q] ~ Normal(0, 1), {name}_metric ~ {self.metric.words()}")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Archetypes(Choice):
-    """What the archetypes have of their own, and how probable each is where."""
+    """The coefficients of the archetypes, and the probability of each archetype given context."""
 
     prior: Repulsive
     contexts: tuple[Context, ...]
@@ -170,28 +170,28 @@ class Archetypes(Choice):
 
     @property
     def owner(self) -> np.ndarray:
-        """Which context each reading is of, (reading,)."""
-        return np.repeat(np.arange(len(self.contexts)), [len(one.labels) for one in self.contexts])
+        """Index of the context that each reading belongs to, (reading,)."""
+        return np.repeat(np.arange(len(self.contexts)), [len(context.labels) for context in self.contexts])
 
     def parameters(self) -> tuple[Parameter, ...]:
-        who = self.name
-        archetype = {f"{who}_archetype": tuple(str(place + 1) for place in range(self.branches))}
-        reading = {f"{who}_reading": tuple(label for one in self.contexts for label in one.labels)}
-        component = normals(f"{who}_component", archetype | self.varying, diagnosed=False)
+        name = self.name
+        archetype = {f"{name}_archetype": tuple(str(place + 1) for place in range(self.branches))}
+        reading = {f"{name}_reading": tuple(label for context in self.contexts for label in context.labels)}
+        component = normals(f"{name}_component", archetype | self.varying, diagnosed=False)
         length: tuple[Parameter, ...] = ()
         if self.prior.strength:
-            length = (self.prior.length.bind(f"{who}_length"),)
-            repelled = Determinantal((f"{who}_length",), self.branches, len(self.positions), self.prior.strength)
+            length = (self.prior.length.bind(f"{name}_length"),)
+            repelled = Determinantal((f"{name}_length",), self.branches, len(self.positions), self.prior.strength)
             component = replace(component, joint=repelled)
-        return (*length, component, self.prior.scale.bind(f"{who}_scale", 0.0, self.unit, self.varying),
-                self.prior.metric.bind(f"{who}_metric", 0.0, np.ones(len(self.contexts)),
-                                       {f"{who}_context": self.prior.contexts}),
-                normals(f"{who}_level_gate", archetype, LEVEL, diagnosed=False),
-                normals(f"{who}_slope_gate", archetype | reading, diagnosed=False))
+        return (*length, component, self.prior.scale.bind(f"{name}_scale", 0.0, self.unit, self.varying),
+                self.prior.metric.bind(f"{name}_metric", 0.0, np.ones(len(self.contexts)),
+                                       {f"{name}_context": self.prior.contexts}),
+                normals(f"{name}_level_gate", archetype, LEVEL, diagnosed=False),
+                normals(f"{name}_slope_gate", archetype | reading, diagnosed=False))
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        each = values[f"{self.name}_scale"][..., None, :] * values[f"{self.name}_component"]
-        return each[..., None, :, :]
+        coefficients = values[f"{self.name}_scale"][..., None, :] * values[f"{self.name}_component"]
+        return coefficients[..., None, :, :]
 
     def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         slopes = values[f"{self.name}_slope_gate"] * values[f"{self.name}_metric"][..., None, self.owner]
@@ -207,13 +207,13 @@ class Archetypes(Choice):
         points, middle = values[f"{self.name}_component"], np.zeros((1, len(self.owner)))
         share, spread = share_and_spread(self.log_gate(values, middle, xp)[..., 0, :],
                                          self.deviation(values, None, xp)[..., 0, :, :], xp)
-        one, other = np.triu_indices(self.branches, 1)
-        apart = xp.sqrt(((points[..., one, :] - points[..., other, :]) ** 2).mean(axis=-1))
+        left, right = np.triu_indices(self.branches, 1)
+        distance = xp.sqrt(((points[..., left, :] - points[..., right, :]) ** 2).mean(axis=-1))
         return {f"{self.name}_share": share, f"{self.name}_spread": spread,
-                f"{self.name}_separation": apart.min(axis=-1)}
+                f"{self.name}_separation": distance.min(axis=-1)}
 
     def at(self, frame: pd.DataFrame) -> Features:
-        return Features(np.concatenate([one.at(frame) for one in self.contexts], axis=1))
+        return Features(np.concatenate([context.at(frame) for context in self.contexts], axis=1))
 
     @property
     def axes(self) -> tuple[Context, ...]:

@@ -138,21 +138,21 @@ class TotalVariation(Prior):
         return restricted(f"steps({self.order})", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who, local = self.name, LOCAL[self.increments].words()
+        name, local = self.name, LOCAL[self.increments].words()
         if self.increments == "laplace":
-            law = (f"Normal(0, {who}_scale[k] sqrt({who}_local[t, k] / v)), together Laplace(0, {who}_scale[k] / "
+            law = (f"Normal(0, {name}_scale[k] sqrt({name}_local[t, k] / v)), together Laplace(0, {name}_scale[k] / "
                    "sqrt(2 v)), v the variance over the rows of a walk of unit steps")
         else:
-            law = (f"Normal(0, {who}_scale[k] {who}_local[t, k] / sqrt((T - 1)^2 + {who}_local[t, k]^2)), "
+            law = (f"Normal(0, {name}_scale[k] {name}_local[t, k] / sqrt((T - 1)^2 + {name}_local[t, k]^2)), "
                    "T distinct contexts")
-        return (f"steps({self.order}) = sum of {who}_effect[t] over the distinct contexts t up to it but the first, "
+        return (f"steps({self.order}) = sum of {name}_effect[t] over the distinct contexts t up to it but the first, "
                 "less its mean over the rows; the intercept at the predictors' means",
-                f"{who}_effect[t, k] ~ {law}", f"{who}_local[t, k] ~ {local}",
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
+                f"{name}_effect[t, k] ~ {law}", f"{name}_local[t, k] ~ {local}",
+                f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}")
 
 
 def steps(places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which of the places but the first have been reached at values of the context, (value, place - 1)."""
+    """Mark with 1 the places after the first that values of the context have reached, (value, place - 1)."""
     return (values[:, None] >= places[1:]).astype(float)
 
 
@@ -164,8 +164,8 @@ class StepsTerm(Term):
     Attributes
     ----------
     places : the distinct contexts in order, standardised, (place,)
-    share : of the training rows that have reached each but the first, (place - 1,)
-    labels : what those but the first are called
+    share : share of the training rows that have reached each place after the first, (place - 1,)
+    labels : labels of the places after the first
     """
 
     prior: TotalVariation
@@ -182,9 +182,9 @@ class StepsTerm(Term):
         return {f"{self.name}_place": self.labels}
 
     def parameters(self) -> tuple[Parameter, ...]:
-        one = np.ones((len(self.labels), len(self.positions)))
+        ones = np.ones((len(self.labels), len(self.positions)))
         return (self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying),
-                LOCAL[self.prior.increments].bind(f"{self.name}_local", 0.0, one, self.features | self.varying))
+                LOCAL[self.prior.increments].bind(f"{self.name}_local", 0.0, ones, self.features | self.varying))
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
         scale, local = values[f"{self.name}_scale"][..., None, :], values[f"{self.name}_local"]

@@ -70,16 +70,16 @@ class Transfer(Prior):
     def __post_init__(self) -> None:
         context_column("Transfer", domain=self.domain)
         object.__setattr__(self, "on", as_names(self.on))
-        found = as_labels("Transfer", self.target)
-        if not isinstance(self.target, tuple) and isinstance(found, tuple):
-            if len(found) != 1:
-                raise SpecificationError(f"Transfer({self.domain!r}): target={self.target!r} names {len(found)} "
+        target = as_labels("Transfer", self.target)
+        if not isinstance(self.target, tuple) and isinstance(target, tuple):
+            if len(target) != 1:
+                raise SpecificationError(f"Transfer({self.domain!r}): target={self.target!r} names {len(target)} "
                                          "labels; name one. FineTuned takes several.")
-            (found,) = found
-        if found is None:
+            (target,) = target
+        if target is None:
             raise SpecificationError(f"Transfer({self.domain!r}): target=None: name the label of the target, one of "
                                      f"those in column {self.domain!r}.")
-        object.__setattr__(self, "target", found)
+        object.__setattr__(self, "target", target)
         must_be_positive(self.owner, overall=self.overall)
 
     @property
@@ -105,16 +105,16 @@ class Transfer(Prior):
         return restricted(f"{self.domain}_target_effect where {self.domain}_i is {self.target!r}", self.on)
 
     def story(self) -> tuple[str, ...]:
-        who = f"{self.domain}_target"
-        return (f"{who}_effect[k] ~ Normal(0, {who}_scale[k]), the intercept at the predictors' means",
-                f"{who}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{who}_overall {who}_local[k]",
-                f"{who}_overall ~ {self.overall.words()}, {who}_local[k] ~ {LOCAL.words()}")
+        prefix = f"{self.domain}_target"
+        return (f"{prefix}_effect[k] ~ Normal(0, {prefix}_scale[k]), the intercept at the predictors' means",
+                f"{prefix}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{prefix}_overall {prefix}_local[k]",
+                f"{prefix}_overall ~ {self.overall.words()}, {prefix}_local[k] ~ {LOCAL.words()}")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class TargetTerm(Term):
-    """What the target has beside the sources."""
+    """The deviation of the target from the sources."""
 
     prior: Transfer
     levels: Levels

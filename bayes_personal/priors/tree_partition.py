@@ -21,13 +21,13 @@ from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
 from bayes_personal.system.arguments import whole_number
 
-# Halvings in all, by the number of readings; more than the last are too many boxes.
+# Default depth by the number of readings; with more readings there would be too many boxes.
 DEPTHS = {1: 10, 2: 8, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 5}
 
-# Less than rounding leaves between a chance and 1.
+# Less than the smallest difference between a chance and 1 in floating point.
 ROUNDED = 2.0**-56
 
-# Draws times rows times leaves that are looked at together.
+# Draws times rows times leaves that are compared at once.
 NUMBERS = 2**22
 
 
@@ -100,15 +100,15 @@ class TreePartition(InContext):
         owner = self.owner
         law = must_integrate_out(owner, coefficients)
         contexts = context.learn(frame, self.contexts, owner)
-        readings = np.concatenate([one.at(frame) for one in contexts], axis=1)
+        readings = np.concatenate([column.at(frame) for column in contexts], axis=1)
         if readings.shape[1] not in DEPTHS:
             raise SpecificationError(f"{owner}: the contexts have {readings.shape[1]} readings, a categorical one a "
                                      f"level; boxes can be halved along {max(DEPTHS)} at most. Leave some out, or use "
                                      "Contextualized or GaussianProcess.")
         depth = self.depth or DEPTHS[readings.shape[1]]
-        cuts = np.stack([quantile_cuts(one, depth) for one in readings.T])
-        codes = np.stack([np.searchsorted(cut, one, side="right")
-                          for cut, one in zip(cuts, readings.T, strict=True)], axis=1)
+        cuts = np.stack([quantile_cuts(values, depth) for values in readings.T])
+        codes = np.stack([np.searchsorted(cut, values, side="right")
+                          for cut, values in zip(cuts, readings.T, strict=True)], axis=1)
         return (Boxes(self, contexts, cuts, codes, depth, law, coefficients.select(self.on, owner), coefficients),)
 
     @property
@@ -123,16 +123,16 @@ class TreePartition(InContext):
         return self.story_under(None)
 
     def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
-        who = self.name
-        return (f"boxes of {', '.join(self.contexts)}: each is halved at its quantile with probability {who}_split, "
-                "along each axis alike, or is a leaf", f"d[leaf, k] ~ {law_in_words(f'{who}_scale', conjugate)}",
-                f"{who}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{who}_split ~ Beta(1, 1)")
+        name = self.name
+        return (f"boxes of {', '.join(self.contexts)}: each is halved at its quantile with probability {name}_split, "
+                "along each axis alike, or is a leaf", f"d[leaf, k] ~ {law_in_words(f'{name}_scale', conjugate)}",
+                f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}", f"{name}_split ~ Beta(1, 1)")
 
 
 def quantile_cuts(values: np.ndarray, depth: int) -> np.ndarray:
-    """Where an axis is cut into 2^depth intervals of as many rows each, half-way between neighbouring values."""
+    """Return the cuts of an axis into 2^depth intervals with equal numbers of rows, half-way between values."""
     distinct, counts = np.unique(values, return_counts=True)
-    # Rows with the same value stay together, in the middle of the quantiles that they take.
+    # Rows with the same value stay together, at the middle of the quantiles that they span.
     middle = (np.cumsum(counts) - counts / 2) / len(values)
     below = np.searchsorted(middle, np.arange(1, 2**depth) / 2**depth)
     padded = np.concatenate([[-np.inf], distinct, [np.inf]])
@@ -147,10 +147,10 @@ class Boxes(Division):
 
     Attributes
     ----------
-    cuts : where each axis can be cut, standardised, (axis, 2^depth - 1)
+    cuts : the places at which each axis can be cut, standardised, (axis, 2^depth - 1)
     codes : the finest interval of each training row, (row, axis)
-    depth : halvings
-    law : how what leaves have of their own is distributed
+    depth : the largest number of halvings
+    law : distribution of the deviations of leaves
     """
 
     prior: TreePartition
@@ -178,8 +178,9 @@ class Boxes(Division):
         return xp.log(split + np.finfo(float).tiny) - xp.log(1 - split + ROUNDED)
 
     def cells(self, values: Mapping[str, Any]) -> Any:
-        # The harmonic mean, for boxes that are one are what leaves the mean its room: 1 / (m + n) is on average half of
-        # 1 / m at most. Halved as often as leaves every training context a box, if all halves have as many.
+        # The harmonic mean of the number of leaves, because trees of few leaves give the mean its room: 1 / (m + n) is
+        # on average half of 1 / m at most. So many halvings leave every training context a box of its own, if all
+        # halves have equally many.
         split = values[self.frequency]
         inverse = 1 + 0 * split
         for _ in range(min(self.depth, int(np.ceil(np.log2(len(np.unique(self.codes, axis=0))))))):
@@ -189,7 +190,7 @@ class Boxes(Division):
     @property
     def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
         leaf: dict[str, tuple[str, ...]] = {f"{self.name}_leaf": ()}
-        axes = {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
+        axes = {f"{self.name}_reading": tuple(label for context in self.contexts for label in context.labels)}
         return {f"{self.name}_low": leaf | axes, f"{self.name}_high": leaf | axes,
                 f"{self.name}_level": leaf | self.varying}
 
@@ -198,7 +199,7 @@ class Boxes(Division):
         return {f"{self.name}_leaves": {}} | self.latent
 
     def bounds(self, levels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Lower and upper ends of boxes whose axes were halved so often and left these intervals, (2, box, axis)."""
+        """Return the lower and upper ends of boxes, (2, box, axis), given their axes' halvings and intervals."""
         axis = np.arange(len(self.cuts))
         ends = np.concatenate([np.full((len(axis), 1), -np.inf), self.cuts, np.full((len(axis), 1), np.inf)], axis=1)
         width = 2 ** (self.depth - levels)
@@ -211,54 +212,54 @@ class Boxes(Division):
         return Halvings(self.codes, self.depth)
 
     def sampled(self, drawn: Sequence[np.ndarray], levels: np.ndarray) -> dict[str, np.ndarray]:
-        return self.padded([self.bounds(one[:, 0], one[:, 1]) for one in drawn], levels)
+        return self.padded([self.bounds(leaves[:, 0], leaves[:, 1]) for leaves in drawn], levels)
 
     def padded(self, bounds: Sequence[np.ndarray], level: np.ndarray) -> dict[str, np.ndarray]:
-        """Draws from the ends of their leaves, and the leaves' levels one after the other; what is no leaf is empty."""
-        counts = [one.shape[1] for one in bounds]
+        """Return draws as arrays, padded with empty boxes, from the leaves' ends and the levels of all leaves."""
+        counts = [ends.shape[1] for ends in bounds]
         shape = len(counts), max(counts)
         low, high = (np.full((*shape, len(self.cuts)), end) for end in (np.inf, -np.inf))
         levels = np.full((*shape, len(self.positions)), np.nan)
-        for draw, (one, own) in enumerate(zip(bounds, np.split(level, np.cumsum(counts)[:-1]), strict=True)):
-            low[draw, : counts[draw]], high[draw, : counts[draw]], levels[draw, : counts[draw]] = *one, own
+        for draw, (ends, own_levels) in enumerate(zip(bounds, np.split(level, np.cumsum(counts)[:-1]), strict=True)):
+            low[draw, : counts[draw]], high[draw, : counts[draw]], levels[draw, : counts[draw]] = *ends, own_levels
         return {f"{self.name}_leaves": np.array(counts, float), f"{self.name}_low": low, f"{self.name}_high": high,
                 f"{self.name}_level": levels}
 
     def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        many = {name: np.asarray(value)[None] for name, value in values.items()}
+        batched = {name: np.asarray(value)[None] for name, value in values.items()}
         axes, split = self.codes.shape[1], float(values[self.frequency])
-        waiting, leaves = [(np.zeros(axes, int), np.zeros(axes, int), np.unique(self.codes, axis=0))], []
-        while waiting:
-            level, key, cells = waiting.pop()
+        stack, leaves = [(np.zeros(axes, int), np.zeros(axes, int), np.unique(self.codes, axis=0))], []
+        while stack:
+            level, key, cells = stack.pop()
             if len(cells) > 1 and level.sum() < self.depth and rng.random() < split:
                 axis = rng.integers(axes)
                 deeper = level + (np.arange(axes) == axis)
                 upper = (cells[:, axis] >> (self.depth - deeper[axis])) & 1
                 for half in range(2):
-                    below = key.copy()
-                    below[axis] = 2 * key[axis] + half
-                    waiting.append((deeper, below, cells[upper == half]))
+                    child_key = key.copy()
+                    child_key[axis] = 2 * key[axis] + half
+                    stack.append((deeper, child_key, cells[upper == half]))
             else:
                 leaves.append((level, key))
-        bounds = self.bounds(*(np.array(each) for each in zip(*leaves, strict=True)))
-        found = self.padded([bounds], self.fresh(many, np.zeros(len(leaves), int), rng))
-        return {name: value[0] for name, value in found.items()}
+        bounds = self.bounds(*map(np.array, zip(*leaves, strict=True)))
+        latent = self.padded([bounds], self.fresh(batched, np.zeros(len(leaves), int), rng))
+        return {name: value[0] for name, value in latent.items()}
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         low, high, level = (values[name] for name in self.latent)
         shape, leaves = low.shape[:-2], low.shape[-2]
-        low, high, level = (each.reshape(-1, leaves, each.shape[-1]) for each in (low, high, level))
+        low, high, level = (array.reshape(-1, leaves, array.shape[-1]) for array in (low, high, level))
         result = np.empty((len(low), len(features), level.shape[-1]))
         size = max(NUMBERS // max(leaves * len(features), 1), 1)
-        for some in (slice(start, start + size) for start in range(0, len(low), size)):
-            inside = np.ones((len(low[some]), len(features), leaves), bool)
+        for chunk in (slice(start, start + size) for start in range(0, len(low), size)):
+            inside = np.ones((len(low[chunk]), len(features), leaves), bool)
             for axis, at in enumerate(features.T):
-                inside &= (at[:, None] >= low[some, None, :, axis]) & (at[:, None] < high[some, None, :, axis])
-            result[some] = np.take_along_axis(level[some], np.argmax(inside, axis=-1)[..., None], axis=1)
+                inside &= (at[:, None] >= low[chunk, None, :, axis]) & (at[:, None] < high[chunk, None, :, axis])
+            result[chunk] = np.take_along_axis(level[chunk], np.argmax(inside, axis=-1)[..., None], axis=1)
         return result.reshape(*shape, *result.shape[1:])
 
     def at(self, frame: pd.DataFrame) -> Features:
-        return Features(np.concatenate([one.at(frame) for one in self.contexts], axis=1))
+        return Features(np.concatenate([context.at(frame) for context in self.contexts], axis=1))
 
     @property
     def axes(self) -> tuple[Context, ...]:

@@ -60,5 +60,5 @@ def probabilities(posterior: Posterior) -> np.ndarray:
     values = {each.name: values[each.name][chosen] for each in density.parameters}
     # Draws that importance sampling repeats are summed over once.
     points, often = np.unique(density.arguments(values, len(chosen)), axis=0, return_counts=True)
-    each = density.each(lambda point: sums.change_probability(density.segments(point), float(point[-1])), points)
+    each = density.mapped(lambda point: sums.change_probability(density.segments(point), float(point[-1])), points)
     return np.average(each, axis=0, weights=often)

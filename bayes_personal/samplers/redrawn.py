@@ -104,7 +104,7 @@ class Redrawn:
     def given(self) -> tuple[Scaling, np.ndarray, np.ndarray]:
         """T, s and the whitened weights that are not eliminated, at the draws."""
         chosen = {name: value[self.draws] for name, value in self.values.items()}
-        return *self.density.draws(chosen, len(self.draws)), self.density.others(chosen, len(self.draws))
+        return *self.density.draws(chosen, len(self.draws)), self.density.shared_weights(chosen, len(self.draws))
 
     def z(self, groups: np.ndarray) -> np.ndarray:
         """The whitened weights of groups of training."""

@@ -232,7 +232,7 @@ class Stages:
         assert mean is not None and term is not None
         first = self.method.sample(self.first, int(one.generate_state(1)[0]), progress)
         population = flat(first)[mean.name]
-        if term.freeze == "plug-in":
+        if term.second_stage == "plug-in":
             result = self.plug_in(population.mean(axis=0), int(two.generate_state(1)[0]), progress)
         else:
             result = self.cut(population, first["posterior"].sizes["chain"], np.random.default_rng(two))

@@ -139,7 +139,7 @@ class Whitened:
     def local(self, block: Block, values: Mapping[str, Any], xp: Any) -> Local:
         """T and C of the weights of one block."""
         if block is self.arrangement.eliminated:
-            squares = np.moveaxis(self.information.collapsed.statistics.own, 0, -1)
+            squares = np.moveaxis(self.information.collapsed.statistics.group_gram, 0, -1)
         else:
             gram = self.information.collapsed.statistics.gram[block.weights, block.weights]
             shape = (block.features, block.varying)
@@ -197,7 +197,7 @@ class Whitened:
         if here.eliminated is not None:
             term: Any = here.eliminated.term
             sums, local = self.information.collapsed.statistics, self.local(here.eliminated, values, xp)
-            by = [sums.own_moment[:, a] for a in range(here.varying)]
+            by = [sums.group_moment[:, a] for a in range(here.varying)]
             if weights:
                 others = xp.concatenate(weights, axis=-1)
                 by = [own - xp.matmul(others, sums.cross[:, a].T) for a, own in enumerate(by)]

@@ -1,4 +1,4 @@
-"""Divisions of contexts, and what their cells have of their own, summed out.
+"""Divisions of contexts and the coefficients of their cells, summed out.
 
-Enters: what sums over change points and trees.
+Enters: sums over change points and trees.
 """

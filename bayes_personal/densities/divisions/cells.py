@@ -1,4 +1,4 @@
-"""What the rows of a cell share, integrated out under each conjugate distribution."""
+"""The coefficients that the rows of a cell share, integrated out under each conjugate distribution."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,26 +19,28 @@ from bayes_personal.hyperpriors.conjugate import (
 
 
 class Cells(ABC):
-    """How rows become sums, and hyperparameters their arguments, under one conjugate distribution."""
+    """The way from rows to sums, and from hyperparameters to their arguments, under one conjugate distribution."""
 
     @abstractmethod
     def pooled(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray,
                learned: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The coefficients as all rows have them in common, and their standard errors, both (coefficient,), from
-        predictors (unit, coefficient) in natural units; `learned` is whether the size of errors is to be."""
+        """Return the estimate of the coefficients from all rows together and its standard errors, both (coefficient,).
+
+        Predictors (unit, coefficient) are in natural units; `learned` says whether the size of errors is learned.
+        """
 
     @abstractmethod
     def data(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray, cell: np.ndarray, cells: int) -> Any:
-        """Sums over the rows of each cell."""
+        """Return the sums over the rows of each cell."""
 
     @abstractmethod
     def arguments(self, mean: Any, log_scale: Any, scale: Any, log_error: Any, xp: Any) -> list[Any]:
-        """The numbers that `segments` takes, each (...): of means (..., coefficient), of what the logarithms of all
-        coefficients' scales are, and the scales of those that vary, (..., varying)."""
+        """Return the numbers that `segments` takes, each (...), from means (..., coefficient), a list of the log scales
+        of all coefficients, and the scales of those that vary, (..., varying)."""
 
     @abstractmethod
     def segments(self, data: Any, arguments: np.ndarray) -> SegmentSums:
-        """Data and hyperparameters at one point of the arguments."""
+        """Return the data and hyperparameters at one point of the arguments."""
 
 
 @final
@@ -83,7 +85,7 @@ class GammaCells(CountCells):
 
     def pooled(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray,
                learned: bool) -> tuple[np.ndarray, np.ndarray]:
-        # Half an event more, so that there is one.
+        # Half an event is added, so that the number of events is not 0.
         events = np.array([y.sum() + 0.5])
         return np.log(events / constants.sum()), events**-0.5
 
@@ -97,7 +99,7 @@ class BetaCells(CountCells):
 
     def pooled(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray,
                learned: bool) -> tuple[np.ndarray, np.ndarray]:
-        # Half a success and half a failure more, so that there are both.
+        # Half a success and half a failure are added, so that neither number is 0.
         trials = constants.sum() + 1
         chance = np.array([(y.sum() + 0.5) / trials])
         return np.log(chance) - np.log1p(-chance), (trials * chance * (1 - chance)) ** -0.5
@@ -111,5 +113,5 @@ CELLS: Mapping[type[Conjugate], Any] = {NormalConjugate: lambda law: NormalCells
 
 
 def cells_of(law: Conjugate) -> Cells:
-    """Those that go with a conjugate distribution."""
+    """Return the cells of a conjugate distribution."""
     return CELLS[type(law)](law)

@@ -14,20 +14,20 @@ from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
 from bayes_personal.errors import SpecificationError
 
-# Contexts up to which leaving a row out sums over all partitions; beyond, over those that the posterior has drawn.
+# Most contexts for which leaving a row out sums over all partitions; with more, it uses partitions of the posterior.
 FEW = 300
-# Contexts from which on an evaluation takes milliseconds.
+# Number of contexts from which an evaluation takes milliseconds.
 MANY = 400
 
 
 class DivisionSums(ABC):
-    """Sums over the divisions of a prior; `last` is its argument, beside those of the cells' coefficients."""
+    """Sums over the divisions of a prior; `last` is the argument of the divisions, after those of the cells."""
 
-    # Whether an evaluation is too slow for NUTS, and leaving a row out exact whatever has been drawn.
+    # Whether an evaluation is too slow for NUTS, and whether leaving a row out is exact whatever has been drawn.
     slow: bool
     exact: bool
     leave_one_out_work: int
-    # Acceptance that NUTS adapts to: at 0.9 one posterior in sixty of change points of counts had a divergence.
+    # Acceptance rate for NUTS: at 0.9, one in sixty posteriors of change points of counts had a divergence.
     target_accept: float
     # Errors and frequencies of cuts, as logarithms, at which climbs for modes start.
     starts: tuple[tuple[float, float], ...]
@@ -35,32 +35,32 @@ class DivisionSums(ABC):
     @property
     @abstractmethod
     def cells(self) -> int:
-        """How many cells can be told apart."""
+        """Number of cells that can be told apart."""
 
     @abstractmethod
     def cell(self, matrix: np.ndarray) -> np.ndarray:
-        """That of training rows, by their features."""
+        """Return the cell of each training row from the matrix of their features."""
 
     @abstractmethod
     def log_evidence(self, segments: SegmentSums, last: float) -> float:
-        """log p(y), -inf where it is not finite."""
+        """Return log p(y), -inf where it is not finite."""
 
     @abstractmethod
     def log_evidence_and_gradient(self, segments: SegmentSums, last: float) -> tuple[float, np.ndarray]:
-        """The same with its gradient, by the arguments of the coefficients, and last by the one of the divisions."""
+        """Return log p(y) and its gradient by the arguments of the cells, followed by the argument of the divisions."""
 
     @abstractmethod
     def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-        """Draws of divisions, and the cells' coefficients one after the other."""
+        """Draw divisions, and the coefficients of all their cells in sequence."""
 
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
-        """P(a segment starts at this context and not at the first | y), (context,), where cells are segments."""
+        """Return P(a segment starts at this context, not the first | y), (context,), where cells are segments."""
         raise SpecificationError(f"{type(self).__name__} sums over divisions that have no order")
 
     @abstractmethod
     def left_out(self, segments: SegmentSums, last: float, drawn: np.ndarray | None) -> np.ndarray:
-        """log p(y_i | y_-i), (row,); where that is not exact, by way of one division that the posterior drew."""
+        """Return log p(y_i | y_-i), (row,); where that is not exact, from one division drawn from the posterior."""
 
 
 @final
@@ -71,7 +71,7 @@ class ChangePoints(DivisionSums):
     Attributes
     ----------
     places : the distinct contexts in order, (context,)
-    shortest : how many of them a segment has at least
+    shortest : least number of contexts in a segment
     """
 
     places: np.ndarray
@@ -99,7 +99,7 @@ class ChangePoints(DivisionSums):
         return np.searchsorted(self.places, matrix[:, 0])
 
     def changes(self, last: float) -> Changes:
-        """At a rate."""
+        """Return the prior of change points at the log of their rate."""
         return Changes.by_rate(float(np.exp(last)), np.diff(self.places), self.shortest)
 
     def log_evidence(self, segments: SegmentSums, last: float) -> float:
@@ -111,7 +111,7 @@ class ChangePoints(DivisionSums):
     def draw(self, segments: SegmentSums, last: float, count: int,
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         starts, levels = Partitions(segments, self.changes(last)).draw_segments(count, rng)
-        return [np.flatnonzero(one) for one in starts], levels
+        return [np.flatnonzero(begins) for begins in starts], levels
 
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
         return Partitions(segments, self.changes(last)).change_probability
@@ -133,7 +133,7 @@ class Halvings(DivisionSums):
     Attributes
     ----------
     codes : the finest interval of each row, (row, axis)
-    depth : halvings
+    depth : largest number of halvings
     """
 
     codes: np.ndarray
@@ -145,7 +145,7 @@ class Halvings(DivisionSums):
 
     @cached_property
     def boxes(self) -> HalvingBoxes:
-        """Which there are."""
+        """All boxes that halvings can make."""
         return HalvingBoxes.of(self.codes, self.depth)
 
     @property
@@ -154,7 +154,7 @@ class Halvings(DivisionSums):
 
     @property
     def cells(self) -> int:
-        # SciPy does not say that a sparse array has a shape.
+        # SciPy's types do not say that a sparse array has a shape.
         return self.boxes.members.shape[1]  # pyright: ignore[reportOptionalSubscript]
 
     def cell(self, matrix: np.ndarray) -> np.ndarray:

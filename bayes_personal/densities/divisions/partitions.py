@@ -12,9 +12,9 @@ from bayes_personal.kernels import partition_left_out, partition_sums
 
 
 def log_evidence_and_gradient(segments: SegmentSums, changes: Changes) -> tuple[float, np.ndarray]:
-    """log p(y | hyperparameters), -inf where it is not finite, and its gradient.
+    """Return log p(y | hyperparameters), -inf where it is not finite, and its gradient.
 
-    The gradient is by the segments' hyperparameters, as they order them, then by the one of the changes.
+    The gradient is by the segments' hyperparameters, in their order, and then by that of the changes.
     """
     log_before, slopes = partition_sums.forward_with_slopes(
         segments.kind, segments.sums, segments.numbers, changes.log_starts, changes.starts_slopes, changes.shortest)
@@ -28,7 +28,7 @@ def log_evidence_and_gradient(segments: SegmentSums, changes: Changes) -> tuple[
 class Partitions:
     """Segments of T ordered contexts, summed over all ways to cut them.
 
-    Cost is quadratic in T, except where said otherwise; memory is linear.
+    Cost is quadratic in T unless stated otherwise; memory is linear.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Partitions:
         return result
 
     def draw_segments(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Exact draws of where segments start, (draw, T), and of their coefficients, one segment after the other."""
+        """Draw the starts of segments exactly, (draw, T), and the coefficients of all segments in sequence."""
         uniforms = rng.random((draws, self.segments.contexts))
         starts = partition_sums.draw_starts(*self._given, self.log_before, self.changes.shortest, uniforms)
         first = np.flatnonzero(starts)
@@ -75,21 +75,21 @@ class Partitions:
         return starts, self.segments.draw(start, start + np.diff(np.append(first, starts.size)), rng)
 
     def left_out(self, lowest: float = -np.inf) -> np.ndarray:
-        """log p(y_i | y of all other rows), (row,), in the rows' own order. Cubic time.
+        """Return log p(y_i | y of all other rows), (row,), in the original order of the rows, in cubic time.
 
         Parameters
         ----------
-        lowest : segments of a log probability below are left out; -40 costs about 1e-10 unless a row is far off
+        lowest : segments of a lower log probability are left out; -40 costs about 1e-10 unless a row is far off
         """
         total = partition_left_out.left_out(*self._given, self.log_before, self.log_after, self.changes.shortest,
-                                            self.segments.taken, self.segments.rows.first, lowest)
+                                            self.segments.row_statistics, self.segments.rows.first, lowest)
         return self.segments.rows.as_they_came(self.segments.row_terms - total)
 
     def left_out_of(self, starts: np.ndarray) -> np.ndarray:
-        """log p(y_i | y of the other rows of its segment), (draw, row), for partitions (draw, T) drawn given all rows.
+        """Return log p(y_i | y of the other rows of its segment), (draw, row), for partitions (draw, T) given all rows.
 
-        1 / p(y_i | y_-i) is the mean over draws of 1 / p: rows are importance sampled, their coefficients integrated.
+        1 / p(y_i | y_-i) is the mean over draws of 1 / p: rows are importance sampled, coefficients integrated out.
         """
-        ratio = partition_left_out.left_out_of_draws(*self._given[:3], starts, self.segments.taken,
+        ratio = partition_left_out.left_out_of_draws(*self._given[:3], starts, self.segments.row_statistics,
                                                      self.segments.rows.first)
         return self.segments.rows.as_they_came(self.segments.row_terms - ratio)

@@ -11,8 +11,8 @@ from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows,
 from bayes_personal.kernels.count_factors import of_shape
 from bayes_personal.kernels.segment_factors import BETA, GAMMA
 
-# Logarithm of the shapes from which on segments are alike to the last digit, whatever their counts, and of the numbers
-# between which nothing overflows.
+# Logarithm of the shapes above which segments are alike to the last digit, whatever their counts; and of the largest
+# number with which nothing overflows.
 ALIKE, FARTHEST = 300.0, 600.0
 
 
@@ -24,38 +24,38 @@ class CountData:
     Attributes
     ----------
     kind : GAMMA or BETA
-    rows : how they are sorted
-    taken : counts and exposures in units of `unit`, or successes and failures, sorted, (2, row)
-    row_terms : what a row adds to log p(y) outside its segment's factor, sorted, (row,)
+    rows : order of the rows
+    row_statistics : counts and exposures in units of `unit`, or successes and failures, sorted, (2, row)
+    row_terms : terms of log p(y) outside the segments' factors, sorted, (row,)
     sums : running sums over contexts, (2, T + 1)
     unit : rate of all rows together, so that exposures are expected counts; 1 of probabilities
     """
 
     kind: int
     rows: SortedRows
-    taken: np.ndarray
+    row_statistics: np.ndarray
     row_terms: np.ndarray
     sums: np.ndarray
     unit: float = 1.0
 
     @classmethod
     def of_counts(cls, y: np.ndarray, exposure: np.ndarray, places: np.ndarray, contexts: int) -> Self:
-        """Of counts and positive exposures, (row,)."""
+        """Sum counts and positive exposures, (row,)."""
         rows = SortedRows.of(places, contexts)
         y, exposure = np.asarray(y, float)[rows.order], np.broadcast_to(exposure, np.shape(y))[rows.order]
         unit = max(float(y.sum()), 1.0) / float(exposure.sum())
-        taken = np.stack([y, exposure * unit])
-        terms = y * np.log(taken[1]) - gammaln(y + 1) - taken[1]
-        return cls(GAMMA, rows, taken, terms, running(rows.summed(taken)), unit)
+        statistics = np.stack([y, exposure * unit])
+        terms = y * np.log(statistics[1]) - gammaln(y + 1) - statistics[1]
+        return cls(GAMMA, rows, statistics, terms, running(rows.summed(statistics)), unit)
 
     @classmethod
     def of_successes(cls, y: np.ndarray, trials: np.ndarray, places: np.ndarray, contexts: int) -> Self:
-        """Of successes and trials, (row,); one trial each is Bernoulli."""
+        """Sum successes and trials, (row,); rows of one trial are Bernoulli."""
         rows = SortedRows.of(places, contexts)
         y, trials = np.asarray(y, float)[rows.order], np.broadcast_to(trials, np.shape(y)).astype(float)[rows.order]
-        taken = np.stack([y, trials - y])
+        statistics = np.stack([y, trials - y])
         terms = gammaln(trials + 1) - gammaln(y + 1) - gammaln(trials - y + 1)
-        return cls(BETA, rows, taken, terms, running(rows.summed(taken)))
+        return cls(BETA, rows, statistics, terms, running(rows.summed(statistics)))
 
     @cached_property
     def constant(self) -> float:
@@ -63,7 +63,7 @@ class CountData:
         return float(self.row_terms.sum())
 
     def at(self, log_a: float, log_b: float) -> "CountSegments":
-        """At one point of the hyperparameters: logarithms of shape and rate of the Gamma, or of the Beta's shapes."""
+        """Return the sums at the logarithms of the Gamma's shape and rate, or of the Beta's shapes."""
         return CountSegments(self, float(log_a), float(log_b))
 
 
@@ -97,19 +97,19 @@ class CountSegments(SegmentSums):
         return self.data.row_terms
 
     @property
-    def taken(self) -> np.ndarray:
-        return self.data.taken
+    def row_statistics(self) -> np.ndarray:
+        return self.data.row_statistics
 
     @cached_property
     def logs(self) -> tuple[float, float]:
-        """log a and log b where exposures are in units, their difference kept where they are too large to matter."""
+        """log a and log b for exposures in units, lowered by the same amount where they are too large to matter."""
         log_a, log_b = self.log_a, self.log_b + np.log(self.data.unit)
         beyond = max(min(log_a, log_b) - ALIKE, 0.0)
         return log_a - beyond, log_b - beyond
 
     @property
     def scaled(self) -> tuple[float, float]:
-        """a and b where exposures are in units."""
+        """a and b for exposures in units, as in `logs`."""
         log_a, log_b = self.logs
         return float(np.exp(log_a)), float(np.exp(log_b))
 

@@ -10,7 +10,7 @@ from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
 from bayes_personal.kernels.segment_factors import NORMAL, scaled_sums
 
 LOG_2PI = np.log(2 * np.pi)
-# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+# Sum of squared deviations of the outcome, in squared errors, above which the evidence loses digits.
 FARTHEST = 1e12
 
 
@@ -21,10 +21,10 @@ class NormalData:
 
     Attributes
     ----------
-    rows : how they are sorted
-    x, y : predictors (row, p) and outcome less that of `origin` (row,), sorted
+    rows : order of the rows
+    x, y : predictors (row, p), and outcome less its value at `origin` (row,), sorted
     log_known : logarithms of known errors, sorted, (row,)
-    origin : coefficients near all of the data, so that sums over it do not cancel, (p,)
+    origin : coefficients that fit all data, so that sums do not cancel, (p,)
     grams, products : X'X by rows of the lower triangle (triangle, T), and X'y (p, T)
     """
 
@@ -38,7 +38,7 @@ class NormalData:
 
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray, constants: np.ndarray, places: np.ndarray, contexts: int) -> Self:
-        """Of predictors (row, p), outcomes, known factors of sigma, and places of the rows' contexts, all (row,)."""
+        """Sum predictors (row, p) and outcomes, known factors of sigma and places of the rows' contexts, all (row,)."""
         rows = SortedRows.of(places, contexts)
         constants = np.broadcast_to(np.asarray(constants, float), np.shape(y))[rows.order]
         x, y = x[rows.order] / constants[:, None], y[rows.order] / constants
@@ -58,7 +58,7 @@ class NormalData:
         return self.x.T @ self.x, self.x.T @ self.y, float(self.log_known.sum())
 
     def at(self, sigma: float, tau: np.ndarray, mean: np.ndarray) -> "NormalSegments":
-        """At one point of the hyperparameters; tau and mean (p,)."""
+        """Return the sums at one point of the hyperparameters; tau and mean are (p,)."""
         tau, mean = np.asarray(tau, float), np.asarray(mean, float)
         sums = scaled_sums(self.grams, self.products, tau, mean - self.origin, float(sigma))
         return NormalSegments(self, np.float64(sigma), tau, mean, sums)
@@ -87,7 +87,7 @@ class NormalSegments(SegmentSums):
 
     @cached_property
     def fit(self) -> float:
-        """Squared residuals of the mean over sigma^2."""
+        """Sum of squared residuals from the mean, over sigma^2."""
         gram, product, _ = self.data.total
         offset = self.mean - self.data.origin
         square = self.data.square + float(offset @ (gram @ offset - 2 * product))
@@ -100,19 +100,19 @@ class NormalSegments(SegmentSums):
 
     @cached_property
     def row_terms(self) -> np.ndarray:
-        left = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
-        return -0.5 * (LOG_2PI + left * left) - np.log(self.sigma) - self.data.log_known
+        residual = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
+        return -0.5 * (LOG_2PI + residual * residual) - np.log(self.sigma) - self.data.log_known
 
     @cached_property
-    def taken(self) -> np.ndarray:
+    def row_statistics(self) -> np.ndarray:
         z = self.data.x.T * self.tau[:, None] / self.sigma
-        left = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
+        residual = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
         low = np.tril_indices(len(z))
-        return np.concatenate([z[low[0]] * z[low[1]], z * left])
+        return np.concatenate([z[low[0]] * z[low[1]], z * residual])
 
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
         p = len(self.tau)
-        # By the mean the factors' slopes already hold what the residuals of all rows add.
+        # The factors' slopes by the mean already include the contribution of all rows' residuals.
         by_tau, by_mean = slopes[:p], slopes[p : 2 * p] / self.tau
         by_sigma = self.fit - len(self.data.y) - slopes[2 * p] - by_tau.sum()
         return np.concatenate([[by_sigma], by_tau, by_mean])

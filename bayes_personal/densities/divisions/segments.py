@@ -8,7 +8,7 @@ import numpy as np
 
 
 def running(values: np.ndarray) -> np.ndarray:
-    """Running sums over contexts that start with 0: (statistic, T) becomes (statistic, T + 1)."""
+    """Return running sums over contexts, which start with 0: (statistic, T) becomes (statistic, T + 1)."""
     result = np.zeros((len(values), values.shape[1] + 1))
     np.cumsum(values, axis=1, out=result[:, 1:])
     return result
@@ -17,11 +17,11 @@ def running(values: np.ndarray) -> np.ndarray:
 @final
 @dataclass(frozen=True, eq=False)
 class SortedRows:
-    """Rows sorted by context, any number at each, also none.
+    """Rows sorted by context, with any number of rows at each context, including none.
 
     Attributes
     ----------
-    order : rows as they came, in the order of their contexts, (row,)
+    order : indices of the original rows in the order of their contexts, (row,)
     first : the first row of each context in that order, (T + 1,)
     """
 
@@ -30,24 +30,24 @@ class SortedRows:
 
     @classmethod
     def of(cls, places: np.ndarray, contexts: int) -> Self:
-        """Of the place of each row's context, from 0 to `contexts` - 1."""
+        """Sort rows by the places of their contexts, from 0 to `contexts` - 1."""
         first = np.concatenate([[0], np.cumsum(np.bincount(places, minlength=contexts))])
         return cls(np.argsort(places, kind="stable"), first.astype(np.int64))
 
     def summed(self, values: np.ndarray) -> np.ndarray:
-        """Sums over each context's rows, of (..., row) that are sorted."""
+        """Return the sums of sorted values (..., row) over each context's rows, (..., context)."""
         cut = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)
         return np.add.reduceat(cut, self.first[:-1], axis=-1) * (np.diff(self.first) > 0)
 
     def as_they_came(self, values: np.ndarray) -> np.ndarray:
-        """(..., row) in the rows' own order."""
+        """Return sorted values (..., row) in the original order of the rows."""
         result = np.empty_like(values)
         result[..., self.order] = values
         return result
 
 
 class SegmentSums(ABC):
-    """What the sums over partitions take of data and hyperparameters, and what their results mean."""
+    """Data and hyperparameters as the sums over partitions take them, and what the results of these sums mean."""
 
     kind: int
     rows: SortedRows
@@ -56,42 +56,42 @@ class SegmentSums(ABC):
 
     @property
     def contexts(self) -> int:
-        """How many."""
+        """Number of contexts."""
         return self.sums.shape[1] - 1
 
     @property
     @abstractmethod
     def within_reach(self) -> bool:
-        """Whether numbers have digits enough for the sums."""
+        """Whether floating point has enough digits for the sums."""
 
     @property
     @abstractmethod
     def constant(self) -> float:
-        """Sum over rows of what of log p(y) is not in the segments' factors."""
+        """Sum over rows of the part of log p(y) that is outside the segments' factors."""
 
     @property
     @abstractmethod
     def row_terms(self) -> np.ndarray:
-        """The same of each row, sorted, (row,)."""
+        """The part of log p(y) outside the segments' factors of each row, sorted, (row,)."""
 
     @property
     @abstractmethod
-    def taken(self) -> np.ndarray:
-        """What each row adds to its segment's statistics, sorted, (statistic, row)."""
+    def row_statistics(self) -> np.ndarray:
+        """The statistics that each row adds to its segment, sorted, (statistic, row)."""
 
     @abstractmethod
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
-        """Of the slopes of the factors, those of log p(y) by the hyperparameters."""
+        """Return the gradient of log p(y) by the hyperparameters, from the slopes of the segments' factors."""
 
     @abstractmethod
     def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Coefficients (segment, p) of segments with these statistics (statistic, segment)."""
+        """Draw the coefficients (segment, p) of segments with these statistics (statistic, segment)."""
 
     @property
     @abstractmethod
     def least(self) -> float:
-        """What no statistic is below, whatever rounding makes of differences."""
+        """Lower bound of every statistic, which rounding of differences could otherwise undercut."""
 
     def draw(self, start: np.ndarray, stop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Coefficients (segment, p) of segments of the contexts from `start` up to `stop`, given their data."""
+        """Draw the coefficients (segment, p) of segments of contexts from `start` to before `stop`, given data."""
         return self.draw_given(self.sums[:, stop] - self.sums[:, start], rng)

@@ -18,9 +18,9 @@ class Trees:
 
     Attributes
     ----------
-    segments : data and hyperparameters, the cells of the boxes being its contexts
-    boxes : which there are
-    log_odds : of a box being halved
+    segments : data and hyperparameters, whose contexts are the cells of the boxes
+    boxes : all boxes that halvings can make
+    log_odds : log odds that a box is halved
     """
 
     segments: SegmentSums
@@ -29,7 +29,7 @@ class Trees:
 
     @cached_property
     def statistics(self) -> np.ndarray:
-        """Of the rows in each box, (statistic, box)."""
+        """Statistics of the rows in each box, (statistic, box)."""
         return np.ascontiguousarray((self.boxes.members @ np.diff(self.segments.sums, axis=1).T).T)
 
     @cached_property
@@ -52,11 +52,11 @@ class Trees:
 
     @cached_property
     def leaf_probability(self) -> np.ndarray:
-        """That each box is a leaf of the tree, (box,)."""
+        """Probability that each box is a leaf of the tree, (box,)."""
         return tree_sums.outside(self._summed[1], self.boxes.children)[0]
 
     def log_evidence_and_gradient(self) -> tuple[float, np.ndarray]:
-        """The same, with its gradient by the segments' hyperparameters and the log odds."""
+        """Return `log_evidence` and its gradient by the segments' hyperparameters and the log odds."""
         factors, slopes = tree_sums.factors_and_slopes(self.segments.kind, self.statistics, self.segments.numbers)
         log_phi, shares = self._inside(factors)
         leaf, cut = tree_sums.outside(shares, self.boxes.children)
@@ -67,39 +67,42 @@ class Trees:
         return (value, gradient) if np.isfinite(value) else (-np.inf, np.zeros(len(gradient)))
 
     def draw(self, draws: int, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-        """Exact draws of trees: draw by draw how often each axis of each leaf was halved and which interval that
-        leaves, (leaf, 2, axis), halves without rows being leaves; and their coefficients one after the other."""
-        upto, boxes, axes = self._summed[1].cumsum(axis=1), self.boxes, self.boxes.levels.shape[1]
-        found, every = [], []
+        """Draw trees exactly, and the coefficients of all their leaves in sequence.
+
+        A tree is an array (leaf, 2, axis): the number of halvings of each axis, and the interval that they leave.
+        Halves without rows are leaves.
+        """
+        cumulative, boxes, axes = self._summed[1].cumsum(axis=1), self.boxes, self.boxes.levels.shape[1]
+        trees, leaf_boxes = [], []
         for _ in range(draws):
-            waiting, leaves = [0], []
-            while waiting:
-                box = waiting.pop()
-                axis = int(np.searchsorted(upto[box], rng.random(), side="right"))
+            stack, leaves = [0], []
+            while stack:
+                box = stack.pop()
+                axis = int(np.searchsorted(cumulative[box], rng.random(), side="right"))
                 if axis >= axes:
                     leaves.append((boxes.levels[box], boxes.keys[box]))
-                    every.append(box)
+                    leaf_boxes.append(box)
                     continue
                 for half, child in enumerate(boxes.children[box, axis]):
                     if child >= 0:
-                        waiting.append(child)
+                        stack.append(child)
                     else:
                         along = np.arange(axes) == axis
                         leaves.append((boxes.levels[box] + along, boxes.keys[box] * (1 + along) + half * along))
-                        every.append(len(boxes))
-            found.append(np.array(leaves))
-        # Of a leaf without rows the statistics are none.
-        statistics = np.pad(self.statistics, ((0, 0), (0, 1)))[:, np.array(every)]
-        return found, self.segments.draw_given(statistics, rng)
+                        leaf_boxes.append(len(boxes))
+            trees.append(np.array(leaves))
+        # The statistics of a leaf without rows are 0.
+        statistics = np.pad(self.statistics, ((0, 0), (0, 1)))[:, np.array(leaf_boxes)]
+        return trees, self.segments.draw_given(statistics, rng)
 
     def left_out(self) -> np.ndarray:
-        """log p(y_i | y of all other rows), (row,), in the rows' own order."""
-        rows, taken = self.segments.rows, self.segments.taken
+        """Return log p(y_i | y of all other rows), (row,), in the original order of the rows."""
+        rows, row_statistics = self.segments.rows, self.segments.row_statistics
         cell = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
         of_cell = self.boxes.members.T.tocsr()[cell]
         row, box = np.repeat(np.arange(len(cell)), np.diff(of_cell.indptr)), of_cell.indices
-        rest = np.maximum(self.statistics[:, box] - taken[:, row], self.segments.least)
-        without = tree_sums.factors(self.segments.kind, np.ascontiguousarray(rest), self.segments.numbers)
+        other_statistics = np.maximum(self.statistics[:, box] - row_statistics[:, row], self.segments.least)
+        without = tree_sums.factors(self.segments.kind, np.ascontiguousarray(other_statistics), self.segments.numbers)
         with np.errstate(divide="ignore"):
             terms = np.log(self.leaf_probability)[box] + without - self._factors[box]
         total = np.logaddexp.reduceat(terms, of_cell.indptr[:-1])

@@ -1,4 +1,4 @@
 """A Gaussian Markov field over contexts integrated out.
 
-Enters: what needs a sparse precision.
+Enters: densities that need a sparse precision.
 """

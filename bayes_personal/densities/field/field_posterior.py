@@ -6,7 +6,7 @@ hyperparameters is that of the prior plus a block for each place, and mu follows
     P = Q (x) diag(step^-2) + blocks sum z z' / s^2,   C = blocks sum z x' / s^2,
     M = diag(prior precision) + sum x x' / s^2 - C' P^-1 C.
 
-Gradients are by Fisher's identity, which needs the covariances of neighbours alone: the inverse on the pattern of its
+Gradients come from Fisher's identity, which needs only the covariances of neighbours: the inverse on the pattern of its
 factor. Everything is in natural units, as in `collapsed`; places stand in the order in which they are eliminated.
 """
 
@@ -22,21 +22,22 @@ from bayes_personal.kernels import sparse
 from bayes_personal.kernels.sparse import Pattern
 from bayes_personal.priors.parts.markov_field import MarkovField
 
-# Differences of log v over so much of the logarithm of what it depends on are derivatives, to eight digits.
+# Step in the logarithm of a hyperparameter over which differences of log v are derivatives to eight digits.
 STEP = 1e-4
-# Digits of the evidence are lost where the outcome is so many squared errors, in all, away from the mean.
+# Sum of squared deviations of the outcome, in squared errors, above which the evidence loses digits.
 FARTHEST = 1e12
 CHOLESKY: Any = get_lapack_funcs("potrf", dtype=float)
 
 
 class Sums(NamedTuple):
-    """What of the rows the density needs: sums over the rows of each place, divided by their known errors.
+    """Sums over the rows of each place, divided by their known errors, which the density needs.
 
     Attributes
     ----------
-    gram : of (z, x) (z, x)', (place, varying + coefficient, varying + coefficient)
-    moment : of (z, x) y, (place, varying + coefficient)
-    square, count, log_error : of y^2, of rows, and of the logarithms of their known errors in the outcome's own units
+    gram : sums of (z, x) (z, x)', (place, varying + coefficient, varying + coefficient)
+    moment : sums of (z, x) y, (place, varying + coefficient)
+    square, count : sum of y^2, and number of rows
+    log_error : sum of the logarithms of the known errors in the outcome's own units
     """
 
     gram: np.ndarray
@@ -47,7 +48,7 @@ class Sums(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Hyperparameters, as the density takes them.
+    """Hyperparameters as the density takes them.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class Point(NamedTuple):
     anchor : added to the diagonal of Q
     scale : standard deviations of the field over the rows, in natural units, (varying,)
     metric : weights of coordinates, (coordinate,)
-    local : what the weights of edges are divided by, (edge,); none where nothing divides them
+    local : divisors of the weights of edges, (edge,); empty where there are none
     """
 
     sigma: float
@@ -74,11 +75,11 @@ class FieldGiven:
     ----------
     weights : w_ij of the edges, local scales included, (edge,)
     precision : step^-2, in natural units, (varying,)
-    prior_inverse : of Q, as `Pattern.inverse` gives it
-    pattern, lower : of P, and its factor
-    half : the inverse of that factor times C and the field's own moments, (place * varying, coefficient + 1)
+    prior_inverse : inverse of Q, as `Pattern.inverse` returns it
+    pattern, lower : pattern and factor of P
+    half : inverse of the factor of P times C and the field's own moments, (place * varying, coefficient + 1)
     shared : expected mean less its prior mean, (coefficient,)
-    shared_lower : the factor of M
+    shared_lower : factor of M
     log_evidence : log p(y | hyperparameters)
     """
 
@@ -118,9 +119,9 @@ class FieldPosterior:
     Attributes
     ----------
     field : the field
-    order : its places as they are eliminated, (place,)
+    order : places of the field in the order of elimination, (place,)
     shared_precision : prior precision of mu, (coefficient,)
-    sums : over the rows
+    sums : sums over the rows
     """
 
     field: MarkovField
@@ -130,7 +131,7 @@ class FieldPosterior:
 
     @property
     def varying(self) -> int:
-        """How many coefficients vary."""
+        """Number of coefficients that vary."""
         return len(self.field.positions)
 
     @cached_property
@@ -140,55 +141,55 @@ class FieldPosterior:
 
     @cached_property
     def share(self) -> np.ndarray:
-        """Of the rows that have each context, (place,)."""
+        """Share of the rows at each context, (place,)."""
         return self.field.share[self.order]
 
     @cached_property
     def prior_pattern(self) -> Pattern:
-        """Of Q."""
+        """Pattern of Q."""
         return Pattern.of(len(self.order), self.edges, 1)
 
     @cached_property
     def pattern(self) -> Pattern:
-        """Of P."""
+        """Pattern of P."""
         return Pattern.of(len(self.order), self.edges, self.varying)
 
-    def degree(self, ends: np.ndarray) -> np.ndarray:
-        """Sums over the edges of each place of what edges have, (place,)."""
-        return np.bincount(self.edges.ravel(), np.repeat(ends, 2), len(self.order))
+    def degree(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of values of edges over the edges of each place, (place,)."""
+        return np.bincount(self.edges.ravel(), np.repeat(values, 2), len(self.order))
 
     def prior_factor(self, anchor: float, weights: np.ndarray) -> np.ndarray | None:
-        """The factor of Q; None where numbers do not reach."""
-        pattern, own = self.prior_pattern, anchor + self.degree(weights)
-        lower = pattern.matrix(own[:, None, None], -weights[:, None])
+        """Return the factor of Q, or None where it is beyond the reach of floating point."""
+        pattern, diagonal = self.prior_pattern, anchor + self.degree(weights)
+        lower = pattern.matrix(diagonal[:, None, None], -weights[:, None])
         return lower if sparse.factorize(pattern.start, pattern.rows, lower) else None
 
     def log_variance(self, lower: np.ndarray, variances: np.ndarray) -> float:
-        """log v: of the variance over the rows of a field whose precision has this factor, with these variances."""
+        """Return log v, with v the variance over the rows of a field of these variances and this precision's factor."""
         pattern, share = self.prior_pattern, self.share[:, None].copy()
         sparse.forward(pattern.start, pattern.rows, lower, share)
         return float(np.log(self.share @ variances.ravel() - (share**2).sum()))
 
     def log_variance_at(self, anchor: float, metric: np.ndarray) -> float:
-        """The same at hyperparameters, all local scales being 1."""
+        """Return log v at hyperparameters, with all local scales 1."""
         lower = self.prior_factor(anchor, self.field.weights(metric, np))
         return np.nan if lower is None else self.log_variance(lower, self.prior_pattern.inverse(lower)[0])
 
     def variance_slopes(self, point: Point) -> tuple[float, np.ndarray]:
-        """d log v by the anchor and by the metric."""
+        """Return the derivatives of log v by the anchor and by the metric."""
         metric, by_metric = point.metric, np.zeros(len(point.metric))
         by_anchor = difference(lambda anchor: self.log_variance_at(anchor, metric), point.anchor)
         for m in range(len(metric) - 1):
             axis = np.arange(len(metric)) == m
             by_metric[m] = difference(lambda at, axis=axis: self.log_variance_at(
                 point.anchor, np.where(axis, at, metric)), metric[m])
-        # Only the ratios of the metric's weights matter; one that is rounded to 0 does not move.
+        # Only the ratios of the metric's weights matter; a weight that is rounded to 0 has the derivative 0.
         by_metric[-1] = -by_metric[:-1] @ metric[:-1] / metric[-1] if metric[-1] > 0 else 0.0
         return by_anchor, by_metric
 
     def given(self, point: Point) -> FieldGiven | None:
-        """All that follows from the hyperparameters; None where numbers do not reach."""
-        if not all(np.isfinite(each).all() for each in point):
+        """Return field and mean given the outcomes at a point, or None beyond the reach of floating point."""
+        if not all(np.isfinite(numbers).all() for numbers in point):
             return None
         sums, pattern, p = self.sums, self.pattern, self.varying
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -208,7 +209,7 @@ class FieldPosterior:
         if not (reached and sparse.factorize(pattern.start, pattern.rows, lower)):
             return None
         shared_gram, shared_moment = gram[:, p:, p:].sum(axis=0), moment[:, p:].sum(axis=0)
-        # What P^-1 is applied to: C, and the field's own moments.
+        # P^-1 is applied to C and to the field's own moments.
         half = np.concatenate([gram[:, :p, p:], moment[:, :p, None]], axis=2).reshape(p * len(gram), -1)
         sparse.forward(pattern.start, pattern.rows, lower, half)
         products = half.T @ half
@@ -227,41 +228,41 @@ class FieldPosterior:
                           float(evidence))
 
     def covariances(self, given: FieldGiven) -> tuple[np.ndarray, np.ndarray]:
-        """Of the field's values at each place (place, varying, varying), and of each coefficient at the two ends of
-        each edge, (edge, varying); the mean integrated out."""
-        own, between = self.pattern.inverse(given.lower)
+        """Return the covariances of the field's values at each place (place, varying, varying), and of each
+        coefficient at the two ends of each edge, (edge, varying), with the mean integrated out."""
+        at_places, along_edges = self.pattern.inverse(given.lower)
         spread = np.linalg.solve(given.shared_lower, given.coupling.mT).mT
-        one, other = self.edges.T
-        return own + spread @ spread.mT, between + (spread[one] * spread[other]).sum(axis=2)
+        later, earlier = self.edges.T
+        return at_places + spread @ spread.mT, along_edges + (spread[later] * spread[earlier]).sum(axis=2)
 
     def slopes(self, point: Point, given: FieldGiven) -> np.ndarray:
-        """d log p(y | hyperparameters) / d the numbers of a `Point`."""
-        sums, field, (one, other) = self.sums, self.field, self.edges.T
+        """Return the derivatives of log p(y | hyperparameters) by the numbers of a `Point`."""
+        sums, field, (later, earlier) = self.sums, self.field, self.edges.T
         count, p = len(self.order), self.varying
-        prior_own, prior_between = (each.ravel() for each in given.prior_inverse)
-        own, between = self.covariances(given)
-        variances = np.diagonal(own, axis1=1, axis2=2)
-        # Of coefficients' squares at places, and of their squared differences along edges.
-        spread = variances[one] + variances[other] - 2 * between
+        prior_variance, prior_edge_covariance = (entries.ravel() for entries in given.prior_inverse)
+        covariance, edge_covariance = self.covariances(given)
+        variances = np.diagonal(covariance, axis1=1, axis2=2)
+        # Expected squares of coefficients at places, and of their differences along edges.
+        spread = variances[later] + variances[earlier] - 2 * edge_covariance
         squares = variances + given.mean**2
-        differences = spread + (given.mean[one] - given.mean[other]) ** 2
+        differences = spread + (given.mean[later] - given.mean[earlier]) ** 2
         quadratic = given.weights @ differences + point.anchor * squares.sum(axis=0)
         by_log_precision = 0.5 * (count - given.precision * quadratic)
-        by_weight = 0.5 * (p * (prior_own[one] + prior_own[other] - 2 * prior_between)
+        by_weight = 0.5 * (p * (prior_variance[later] + prior_variance[earlier] - 2 * prior_edge_covariance)
                            - differences @ given.precision)
-        by_anchor = 0.5 * (p * prior_own.sum() - squares.sum(axis=0) @ given.precision)
-        # E |y - eta|^2: that of the expected coefficients, and what the data's own share of their precision leaves.
+        by_anchor = 0.5 * (p * prior_variance.sum() - squares.sum(axis=0) @ given.precision)
+        # E |y - eta|^2 is that of the expected coefficients plus the share of their precision that the data contribute.
         theta = np.hstack([given.mean, np.tile(given.shared, (count, 1))])
         residual = sums.square - 2 * (sums.moment * theta).sum() + np.einsum("ga,gab,gb", theta, sums.gram, theta)
-        known = given.weights @ spread + point.anchor * variances.sum(axis=0)
+        variance_quadratic = given.weights @ spread + point.anchor * variances.sum(axis=0)
         inverse = np.linalg.inv(given.shared_lower)
-        leverage = (count * p - given.precision @ known + len(given.shared)
+        leverage = (count * p - given.precision @ variance_quadratic + len(given.shared)
                     - ((inverse**2).sum(axis=0) * self.shared_precision).sum())
         by_sigma = (residual / point.sigma**2 + leverage - sums.count) / point.sigma
-        # Through the weights, and through v.
-        moved = point.metric + 1e-30j * np.eye(len(point.metric))
+        # The metric acts through the weights and through v.
+        perturbed = point.metric + 1e-30j * np.eye(len(point.metric))
         each_weight = by_weight / point.local if len(point.local) else by_weight
-        by_metric = field.weights(moved, np).imag / 1e-30 @ each_weight
+        by_metric = field.weights(perturbed, np).imag / 1e-30 @ each_weight
         of_variance = self.variance_slopes(point)
         by_anchor += by_log_precision.sum() * of_variance[0]
         by_metric += by_log_precision.sum() * of_variance[1]
@@ -270,6 +271,6 @@ class FieldPosterior:
 
 
 def difference(function: Callable[[float], float], at: float) -> float:
-    """Derivative of a function of a positive number."""
+    """Return the derivative of a function of a positive number."""
     low, high = at * np.exp(-STEP), at * np.exp(STEP)
     return (function(high) - function(low)) / (high - low)

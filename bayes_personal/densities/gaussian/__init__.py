@@ -1,4 +1,4 @@
 """Gaussian weights integrated out.
 
-Enters: what needs a Normal outcome that is linear in Gaussian weights.
+Enters: densities that need a Normal outcome that is linear in Gaussian weights.
 """

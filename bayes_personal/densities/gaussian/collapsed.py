@@ -1,4 +1,4 @@
-"""The Gaussian weights integrated out: exact marginal likelihood, weights and leave-one-out given hyperparameters.
+"""Gaussian weights integrated out: exact marginal likelihood, weights and leave-one-out given the hyperparameters.
 
 Where y_i is Normal given eta_i and eta is linear in Gaussian weights w = T z, z ~ Normal(0, 1),
 
@@ -25,7 +25,7 @@ from bayes_personal.kernels import gaussian
 from bayes_personal.kernels.tape import Symbolic, Tape
 
 SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
-# Numbers of the factors of draws that are kept from one part of the rows to the next.
+# Most numbers in the factors of draws that are kept from one part of the rows to the next.
 KEPT = 2**24
 
 
@@ -34,10 +34,10 @@ class Scaling(NamedTuple):
 
     Attributes
     ----------
-    sd : of the weights that are not eliminated, (..., weight)
-    roots : of the correlations of those of them that correlate, (..., block, widest, widest)
-    own_sd : of the eliminated weights, (..., 1 or group, varying)
-    own_root : of their correlations, (..., varying, varying)
+    sd : standard deviations of the weights that are not eliminated, (..., weight)
+    roots : factors of the correlations of the blocks that correlate, (..., block, widest, widest)
+    own_sd : standard deviations of the eliminated weights, (..., 1 or group, varying)
+    own_root : factor of the correlations of the eliminated weights, (..., varying, varying)
     """
 
     sd: Any
@@ -65,7 +65,7 @@ class GaussianDensity(MarginalDensity):
     Attributes
     ----------
     bound : the model with its data
-    of_rows : sums over the rows; of all the model's rows where they are not given
+    of_rows : sums over the rows; None stands for those over all rows of the model
     """
 
     bound: BoundModel
@@ -73,7 +73,7 @@ class GaussianDensity(MarginalDensity):
 
     @cached_property
     def arrangement(self) -> Arrangement:
-        """Which weights there are."""
+        """The arrangement of the weights."""
         return Arrangement(self.bound)
 
     @cached_property
@@ -88,19 +88,19 @@ class GaussianDensity(MarginalDensity):
         return self.bound.parameters
 
     def sigma(self, values: Mapping[str, Any]) -> Any:
-        """The unknown part of the error, in natural units; 1 where the errors are known, (...)."""
+        """Return the unknown part of the error in natural units, 1 where the errors are known, (...)."""
         name = self.bound.family.error_parameter
         return 1.0 if name is None else values[name] / self.bound.unit
 
     @cached_property
     def rooted(self) -> tuple[Block, ...]:
-        """Those of the blocks that are not eliminated whose coefficients correlate."""
+        """The blocks that are not eliminated and whose coefficients correlate."""
         values = self.values(np.zeros(self.size))
         return tuple(block for block in self.arrangement.blocks
                      if block.term is not None and block.term.scales(values, np)[1] is not None)
 
     def scaling(self, values: Mapping[str, Any], shape: tuple[int, ...], xp: Any) -> Scaling:
-        """T at hyperparameters with leading axes of this shape."""
+        """Return T at hyperparameters with leading axes of this shape."""
         arrangement, sd, roots = self.arrangement, [], {}
         for block in arrangement.blocks:
             if block.term is None:
@@ -126,7 +126,7 @@ class GaussianDensity(MarginalDensity):
         return Scaling(sd, padded, own_sd, own_root)
 
     def _outputs(self, point: Any) -> list[Any]:
-        """What the kernel needs of a point (size,) of symbols."""
+        """Return the numbers that the kernel needs at a point (size,) of symbols."""
         stepped = point[None, :]
         values = self.values(stepped)
         parts = (self.log_prior(stepped, values), self.sigma(values), *self.scaling(values, (1,), Symbolic()))
@@ -134,12 +134,12 @@ class GaussianDensity(MarginalDensity):
 
     @cached_property
     def tape(self) -> Tape:
-        """What the hyperparameters make of log prior, s and T."""
+        """The log prior, s and T as functions of a point."""
         return Tape.of(self._outputs, self.size)
 
     @cached_property
     def arguments(self) -> tuple[Any, ...]:
-        """All that the kernel's functions of a point take beside it."""
+        """The arguments that the kernel's functions of a point take beside the point."""
         return self._arguments(self.statistics)
 
     def _arguments(self, sums: Statistics) -> tuple[Any, ...]:
@@ -161,49 +161,50 @@ class GaussianDensity(MarginalDensity):
     def each_value(self, points: np.ndarray) -> np.ndarray:
         return gaussian.values(np.ascontiguousarray(points), *self.arguments)
 
-    def each_value_without(self, points: np.ndarray, taken: Statistics) -> np.ndarray:
-        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics - taken))
+    def each_value_without(self, points: np.ndarray, contribution: Statistics) -> np.ndarray:
+        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics - contribution))
 
-    def taken(self, batch: Batch, rows: np.ndarray) -> Statistics:
+    def contribution(self, batch: Batch, rows: np.ndarray) -> Statistics:
         return Statistics.of(self.arrangement, [batch.take(rows)])
 
-    def without(self, taken: Statistics) -> "GaussianDensity":
-        return GaussianDensity(self.bound, self.statistics - taken)
+    def without(self, contribution: Statistics) -> "GaussianDensity":
+        return GaussianDensity(self.bound, self.statistics - contribution)
 
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         return gaussian.value_and_gradient(point, *self.arguments)
 
     def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:
-        """T and s at draws of the hyperparameters, as the kernel takes them."""
-        of_bound = {each.name: np.asarray(values[each.name], float) for each in self.bound.parameters}
+        """Return T and s at draws of the hyperparameters, as the kernel takes them."""
+        of_bound = {parameter.name: np.asarray(values[parameter.name], float) for parameter in self.bound.parameters}
         scaling = Scaling(*(np.array(each, float, order="C") for each in self.scaling(of_bound, (count,), np)))
         return scaling, np.full(count, self.sigma(of_bound), float)
 
     def factor(self, scaling: Scaling, s: np.ndarray, draw: int) -> Factor:
-        """The weights' conditional at one of the draws."""
+        """Return the conditional distribution of the weights at one of the draws."""
         sd, roots, own_sd, own_root = (each[draw] for each in scaling)
-        found = Factor(*gaussian.factor(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s[draw]))
-        if not found.fine:
+        factor = Factor(*gaussian.factor(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s[draw]))
+        if not factor.fine:
             raise FloatingPointError("the precision of the weights is not finite")
-        return found
+        return factor
 
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
                   rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Exact draws of the mean, in data units, and of the whitened weights, one a draw of the hyperparameters."""
-        here = self.arrangement
-        z = rng.standard_normal((count, here.size))
-        own = rng.standard_normal((count, here.varying, 1, here.groups))
-        return self.drawn(*self.draws(values, count), z, own)
+        """Draw the mean, in data units, and the whitened weights exactly, once for each draw of the hyperparameters."""
+        arrangement = self.arrangement
+        z = rng.standard_normal((count, arrangement.size))
+        own_z = rng.standard_normal((count, arrangement.varying, 1, arrangement.groups))
+        return self.drawn(*self.draws(values, count), z, own_z)
 
-    def drawn(self, scaling: Scaling, s: np.ndarray, z: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
-        """The same from noise: `z` of the weights that are not eliminated, (draw, weight), and `own` of the others,
-        (draw, varying, 1, group), or none of these, (draw, varying, 1, 0); both are overwritten."""
-        here, count = self.arrangement, len(s)
+    def drawn(self, scaling: Scaling, s: np.ndarray, z: np.ndarray, own_z: np.ndarray) -> dict[str, np.ndarray]:
+        """Return such draws from noise: `z` for the weights that are not eliminated, (draw, weight), and `own_z` for
+        the eliminated ones, (draw, varying, 1, group), or for none of them, (draw, varying, 1, 0). Both arrays are
+        overwritten."""
+        arrangement, count = self.arrangement, len(s)
         sd, roots, own_sd, own_root = scaling
-        if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own):
+        if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own_z):
             raise FloatingPointError("the precision of the weights is not finite")
         result = {}
-        for block in here.blocks:
+        for block in arrangement.blocks:
             part = z[:, block.weights].reshape(count, block.features, block.varying)
             if block.term is None:
                 shared = self.bound.mean
@@ -211,13 +212,13 @@ class GaussianDensity(MarginalDensity):
                 result[shared.name] = shared.arguments["mu"] + shared.arguments["sigma"] * part[:, 0]
             else:
                 result[f"{block.term.name}_z"] = part
-        if own.shape[3]:
-            assert here.eliminated is not None and here.eliminated.term is not None
-            result[f"{here.eliminated.term.name}_z"] = own[:, :, 0].mT
+        if own_z.shape[3]:
+            assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
+            result[f"{arrangement.eliminated.term.name}_z"] = own_z[:, :, 0].mT
         return result
 
-    def others(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """The whitened weights that are not eliminated, (draw, weight)."""
+    def shared_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """Return the whitened weights that are not eliminated, (draw, weight)."""
         result, mean = np.empty((count, self.arrangement.size)), self.bound.mean
         for block in self.arrangement.blocks:
             if block.term is not None:
@@ -230,15 +231,16 @@ class GaussianDensity(MarginalDensity):
 
     @property
     def leave_one_out_work(self) -> int:
-        # Smoothing the weights of a row's draws costs more than its densities.
+        # Smoothing the importance weights of a row's draws costs more than its densities.
         return 4 * len(self.bound.rows)
 
-    def again(self, values: Mapping[str, np.ndarray], points: np.ndarray, everything: np.ndarray,
-              taken: Statistics) -> np.ndarray:
-        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics + taken)) - everything
+    def log_repeated(self, values: Mapping[str, np.ndarray], points: np.ndarray, log_densities: np.ndarray,
+                     contribution: Statistics) -> np.ndarray:
+        arguments = self._arguments(self.statistics + contribution)
+        return gaussian.values(np.ascontiguousarray(points), *arguments) - log_densities
 
     def projection(self, values: Mapping[str, np.ndarray], count: int) -> "Projection":
-        """What all rows say of others, at draws."""
+        """Return the projection of rows on the weights given all rows, at draws."""
         return Projection(self, *self.draws(values, count))
 
     def leave_one_out(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:
@@ -251,11 +253,11 @@ class GaussianDensity(MarginalDensity):
 @final
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """What all rows say of others at draws of the hyperparameters, a part of the others at a time.
+    """The linear predictors of any rows given all rows and draws of the hyperparameters, a part of the rows at a time.
 
     Attributes
     ----------
-    density : of all rows
+    density : density of all rows
     scaling, s : T and s at the draws
     """
 
@@ -265,23 +267,23 @@ class Projection:
 
     @cached_property
     def _kept(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """What `_shared` has found."""
+        """The results of `_shared` by draw."""
         return {}
 
     def _shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
-        """L and the conditional mean of the weights that are not eliminated, which need a pass over all groups."""
+        """Return L and the conditional mean of the weights that are not eliminated, after a pass over all groups."""
         if draw not in self._kept:
-            found = self.density.factor(self.scaling, self.s, draw)
-            if (len(self._kept) + 1) * found.lower.size > KEPT:
-                return found.lower, found.mean
-            self._kept[draw] = found.lower, found.mean
+            factor = self.density.factor(self.scaling, self.s, draw)
+            if (len(self._kept) + 1) * factor.lower.size > KEPT:
+                return factor.lower, factor.mean
+            self._kept[draw] = factor.lower, factor.mean
         return self._kept[draw]
 
     def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """E[eta | y, phi] less its prior mean, and the variance of eta, of rows with these loadings at each draw."""
-        here, (_, _, sums) = self.density.arrangement, self.density.statistics.matrices
+        """Yield, at each draw, E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z."""
+        arrangement, (_, _, sums) = self.density.arrangement, self.density.statistics.matrices
         groups, own_sds = z.groups, self.scaling.own_sd
-        if here.groups:
+        if arrangement.groups:
             seen, groups = np.unique(z.groups, return_inverse=True)
             sums = np.ascontiguousarray(sums[:, :, seen])
             own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
@@ -290,20 +292,20 @@ class Projection:
             lower, mean = self._shared(draw)
             dense = np.ascontiguousarray(z.dense * sd)
             gaussian.apply_roots(dense, roots, self.density.places)
-            fit, variance = gaussian.project(dense, groups, z.own, sums, mean, sd, roots, self.density.places,
+            fit, variance = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,
                                              own_root, own_sds[draw], s)
-            if here.size:
+            if arrangement.size:
                 # Transposed, the lower triangle of C is an upper one for Fortran.
-                left, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)
-                variance = variance + (left**2).sum(axis=0)
+                solved, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)
+                variance = variance + (solved**2).sum(axis=0)
             yield fit, variance
 
     def densities(self, batch: Batch) -> Densities:
-        """Those of some of the rows, left out and left in."""
-        here, bound = self.density.arrangement, self.density.bound
-        z = here.loadings(batch.x, batch.constants, bound.features_at(batch.frame))
-        y = here.outcome(batch.x, batch.y, batch.constants)
-        shift = np.log(here.error(batch.constants)) + np.log(bound.unit)
+        """Return the log densities of some of the rows, left out and left in."""
+        arrangement, bound = self.density.arrangement, self.density.bound
+        z = arrangement.loadings(batch.x, batch.constants, bound.features_at(batch.frame))
+        y = arrangement.outcome(batch.x, batch.y, batch.constants)
+        shift = np.log(arrangement.error(batch.constants)) + np.log(bound.unit)
         left_out, left_in = np.empty((len(self.s), len(batch))), np.empty((len(self.s), len(batch)))
         for draw, (fit, variance) in enumerate(self.of(z)):
             square = self.s[draw] ** 2

@@ -1,8 +1,8 @@
-"""What of the rows the collapsed density needs: sums over rows, made in one pass, whose size does not grow with them.
+"""Sums over rows, made in one pass, that the collapsed density needs; their size does not grow with the rows.
 
-Where y_i is Normal given eta_i and eta is linear in Gaussian weights, sufficient are Z'Z, Z'y and y'y of the rows, each
-divided by its known error. One term whose features indicate groups can be eliminated group by group: of its weights
-only each group's own block of Z'Z and its products with the other weights are kept.
+Where y_i is Normal given eta_i and eta is linear in Gaussian weights, Z'Z, Z'y and y'y of the rows are sufficient, with
+each row divided by its known error. One term whose features indicate groups can be eliminated group by group: for its
+weights the sums hold only each group's own block of Z'Z and its products with the other weights.
 """
 
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ from bayes_personal.data.rows import Batch
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.pieces import Term
 
-# Weights beside the eliminated groups: beyond, a Cholesky factor an evaluation costs more than moving all weights.
+# Most weights beside the eliminated groups: with more, a Cholesky factor an evaluation costs more than sampling them.
 LARGEST = 1000
 
 
 def collapses(bound: BoundModel) -> bool:
-    """Whether the weights of this model integrate out exactly, at a cost worth paying."""
+    """Say whether the weights of this model integrate out exactly, at a cost worth paying."""
     gaussian = bound.family.gaussian and bound.mean_prior.gaussian and not bound.nonlinear
     return gaussian and Arrangement(bound).size <= LARGEST
 
@@ -36,9 +36,9 @@ class Block:
 
     Attributes
     ----------
-    term : whose they are; None for the mean
-    start : place of the first among the weights that are not eliminated
-    features, varying : how many
+    term : the term of the weights; None for the mean
+    start : place of the first weight among those that are not eliminated
+    features, varying : numbers of features and of coefficients that vary
     """
 
     term: Term | None
@@ -48,39 +48,39 @@ class Block:
 
     @property
     def stop(self) -> int:
-        """Where the next block starts."""
+        """Start of the next block."""
         return self.start + self.features * self.varying
 
     @cached_property
     def weights(self) -> slice:
-        """Its own among the weights that are not eliminated."""
+        """The block's part of the weights that are not eliminated."""
         return slice(self.start, self.stop)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Loadings:
-    """What weights multiply in some rows, in natural units and divided by the rows' known errors.
+    """The loadings Z of weights in some rows, in natural units and divided by the rows' known errors.
 
     Attributes
     ----------
-    dense : (unit, weight)
+    dense : loadings of the weights that are not eliminated, (unit, weight)
     groups : group of each row, (unit,)
-    own : what the weights of a row's group multiply, (unit, varying)
+    of_group : loadings of the weights of each row's group, (unit, varying)
     """
 
     dense: np.ndarray
     groups: np.ndarray
-    own: np.ndarray
+    of_group: np.ndarray
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Arrangement:
-    """Which weights a model has, and which of them are eliminated group by group.
+    """The weights of a model, some of which are eliminated group by group.
 
-    Of several terms with groups the one with most weights is eliminated; the others' stand beside the mean's and the
-    smooth terms', as nested and crossed groups need.
+    Of several terms with groups the term with most weights is eliminated. The weights of the others stand beside those
+    of the mean and of smooth terms, as nested and crossed groups need.
     """
 
     bound: BoundModel
@@ -93,7 +93,7 @@ class Arrangement:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """All other weights: the mean's, if there is one, and each term's."""
+        """All other weights: those of the mean, if there is one, and of each term."""
         bound, blocks, start = self.bound, [], 0
         if bound.mean is not None:
             blocks.append(Block(None, 0, 1, len(bound.shared)))
@@ -106,21 +106,21 @@ class Arrangement:
 
     @cached_property
     def size(self) -> int:
-        """How many weights are not eliminated."""
+        """Number of weights that are not eliminated."""
         return self.blocks[-1].stop if self.blocks else 0
 
     @cached_property
     def groups(self) -> int:
-        """How many groups are eliminated."""
+        """Number of groups that are eliminated."""
         return self.eliminated.features if self.eliminated else 0
 
     @cached_property
     def varying(self) -> int:
-        """How many weights each of them has."""
+        """Number of weights of each eliminated group."""
         return self.eliminated.varying if self.eliminated else 1
 
     def error(self, constants: np.ndarray) -> np.ndarray:
-        """Known part of rows' errors, in natural units of the outcome where nothing else has a unit, (unit,)."""
+        """Return the known part of rows' errors, in natural units of the outcome if it is the only part, (unit,)."""
         return constants / (1.0 if self.bound.family.error_parameter else self.bound.unit)
 
     @cached_property
@@ -132,16 +132,16 @@ class Arrangement:
         return centre
 
     def outcome(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray) -> np.ndarray:
-        """(y - prior mean) / known error of rows, in natural units, (unit,)."""
+        """Return (y - prior mean) / known error of rows, in natural units, (unit,)."""
         bound = self.bound
         offset = bound.coefficients.predictors(x, bound.everywhere) @ self.centre
         return (y - offset) / bound.unit / self.error(constants)
 
     def loadings(self, x: np.ndarray, constants: np.ndarray, features: tuple[Features, ...]) -> Loadings:
-        """What the weights multiply in rows with these predictors, known constants and features."""
+        """Return the loadings of the weights in rows with these predictors, known constants and features."""
         bound, error = self.bound, self.error(constants)
         dense = np.empty((len(x), self.size), order="F")
-        groups, own = np.zeros(len(x), np.int64), np.zeros((len(x), self.varying))
+        groups, of_group = np.zeros(len(x), np.int64), np.zeros((len(x), self.varying))
         of_term = dict(zip(map(id, bound.terms), features, strict=True))
         for block in (*self.blocks, *([self.eliminated] if self.eliminated else [])):
             positions = bound.shared if block.term is None else block.term.positions
@@ -153,47 +153,47 @@ class Arrangement:
                 continue
             matrix = of_term[id(block.term)].matrix
             if block is self.eliminated:
-                groups, own = matrix.indices.astype(np.int64), predictors
+                groups, of_group = matrix.indices.astype(np.int64), predictors
                 continue
             for k in range(block.varying):
-                into = dense[:, block.start + k : block.stop : block.varying]
+                column = dense[:, block.start + k : block.stop : block.varying]
                 if sp.issparse(matrix):
-                    into[:] = 0
-                    into[np.arange(len(x)), matrix.indices] = predictors[:, k]
+                    column[:] = 0
+                    column[np.arange(len(x)), matrix.indices] = predictors[:, k]
                 else:
-                    np.multiply(matrix, predictors[:, k : k + 1], out=into)
-        return Loadings(dense, groups, own)
+                    np.multiply(matrix, predictors[:, k : k + 1], out=column)
+        return Loadings(dense, groups, of_group)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Sums over rows; of two sets of rows they add, and those of some rows can be taken away.
+    """Sums over rows; those of two sets of rows add, and those of some rows can be subtracted.
 
     Attributes
     ----------
     gram, moment : Z'Z and Z'y of the weights that are not eliminated
-    own, cross, own_moment : of each eliminated group, Z_g'Z_g, Z_g'Z and Z_g'y
+    group_gram, cross, group_moment : Z_g'Z_g, Z_g'Z and Z_g'y of each eliminated group
     square : y'y
-    count : of rows
+    count : number of rows
     log_error : sum of the logarithms of the known errors
     """
 
     gram: np.ndarray
     moment: np.ndarray
-    own: np.ndarray
+    group_gram: np.ndarray
     cross: np.ndarray
-    own_moment: np.ndarray
+    group_moment: np.ndarray
     square: float
     count: int
     log_error: float
 
     @classmethod
     def of(cls, arrangement: Arrangement, batches: Iterable[Batch]) -> Self:
-        """One pass over rows."""
+        """Sum over rows in one pass."""
         k, g, p = arrangement.size, arrangement.groups, arrangement.varying
         gram, moment = np.zeros((k, k), order="F"), np.zeros(k)
-        own, cross, own_moment = np.zeros((g, p, p)), np.zeros((g, p, k)), np.zeros((g, p))
+        group_gram, cross, group_moment = np.zeros((g, p, p)), np.zeros((g, p, k)), np.zeros((g, p))
         square, count, log_error = 0.0, 0, 0.0
         for batch in batches:
             z = arrangement.loadings(batch.x, batch.constants, arrangement.bound.features_at(batch.frame))
@@ -204,23 +204,24 @@ class Statistics:
             if g:
                 seen, places = np.unique(z.groups, return_inverse=True)
                 indicator = sp.csr_array((np.ones(len(y)), (places, np.arange(len(y)))), shape=(len(seen), len(y)))
-                own_moment[seen] += indicator @ (z.own * y[:, None])
+                group_moment[seen] += indicator @ (z.of_group * y[:, None])
                 for a in range(p):
-                    own[seen, a] += indicator @ (z.own[:, a : a + 1] * z.own)
-                    cross[seen, a] += indicator @ (z.own[:, a : a + 1] * z.dense)
+                    group_gram[seen, a] += indicator @ (z.of_group[:, a : a + 1] * z.of_group)
+                    cross[seen, a] += indicator @ (z.of_group[:, a : a + 1] * z.dense)
             square += float(y @ y)
             count += len(y)
             log_error += float(np.log(arrangement.error(batch.constants)).sum())
-        return cls(np.triu(gram) + np.triu(gram, 1).T, moment, own, cross, own_moment, square, count, log_error)
+        gram = np.triu(gram) + np.triu(gram, 1).T
+        return cls(gram, moment, group_gram, cross, group_moment, square, count, log_error)
 
     @cached_property
     def matrices(self) -> tuple[np.ndarray, ...]:
-        """All but the sums of the outcomes alone, as the kernel takes them: those of groups in one, groups last."""
-        of_groups = np.concatenate([self.own, self.cross, self.own_moment[:, :, None]], axis=2)
+        """The sums as the kernel takes them, without those of the outcomes alone; those of groups in one array."""
+        of_groups = np.concatenate([self.group_gram, self.cross, self.group_moment[:, :, None]], axis=2)
         return self.gram, self.moment, np.ascontiguousarray(np.moveaxis(of_groups, 0, -1))
 
     def combined(self, other: "Statistics", sign: float) -> Self:
-        """This plus or minus that."""
+        """Return the sum of both, the other with this sign."""
         return type(self)(*(getattr(self, each.name) + sign * getattr(other, each.name) for each in fields(self)))
 
     def __add__(self, other: "Statistics") -> Self:

@@ -1,4 +1,4 @@
-"""What priors are made of: the base that a prior of one's own extends, and the pieces that several priors share.
+"""The parts of priors: the base class that a prior of your own extends, and the pieces that several priors share.
 
-Enters: what two priors share, and no prior.
+Enters: code that two priors share, and no prior.
 """

@@ -1,4 +1,4 @@
-"""What a sharing prior is: a random function of context, theta(c) = m + the sum of its pieces.
+"""A sharing prior: a random function of context, theta(c) = mu + the sum of the prior's pieces.
 
 A prior never sees the outcome. It reads its context columns, and `terms` binds it to rows as pieces.
 """
@@ -23,25 +23,25 @@ class Prior(ABC):
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The context columns that it reads."""
+        """The context columns that the prior reads."""
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
+        """Prefix of the names of its variables."""
         return variable("_".join(self.columns))
 
     @property
     def owner(self) -> str:
-        """What errors call it."""
+        """Name of the prior in error messages."""
         return f"{type(self).__name__}({', '.join(map(repr, self.columns))})"
 
     @abstractmethod
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        """Its pieces, which learn what must be remembered from the training rows: levels, scalings."""
+        """Return the prior's pieces, which learn from the training rows what they must remember: levels, scalings."""
 
     @property
     def grouping(self) -> tuple[str, ...]:
-        """The columns whose labels have effects of their own."""
+        """The columns each of whose labels has an effect."""
         return ()
 
     @property
@@ -51,20 +51,20 @@ class Prior(ABC):
 
     @property
     def linear(self) -> bool:
-        """Whether all of its pieces are terms, linear in Gaussian weights."""
+        """Whether all pieces are terms, linear in Gaussian weights."""
         return True
 
     @property
     @abstractmethod
     def deviation(self) -> str:
-        """What theta_i has beside mu, as a formula; empty for nothing."""
+        """The deviation of theta_i from mu as a formula; empty where there is none."""
 
     @abstractmethod
     def story(self) -> tuple[str, ...]:
-        """How the deviation is distributed, in words, a line a statement."""
+        """Return the distribution of the deviation in words, one statement a line."""
 
     def story_under(self, conjugate: Conjugate | None) -> tuple[str, ...]:
-        """The story under a family with this conjugate distribution, if it differs from one to the other."""
+        """Return the story under a family with this conjugate distribution, where it depends on the family."""
         return self.story()
 
     def __repr__(self) -> str:
@@ -77,13 +77,13 @@ class Prior(ABC):
         return Sum((*parts(self), *parts(other)))
 
     def __radd__(self, other: Any) -> "Prior":
-        # `sum` begins with 0; anything else is refused as by `+`.
+        # `sum` starts with 0; everything else is refused as `+` refuses it.
         added: Any = other
         return self if isinstance(other, int) and other == 0 else self + added
 
 
 def parts(prior: Prior) -> tuple[Prior, ...]:
-    """The summands of a prior."""
+    """Return the summands of a prior."""
     return prior.summands if isinstance(prior, Sum) else (prior,)
 
 
@@ -104,16 +104,16 @@ class Sum(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         bound = tuple(term for prior in self.summands for term in prior.terms(frame, coefficients))
         names = [term.name for term in bound]
-        twice = [term for term in bound if names.count(term.name) > 1]
-        if twice and len({term.prior.columns for term in twice if term.name == twice[0].name}) > 1:
+        duplicates = [term for term in bound if names.count(term.name) > 1]
+        if duplicates and len({term.prior.columns for term in duplicates if term.name == duplicates[0].name}) > 1:
             raise SpecificationError(f"{self!r}: variables of two summands would both be called after "
-                                     f"{twice[0].name!r}. Rename a column.")
-        if twice:
-            raise SpecificationError(f"Two summands vary with {twice[0].name!r}: state that context once.")
-        alone = [term for term in bound if term.alone]
-        if alone and len(bound) > 1:
-            raise SpecificationError(f"{self!r}: {alone[0].alone}. Take {alone[0].prior!r} alone.")
-        frozen = [term.prior for term in bound if term.freeze is not None]
+                                     f"{duplicates[0].name!r}. Rename a column.")
+        if duplicates:
+            raise SpecificationError(f"Two summands vary with {duplicates[0].name!r}: state that context once.")
+        exclusive = [term for term in bound if term.excludes_others]
+        if exclusive and len(bound) > 1:
+            raise SpecificationError(f"{self!r}: {exclusive[0].excludes_others}. Take {exclusive[0].prior!r} alone.")
+        frozen = [term.prior for term in bound if term.second_stage is not None]
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
                                      f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")
@@ -121,10 +121,10 @@ class Sum(Prior):
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
                                      "one summand can.")
-        whole = [coefficients.names[k] for term in bound if term.own_mean is not None for k in term.positions]
-        if len(set(whole)) < len(whole):
-            raise SpecificationError(f"{self!r}: two summands carry the whole of {max(whole, key=whole.count)!r}; say "
-                                     "with on= which of them has it.")
+        replaced = [coefficients.names[k] for term in bound if term.prior_mean is not None for k in term.positions]
+        if len(set(replaced)) < len(replaced):
+            raise SpecificationError(f"{self!r}: two summands carry the whole of "
+                                     f"{max(replaced, key=replaced.count)!r}; say with on= which of them has it.")
         return bound
 
     @property
@@ -147,18 +147,18 @@ class Sum(Prior):
         lines = tuple(line for prior in self.summands for line in prior.story())
         if len(self.grouping) < 2:
             return lines
-        one, other = self.grouping[:2]
-        return (*lines, f"rows with equal labels of {other!r} share its effect whatever their {one!r}; where these "
-                        f"labels restart within each {one!r},", f"    {nested(one, other)}")
+        outer, inner = self.grouping[:2]
+        return (*lines, f"rows with equal labels of {inner!r} share its effect whatever their {outer!r}; where these "
+                        f"labels restart within each {outer!r},", f"    {nested(outer, inner)}")
 
 
 def restricted(phrase: str, on: Any) -> str:
-    """A deviation with the coefficients that have it, unless all do."""
+    """Return the phrase of a deviation, followed by the coefficients that deviate unless all do."""
     return phrase if on is None else f"{phrase}[{', '.join(on)}]"
 
 
 def as_names(on: Any) -> tuple[str, ...] | None:
-    """What the user gave as names of coefficients: one, several, or None for all."""
+    """Return the names of coefficients that a user gave, one or several, as a tuple; None stands for all."""
     if on is None or isinstance(on, str):
         return on if on is None else (on,)
     if not isinstance(on, Iterable) or not all(isinstance(name, str) for name in on):

@@ -1,4 +1,4 @@
-"""What priors have in common that are called with the columns that parameters depend on."""
+"""The base of priors that are called with the columns that parameters depend on."""
 
 from typing import Any, ClassVar
 
@@ -10,22 +10,23 @@ from bayes_personal.system.arguments import context_column
 class InContext(Prior):
     """A prior whose call begins with the columns that parameters depend on, any number of them.
 
-    Its constructor is its own, for the fields of a dataclass cannot be given so: it holds them and then checks them.
+    A dataclass cannot take its fields in this way, so each such prior has a constructor, which holds and then checks
+    its arguments.
     """
 
     contexts: tuple[str, ...]
     kind: ClassVar[str]
 
     def hold(self, **values: Any) -> None:
-        """Set fields, which are frozen from then on."""
+        """Set the fields of the frozen dataclass, and check the columns' names."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
         kind = type(self).__name__
-        for each in self.contexts:
-            if isinstance(each, list | tuple):
-                raise InputTypeError(f"{kind}({each!r}): a column's name must be text; give each column as an argument "
-                                     f"of its own, as in {kind}('age', 'dose').")
-            context_column(kind, context=each)
+        for context in self.contexts:
+            if isinstance(context, list | tuple):
+                raise InputTypeError(f"{kind}({context!r}): a column's name must be text; give each column as an "
+                                     f"argument of its own, as in {kind}('age', 'dose').")
+            context_column(kind, context=context)
 
     @property
     def columns(self) -> tuple[str, ...]:

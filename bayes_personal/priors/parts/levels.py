@@ -28,8 +28,8 @@ class Levels:
 
     Attributes
     ----------
-    name : of the column
-    labels : as they stand in the frame, sorted by their text
+    name : name of the column
+    labels : labels as the frame holds them, sorted by their text
     empty : declared categories without training rows
     """
 
@@ -39,7 +39,7 @@ class Levels:
 
     @classmethod
     def learn(cls, frame: pd.DataFrame, name: str, owner: str, fewest: int = 2) -> "Levels":
-        """Read the labels; a missing one, or fewer of them than there must be, is an error."""
+        """Read the labels; a missing label, or fewer than `fewest` labels, is an error."""
         parts = re.split("[/:]", name)
         if name not in frame.columns and len(parts) == 2 and set(parts) <= set(frame.columns):
             raise InputError(f"{owner}: the frame has no column {name!r}. For labels of {parts[1]!r} within each "
@@ -57,7 +57,7 @@ class Levels:
                              "be learned of differences between groups. Use Population().")
         empty = pd.Index([])
         if isinstance(values.dtype, pd.CategoricalDtype):
-            empty = _index([each for each in values.cat.categories if each not in kept.cat.categories])
+            empty = _index([label for label in values.cat.categories if label not in kept.cat.categories])
         result = cls(name, labels, empty)
         plain = pd.Index([str(label) for label in labels])
         if plain.has_duplicates:
@@ -66,20 +66,20 @@ class Levels:
         return result
 
     def place(self, label: Hashable, owner: str) -> int:
-        """Where a label stands among those of training; one that no row has is an error."""
-        (found,) = self._objects.get_indexer(_index([label]).astype(object))
-        if found < 0:
+        """Return the place of a label among the training labels; a label that no row has is an error."""
+        (place,) = self._objects.get_indexer(_index([label]).astype(object))
+        if place < 0:
             raise InputError(f"{owner}: no row has the target's label {label!r} in column {self.name!r}. "
                              f"{did_you_mean(str(label), self.text)}")
-        return int(found)
+        return int(place)
 
     @property
     def text(self) -> tuple[str, ...]:
-        """The labels as coordinates; those that would read the same are spelled out."""
+        """The labels as coordinates; labels that would read the same are spelled out."""
         return spelled(self.labels)
 
     def at(self, frame: pd.DataFrame) -> Features:
-        """One indicator a row. Rows of one new label share a feature; every missing label has its own.
+        """Return an indicator for each row. Rows of one new label share a feature; each missing label has its own.
 
         Warns of new labels that read like a training label of another type, 1 and "1".
         """
@@ -105,7 +105,7 @@ class Levels:
         return Features(_indicators(codes, len(self.labels) + len(order)), {self.name: status})
 
     def extended(self, frame: pd.DataFrame) -> "Levels":
-        """With the labels that a frame has and training had not, behind those of training."""
+        """Return the levels with the new labels of a frame appended to the training labels."""
         values = column(frame, self.name, f"context {self.name!r}")
         codes, place = self.at(frame).matrix.indices, len(self.labels)
         new = [values.iloc[np.flatnonzero(codes == code)[0]] for code in np.unique(codes[codes >= place])]
@@ -113,16 +113,17 @@ class Levels:
 
     @cached_property
     def _objects(self) -> pd.Index:
-        """The labels as objects, for booleans that stand beside missing values may have turned 1.0 and 0.0."""
+        """The labels as objects, because booleans beside missing values may have become 1.0 and 0.0."""
         return self.labels.astype(object)
 
     def _alike(self, values: pd.Series) -> np.ndarray | None:
-        """Codes of labels that are of the training labels' type, -1 where training had none; None for other types."""
+        """Return the codes of labels of the training labels' type, -1 for new labels; None for other types."""
         if isinstance(values.dtype, pd.CategoricalDtype):
             of_categories = self._alike(pd.Series(values.cat.categories))
             return None if of_categories is None else np.append(of_categories, -1)[values.cat.codes]
-        whole = all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in (values.dtype, self.labels.dtype))
-        if whole or (values.dtype == self.labels.dtype and values.dtype != object):
+        dtypes = values.dtype, self.labels.dtype
+        integers = all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in dtypes)
+        if integers or (values.dtype == self.labels.dtype and values.dtype != object):
             return self.labels.get_indexer(_index(values))
         return None
 
@@ -136,14 +137,14 @@ class Levels:
 
 
 def as_labels(owner: str, target: Any) -> Any:
-    """What the user gave as a target, in plain objects: a label; several, in a list, array, column or set, as a tuple;
-    None as it stands."""
+    """Return the target that a user gave in plain objects: one label as it is, several labels (a list, array, column
+    or set) as a tuple, and None as None."""
     if isinstance(target, set | frozenset):
         target = sorted(target, key=str)
     if isinstance(target, np.ndarray | pd.Index | pd.Series | pd.api.extensions.ExtensionArray):
         target = [target.item()] if target.ndim == 0 else pd.Series(target).to_list()
     if isinstance(target, list | tuple):
-        target = tuple(plain_label(each) for each in target)
+        target = tuple(plain_label(label) for label in target)
     try:
         hash(target)
     except TypeError as error:
@@ -153,14 +154,14 @@ def as_labels(owner: str, target: Any) -> Any:
 
 
 def plain_label(label: Any) -> Any:
-    """A label without NumPy's types, whose equals the rows of a frame hold."""
+    """Return an equal label that has no NumPy type."""
     if isinstance(label, np.datetime64):
         return pd.Timestamp(label)
     return label.item() if isinstance(label, np.generic) else label
 
 
 class Grouped(Term):
-    """A term with one feature for each group, which is 1 in its rows."""
+    """A term with one feature for each group, which is 1 in the rows of that group."""
 
     levels: Levels
 
@@ -181,34 +182,35 @@ class Grouped(Term):
 
 
 def examine_groups(term: Grouped, frame: pd.DataFrame, errors: bool) -> None:
-    """Warn of groups too few or too small to say how much groups differ, and refuse them where nothing says it.
+    """Warn of groups too few or too small to show how much groups differ, and refuse them where nothing shows it.
 
-    `errors` says whether the family has parameters of its own, which are to be learned from the same rows.
+    `errors` says whether the family has parameters of its own, which are learned from the same rows.
     """
-    who, name, rows = term.prior.owner, term.levels.name, np.bincount(term.at(frame).matrix.indices)
-    single, pooled = int((rows == 1).sum()), term.own_mean is None
-    if term.alone:
+    owner, name, rows = term.prior.owner, term.levels.name, np.bincount(term.at(frame).matrix.indices)
+    single, pooled = int((rows == 1).sum()), term.prior_mean is None
+    if term.excludes_others:
         return
     if errors and pooled and single == len(rows) and len(term.positions) > 1:
-        raise InputError(f"{who}: each of the {single} groups of {name!r} has a single row, and {len(term.positions)} "
-                         "coefficients vary between groups: nothing tells their scales from the errors. Let one "
-                         "coefficient vary, as with on='Intercept', or state the errors, as with Normal(sd=...).")
+        raise InputError(f"{owner}: each of the {single} groups of {name!r} has a single row, and "
+                         f"{len(term.positions)} coefficients vary between groups: nothing tells their scales from the "
+                         "errors. Let one coefficient vary, as with on='Intercept', or state the errors, as with "
+                         "Normal(sd=...).")
     if errors and 2 * single > len(rows):
-        what = ("only rows that share a group tell errors from differences of groups, so that the prior of the scale "
-                "decides much" if pooled else "their parameters are learned from one row, and from the prior")
-        warn(f"{who}: {single} of {len(rows)} groups of {name!r} have a single row; {what}.", InputWarning)
+        reason = ("only rows that share a group tell errors from differences of groups, so that the prior of the scale "
+                  "decides much" if pooled else "their parameters are learned from one row, and from the prior")
+        warn(f"{owner}: {single} of {len(rows)} groups of {name!r} have a single row; {reason}.", InputWarning)
     elif pooled and len(rows) == 2:
-        warn(f"{who}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
+        warn(f"{owner}: {name!r} has two groups, whose one difference says little of a scale: the prior of the "
              "scale decides much.", InputWarning)
 
 
 def _indicators(codes: np.ndarray, size: int) -> sp.csr_array:
-    """Rows with a single 1, at the place that their code says, (unit, size)."""
+    """Return a matrix with a single 1 in each row, in the column that its code gives, (unit, size)."""
     return sp.csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(len(codes), size))
 
 
 def _index(labels: Any) -> pd.Index:
-    """Labels of any kind, tuples included, one an entry."""
+    """Return an index of labels of any kind, in which a tuple is one entry."""
     return pd.Index(labels, tupleize_cols=False)
 
 

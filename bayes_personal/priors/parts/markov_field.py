@@ -25,9 +25,9 @@ MOST_DENSE = 1000
 
 
 def read(contexts: tuple[Context, ...], frame: pd.DataFrame) -> np.ndarray:
-    """The standardised readings of all contexts, (unit, reading)."""
-    # No negative zeros, which would be equal to zero and yet differ from it.
-    return np.concatenate([one.at(frame) for one in contexts], axis=1) + 0.0
+    """Return the standardised readings of all contexts, (unit, reading)."""
+    # Adding 0.0 removes negative zeros, which equal zero and yet differ from it in their bytes.
+    return np.concatenate([context.at(frame) for context in contexts], axis=1) + 0.0
 
 
 @final
@@ -37,12 +37,12 @@ class MarkovField(GaussianFunction):
 
     Attributes
     ----------
-    points : their standardised readings, (place, reading)
-    turned : what makes coordinates of readings, (reading, coordinate)
+    points : standardised readings of the contexts, (place, reading)
+    turned : matrix that turns readings into coordinates, (reading, coordinate)
     edges : pairs of neighbours, (edge, 2)
-    share : of the training rows that have each context, (place,)
-    labels : what the contexts are called
-    further : standardised readings of contexts beyond those, at which draws have values too, (place, reading)
+    share : share of the training rows at each context, (place,)
+    labels : labels of the contexts
+    further : standardised readings of further contexts at which draws have values, (place, reading)
     """
 
     prior: Any
@@ -66,13 +66,13 @@ class MarkovField(GaussianFunction):
 
     @cached_property
     def learned(self) -> bool:
-        """Whether there is a metric to learn: a single reading has a weight of 1."""
+        """Whether there is a metric to learn; a single reading has a weight of 1."""
         return self.prior.metric == "learned" and self.points.shape[1] > 1
 
     @property
     def readings(self) -> dict[str, tuple[str, ...]]:
-        """What the metric weighs, as labels of a dimension."""
-        return {f"{self.name}_reading": tuple(label for one in self.contexts for label in one.labels)}
+        """The readings that the metric weighs, as labels of a dimension."""
+        return {f"{self.name}_reading": tuple(label for context in self.contexts for label in context.labels)}
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -82,19 +82,19 @@ class MarkovField(GaussianFunction):
 
     @property
     def neighbours(self) -> float:
-        """How many neighbours a place has on average."""
+        """Mean number of neighbours of a place."""
         return 2 * len(self.edges) / len(self.points)
 
     def parameters(self) -> tuple[Parameter, ...]:
         result = [self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying),
                   self.prior.anchor.bind(f"{self.name}_anchor")]
         if self.learned:
-            # A Dirichlet distribution, one share of what is left after the other.
-            rest = self.points.shape[1] - 1 - np.arange(self.points.shape[1] - 1.0)
+            # A Dirichlet distribution by stick-breaking: each share is a part of what the earlier ones have left.
+            later = self.points.shape[1] - 1 - np.arange(self.points.shape[1] - 1.0)
             labels = tuple(next(iter(self.readings.values()))[:-1])
             result.append(Parameter(f"{self.name}_share", "Beta", {
-                "alpha": np.full(len(rest), self.prior.concentration), "beta": self.prior.concentration * rest},
-                np.zeros(len(rest)), np.ones(len(rest)), {f"{self.name}_shared": labels}))
+                "alpha": np.full(len(later), self.prior.concentration), "beta": self.prior.concentration * later},
+                np.zeros(len(later)), np.ones(len(later)), {f"{self.name}_shared": labels}))
         if self.prior.power == 1:
             half = Hyperprior("Gamma", alpha=(len(self.positions) + 1) / 2, beta=(len(self.positions) + 1) / 2)
             pairs = tuple(f"{self.labels[i]} | {self.labels[j]}" for i, j in self.edges)
@@ -110,34 +110,34 @@ class MarkovField(GaussianFunction):
         return {f"{self.name}_metric": self.metric(values, xp)} if self.learned else {}
 
     def metric(self, values: Mapping[str, Any], xp: Any) -> Any:
-        """Weights of the squared differences of coordinates, (..., coordinate)."""
+        """Return the weights of the squared differences of coordinates, (..., coordinate)."""
         if not self.learned:
             return np.ones(self.turned.shape[1])
         share = values[f"{self.name}_share"]
-        parts, rest = [], 1.0
+        parts, remainder = [], 1.0
         for m in range(self.points.shape[1] - 1):
-            parts.append(rest * share[..., m])
-            rest = rest * (1 - share[..., m])
-        return xp.stack([*parts, rest], axis=-1)
+            parts.append(remainder * share[..., m])
+            remainder = remainder * (1 - share[..., m])
+        return xp.stack([*parts, remainder], axis=-1)
 
     def weights(self, metric: Any, xp: Any) -> Any:
-        """w_ij of every edge, local scales apart, (..., edge)."""
+        """Return w_ij of every edge before local scales, (..., edge)."""
         distance = xp.sqrt(xp.matmul(metric, self.squares.T))
         mean = distance.mean(axis=-1)[..., None]
         return mean / (self.neighbours * (distance + FLOOR * mean))
 
     @cached_property
     def joined(self) -> np.ndarray:
-        """Place of each pair's edge among all, counted from 1; 0 where there is none, (place, place)."""
+        """Number of the edge of each pair, counted from 1; 0 where there is no edge, (place, place)."""
         result = np.zeros((len(self.points), len(self.points)), int)
-        for one, other in (self.edges.T, self.edges.T[::-1]):
-            result[one, other] = 1 + np.arange(len(self.edges))
+        for start, end in (self.edges.T, self.edges.T[::-1]):
+            result[start, end] = 1 + np.arange(len(self.edges))
         return result
 
     def precision(self, anchor: Any, weights: Any, xp: Any) -> Any:
-        """Q, dense, (..., place, place)."""
-        none = xp.zeros_like(weights[..., :1])
-        between = xp.concatenate([none, weights], axis=-1)[..., self.joined]
+        """Return Q as a dense matrix, (..., place, place)."""
+        zero = xp.zeros_like(weights[..., :1])
+        between = xp.concatenate([zero, weights], axis=-1)[..., self.joined]
         return np.eye(len(self.points)) * (anchor[..., None] + between.sum(axis=-1))[..., None, :] - between
 
     @property
@@ -145,12 +145,12 @@ class MarkovField(GaussianFunction):
         return {f"{self.name}_deviation": self.places | self.varying, f"{self.name}_step": self.varying}
 
     def colored(self, values: Mapping[str, Any], z: Any, xp: Any) -> dict[str, Any]:
-        """`latent`, the field's values and their scale, from whitened draws z (..., place, varying)."""
+        """Return `latent`, the field's values and their scale, from whitened draws z (..., place, varying)."""
         root, step = self.root(values, xp)
         return {f"{self.name}_deviation": xp.matmul(root, z) * step[..., None, :], f"{self.name}_step": step}
 
     def root(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any]:
-        """R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, ``R R' = Q^-1``."""
+        """Return R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, ``R R' = Q^-1``."""
         if xp is not np and len(self.points) > MOST_DENSE:
             raise SpecificationError(
                 f"{self.prior!r}: sampling the values at {len(self.points):,} distinct contexts takes a dense factor "
@@ -166,14 +166,14 @@ class MarkovField(GaussianFunction):
         return xp.linalg.cholesky(covariance), values[f"{self.name}_scale"] / xp.sqrt(about_mean)[..., None]
 
     def at(self, frame: pd.DataFrame) -> Features:
-        """Which place each row is at, new ones counted on behind those of training, and its readings."""
-        readings, known = read(self.contexts, frame), dict(self.known)
-        place = [known.setdefault(row.tobytes(), len(known)) for row in readings]
+        """Return each row's place and readings; new places are numbered after those of training."""
+        readings, numbers = read(self.contexts, frame), dict(self.numbers)
+        place = [numbers.setdefault(row.tobytes(), len(numbers)) for row in readings]
         return Features(np.column_stack([np.array(place, float), readings]))
 
     @cached_property
-    def known(self) -> dict[bytes, int]:
-        """The places of the training contexts, and of those beyond."""
+    def numbers(self) -> dict[bytes, int]:
+        """The places of the training contexts and of the further ones, by the bytes of their readings."""
         points = self.points if self.further is None else np.concatenate([self.points, self.further])
         return {row.tobytes(): place for place, row in enumerate(points)}
 
@@ -191,7 +191,7 @@ class MarkovField(GaussianFunction):
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         place, first = np.unique(features[:, 0].astype(int), return_index=True)
-        new = features[first[place >= len(self.known)], 1:]
+        new = features[first[place >= len(self.numbers)], 1:]
         result = {name: values[name] for name in self.latent}
         if len(new):
             name = f"{self.name}_deviation"
@@ -199,13 +199,13 @@ class MarkovField(GaussianFunction):
         return result
 
     def elsewhere(self, values: Mapping[str, Any], new: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The field at contexts (new, reading) that training never saw, given that at their nearest training contexts.
+        """Draw the field at new contexts (new, reading), given its values at their nearest training contexts.
 
-        Right for each of them; they are drawn as if they did not know of each other.
+        Each new context has the right distribution; several are drawn independently of each other.
         """
-        coordinates, moved = self.points @ self.turned, new @ self.turned
-        near = graph.nearest(coordinates, moved, self.prior.neighbors or len(coordinates))
-        squares = (moved[:, None] - coordinates[near]) ** 2
+        coordinates, new_coordinates = self.points @ self.turned, new @ self.turned
+        neighbours = graph.nearest(coordinates, new_coordinates, self.prior.neighbors or len(coordinates))
+        squares = (new_coordinates[:, None] - coordinates[neighbours]) ** 2
         deviation, step = (values[name] for name in self.latent)
         metric = np.broadcast_to(self.metric(values, np), (len(step), squares.shape[2]))
         result = np.empty((len(step), len(new), len(self.positions)))
@@ -213,13 +213,13 @@ class MarkovField(GaussianFunction):
             mean = np.sqrt(self.squares @ metric[draw]).mean()
             with np.errstate(divide="ignore"):
                 joined = mean / (self.neighbours * np.sqrt(squares @ metric[draw]))
-            # Where a reading counts for nothing, contexts may be at no distance without being the same.
+            # Where a reading has no weight, different contexts may be at distance 0.
             joined = np.minimum(joined, CLOSEST)
             if self.prior.power == 1:
                 half = (len(self.positions) + 1) / 2
                 joined = joined / rng.gamma(half, 1 / half, joined.shape)
             precision = values[f"{self.name}_anchor"][draw] + joined.sum(axis=1)
-            centre = (joined[:, :, None] * deviation[draw][near]).sum(axis=1) / precision[:, None]
+            centre = (joined[:, :, None] * deviation[draw][neighbours]).sum(axis=1) / precision[:, None]
             noise = rng.standard_normal(centre.shape) / np.sqrt(precision)[:, None]
             result[draw] = centre + noise * step[draw]
         return result

@@ -1,8 +1,8 @@
-"""What a prior is made of once it is bound to rows: pieces, whose sum is what theta has beside its mean.
+"""Pieces: what a prior consists of once it is bound to rows. Their sum is the deviation of theta from its mean.
 
-Each piece answers which hyperparameters phi it has and which features f(c) a row has. Most pieces are terms f(c)' W
-with weights W that are Gaussian given phi, and say how phi scales and correlates them; a function is any other function
-of f(c) and phi. What else of a piece matters to those who fit, predict and leave out, it says itself.
+Each piece states its hyperparameters phi and the features f(c) of a row. Most pieces are terms f(c)' W with weights W
+that are Gaussian given phi, and state how phi scales and correlates the weights; a `Function` is any other function of
+f(c) and phi. A piece also states everything else that fitting, prediction and leaving out must know of it.
 """
 
 from abc import ABC, abstractmethod
@@ -25,13 +25,13 @@ Freeze = Literal["cut", "plug-in"] | None
 @final
 @dataclass(frozen=True)
 class Coefficients:
-    """What a prior may know of the coefficients: their names and natural units, never the outcome itself.
+    """The coefficients as a prior may know them: names and natural units, never the outcome itself.
 
     Attributes
     ----------
-    names : (coefficient,)
-    location : where each is expected, with the intercept taken at the predictors' means, (coefficient,)
-    unit : natural unit of each, scale of the linear predictor / spread of the predictor, (coefficient,)
+    names : names of the coefficients, (coefficient,)
+    location : expected values, that of the intercept at the predictors' means, (coefficient,)
+    unit : natural units, scale of the linear predictor / spread of the predictor, (coefficient,)
     center : means of the predictors, 0 for the intercept, (coefficient,)
     conjugate : the distribution under which coefficients that rows share integrate out of the family's likelihood
     """
@@ -43,7 +43,7 @@ class Coefficients:
     conjugate: Conjugate | None = None
 
     def select(self, on: Any, owner: str) -> np.ndarray:
-        """Positions of the coefficients that vary."""
+        """Return the positions of the coefficients that vary."""
         if on is None:
             return np.arange(len(self.names))
         if not on:
@@ -54,52 +54,52 @@ class Coefficients:
         return np.array([k for k, name in enumerate(self.names) if name in on])
 
     def centred(self, positions: np.ndarray) -> bool:
-        """Whether weights at `positions` refer to the intercept at the predictors' means."""
+        """Say whether weights at `positions` refer to the intercept at the predictors' means."""
         return "Intercept" in [self.names[k] for k in positions]
 
     def to_data_units(self, positions: np.ndarray) -> np.ndarray:
-        """A with theta = W A: undoes the centring of the intercept, where the intercept is among `positions`."""
+        """Return A with theta = W A, which undoes the centring where the intercept is among `positions`."""
         change = np.eye(len(positions))
         if self.centred(positions):
             change[:, [self.names[k] for k in positions].index("Intercept")] -= self.center[positions]
         return change
 
     def predictors(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """What weights at `positions` multiply: the predictors, centred where the intercept is among them."""
+        """Return the predictors that weights at `positions` multiply, centred where the intercept is among these."""
         return x[:, positions] - self.center[positions] * self.centred(positions)
 
 
 class Owner(Protocol):
-    """What a piece asks of the prior that it belongs to."""
+    """The prior that a piece belongs to, as far as the piece needs it."""
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
+        """Prefix of the names of its variables."""
         ...
 
     @property
     def owner(self) -> str:
-        """What errors call it."""
+        """Name of the prior in error messages."""
         ...
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The context columns that it reads."""
+        """The context columns that the prior reads."""
         ...
 
 
 class Piece(ABC):
-    """One bound part of a prior, which knows what to remember of the training rows."""
+    """One bound part of a prior, which holds what it has learned from the training rows."""
 
     prior: Owner
     positions: np.ndarray
     coefficients: Coefficients
-    # Why intervals are no wider where no training context is near; empty where they are.
+    # Why intervals do not widen where no training context is near; empty where they do widen.
     narrow: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
-        """What its variables are called after."""
+        """Prefix of the names of its variables."""
         return self.prior.name
 
     @property
@@ -114,44 +114,44 @@ class Piece(ABC):
 
     @property
     def grouped(self) -> bool:
-        """Whether a row has a single feature, 1, which says what group it is of."""
+        """Whether every row has a single feature, 1, which says to which group the row belongs."""
         return False
 
     @property
-    def alone(self) -> str:
-        """Why no other piece can stand beside it; empty where one can."""
+    def excludes_others(self) -> str:
+        """The reason why this piece cannot be summed with other pieces; empty where it can."""
         return ""
 
     @property
-    def freeze(self) -> Freeze:
-        """How the population, estimated before it, enters its estimation; None where both are estimated together."""
+    def second_stage(self) -> Freeze:
+        """How a population that is estimated first enters this piece's stage; None where there are no stages."""
         return None
 
     @property
-    def own_mean(self) -> np.ndarray | None:
-        """Prior mean of the coefficients that vary, where its weights carry them whole and there is no common mu."""
+    def prior_mean(self) -> np.ndarray | None:
+        """Prior mean of the varying coefficients where the piece replaces their common mean mu; None elsewhere."""
         return None
 
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
-        """Its hyperparameters; what a joint density depends on stands before it."""
+        """Return the hyperparameters, each after those that its joint density depends on."""
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Labelled dimensions of what `reported` gives, by name."""
+        """Labelled dimensions of the variables that `reported` returns, by name."""
         return {}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        """What follows from its hyperparameters and is worth a name, in data units, by name."""
+        """Return variables that follow from the hyperparameters and are worth reporting, in data units, by name."""
         return {}
 
     @abstractmethod
     def at(self, frame: pd.DataFrame) -> Features:
-        """Features of any rows, read as the training rows were."""
+        """Return the features of any rows, read as the training rows were."""
 
     @property
     def axes(self) -> tuple[Context, ...]:
-        """The contexts along which it varies, other than by groups."""
+        """The contexts along which the piece varies, other than groups."""
         return ()
 
 
@@ -168,53 +168,53 @@ class Term(Piece):
 
     @property
     def size(self) -> int:
-        """How many features training saw."""
+        """Number of features that training saw."""
         (labels,) = self.features.values()
         return len(labels)
 
     @property
     def without_constant(self) -> bool:
-        """Whether its average over the training rows is near 0 whatever its weights, for a constant is the mean's."""
+        """Whether the term averages to about 0 over the training rows for any weights, as the mean has the constant."""
         return False
 
     @property
     def elsewhere(self) -> "Elsewhere | None":
-        """What it infers after all else of groups that nobody has seen, from sets of predictors that serve every group
-        alike; None where what it has there follows from its hyperparameters."""
+        """The term itself where it infers, after everything else, the parameters of groups that nobody has seen, from
+        sets of predictors that serve all groups alike; None where the hyperparameters determine them."""
         return None
 
     @property
     def of_target(self) -> bool:
-        """Whether it is what one target has beside sources, from which it takes all else."""
+        """Whether the term is the deviation of one target from its sources."""
         return False
 
     def first_stage(self, frame: pd.DataFrame) -> np.ndarray:
-        """Which rows the population is estimated from where it is frozen, (unit,)."""
+        """Return a mask of the rows from which a frozen population is estimated, (unit,)."""
         return np.ones(len(frame), bool)
 
     def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws of the effects, in data units, of so many features that training never saw, (draw, count, varying)."""
+        """Draw the effects of `count` features that training never saw, in data units, (draw, count, varying)."""
         draws = len(values[f"{self.name}_effect"])
-        drawn = weights(self, values, rng.standard_normal((draws, count, len(self.positions))), np)
-        return drawn @ self.coefficients.to_data_units(self.positions)
+        effects = weights(self, values, rng.standard_normal((draws, count, len(self.positions))), np)
+        return effects @ self.coefficients.to_data_units(self.positions)
 
     @property
     def error_elsewhere(self) -> str | None:
-        """Name of the standard deviation that errors have at such features; None where it is that of all rows."""
+        """Name of the errors' standard deviation at features that training never saw; None if that of all rows."""
         return None
 
     @abstractmethod
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        """How hyperparameter values scale and correlate the weights.
+        """Return the scales and correlations of the weights at given hyperparameter values.
 
         Parameters
         ----------
         values
-            Of the hyperparameters by name, each with any leading batch axes.
+            Hyperparameters by name, each with any leading batch axes.
         xp
             `numpy`, `pytensor.tensor` or `kernels.tape.Symbolic`, which records the operations and differentiates them:
             ``+ - * /``, known powers, ``exp``, ``log``, ``log1p``, ``sqrt`` and ``xp.minimum``, and whatever NumPy
-            makes of these, such as sums and products of matrices. Any other raises a SpecificationError.
+            makes of these, such as sums and products of matrices. Any other operation raises a SpecificationError.
 
         Returns
         -------
@@ -224,14 +224,14 @@ class Term(Piece):
 
 
 class Elsewhere(Protocol):
-    """A term of groups that says what parameters hold in a group that nobody has seen."""
+    """A term of groups that infers the parameters of a group that nobody has seen."""
 
     prior: Any
     coefficients: Coefficients
 
     @property
     def size(self) -> int:
-        """How many groups training saw."""
+        """Number of groups that training saw."""
         ...
 
     @property
@@ -241,21 +241,21 @@ class Elsewhere(Protocol):
 
     @property
     def label(self) -> str:
-        """The column that says which group a row is of."""
+        """The column that holds the rows' groups."""
         ...
 
     @property
     def theta_elsewhere(self) -> str:
-        """Name of the parameters in a group that nobody has seen."""
+        """Name of the variable that holds the parameters of a group that nobody has seen."""
         ...
 
     @property
     def error_elsewhere(self) -> str:
-        """Name of the standard deviation of errors there."""
+        """Name of the errors' standard deviation in such a group."""
         ...
 
     def at(self, frame: pd.DataFrame) -> Features:
-        """The groups of any rows."""
+        """Return the groups of any rows."""
         ...
 
 
@@ -264,25 +264,25 @@ class Function(Piece):
 
     @property
     def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Labelled dimensions of what `deviation` reads beside hyperparameters, by name; () without labels."""
+        """Labelled dimensions of the variables beside hyperparameters that `deviation` reads; () if unlabelled."""
         return {}
 
     def extended(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        """`latent` at draws, also for rows with features outside the training range."""
+        """Return draws of `latent` that also serve rows with features outside the training range."""
         return {name: values[name] for name in self.latent}
 
     def with_places(self, frame: pd.DataFrame) -> "Function":
-        """The field that takes the contexts of these rows for known, once `extended` has drawn `latent` there."""
+        """Return the function extended to the contexts of these rows, at which `extended` has drawn `latent`."""
         return self
 
     @abstractmethod
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        """What it adds to the coefficients that vary, the intercept at the predictors' means, (..., unit, varying).
+        """Return the varying coefficients' deviation, the intercept at the predictors' means, (..., unit, varying).
 
         Parameters
         ----------
         values
-            Of its hyperparameters by name, each with any leading batch axes.
+            Hyperparameters and `latent` variables by name, each with any leading batch axes.
         features
             The matrix of `at`.
         xp
@@ -291,19 +291,19 @@ class Function(Piece):
 
 
 class Choice(Function):
-    """A field with alternatives: every row takes one of them, and which is summed out of the likelihood.
+    """A function with alternatives, of which every row takes one; the choice is summed out of the likelihood.
 
-    What it adds stands along one more axis, (..., unit or 1, branch, varying).
+    Its deviation has one more axis, (..., unit or 1, branch, varying).
     """
 
     @property
     @abstractmethod
     def branches(self) -> int:
-        """Among how many alternatives a row chooses."""
+        """Number of alternatives."""
 
     @abstractmethod
     def log_gate(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        """Log probability of each branch before the outcome is seen, (..., unit or 1, branch)."""
+        """Return the log probability of each branch before the outcome is seen, (..., unit or 1, branch)."""
 
 
 class GaussianFunction(Function):
@@ -312,89 +312,89 @@ class GaussianFunction(Function):
     @property
     @abstractmethod
     def places(self) -> dict[str, tuple[str, ...]]:
-        """The contexts at which it has values of its own, as labels of a dimension."""
+        """The contexts at which the function has values, as labels of a dimension."""
 
     @property
     def sparse(self) -> bool:
-        """Whether it is a `MarkovField`, whose precision is sparse, so that it integrates out by itself."""
+        """Whether the function is a `MarkovField`, whose sparse precision lets it integrate out by itself."""
         return False
 
     @abstractmethod
     def root(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any]:
-        """R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, z standard normal."""
+        """Return R (..., place, place) and step (..., varying) of values ``step[k] R z[:, k]``, z standard normal."""
 
     @abstractmethod
     def colored(self, values: Mapping[str, Any], z: Any, xp: Any) -> dict[str, Any]:
-        """`latent` of standard normal noise (..., place, varying), by name."""
+        """Return `latent`, by name, made from standard normal noise z (..., place, varying)."""
 
 
 class Division(Function):
     """A function that is constant within the cells of a random division of contexts, which nobody has seen.
 
-    Given its hyperparameters all divisions, and what their cells have of their own, are summed out of the likelihood.
-    Draws of them (`latent`) follow from the posterior of the hyperparameters.
+    Given its hyperparameters, all divisions and the deviations of their cells are summed out of the likelihood. Draws
+    of both (`latent`) are made after the hyperparameters.
 
     Attributes
     ----------
-    law : how what cells have of their own is distributed
+    law : distribution of the deviations of cells
     """
 
     law: Conjugate
 
     @property
-    def alone(self) -> str:
+    def excludes_others(self) -> str:
         return ("divisions of contexts are summed out only where nothing else varies; TotalVariation(order) goes with "
                 "other summands")
 
     @property
     @abstractmethod
     def frequency(self) -> str:
-        """Name of the hyperparameter that says how many cells to expect."""
+        """Name of the hyperparameter that sets the expected number of cells."""
 
     @property
     def ordered(self) -> pd.Series | None:
-        """The distinct training contexts in their order, each under the index of its first row, where cells are
-        segments of these; None where they are not."""
+        """The distinct training contexts in order, each under the index of its first row, where cells are segments of
+        contexts; None for other cells."""
         return None
 
     @property
     @abstractmethod
     def sums(self) -> Any:
-        """The sums over its divisions, a `DivisionSums` of `densities.divisions`."""
+        """The sums over divisions, a `DivisionSums` of `densities.divisions`."""
 
     @abstractmethod
     def sampled(self, drawn: Sequence[Any], levels: np.ndarray) -> dict[str, np.ndarray]:
-        """`latent`, and what else is reported, from divisions as `sums` draws them and their cells' levels one after
-        the other, (cell, varying)."""
+        """Return `latent` and other reported variables, from divisions as `sums` draws them and the levels of all their
+        cells in sequence, (cell, varying)."""
 
     def drawn(self, latent: Mapping[str, np.ndarray]) -> list[Any]:
-        """The divisions that these draws of `latent` have, as `sums` draws them; asked for where `sums` are not
-        exact."""
+        """Return the divisions of these draws of `latent`, in the form in which `sums` draws them; called where `sums`
+        are not exact."""
         raise SpecificationError(f"{self.prior.owner}: its sums are not exact, and it does not say how to read draws")
 
     def scale(self, values: Mapping[str, Any]) -> Any:
-        """Standard deviations of what cells have of their own, (..., varying)."""
+        """Return the standard deviations of the deviations of cells, (..., varying)."""
         return values[f"{self.name}_scale"]
 
     @abstractmethod
     def cut(self, values: Mapping[str, Any], xp: Any) -> Any:
-        """What the sums over divisions take of its frequency, (...)."""
+        """Return the argument that the sums over divisions take for the frequency of cuts, (...)."""
 
     @abstractmethod
     def cells(self, values: Mapping[str, Any]) -> Any:
-        """About how many cells to expect, (...): what the mean is sampled in units of leans on it, and no density."""
+        """Return about the expected number of cells, (...), which sets the units of the mean's sampler only."""
 
     def fresh(self, values: Mapping[str, Any], draw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What cells without data have of their own, one for each of some draws, (cell, varying)."""
+        """Draw the deviations of cells without data, one cell for each entry of `draw`, (cell, varying)."""
         mean = 0.0 if self.law.several_coefficients else values["mu"][draw]
         return self.law.deviations(mean, self.scale(values)[draw], (len(draw), len(self.positions)), rng)
 
     @abstractmethod
     def simulated(self, values: Mapping[str, Any], features: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        """One draw of `latent` from the prior, for rows with these features."""
+        """Draw `latent` once from the prior, for rows with these features."""
 
 
 def weights(term: Term, values: Mapping[str, Any], z: Any, xp: Any) -> Any:
-    """The weights of a term at whitened draws z (..., feature, varying), at the predictors' means."""
+    """Return the weights of a term from whitened draws z (..., feature, varying), at the predictors' means."""
     scale, root = term.scales(values, xp)
     return (z if root is None else xp.matmul(z, root.mT)) * scale

@@ -1,4 +1,4 @@
-"""A penalised natural cubic spline as independent features: straight lines taken out, each direction scaled."""
+"""A penalised natural cubic spline as independent features, without straight lines, each direction scaled."""
 
 from dataclasses import dataclass
 from typing import final
@@ -19,8 +19,8 @@ class Spline:
 
     Attributes
     ----------
-    knots : (knot,)
-    directions : values at the knots of each feature, (knot, feature)
+    knots : places of the knots, (knot,)
+    directions : values of each feature at the knots, (knot, feature)
     """
 
     knots: np.ndarray
@@ -28,16 +28,16 @@ class Spline:
 
     @classmethod
     def learn(cls, values: np.ndarray, df: int) -> "Spline":
-        """Knots at quantiles of the distinct values; none of them wiggles where there are fewer than three."""
-        # Values nearer than this would make knots whose second differences drown in rounding.
+        """Place knots at quantiles of the distinct values; with fewer than three knots there are no features."""
+        # Values nearer to each other than this would make knots whose second differences drown in rounding.
         width = (values.max() - values.min()) * 1e-9 or 1.0
         distinct = np.unique(np.round((values - values.min()) / width)) * width + values.min()
         count = min(df, len(distinct))
         if count < 3:
             return cls(distinct, np.zeros((len(distinct), 0)))
         knots = np.quantile(distinct, np.linspace(0, 1, count))
-        # Second differences of the values at the knots are a tridiagonal matrix times the second derivatives there,
-        # the same matrix whose quadratic form is the integrated square: difference @ values = gram @ derivatives.
+        # Second differences of the values at the knots are a tridiagonal matrix times the second derivatives there, and
+        # the quadratic form of this matrix is the integrated square: difference @ values = gram @ derivatives.
         step = np.diff(knots)
         difference, gram = np.zeros((count - 2, count)), np.zeros((count - 2, count - 2))
         for j, (left, right) in enumerate(zip(step[:-1], step[1:], strict=True)):
@@ -54,11 +54,11 @@ class Spline:
 
     @property
     def size(self) -> int:
-        """How many features it has."""
+        """Number of features."""
         return self.directions.shape[1]
 
     def at(self, values: np.ndarray) -> np.ndarray:
-        """Features of any values, (value, feature); beyond the outer knots they go on along a straight line."""
+        """Return the features of any values, (value, feature), which are straight lines beyond the outer knots."""
         from scipy.interpolate import CubicSpline
 
         if not self.size:
