@@ -353,8 +353,7 @@ class Division(Function):
 
     @property
     def ordered(self) -> pd.Series | None:
-        """The distinct training contexts in order, each under the index of its first row, where cells are segments of
-        contexts; None for other cells."""
+        """The distinct training contexts in order, indexed by their first rows, where cells are segments; else None."""
         return None
 
     @property
@@ -368,8 +367,7 @@ class Division(Function):
         cells in sequence, (cell, varying)."""
 
     def drawn(self, latent: Mapping[str, np.ndarray]) -> list[Any]:
-        """Return the divisions of these draws of `latent`, in the form in which `sums` draws them; called where `sums`
-        are not exact."""
+        """Return the divisions of draws of `latent`, as `sums` draws them; called where `sums` are not exact."""
         raise SpecificationError(f"{self.prior.owner}: its sums are not exact, and it does not say how to read draws")
 
     def scale(self, values: Mapping[str, Any]) -> Any:
