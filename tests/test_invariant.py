@@ -221,11 +221,11 @@ def test_evidence_of_an_environment_smaller_than_its_coefficients_is_that_of_qua
             np.testing.assert_allclose(found.of_each[place, e], wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("labels", [["new", *"abc" * 9], [*"abc" * 9, "new"], [str(k) for k in range(28)]])
+@pytest.mark.parametrize("labels", [["new", *"abc" * 9], [*"abc" * 9, "new"], [str(k) for k in range(12)]])
 def test_environments_of_one_row_are_fitted_and_left_out(labels: list[str]) -> None:
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame(rng.normal(size=(28, 2)), columns=["x1", "x2"]).assign(env=labels)
-    frame["y"] = 1 + 2 * frame["x1"] + 0.3 * rng.normal(size=28)
+    frame = pd.DataFrame(rng.normal(size=(len(labels), 2)), columns=["x1", "x2"]).assign(env=labels)
+    frame["y"] = 1 + 2 * frame["x1"] + 0.3 * rng.normal(size=len(labels))
     for formula in ("y ~ x1 + x2", "y ~ 1"):
         posterior = bp.fit(bp.Model(formula, bp.Invariant("env")), frame, seed=1, progress=False,
                            method=bp.NUTS(draws=50, tune=100, chains=2))

@@ -134,10 +134,10 @@ def test_one_draw_that_has_a_third_of_the_weight_is_not_smoothed_away() -> None:
     assert found.ess < 10 and not found.trusted
 
 
-@pytest.mark.parametrize("size", [2, 5, 10])
+@pytest.mark.parametrize("size", [2, 5])
 def test_a_funnel_is_right_or_refused(size) -> None:
     """The mouth is in no mixture of t's around the neck."""
-    for seed in range(5):
+    for seed in range(3):
         found = sampled(funnel(size), seed=seed)
         if found.trusted:
             assert abs(found.log_evidence) < 4 * found.log_evidence_se

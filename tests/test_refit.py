@@ -151,7 +151,7 @@ def test_what_cannot_be_refitted(counts: tuple[Posterior, Grid], frame: pd.DataF
 
 def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:
     """Importance sampling tries points far out; beyond where a density is 0 its logarithm says nothing."""
-    rows = pd.DataFrame({"y": np.random.default_rng(5).normal(size=20), "c": np.arange(20.0)})
+    rows = pd.DataFrame({"y": np.random.default_rng(5).normal(size=10), "c": np.arange(10.0)})
     density = DivisionDensity(bp.Model("y ~ 1", bp.TreePartition("c")).bind(rows))
     (batch,) = density.bound.rows.batches()
     rest = density.without(density.contribution(batch, np.array([3])))

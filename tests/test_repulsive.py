@@ -266,7 +266,7 @@ def regimes(seed: int, rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
 def test_adjacent_opposite_regimes_are_found() -> None:
     rows, theta = regimes(2)
     errors = {}
-    for prior, method in ((bp.Repulsive("c"), bp.NUTS(draws=300, tune=400, chains=2, target_accept=0.95)),
+    for prior, method in ((bp.Repulsive("c"), bp.NUTS(draws=200, tune=300, chains=2, target_accept=0.95)),
                           (bp.GaussianProcess("c"), bp.Laplace())):
         posterior = bp.fit(bp.Model("y ~ a + b", prior), rows, seed=1, progress=False, method=method)
         # Archetypes have no names: whether chains agree shows in theta.

@@ -174,7 +174,8 @@ def test_two_coefficients_along_a_hundred_contexts(prior: bp.TotalVariation, r_h
     assert (error < 0.35 * theta.std(axis=0)).all()
 
 
-@pytest.mark.parametrize(("prior", "factor"), [(LAPLACE, 3.0), (HORSESHOE, 2.0)], ids=repr)
+@pytest.mark.parametrize(("prior", "factor"), [
+    (LAPLACE, 3.0), pytest.param(HORSESHOE, 2.0, marks=pytest.mark.slow)], ids=repr)
 def test_steps_are_recovered(prior: bp.TotalVariation, factor: float) -> None:
     """Errors are a fraction of Population's, and within a factor of those of least squares that knows the contexts."""
     model, found, alone, oracle = bp.Model("y ~ x", prior), [], [], []

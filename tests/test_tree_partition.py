@@ -136,10 +136,10 @@ def test_axes_are_cut_at_quantiles_and_ties_stay_together() -> None:
 def test_simulated_boxes_are_halved_as_often_as_they_should_be() -> None:
     frame, _ = two_way(4, 50)
     model = bp.Model("y ~ x", bp.TreePartition("a", "b", depth=1))
-    made = [bp.simulate(model, frame, seed=seed) for seed in range(600)]
+    made = [bp.simulate(model, frame, seed=seed) for seed in range(300)]
     leaves = np.array([one.values["tree_a_b_leaves"] for one in made])
     # split is uniform.
-    assert set(leaves) == {1.0, 2.0} and abs((leaves == 2).mean() - 0.5) < 4 * np.sqrt(0.25 / 600)
+    assert set(leaves) == {1.0, 2.0} and abs((leaves == 2).mean() - 0.5) < 4 * np.sqrt(0.25 / 300)
     by_a = np.array([np.isfinite(one.values["tree_a_b_high"][:, 0]).any() for one in made])[leaves == 2]
     assert abs(by_a.mean() - 0.5) < 4 * np.sqrt(0.25 / len(by_a))
     assert all(len(np.unique(one.theta, axis=0)) == leaf for one, leaf in zip(made[:50], leaves, strict=False))
