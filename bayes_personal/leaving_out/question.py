@@ -27,7 +27,7 @@ from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.samplers.redrawn import everything
+from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import one_of
 
 Kind = Literal["unit", "group", "conditional"]
@@ -90,7 +90,7 @@ class LeaveOutPlan:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
-        density, values = marginal_density(bound), everything(bound, posterior.tree)
+        density, values = marginal_density(bound), all_draws(bound, posterior.tree)
         check(refit, kind, density is not None)
         taken: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}

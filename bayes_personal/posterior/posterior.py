@@ -20,7 +20,7 @@ from bayes_personal.posterior.residual_check import ResidualCheck
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Theta, Training
 from bayes_personal.priors.parts.base import Prior
-from bayes_personal.samplers.redrawn import everything
+from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.system.running import verb
 
@@ -78,7 +78,7 @@ class Posterior:
     @cached_property
     def computed(self) -> Theta:
         """What computes theta where it is asked for."""
-        sizes, values = self.tree["posterior"].sizes, everything(self.bound, self.tree)
+        sizes, values = self.tree["posterior"].sizes, all_draws(self.bound, self.tree)
         return Theta(self.bound, values, (sizes["chain"], sizes["draw"]), Training(self.bound),
                      np.random.SeedSequence(0))
 

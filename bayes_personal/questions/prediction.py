@@ -19,7 +19,7 @@ from bayes_personal.posterior.theta import Computed, KnownContexts, RowSlice, Th
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
-from bayes_personal.samplers.redrawn import everything, extended
+from bayes_personal.samplers.redrawn import all_draws, extended
 from bayes_personal.system.arguments import Seed, one_of, seed_number
 from bayes_personal.system.running import verb
 
@@ -179,7 +179,7 @@ def predict(posterior: Posterior, frame: Any = None, *, kind: Kind = "mean", giv
         raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     one_of("predict", ("theta", "mean", "outcome"), kind=kind)
     bound, chains = posterior.bound, posterior.tree["posterior"].sizes
-    values = everything(bound, posterior.tree)
+    values = all_draws(bound, posterior.tree)
     seeds, sizes = np.random.SeedSequence(seed_number("predict", seed)), (chains["chain"], chains["draw"])
     if given is not None:
         few = FewShot.of(bound, given)
