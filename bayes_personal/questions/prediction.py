@@ -66,7 +66,7 @@ class Prediction:
         return self.computed.array(self.kind, coords)
 
     def frame(self) -> pd.DataFrame:
-        """Tabulate mean, sd and 5, 50, 95 % quantiles, and group status where rows have one; the frame's index is kept."""
+        """Tabulate mean, sd and 5, 50, 95 % quantiles, and group status if rows have one; the frame's index is kept."""
         return self._summary(len(self.index))
 
     def _summary(self, rows: int) -> pd.DataFrame:
