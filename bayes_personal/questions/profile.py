@@ -148,7 +148,7 @@ def is_grouped(bound: BoundModel, name: str) -> bool:
 
 def numeric(bound: BoundModel, frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Return whether all columns are axes: numbers or dates, not labels."""
-    kinds = pd.api.kinds
+    kinds = pd.api.types
     return all((kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column)
                 or kinds.is_datetime64_any_dtype(column)) and not is_grouped(bound, str(column.name))
                for column in (frame[name] for name in columns))
