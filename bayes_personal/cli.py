@@ -42,14 +42,14 @@ from bayes_personal.system.writing import must_be_writable, write_whole
 
 CLASSES = {name: value for name in sorted(bp.__all__) if isinstance(value := getattr(bp, name), type)}
 WORDS = {
-    "prior": {name: each for name, each in CLASSES.items() if issubclass(each, Prior)},
-    "family": {name: each for name, each in CLASSES.items() if issubclass(each, Family)},
-    "method": {name: each for name, each in CLASSES.items() if hasattr(each, "sample")},
+    "prior": {name: value for name, value in CLASSES.items() if issubclass(value, Prior)},
+    "family": {name: value for name, value in CLASSES.items() if issubclass(value, Family)},
+    "method": {name: value for name, value in CLASSES.items() if hasattr(value, "sample")},
     "hyperprior": {"Hyperprior": bp.Hyperprior},
 }
-KNOWN = {name: each for words in WORDS.values() for name, each in words.items()}
+KNOWN = {name: value for words in WORDS.values() for name, value in words.items()}
 
-# What the demonstration compares on the sleep study.
+# Assumptions that the demonstration compares on the sleep study.
 ASSUMPTIONS: dict[Prior, str] = {
     bp.Population(): "all subjects are alike",
     bp.GaussianProcess("days"): "all subjects are alike; what a day does changes smoothly over the days",
@@ -60,19 +60,19 @@ ASSUMPTIONS: dict[Prior, str] = {
 
 
 class Commands(TyperGroup):
-    """Errors of the package are one red line and exit code 2, Ctrl-C is exit code 130 and SIGTERM 143; any other
-    exception is a bug and shows itself."""
+    """Commands whose errors are one red line and exit code 2; Ctrl-C exits with code 130 and SIGTERM with 143. Any
+    other exception is a bug and is shown."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         with warnings.catch_warnings(), terminable():
-            otherwise = warnings.showwarning
+            show_other = warnings.showwarning
 
             def showwarning(message: Any, category: type[Warning], *place: Any) -> None:
                 if issubclass(category, CacheWarning | ConvergenceWarning | InputWarning):
                     say(f"Warning: {message}", "yellow", stderr=True)
                 else:
-                    otherwise(message, category, *place)
+                    show_other(message, category, *place)
 
             warnings.showwarning = showwarning
             try:
@@ -140,12 +140,12 @@ def fit(
     say_diagnostics(posterior)
     columns = list(model.prior.columns)
     frame = posterior.bound.frame
-    own = frame.drop_duplicates(columns) if columns else frame.head(1)
-    theta = bp.predict(posterior, own, kind="theta").frame()
+    contexts = frame.drop_duplicates(columns) if columns else frame.head(1)
+    theta = bp.predict(posterior, contexts, kind="theta").frame()
     theta = theta[[name for name in theta if not str(name).endswith("_status")]]
     if columns:
-        places = [", ".join(map(str, values)) for values in own[columns].itertuples(index=False, name=None)]
-        theta = theta.set_axis(np.repeat(places, len(theta) // len(own)))
+        places = [", ".join(map(str, values)) for values in contexts[columns].itertuples(index=False, name=None)]
+        theta = theta.set_axis(np.repeat(places, len(theta) // len(contexts)))
     label = ", ".join(columns) or "row"
     show(theta, f"theta of every {label}", label)
     if out is not None:
@@ -164,7 +164,7 @@ def compare(
 ) -> None:
     """Compare sharing assumptions by leave-one-out cross-validation."""
     check_out(out, ".csv", ".parquet")
-    table = bp.compare([parse("prior", each) for each in prior], formula, read(data), family=parse("family", family),
+    table = bp.compare([parse("prior", text) for text in prior], formula, read(data), family=parse("family", family),
                        kind=kind, method=parse("method", method), seed=seed, progress=terminal())
     show_comparison(table, kind)
     write(table, out, "assumption")
@@ -182,9 +182,9 @@ def predict(
     """Predict at new rows, of known groups or new ones."""
     check_out(out, ".csv", ".parquet")
     fitted = bp.load(posterior)
-    found = bp.predict(fitted, read(new, fitted.bound.frame), kind=kind, seed=seed).frame()
-    show(found, f"{kind} of {fitted.model.outcome}" if kind != "theta" else "theta", "row")
-    write(found, out, "row")
+    predictions = bp.predict(fitted, read(new, fitted.bound.frame), kind=kind, seed=seed).frame()
+    show(predictions, f"{kind} of {fitted.model.outcome}" if kind != "theta" else "theta", "row")
+    write(predictions, out, "row")
 
 
 @app.command()
@@ -206,7 +206,7 @@ def datasets() -> None:
 
 
 def parse(role: str, text: str) -> Any:
-    """The prior, family or method that `text` writes as in Python; nothing is run but constructors of this package."""
+    """Return the prior, family or method that `text` writes as in Python; only constructors of this package are run."""
     try:
         value = evaluate(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError) as error:
@@ -223,12 +223,12 @@ def parse(role: str, text: str) -> Any:
 
 
 def example(role: str) -> str:
-    """How to write one."""
+    """Return an example of the text."""
     return {"prior": "'PartialPooling(\"subject\")'", "family": "'Normal()'", "method": "'NUTS(draws=2000)'"}[role]
 
 
 def evaluate(node: ast.expr) -> Any:
-    """The value of a literal, a list, a call of one of `KNOWN`, or a sum of priors; anything else is refused."""
+    """Return the value of a literal, a list, a call of one of `KNOWN`, or a sum of priors; anything else is refused."""
     match node:
         case ast.Constant(value=str() | int() | float() | None as value):
             return value
@@ -238,7 +238,7 @@ def evaluate(node: ast.expr) -> Any:
             return tuple(map(evaluate, entries))
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             summands = evaluate(left), evaluate(right)
-            if all(isinstance(each, Prior) for each in summands):
+            if all(isinstance(summand, Prior) for summand in summands):
                 return summands[0] + summands[1]
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="bp"), attr=name)):
             return construct(name, node)
@@ -250,24 +250,24 @@ def evaluate(node: ast.expr) -> Any:
 
 
 def construct(name: str, call: ast.Call) -> Any:
-    """One call of a class of this package."""
+    """Call a class of this package."""
     if name not in KNOWN:
         raise SpecificationError(f"There is no {name!r} to call. {did_you_mean(name, KNOWN)}")
-    kind = KNOWN[name]
+    constructor = KNOWN[name]
     named = {keyword.arg: evaluate(keyword.value) for keyword in call.keywords if keyword.arg is not None}
     if len(named) < len(call.keywords):
         raise SpecificationError(f"{ast.unparse(call)}: write each argument once, by its name, without **.")
     positional = [evaluate(argument) for argument in call.args]
     try:
-        signature(kind).bind(*positional, **named)
+        signature(constructor).bind(*positional, **named)
     except TypeError as error:
         raise SpecificationError(f"{ast.unparse(call)}: {error}. {name} takes "
-                                 f"{', '.join(signature(kind).parameters) or 'no argument'}.") from error
-    return kind(*positional, **named)
+                                 f"{', '.join(signature(constructor).parameters) or 'no argument'}.") from error
+    return constructor(*positional, **named)
 
 
 def read(source: str, like: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A dataset by name or a file by its suffix; labels in a CSV file are read as those of the training rows `like`."""
+    """Read a dataset by name or a file by its suffix; labels in a CSV file are read as in the training rows `like`."""
     names, name = list(bp.datasets()["name"]), source.removeprefix("dataset:")
     if source != name or source in names:
         return bp.load_dataset(name)
@@ -304,18 +304,18 @@ def write(frame: pd.DataFrame, out: Path | None, label: str) -> None:
 
 
 def terminal() -> bool:
-    """Whether somebody watches."""
+    """Return whether a terminal shows the output."""
     return Console().is_terminal
 
 
 def say(words: str, style: str = "", stderr: bool = False) -> None:
-    """A line as it stands, never broken."""
+    """Print a line unchanged, without breaks."""
     Console(stderr=stderr).print(Text(words, style), soft_wrap=True)
 
 
 def show(frame: pd.DataFrame, title: str, label: str, limit: int = 10,
          formats: Mapping[str, str] | None = None) -> None:
-    """The head of a table, numbers with 4 digits or by the format of their column."""
+    """Print the head of a table, numbers with 4 digits or by the format of their column."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, caption_justify="left",
                   caption=f"{limit} of {len(frame)} rows" if len(frame) > limit else None)
     table.add_column(label, no_wrap=True)
@@ -327,19 +327,19 @@ def show(frame: pd.DataFrame, title: str, label: str, limit: int = 10,
         spelled = (f"{cell:{form.get(str(name), '.4g')}}" if isinstance(cell, float) else str(cell)
                    for name, cell in cells.items())
         table.add_row(fill(str(row), 30), *spelled)
-    # What columns are called is no markup.
+    # Names of columns are no markup.
     Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def show_comparison(table: pd.DataFrame, kind: Question) -> None:
-    """What a terminal has room for; the file has all columns."""
+    """Print the columns that a terminal has room for; the file has all columns."""
     chosen = table[["elpd", "difference", "difference_se", "weight", "verdict"]].rename(columns={"difference_se": "±"})
     show(chosen, QUESTIONS[kind], "assumption", len(table),
          {"elpd": ".1f", "difference": ".1f", "±": ".1f", "weight": ".2f"})
 
 
 def say_diagnostics(posterior: bp.Posterior) -> None:
-    """Whether the draws can be trusted."""
+    """Print whether the draws can be trusted."""
     say(str(posterior.diagnostics))
     if posterior.complaints:
         say("DO NOT TRUST: " + "; ".join(posterior.complaints), "bold red")
@@ -350,15 +350,15 @@ def say_diagnostics(posterior: bp.Posterior) -> None:
 
 
 def show_who_differs(posterior: bp.Posterior, by: str, coefficient: str, ends: int = 3) -> None:
-    """The groups with the least and greatest coefficient, each against the average group."""
-    own = posterior.bound.frame.drop_duplicates(by)
-    theta = bp.predict(posterior, own, kind="theta").draws.sel(coefficient=coefficient)
-    table = summarise(theta, pd.Index(own[by]))
+    """Print the groups with the least and greatest coefficient, each against the average group."""
+    groups = posterior.bound.frame.drop_duplicates(by)
+    theta = bp.predict(posterior, groups, kind="theta").draws.sel(coefficient=coefficient)
+    table = summarise(theta, pd.Index(groups[by]))
     against = summarise(theta - theta.mean("unit"), table.index)
     table["against average"] = np.select([against["q5"] > 0, against["q95"] < 0], ["above", "below"], "")
     differing = (table["against average"] != "").sum()
-    ends_of = table[["q5", "mean", "q95"]].to_numpy()
-    table["interval"] = [interval(*each) for each in (ends_of - ends_of.min()) / np.ptp(ends_of)]
+    bounds = table[["q5", "mean", "q95"]].to_numpy()
+    table["interval"] = [interval(*row) for row in (bounds - bounds.min()) / np.ptp(bounds)]
     table = table.sort_values("mean")[["mean", "q5", "q95", "interval", "against average"]]
     show(pd.concat([table.head(ends), table.tail(ends)]),
          f"Who differs: {coefficient}. {differing} of {len(table)} lie above or below the average {by}, with a "
@@ -366,7 +366,7 @@ def show_who_differs(posterior: bp.Posterior, by: str, coefficient: str, ends: i
 
 
 def interval(low: float, mean: float, high: float, width: int = 22) -> str:
-    """An interval and its mean, drawn on a line from 0 to 1."""
+    """Draw an interval and its mean on a line from 0 to 1."""
     line = ["·"] * (width + 1)
     start, stop = round(low * width), round(high * width)
     line[start:stop + 1] = "─" * (stop + 1 - start)

@@ -1,4 +1,4 @@
-"""Checks that a prior or a family of your own keeps the laws that all others keep.
+"""Checks that a prior or a family of your own keeps the laws that all models keep.
 
 Enters: laws that hold for every model, whatever its prior, family and method.
 """
@@ -31,9 +31,9 @@ from bayes_personal.questions.prediction import predict
 from bayes_personal.questions.simulation import simulate
 from bayes_personal.samplers.nuts import NUTS
 
-# How far from the middle, in the sampler's units, densities are asked for their values.
+# Distances from the middle, in the sampler's units, at which densities are evaluated.
 REACHES = (1.0, 10.0, 30.0, 100.0, 800.0)
-# What is sampled: enough for leaving out, and too few for anybody's conclusions.
+# Few draws: enough for leaving out, and too few for conclusions.
 QUICK = NUTS(draws=60, tune=150, chains=2)
 
 
@@ -41,16 +41,16 @@ def check_prior(prior: Prior, frame: Any, *, formula: str = "y ~ x", family: Fam
                 method: Any = QUICK, seed: int = 1) -> None:
     """Check that a prior keeps the laws of all priors.
 
-    A data set is simulated from the model, and then: the prior spells itself in a way that can be read back; a row has
-    the same features wherever it stands and whenever it is asked for; order and labels of rows change nothing; the
+    A data set is simulated from the model, and then: the prior is read back from a file as it was written; a row has
+    the same features at any position and in any selection of rows; order and labels of rows change nothing; the
     generative program has a finite density and gradient and no potentials; the density of the hyperparameters, where
-    all else integrates out, never raises, agrees with its own value and gradient and with the program; and a fit can
-    be predicted from, left out of, saved, loaded and reported.
+    all else integrates out, never raises, agrees with its own value and gradient and with the program; and from a fit
+    rows can be predicted and left out, and it can be saved, loaded and reported.
 
     Parameters
     ----------
     prior
-        What is checked.
+        The prior to check.
     frame
         Pandas, polars or Arrow frame with the predictors and the prior's columns, 20 rows or more; the outcome is
         simulated.
@@ -61,16 +61,16 @@ def check_prior(prior: Prior, frame: Any, *, formula: str = "y ~ x", family: Fam
     method
         How to sample; by default NUTS with few draws.
     seed
-        Of all that is random.
+        Seed of all random numbers.
 
     Raises
     ------
     AssertionError
         A law that is broken, in words.
     InputTypeError
-        Something that is no prior.
+        An argument that is no prior.
     BayesPersonalError
-        What any model may raise: a column that is missing, a family that the prior does not take.
+        Any error of a model: a column that is missing, a family that the prior does not take.
 
     Examples
     --------
@@ -87,13 +87,13 @@ def check_family(family: Family, frame: Any, *, formula: str = "y ~ x", prior: P
                  method: Any = QUICK, seed: int = 1) -> None:
     """Check that a family keeps the laws of all families.
 
-    Beside the laws of `check_prior`, the outcomes that the family draws have the mean that it says, lie in its support
-    and have a finite density there, whose derivatives by the linear predictor are those that it says.
+    Beside the laws of `check_prior`, the outcomes that the family draws have the mean that it states, lie in its
+    support and have a finite density there, whose derivatives by the linear predictor are those that it states.
 
     Parameters
     ----------
     family
-        What is checked.
+        The family to check.
     frame
         As in `check_prior`, with the family's columns.
     formula, method, seed
@@ -106,9 +106,9 @@ def check_family(family: Family, frame: Any, *, formula: str = "y ~ x", prior: P
     AssertionError
         A law that is broken, in words.
     InputTypeError
-        Something that is no family.
+        An argument that is no family.
     BayesPersonalError
-        What any model may raise.
+        Any error of a model.
     """
     if not isinstance(family, Family):
         raise InputTypeError(f"check_family: need a family, an object that derives from bp.families.Family; "
@@ -138,12 +138,12 @@ def check_model(model: Model, frame: Any, *, method: Any = QUICK, seed: int = 1,
 
 
 def simulated(model: Model, frame: Any, seed: int) -> tuple[pd.DataFrame, Mapping[str, np.ndarray]]:
-    """A data set drawn from the model, and parameters drawn once more from its prior, on the scale of these data."""
+    """Draw a data set from the model, and parameters once more from its prior, on the scale of these data."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         rows = table(frame)
         data = simulate(model, rows.drop(columns=[model.outcome], errors="ignore"), seed=seed).frame
-        # Hyperpriors that count in units of the outcome know these now.
+        # Hyperpriors in units of the outcome now have these data's units.
         return data, simulate(model, data, seed=seed + 1).values
 
 
@@ -157,38 +157,38 @@ def _check_description(model: Model) -> None:
 def _check_features(bound: BoundModel) -> None:
     frame = bound.frame
     for piece, features in zip(bound.pieces, bound.features, strict=True):
-        who, matrix = f"{piece.prior!r}", _dense(features.matrix)
-        assert len(matrix) == len(frame), f"{who}: {len(matrix)} rows of features for {len(frame)} rows"
+        prior, matrix = f"{piece.prior!r}", _dense(features.matrix)
+        assert len(matrix) == len(frame), f"{prior}: {len(matrix)} rows of features for {len(frame)} rows"
         backwards = _dense(piece.at(frame.iloc[::-1]).matrix)[::-1]
-        assert np.array_equal(matrix, backwards), f"{who}: a row's features change with the rows beside it"
-        one = _dense(piece.at(frame.iloc[[0]]).matrix)
-        assert np.array_equal(matrix[:1], one), f"{who}: a training row that stands alone has other features"
+        assert np.array_equal(matrix, backwards), f"{prior}: a row's features change with the rows beside it"
+        alone = _dense(piece.at(frame.iloc[[0]]).matrix)
+        assert np.array_equal(matrix[:1], alone), f"{prior}: a training row that stands alone has other features"
 
 
 def _check_order(model: Model, data: pd.DataFrame, values: Mapping[str, np.ndarray]) -> None:
-    """Rows in another order, under other labels."""
+    """Check that neither order nor labels of the rows change the likelihood."""
     order = np.random.default_rng(0).permutation(len(data))
-    moved = data.iloc[order].set_axis([f"row {place}" for place in range(len(data))])
-    totals = [_log_likelihood(model.bind(each), values) for each in (data, moved)]
+    shuffled = data.iloc[order].set_axis([f"row {place}" for place in range(len(data))])
+    totals = [_log_likelihood(model.bind(frame), values) for frame in (data, shuffled)]
     assert np.allclose(*totals, rtol=1e-9), (
         f"{model.prior!r}: the log likelihood of the same rows in another order is {totals[1]} and not {totals[0]}")
 
 
 def _log_likelihood(bound: BoundModel, values: Mapping[str, np.ndarray]) -> float:
-    """Of all rows at one value of everything."""
+    """Return the log likelihood of all rows at one value of all variables."""
     theta = bound.theta({**values, **bound.derived(dict(values), np)}, bound.features, len(bound.rows))
     branches = bound.branches(values, bound.features, bound.x, np)
-    found = bound.log_likelihood(bound.y, bound.eta_of(theta, bound.x), bound.family_values(values, 0),
+    log_likelihood = bound.log_likelihood(bound.y, bound.eta_of(theta, bound.x), bound.family_values(values, 0),
                                  bound.constants, branches)
-    return float(np.sum(found))
+    return float(np.sum(log_likelihood))
 
 
 def _check_program(bound: BoundModel, seed: int) -> None:
-    made = program(bound)
-    assert not made.potentials, "a potential is left out when PyMC samples forward: state a distribution in its place"
-    outputs: Any = [made.logp(), made.dlogp()]
-    function = made.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
-    start, rng = made.initial_point(), np.random.default_rng(seed)
+    model = program(bound)
+    assert not model.potentials, "a potential is left out when PyMC samples forward: state a distribution in its place"
+    outputs: Any = [model.logp(), model.dlogp()]
+    function = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    start, rng = model.initial_point(), np.random.default_rng(seed)
     for spread in (0.0, 0.5):
         point = {name: value + spread * rng.standard_normal(np.shape(value)) for name, value in start.items()}
         value, slope = function(point)
@@ -224,7 +224,7 @@ def check_density(density: MarginalDensity, seed: int = 1) -> None:
 
 
 def check_fit(model: Model, data: pd.DataFrame, method: Any, seed: int) -> Posterior:
-    """Check that a model can be fitted, predicted from, left out of, saved, loaded and reported.
+    """Check that a model can be fitted, and its rows predicted and left out; and that it is saved, loaded and reported.
 
     Raises
     ------
@@ -236,9 +236,9 @@ def check_fit(model: Model, data: pd.DataFrame, method: Any, seed: int) -> Poste
         assert not np.isnan(draws.to_numpy()).all(), f"{name} has no number in any draw"
     theta = posterior.theta.to_numpy()
     assert np.isfinite(theta).all(), "theta is not finite in every draw"
-    again = predict(posterior, data, kind="theta", seed=seed).draws.to_numpy()
+    predicted = predict(posterior, data, kind="theta", seed=seed).draws.to_numpy()
     if posterior.bound.choice is None:
-        assert np.allclose(theta, again, rtol=1e-8), "theta of training rows is another when they are predicted"
+        assert np.allclose(theta, predicted, rtol=1e-8), "theta of training rows is another when they are predicted"
     for kind in ("mean", "outcome"):
         draws = predict(posterior, data.iloc[:5], kind=kind, seed=seed).draws.to_numpy()
         assert np.isfinite(draws).all(), f"predict(kind={kind!r}) is not finite in every draw"
@@ -257,11 +257,11 @@ def check_fit(model: Model, data: pd.DataFrame, method: Any, seed: int) -> Poste
 
 
 def _check_likelihood(bound: BoundModel, values: Mapping[str, Any], rng: np.random.Generator) -> None:
-    family, own = bound.family, {name: np.asarray(value)[..., None] for name, value in
+    family, family_values = bound.family, {name: np.asarray(value)[..., None] for name, value in
                                  bound.family_values(values, 0).items()}
     eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ bound.coefficients.location
     eta = eta + bound.unit * np.linspace(-1, 1, len(eta))
-    likelihood = family.likelihood(eta, own, bound.constants, np)
+    likelihood = family.likelihood(eta, family_values, bound.constants, np)
     draws = np.stack([likelihood.draw(rng, eta.shape) for _ in range(4000)])
     assert np.isfinite(draws).all(), f"{family!r} draws outcomes that are no numbers"
     if likelihood.support == "count":
@@ -275,12 +275,12 @@ def _check_likelihood(bound: BoundModel, values: Mapping[str, Any], rng: np.rand
         expected = None
     spread = draws.std(axis=0) / np.sqrt(len(draws))
     if expected is not None:
-        far = np.abs(draws.mean(axis=0) - expected) > 6 * spread + 1e-9
-        assert not far.any(), (f"{family!r}: the mean of drawn outcomes is {draws.mean(axis=0)[far][:3]}, and the "
-                               f"family says {np.broadcast_to(expected, far.shape)[far][:3]}")
+        is_far = np.abs(draws.mean(axis=0) - expected) > 6 * spread + 1e-9
+        assert not is_far.any(), (f"{family!r}: the mean of drawn outcomes is {draws.mean(axis=0)[is_far][:3]}, and "
+                                  f"the family says {np.broadcast_to(expected, is_far.shape)[is_far][:3]}")
     if likelihood.law.derivatives is not None:
         step = 1e-4 * bound.unit
-        low, middle, high = (family.likelihood(eta + shift, own, bound.constants, np).log_density(draws[0])
+        low, middle, high = (family.likelihood(eta + shift, family_values, bound.constants, np).log_density(draws[0])
                              for shift in (-step, 0.0, step))
         scale = np.abs(likelihood.curvature(draws[0])).max() + 1e-12
         assert np.allclose(likelihood.score(draws[0]), (high - low) / (2 * step), atol=1e-5 * scale * bound.unit), (

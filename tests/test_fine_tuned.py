@@ -120,7 +120,7 @@ def test_targets_out_of_stage_one_and_its_posterior_as_prior_are_the_joint_model
     """Stage one of the engine, updated by the targets' rows in dense algebra, beside the joint model of the engine."""
     model = bp.Model("y ~ dose + weight", bp.FineTuned("site", target=targets, on=["Intercept", "dose"]))
     bound = model.bind(frame)
-    first = Stages.of(bound, bp.NUTS()).first
+    first = Stages.of(bound, bp.NUTS()).first_stage
     assert set(first.frame["site"]) == set(frame["site"]) - set(np.atleast_1d(targets))
     values = {"sigma": np.array([3.0]), "site_tuned_scale": np.array([[5.0, 0.6]])}
     mean, covariance = conditional(first, {"sigma": values["sigma"]})
@@ -163,7 +163,7 @@ def test_a_cut_has_the_plug_ins_variance_and_that_of_its_mean_over_the_populatio
                                  bp.Normal(sd="se")), frame, seed=seed, method=LAPLACE, progress=False)
                  for seed, freeze in enumerate(("cut", "plug-in")))
     rows = np.unique(frame["site"], return_index=True)[1]
-    mean, covariance = conditional(Stages.of(cut.bound, LAPLACE).first, {})
+    mean, covariance = conditional(Stages.of(cut.bound, LAPLACE).first_stage, {})
     at = np.stack([exact(cut.bound, mean + step)[0] for step in np.vstack([np.zeros(3), np.eye(3)])])[:, rows]
     slope, within = at[1:] - at[0], exact(cut.bound, mean)[1][rows]
     between = np.einsum("aik,ab,bik->ik", slope, covariance, slope)

@@ -127,7 +127,7 @@ def test_without_other_weights_it_is_the_collapsed_density(frame: pd.DataFrame) 
     posterior = conditioned(bp.Model("y ~ dose", bp.Conditional("site")), frame, draws=3)
     bound, draws = posterior.bound, flat(posterior.tree)
     density, sets = GaussianDensity(bound), rows_of(frame["site"])
-    exact = left_out.groups(density, draws, left_out.taken_by(density, "site"), lambda done: None)
+    exact = left_out.groups(density, draws, left_out.removals_by(density, "site"), lambda done: None)
     for part, (found, _) in zip(exact, GroupIntegral.of_rows(bound).left_out(draws, sets), strict=True):
         np.testing.assert_allclose(found, part.densities[:, 0], rtol=1e-8)
 

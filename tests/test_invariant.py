@@ -184,7 +184,7 @@ def test_relabelling_shifting_and_scaling_change_nothing() -> None:
     moved = frame.assign(x1=1e6 * frame["x1"] + 3e7, x2=1e-5 * frame["x2"] - 4, y=1e3 * frame["y"] + 1e5,
                          env=frame["env"].map({"a": "z", "b": "y", "c": "x"})).sample(frac=1, random_state=1)
     one, other = sets(frame), sets(moved)
-    logs = [each.log_posterior(each.together(range(3), np.random.default_rng(1))) for each in (one, other)]
+    logs = [each.log_posterior(each.joint_evidences(range(3), np.random.default_rng(1))) for each in (one, other)]
     np.testing.assert_allclose(logs[0], logs[1], atol=0.02)
     assert [list(each) for each in one.sets] == [list(each) for each in other.sets]
     assert sorted(map(tuple, one.sets[:, 1:])) == sorted(product((False, True), repeat=2))
@@ -218,7 +218,7 @@ def test_evidence_of_an_environment_smaller_than_its_coefficients_is_that_of_qua
                 return np.exp(prior - 0.5 * (np.log(2 * np.pi * spread) + away**2 / spread).sum())
 
             wanted = np.log(quad(density, -14, 4, epsabs=0, epsrel=1e-9, limit=500, points=[-2.0, 0.0])[0])
-            np.testing.assert_allclose(found.of_each[place, e], wanted, atol=1e-5)
+            np.testing.assert_allclose(found.separate_evidences[place, e], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("labels", [["new", *"abc" * 9], [*"abc" * 9, "new"], [str(k) for k in range(12)]])

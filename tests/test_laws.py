@@ -58,7 +58,7 @@ def part() -> list[tuple[str, str, str]]:
     result = [(prior, "Normal", "advi" if prior in EXPLICIT else next(methods)) for prior in PRIORS
               if prior not in ("DistanceRegularized", *OPTIONS)]
     others = [family for family in FAMILIES if family != "Normal"]
-    return [*result, ("DistanceRegularized", "Normal", "laplace"), ("Partition", "Poisson", "laplace"),
+    return [*result, ("DistanceRegularized", "Normal", "nuts"), ("Partition", "Poisson", "nuts"),
             *(("Population", family, "nuts") for family in others)]
 
 

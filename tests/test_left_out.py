@@ -70,7 +70,7 @@ def test_a_group_left_out_has_the_joint_density_of_its_rows(frame: pd.DataFrame,
     bound = bp.Model("y ~ dose", prior).bind(frame)
     density = GaussianDensity(bound)
     points = np.random.default_rng(2).normal(0, 0.5, (2, density.size))
-    parts = list(left_out.groups(density, density.values(points), left_out.taken_by(density, by), lambda done: None))
+    parts = list(left_out.groups(density, density.values(points), left_out.removals_by(density, by), lambda done: None))
     labels = frame[by].unique()
     assert [int(part.places[0]) for part in parts] == list(range(len(labels)))
     for draw, point in enumerate(points):

@@ -11,7 +11,7 @@ from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.priors import Prior
 from bayes_personal.samplers import redrawn
 from bayes_personal.samplers.draws import flat
-from bayes_personal.samplers.redrawn import Redrawn, everything, remainder
+from bayes_personal.samplers.redrawn import Redrawn, all_draws, remainder
 
 GROUPS = 12
 rng = np.random.default_rng(0)
@@ -92,7 +92,7 @@ def test_all_that_is_asked_of_a_posterior(prior: Prior, tmp_path: Path, monkeypa
     again.save(tmp_path / "again.nc")
     loaded = bp.load(tmp_path / "again.nc")
     np.testing.assert_allclose(loaded.theta_frame()["q95"], other["q95"], rtol=1e-9)
-    values = everything(loaded.bound, loaded.tree)
+    values = all_draws(loaded.bound, loaded.tree)
     assert set(values) == set(flat(stored.tree)) and values["g_effect"].shape == flat(stored.tree)["g_effect"].shape
 
 

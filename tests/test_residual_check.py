@@ -8,7 +8,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import MisfitWarning
-from bayes_personal.posterior.residual_check import ROWS, Axis, ResidualCheck, beyond, looked_at
+from bayes_personal.posterior.residual_check import ROWS, Axis, ResidualCheck, p_values_among, rows_to_check
 
 METHOD = bp.Laplace(draws=500)
 
@@ -112,7 +112,7 @@ def test_p_values_are_uniform_by_chance() -> None:
     chance, found = (np.stack([axis.statistic(rng.permuted(np.tile(every, (size, 1)), axis=1)) for axis in axes], 1)
                      for size in (999, 2000))
     for level in (0.05, 0.5):
-        share = (beyond(chance, found) <= level).mean(axis=0)
+        share = (p_values_among(chance, found) <= level).mean(axis=0)
         assert (np.abs(share - level) < 4 * np.sqrt(level * (1 - level) * (1 / 999 + 1 / 2000))).all()
 
 
@@ -120,7 +120,7 @@ def test_of_many_rows_some_of_every_group_are_looked_at() -> None:
     for groups, rows in ((20, 1000), (3000, 5)):
         frame = grouped(9, groups=groups, rows=rows)
         bound = bp.Model("y ~ x", bp.PartialPooling("g")).bind(frame)
-        wanted = looked_at(bound, np.random.default_rng(0))
+        wanted = rows_to_check(bound, np.random.default_rng(0))
         assert len(wanted) == ROWS and (np.diff(wanted) > 0).all()
         sizes = frame.iloc[wanted].groupby("g").size()
         assert len(sizes) == min(groups, 1000) and sizes.min() >= 5

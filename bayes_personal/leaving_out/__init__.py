@@ -1,4 +1,4 @@
-"""Leaving rows and groups out, exactly or by refits, and comparing assumptions by it.
+"""Leaving rows and groups out, exactly or by refits, and comparing assumptions by their predictions.
 
-Enters: log p(what is left out | the rest), and what is decided by it.
+Enters: log p(rows left out | the rest), and the decisions that rest on it.
 """

@@ -26,15 +26,15 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
             by: str | None = None, rows: Any = None, method: Any = None, seed: Seed = None,
             progress: bool = True) -> pd.DataFrame:
-    """Which assumption about similarity between rows the data support.
+    """Compare assumptions about similarity between rows by how well they predict.
 
     Parameters
     ----------
     assumptions
         Priors, which need `formula` and `data`; models, which need `data`; posteriors of the same data; or some of
-        each. A mapping names them; a sequence is named by what the priors say of themselves.
+        each. A mapping names them; in a sequence the `repr` of a prior is its name.
     formula, data, family
-        As in `Model` and `fit`, of the assumptions that are not fitted yet.
+        As in `Model` and `fit`, for the assumptions that are not fitted yet.
     kind, by, rows
         As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
         that site; all are fitted to all rows. A handful of rows may rank, but stacking weights of so few are uncertain.
@@ -45,10 +45,10 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     -------
     pandas.DataFrame
         A row an assumption, best first: ``elpd`` and ``se``; ``difference`` to the best and its ``difference_se``;
-        ``p_loo``, the effective number of parameters; stacking ``weight``; ``high_k``, how many rows have a Pareto k
-        that is too high; ``conditioning``; ``complaints``, why the posterior or its refits must not be trusted, empty
+        ``p_loo``, the effective number of parameters; stacking ``weight``; ``high_k``, the number of rows whose Pareto
+        k is too high; ``conditioning``; ``complaints``, why the posterior or its refits must not be trusted, empty
         where nothing speaks against them; ``verdict`` in words. Assumptions with complaints stand last, are not called
-        best and have no weight (NaN): what is said of the others does not rest on them.
+        best and have no weight (NaN): the results of the others do not rest on them.
 
     Raises
     ------
@@ -66,15 +66,15 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     References
     ----------
     Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091. Sivula, Magnusson, Matamoros and Vehtari (2025),
-    doi:10.1214/25-BA1569, on when a difference is none.
+    doi:10.1214/25-BA1569, on when a difference is no evidence.
     """
     method = sampler("compare", method)
-    given = name_all(assumptions)
+    by_name = name_all(assumptions)
     applied = any(each is not None for each in (formula, data, family))
-    if applied and all(isinstance(each, Posterior) for each in given.values()):
+    if applied and all(isinstance(assumption, Posterior) for assumption in by_name.values()):
         raise SpecificationError("compare: all assumptions are fitted already, so that formula, data and family have "
                                  "nothing to apply to.")
-    named = {name: stated(name, each, formula, data, family) for name, each in given.items()}
+    named = {name: stated(name, assumption, formula, data, family) for name, assumption in by_name.items()}
     seed = seed_number("compare", seed)
     results: dict[str, ELPD] = {}
     first: Posterior | None = None
@@ -98,7 +98,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 results[name] = loo(posterior, kind=kind, by=by, rows=rows, progress=False)
             bar.advance(task)
-    doubted = [name for name, each in results.items() if each.complaints]
+    doubted = [name for name, result in results.items() if result.complaints]
     if doubted:
         warn(f"compare: {len(doubted)} of {len(results)} assumptions must not be trusted, the first "
              f"{doubted[0]!r}: {'; '.join(results[doubted[0]].complaints)}. They are not called best and have "
@@ -107,7 +107,7 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
 
 
 def name_all(assumptions: Any) -> dict[str, Any]:
-    """Every assumption under a name of its own."""
+    """Give every assumption its own name."""
     if isinstance(assumptions, Prior | Model | Posterior):
         assumptions = [assumptions]
     if not isinstance(assumptions, Mapping):
@@ -126,7 +126,7 @@ def name_all(assumptions: Any) -> dict[str, Any]:
 
 
 def stated(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None) -> Model | Posterior:
-    """An assumption as a posterior or as a model to fit, checked before anything is fitted."""
+    """Return an assumption as a posterior or as a model to fit, checked before anything is fitted."""
     if isinstance(assumption, Posterior):
         return assumption
     if not isinstance(assumption, Prior | Model):
@@ -143,36 +143,36 @@ def stated(name: str, assumption: Any, formula: str | None, data: Any, family: F
     return Model(formula, assumption, family or Normal())
 
 
-def same_outcome(one: Posterior, other: Posterior) -> bool:
-    """Whether two posteriors are given the same outcomes, row by row."""
-    rows = one.bound.rows, other.bound.rows
-    return one is other or len(rows[0]) == len(rows[1]) and all(
-        np.array_equal(batch.y, same.y) for batch, same in zip(*(each.batches() for each in rows), strict=True))
-
+def same_outcome(first: Posterior, second: Posterior) -> bool:
+    """Return whether two posteriors have the same outcomes, row by row."""
+    rows = first.bound.rows, second.bound.rows
+    return first is second or len(rows[0]) == len(rows[1]) and all(
+        np.array_equal(batch.y, other.y) for batch, other in zip(*(each.batches() for each in rows), strict=True))
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:
-    """ArviZ's comparison under plain names, with complaints, weights that do without them, and a verdict in words."""
+    """Tabulate ArviZ's comparison in plain words, with complaints, weights of trusted assumptions, and a verdict."""
     ranked = sorted(results, key=lambda name: (bool(results[name].complaints), -np.nan_to_num(results[name].elpd)))
     trusted = [name for name in ranked if not results[name].complaints]
-    found = compare_elpd(dict(results), method="pseudo-bma", round_to="none", reference=ranked[0]).loc[ranked]
+    comparison = compare_elpd(dict(results), method="pseudo-bma", round_to="none", reference=ranked[0]).loc[ranked]
     weight = dict.fromkeys(results, np.nan)
     if trusted:
         pointwise = np.stack([results[name].elpd_i.to_numpy() for name in trusted], axis=1)
         weight |= dict(zip(trusted, stacked(pointwise), strict=True))
-    high = {name: int((~(each.pareto_k <= each.good_k)).sum()) for name, each in results.items()}
+    high = {name: int((~(result.pareto_k <= result.good_k)).sum()) for name, result in results.items()}
     return pd.DataFrame({
-        "elpd": found["elpd"], "se": found["se"], "difference": found["elpd_diff"], "difference_se": found["dse"],
-        "p_loo": found["p"], "weight": [weight[name] for name in ranked],
+        "elpd": comparison["elpd"], "se": comparison["se"],
+        "difference": comparison["elpd_diff"], "difference_se": comparison["dse"],
+        "p_loo": comparison["p"], "weight": [weight[name] for name in ranked],
         "high_k": [high[name] for name in ranked],
         "conditioning": [results[name].conditioning for name in ranked],
         "complaints": ["; ".join(results[name].complaints) for name in ranked],
         "verdict": [verdict(row, name == ranked[0], high[name], results[name].complaints)
-                    for name, row in found.to_dict("index").items()]})
+                    for name, row in comparison.to_dict("index").items()]})
 
 
 def verdict(row: Mapping[str, Any], best: bool, high: int, complaints: Sequence[str] = ()) -> str:
-    """What may be said of one row."""
+    """State the verdict of one row."""
     if complaints:
         return "DO NOT TRUST: " + "; ".join(complaints)
     doubt = f"; {high} Pareto k too high: its elpd may be too good" if high else ""

@@ -24,13 +24,13 @@ from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
-# Log densities that differ by less are the same.
+# Log densities that differ by less are equal.
 EQUAL = 1e-10
-# Of a refit: Monte Carlo error, and effective draws, from which on its result is to be trusted.
+# A refit is trusted with at most this Monte Carlo error, or at least this many effective draws.
 LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
-# Where more rows than these ask for a refit, it is the draws of the posterior that are poor.
+# Where more rows than this need a refit, the draws of the posterior are poor.
 MOST_REFITS = 200
-# The last result that is of all rows of a posterior, while there is the posterior.
+# The last result of all rows of a posterior, kept as long as the posterior.
 RECENT: "WeakKeyDictionary[Posterior, ELPD]" = WeakKeyDictionary()
 
 
@@ -41,11 +41,11 @@ class ELPD(ELPDDataLOO):
 
     Attributes
     ----------
-    question : in words
+    question : the question in words
     conditioning : "unit", "group" or "conditional"
-    refits : of each row or group that was refitted, its Pareto k and elpd before, elpd after, the Monte Carlo error of
-        that, the effective sample size it rests on, and what the refit's diagnostics complain of
-    complaints : why the result must not be trusted: those of the posterior, and of refits and integrals; empty when
+    refits : a row for each unit or group that was refitted: its Pareto k and elpd before, elpd after with its Monte
+        Carlo error and effective sample size, and the complaints of the refit's diagnostics
+    complaints : why the result must not be trusted: complaints about the posterior, refits and integrals; empty when
         nothing speaks against it but the Pareto k of some rows
     """
 
@@ -66,22 +66,22 @@ class ELPD(ELPDDataLOO):
 @verb
 def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
         refit: bool | NUTS = True, seed: Seed = 0, progress: bool = True) -> ELPD:
-    """Expected log predictive density of a row left out, by Pareto-smoothed importance sampling.
+    """Estimate the expected log predictive density of rows left out, by Pareto-smoothed importance sampling.
 
-    ``log p(y_i | theta_i)`` is the wrong thing to reweight where theta_i leans on y_i itself: its importance weights
-    have no variance, and the estimate is optimistic. ``kind="unit"`` integrates theta_i out given the other rows
-    first, so that only what many rows share is reweighted:
+    ``log p(y_i | theta_i)`` must not be reweighted where theta_i leans on y_i itself: its importance weights have no
+    variance, and the estimate is optimistic. ``kind="unit"`` first integrates theta_i out given the other rows, so that
+    only the parameters that many rows share are reweighted:
 
     - where the weights integrate out (a Normal family with Normal hyperprior of the mean): ``p(y_i | y_-i, phi)``
       exactly; draws are thinned evenly, to 250 or more, where draws times rows are above 500 million. Rows whose Pareto
-      k is too high all the same are left out in earnest: their part of the sums over rows is taken away, and the
-      hyperparameters are sampled anew;
-    - where a row has nothing of its own, its theta following from mu, a network or types that all rows share:
+      k is still too high are refitted: their part of the sums over rows is taken away, and the hyperparameters are
+      sampled anew;
+    - where a row has no parameters of its own, and theta follows from mu, a network or types that all rows share:
       ``p(y_i | phi)``, types summed out;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all
       weights, where no context has groups), given everything else. Its cost grows with the sum of squared group sizes,
       or with the square of the number of rows; draws are thinned evenly to 250 or more to keep it bounded. Rows with a
-      high Pareto k are refitted if `refit` says how, here and in the case before.
+      high Pareto k are refitted if `refit` says how, here and in the previous case.
 
     ``kind="group"`` leaves out all rows of a group together, which is how well a new group is predicted:
 
@@ -100,16 +100,16 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     by
         Column of the groups to leave out, with ``kind="group"``: any column of the training rows.
     rows
-        True or False for each training row, in their order: ask only of those with True, the others being known. Where
-        new rows will be like some of the training rows, those of a target domain, only these say how well they are
+        True or False for each training row, in their order: only rows with True are left out and summed. Where new rows
+        will be like some of the training rows, such as those of a target domain, only these tell how well new rows are
         predicted. Not with ``kind="group"``.
     refit
-        Which rows or groups to leave out in earnest: with True, those whose Pareto k is too high, where the weights
+        Which rows or groups to refit without: with True, those whose Pareto k is too high, where the weights
         integrate out, for such refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, those of any
         model, sampled by it, and every group that has no weights of its own to integrate out; with False, none. At most
         200 for their Pareto k: where it is high in more, the draws of the posterior are poor.
     seed
-        Of the refits; by default the same in every call, so that results compare.
+        Seed of the refits; by default the same in every call, so that results compare.
     progress
         Whether to show a progress bar.
 
@@ -125,11 +125,11 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Raises
     ------
     NotFittedError
-        Something that is not a posterior.
+        An argument that is not a posterior.
     SpecificationError
         An unknown kind, fewer than 25 draws, `by` without ``kind="group"`` or the reverse, `rows` with it; groups
-        without weights of their own, where weights do not integrate out and `refit` is no method; a `refit` that is
-        none; a population that `FineTuned` freezes.
+        without weights of their own, where weights do not integrate out and `refit` is no method; an unknown
+        `refit`; a population that `FineTuned` freezes.
     InputError
         No such column, a missing label in it, or a single one; `rows` that are not as many truth values as there are
         training rows, two of them True, or have another index.
@@ -145,45 +145,45 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Vehtari, Gelman and Gabry (2017), doi:10.1007/s11222-016-9696-4. Bürkner, Gabry and Vehtari (2021),
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
-    question = LeaveOutPlan.of(posterior, kind, by, refit)
-    refits = question.refits(refit, np.random.default_rng(seed_number("loo", seed)))
-    labels = question.labels
-    asked = chosen(rows, kind, labels)
+    plan = LeaveOutPlan.of(posterior, kind, by, refit)
+    refits = plan.refits(refit, np.random.default_rng(seed_number("loo", seed)))
+    labels = plan.labels
+    selected = chosen(rows, kind, labels)
     elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
-    done: dict[int, tuple[float, float, Refit]] = {}
-    good, efficiency = min(1 - 1 / np.log10(question.count), 0.7), question.efficiency
+    refitted: dict[int, tuple[float, float, Refit]] = {}
+    good, efficiency = min(1 - 1 / np.log10(plan.count), 0.7), plan.efficiency
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("leave one out", total=len(labels))
-        again = bar.add_task("refit", total=len(labels) if question.every else None, visible=question.every)
-        for part in question.parts(partial(bar.advance, task)):
-            at = part.places
-            elpd[at], k[at] = smoothed(part.densities, efficiency)
-            left_in[at], error[at] = part.left_in, part.error
-            for entry, place in enumerate(at):
-                wanted = asked[place] and (question.every or (not k[place] <= good and len(done) < MOST_REFITS))
+        refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
+        for part in plan.parts(partial(bar.advance, task)):
+            places = part.places
+            elpd[places], k[places] = smoothed(part.densities, efficiency)
+            left_in[places], error[places] = part.left_in, part.error
+            for entry, place in enumerate(places):
+                wanted = selected[place] and (plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS))
                 if refits is not None and wanted:
-                    bar.update(again, visible=True)
-                    found = refits.without(part.without(entry))
-                    done[int(place)] = float(k[place]), float(elpd[place]), found
-                    elpd[place], k[place], error[place] = found.elpd, 0.0, 0.0
-                    bar.advance(again)
-    table = pd.DataFrame([(before, was, each.elpd, each.se, each.ess, "; ".join(each.complaints))
-                          for before, was, each in done.values()],
+                    bar.update(refit_task, visible=True)
+                    refit_result = refits.without(part.removal(entry))
+                    refitted[int(place)] = float(k[place]), float(elpd[place]), refit_result
+                    elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
+                    bar.advance(refit_task)
+    table = pd.DataFrame([(k_before, elpd_before, after.elpd, after.se, after.ess, "; ".join(after.complaints))
+                          for k_before, elpd_before, after in refitted.values()],
                          columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
-                         index=labels[list(done)] if done else labels[:0])
-    elpd, k, left_in, error = (each[asked] for each in (elpd, k, left_in, error))
-    labels = labels[asked]
-    exhausted = len(table) >= MOST_REFITS and not question.every and bool((k > good).any())
-    doubts = tuple(doubtful(elpd, error, labels, table, question))
-    warn_of_high_k(k, good, labels, exhausted, question)
-    for each in doubts:
-        warn(f"loo: {each}.", ConvergenceWarning)
-    coords = {question.dimension: np.asarray(question.coordinate)[asked]}
-    elpd_i, pareto_k = (xr.DataArray(each, dims=[question.dimension], coords=coords) for each in (elpd, k))
+                         index=labels[list(refitted)] if refitted else labels[:0])
+    elpd, k, left_in, error = (each[selected] for each in (elpd, k, left_in, error))
+    labels = labels[selected]
+    exhausted = len(table) >= MOST_REFITS and not plan.refit_all and bool((k > good).any())
+    doubts = tuple(doubtful(elpd, error, labels, table, plan))
+    warn_of_high_k(k, good, labels, exhausted, plan)
+    for doubt in doubts:
+        warn(f"loo: {doubt}.", ConvergenceWarning)
+    coords = {plan.dimension: np.asarray(plan.coordinate)[selected]}
+    elpd_i, pareto_k = (xr.DataArray(each, dims=[plan.dimension], coords=coords) for each in (elpd, k))
     se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
-    exhausted_words = (f"Pareto k is too high in more than {MOST_REFITS} {question.noun}",) if exhausted else ()
+    exhausted_words = (f"Pareto k is too high in more than {MOST_REFITS} {plan.noun}",) if exhausted else ()
     result = ELPD(elpd=float(elpd.sum()), se=se, p=float((left_in - elpd).sum()),
-                  n_samples=question.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
+                  n_samples=plan.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
                   good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
                   refits=table, complaints=(*posterior.complaints, *doubts, *exhausted_words))
     if kind == "unit" and rows is None and refit is not False:
@@ -192,71 +192,71 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
 
 
 def recent(posterior: Posterior) -> ELPD:
-    """What `loo` last said of all rows of a posterior, which is asked now if it was not yet."""
+    """Return the last result of `loo` for all rows of a posterior, which is computed if there is none yet."""
     if posterior not in RECENT:
         loo(posterior, progress=False)
     return deepcopy(RECENT[posterior])
 
 
 def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
-    """Whether each row is asked of."""
+    """Return whether each row is chosen."""
     if rows is None:
         return np.ones(len(labels), bool)
     if kind == "group":
         raise SpecificationError("loo: rows= chooses among rows left out one by one, and kind='group' leaves out "
                                  "groups; drop one of them.")
-    asked = np.asarray(rows)
-    if asked.dtype == object and pd.api.types.infer_dtype(asked, skipna=False) == "boolean":
-        asked = asked.astype(bool)
-    if asked.dtype != bool or asked.shape != (len(labels),):
-        raise InputError(f"loo: rows has the shape {asked.shape} and the type {asked.dtype}; need True or False for "
-                         f"each of the {len(labels)} training rows, as in frame['site'] == 'a'.")
+    selected = np.asarray(rows)
+    if selected.dtype == object and pd.api.types.infer_dtype(selected, skipna=False) == "boolean":
+        selected = selected.astype(bool)
+    if selected.dtype != bool or selected.shape != (len(labels),):
+        raise InputError(f"loo: rows has the shape {selected.shape} and the type {selected.dtype}; need True or False "
+                         f"for each of the {len(labels)} training rows, as in frame['site'] == 'a'.")
     if isinstance(rows, pd.Series) and not rows.index.equals(labels):
         raise InputError("loo: the index of rows is not that of the training rows, so that they may be in another "
                          "order; align it, or give rows.to_numpy() if the order is the same.")
-    if asked.sum() < 2:
-        raise InputError(f"loo: rows chooses {asked.sum()} of {len(labels)} rows; need two or more.")
-    return asked
+    if selected.sum() < 2:
+        raise InputError(f"loo: rows chooses {selected.sum()} of {len(labels)} rows; need two or more.")
+    return selected
 
 
 def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
-    """Log predictive density and Pareto k of each column of log densities."""
-    densities = apart(densities)
+    """Return the log predictive density and Pareto k of each column of log densities."""
+    densities = separated(densities)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        # ArviZ's default, 1, has made its type an integer.
+        # ArviZ's annotation is an integer because its default is 1.
         weights, k = array_stats.psislw(densities, r_eff=efficiency, axis=0)  # pyright: ignore[reportArgumentType]
     elpd: Any = logsumexp(weights + densities.T, axis=1)
-    # ArviZ fits no tail, and says NaN, where a single draw has all the weight: nothing is worse than that.
+    # ArviZ fits no tail, and returns NaN, where a single draw has all the weight, which is the worst case.
     return elpd, np.where(np.isnan(k), np.inf, k)
 
 
-def apart(densities: np.ndarray) -> np.ndarray:
-    """Log densities that differ a little from draw to draw: where nothing that varies bears on a row, there is no
-    tail of weights to smooth, which ArviZ refuses."""
+def separated(densities: np.ndarray) -> np.ndarray:
+    """Make log densities that are constant differ a little from draw to draw: ArviZ refuses weights without a tail,
+    as those of a row that no varying parameter bears on."""
     result = densities.copy()
-    same = np.ptp(result, axis=0) <= EQUAL * (1 + np.abs(result).max(axis=0))
-    result[:, same] = result[:, same].mean(axis=0) + EQUAL * np.linspace(-1, 1, len(result))[:, None]
+    is_constant = np.ptp(result, axis=0) <= EQUAL * (1 + np.abs(result).max(axis=0))
+    result[:, is_constant] = result[:, is_constant].mean(axis=0) + EQUAL * np.linspace(-1, 1, len(result))[:, None]
     return result
 
 
-def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, question: LeaveOutPlan) -> None:
-    """Say of which results the Pareto k is too high, and what to do."""
-    high, noun = ~(k <= good), question.noun
+def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, plan: LeaveOutPlan) -> None:
+    """Warn of results whose Pareto k is too high, with a remedy."""
+    high, noun = ~(k <= good), plan.noun
     if high.any():
         warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} {noun} ({first(labels[high])}): "
              f"these {noun} move the posterior so much that their elpd may be too good. "
-             f"{remedy(exhausted, question)}", ConvergenceWarning)
+             f"{remedy(exhausted, plan)}", ConvergenceWarning)
 
 
-def remedy(exhausted: bool, question: LeaveOutPlan) -> str:
-    """What to do where Pareto k is too high."""
-    bound = question.posterior.bound
+def remedy(exhausted: bool, plan: LeaveOutPlan) -> str:
+    """Return the remedy where Pareto k is too high."""
+    bound = plan.posterior.bound
     if exhausted:
         return f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
-    if question.kind == "conditional":
+    if plan.kind == "conditional":
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
-    if question.density is None:
+    if plan.density is None:
         return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
     heavier = bound.family.heavier if bound.division is None and bound.elsewhere is None else ""
     return "refit=True leaves them out in earnest." + (
@@ -264,17 +264,17 @@ def remedy(exhausted: bool, question: LeaveOutPlan) -> str:
 
 
 def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.DataFrame,
-             question: LeaveOutPlan) -> Iterator[str]:
-    """Why results must not be trusted, apart from the posterior that they are of."""
-    noun, wrong = question.noun, ~np.isfinite(elpd)
+             plan: LeaveOutPlan) -> Iterator[str]:
+    """Yield the reasons why results must not be trusted, apart from those of the posterior."""
+    noun, wrong = plan.noun, ~np.isfinite(elpd)
     if wrong.any():
         yield f"{wrong.sum()} of {len(elpd)} {noun} ({first(labels[wrong])}) have an elpd that is not finite"
     if (unsettled := error > 0).any():
         yield (f"integrals over a group's own weights have not settled, in {unsettled.sum()} of {len(error)} cases "
                f"({first(labels[unsettled])}): the log density of some draws is uncertain by {error.max():.2g} at most")
-    if (few := ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)).any():
-        yield (f"{few.sum()} of {len(refits)} refits ({first(refits.index[few])}) rest on few effective draws; their "
-               f"Monte Carlo error is up to {refits['se'].max():.2f}")
+    if (few_draws := ~((refits["se"] <= LARGEST_ERROR) | (refits["ess"] >= LEAST_ESS)).to_numpy(bool)).any():
+        yield (f"{few_draws.sum()} of {len(refits)} refits ({first(refits.index[few_draws])}) rest on few effective "
+               f"draws; their Monte Carlo error is up to {refits['se'].max():.2f}")
     if (untrusted := (refits["complaints"] != "").to_numpy()).any():
         yield (f"the draws of {untrusted.sum()} of {len(refits)} refits are not to be trusted, the first that without "
                f"{first(refits.index[untrusted][:1])}: {refits['complaints'][untrusted].iloc[0]}")
@@ -283,7 +283,7 @@ def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.D
 @verb
 def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"] = "unit",
                    progress: bool = True) -> xr.Dataset:
-    """The log densities that `loo` reweights, draws times rows of them, for ArviZ's `loo` and `compare`:
+    """Compute the log densities that `loo` reweights, a draw and row each, for ArviZ's `loo` and `compare`:
 
     ``az.loo(xarray.DataTree.from_dict({"posterior": posterior.tree["posterior"].to_dataset(),
     "log_likelihood": bp.log_likelihood(posterior)}))``, for posteriors whose draws were not thinned.
@@ -300,12 +300,12 @@ def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"]
     NotFittedError, SpecificationError
         As `loo` does.
     """
-    question = LeaveOutPlan.of(posterior, kind, None, False)
-    result = np.empty((question.count, len(posterior.bound.rows)))
+    plan = LeaveOutPlan.of(posterior, kind, None, False)
+    result = np.empty((plan.count, len(posterior.bound.rows)))
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("log densities", total=result.shape[1])
-        for part in question.parts(partial(bar.advance, task)):
-            result[:, part.places] = apart(part.densities)
-    coords = {"chain": np.arange(question.chains), "draw": question.draws, "unit": question.coordinate}
-    array = xr.DataArray(result.reshape(question.chains, len(question.draws), -1), dims=list(coords), coords=coords)
+        for part in plan.parts(partial(bar.advance, task)):
+            result[:, part.places] = separated(part.densities)
+    coords = {"chain": np.arange(plan.chains), "draw": plan.draws, "unit": plan.coordinate}
+    array = xr.DataArray(result.reshape(plan.chains, len(plan.draws), -1), dims=list(coords), coords=coords)
     return xr.Dataset({"y_left_out" if kind == "unit" else "y": array}, attrs={"conditioning": kind})

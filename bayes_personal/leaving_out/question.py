@@ -1,4 +1,4 @@
-"""What `loo` is asked: what is left out one by one, of which draws, and by which integrals."""
+"""The plan of `loo`: what is left out one by one, from which draws, and by which integrals."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.samplers.redrawn import everything
+from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import one_of
 
 Kind = Literal["unit", "group", "conditional"]
@@ -42,19 +42,19 @@ FEWEST = 25
 @final
 @dataclass(frozen=True, eq=False)
 class LeaveOutPlan:
-    """What is left out, and of what.
+    """The rows or groups to leave out one by one, and the draws and densities to do it with.
 
     Attributes
     ----------
-    kind, by : what `loo` was asked
-    density : the model with all but its hyperparameters integrated out; None where they do not
+    kind, by : arguments of `loo`
+    density : the model with all but its hyperparameters integrated out; None where they do not integrate out
     values : draws of all variables, flat over chains; thinned evenly where quadrature is dear
-    draws : which of each chain's those are
-    chains : how many
-    taken, rows : of each group, if groups are left out: what `density` must know to do without it; without a density,
-        the places of its rows
-    integral : over what groups have of their own, where the weights do not integrate out
-    every : whether densities given the draws are too poor an answer, so that each group is to be refitted
+    draws : positions of these draws in each chain
+    chains : number of chains
+    removed, rows : for each group, if groups are left out, what `density` must know to do without it; without a
+        density, the positions of its rows
+    integral : integral over the groups' own weights, where the weights do not integrate out
+    refit_all : whether densities given the draws are too poor, so that each group must be refitted
     """
 
     posterior: Posterior
@@ -64,14 +64,14 @@ class LeaveOutPlan:
     values: Mapping[str, np.ndarray]
     draws: np.ndarray
     chains: int
-    taken: Mapping[Hashable, Any]
+    removed: Mapping[Hashable, Any]
     rows: Mapping[Hashable, np.ndarray]
     integral: GroupIntegral
-    every: bool
+    refit_all: bool
 
     @classmethod
     def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS) -> "LeaveOutPlan":
-        """Check what was asked."""
+        """Check the arguments of `loo`, and plan."""
         if not isinstance(posterior, Posterior):
             raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
         one_of("loo", QUESTIONS, kind=kind)
@@ -90,20 +90,20 @@ class LeaveOutPlan:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
                                      f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
                                      "draws.")
-        density, values = marginal_density(bound), everything(bound, posterior.tree)
+        density, values = marginal_density(bound), all_draws(bound, posterior.tree)
         check(refit, kind, density is not None)
-        taken: Mapping[Hashable, Any] = {}
+        removed: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}
-        integral, every = GroupIntegral(bound, None), False
+        integral, refit_all = GroupIntegral(bound, None), False
         if by is not None:
             if by not in bound.rows.available:
                 raise InputError(f"loo(by={by!r}): the training rows have no such column. "
                                  f"{did_you_mean(by, bound.rows.available)}")
             if density is not None:
-                taken = left_out.taken_by(density, by)
+                removed = left_out.removals_by(density, by)
             else:
                 rows = left_out.rows_by(bound, by)
-                integral, every = over_groups(posterior, by, rows, isinstance(refit, NUTS))
+                integral, refit_all = over_groups(posterior, by, rows, isinstance(refit, NUTS))
         work = 0.0
         if density is not None and kind == "unit":
             work = density.leave_one_out_work
@@ -115,65 +115,65 @@ class LeaveOutPlan:
             draws = draws[:: stride(work, chains, len(draws))]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
-        return cls(posterior, kind, by, density, values, draws, chains, taken, rows, integral, every)
+        return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, refit_all)
 
     @property
     def count(self) -> int:
-        """How many draws."""
+        """Number of draws."""
         return self.chains * len(self.draws)
 
     @property
     def groups(self) -> list[Hashable]:
-        """Labels of the groups that are left out; none where rows are."""
-        return [*self.taken, *self.rows]
+        """Labels of the groups that are left out; empty where rows are left out."""
+        return [*self.removed, *self.rows]
 
     @property
     def dimension(self) -> str:
-        """What is left out, as a dimension."""
+        """Name of the dimension of the rows or groups."""
         return "left_out" if self.groups else "unit"
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether groups are environments, each predicted as one that nobody has seen."""
+    def as_new_environment(self) -> bool:
+        """Whether groups are environments, each predicted as an unseen environment."""
         term = self.posterior.bound.elsewhere
         return term is not None and self.by == term.label
 
     @property
     def noun(self) -> str:
-        """What is left out, in words."""
+        """The word for what is left out."""
         return "groups" if self.groups else "rows"
 
     @property
     def labels(self) -> pd.Index:
-        """Of all that is left out one by one."""
+        """Labels of the rows or groups that are left out one by one."""
         return pd.Index(self.groups, tupleize_cols=False) if self.groups else self.posterior.bound.rows.index
 
     @property
     def coordinate(self) -> list[Any] | np.ndarray:
-        """The labels as a coordinate."""
+        """The labels as a coordinate of xarray."""
         return list(spelled(self.groups)) if self.groups else self.posterior.bound.units
 
     @property
     def efficiency(self) -> float:
-        """Effective draws of the hyperparameters over draws, as ArviZ has it."""
-        names = [each.name for each in self.posterior.bound.parameters]
+        """Effective draws of the hyperparameters over draws, as ArviZ defines it."""
+        names = [parameter.name for parameter in self.posterior.bound.parameters]
         if self.chains == 1 or not names:
             return 1.0
-        kept = self.posterior.tree["posterior"].to_dataset()[names].isel(draw=self.draws)
-        # Documented, and exported by a star.
-        ess: Any = arviz_stats.ess(kept, method="mean")  # pyright: ignore[reportPrivateImportUsage]
+        draws = self.posterior.tree["posterior"].to_dataset()[names].isel(draw=self.draws)
+        # The function is documented, and exported by a star import.
+        ess: Any = arviz_stats.ess(draws, method="mean")  # pyright: ignore[reportPrivateImportUsage]
         return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / self.count
 
     def parts(self, advance: Advance) -> Iterator[LeftOut]:
-        """The log densities, a part at a time."""
+        """Yield the log densities, a part at a time."""
         bound = self.posterior.bound
         if self.kind == "conditional":
             return left_out.conditional(bound, self.values, self.count, advance)
         if self.density is not None:
-            if self.elsewhere:
+            if self.as_new_environment:
                 return left_out.environments(bound, self.values, self.count, advance)
-            if self.taken:
-                return left_out.groups(self.density, self.values, self.taken, advance)
+            if self.removed:
+                return left_out.groups(self.density, self.values, self.removed, advance)
             return left_out.units(self.density, self.values, self.count, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
@@ -182,9 +182,9 @@ class LeaveOutPlan:
         return left_out.lines(bound, self.values, advance)
 
     def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:
-        """How to refit; None where nothing is to be refitted."""
+        """Return how to refit; None where no refits are wanted or possible."""
         method = refit if isinstance(refit, NUTS) else None
-        if refit is False or self.kind == "conditional" or self.elsewhere:
+        if refit is False or self.kind == "conditional" or self.as_new_environment:
             return None
         # A variational fit is not the posterior.
         values = {} if "variational" in self.posterior.tree else self.values
@@ -197,7 +197,7 @@ class LeaveOutPlan:
 
 
 def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
-    """Refuse a way to refit that is none, or not one for this question."""
+    """Refuse a `refit` that is no way to refit, or none for this kind."""
     if isinstance(refit, bool):
         return
     if not isinstance(refit, NUTS):
@@ -213,14 +213,14 @@ def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
 
 def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarray],
                 refitted: bool) -> tuple[GroupIntegral, bool]:
-    """The integral over what the groups have of their own, and whether every group must be refitted all the same."""
+    """Return the integral over the groups' own weights, and whether every group must be refitted nevertheless."""
     if len(rows) == 1:
         raise InputError(f"loo(by={by!r}): all rows have the label {next(iter(rows))!r}, so that nothing is left "
                          "without it.")
     bound = posterior.bound
-    found = GroupIntegral.of_sets(bound, list(rows.values()))
-    if found is not None:
-        return found, False
+    integral = GroupIntegral.of_sets(bound, list(rows.values()))
+    if integral is not None:
+        return integral, False
     if not refitted:
         prior = posterior.model.prior
         reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.choice

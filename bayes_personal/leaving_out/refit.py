@@ -1,4 +1,4 @@
-"""Exact leave-out: the posterior without some rows, sampled anew, and what it predicts for them.
+"""Exact leave-out: the posterior without some rows, sampled anew, and its prediction of these rows.
 
 References: Meng and Wong (1996), Statistica Sinica 6:831. Gronau et al. (2017), doi:10.1016/j.jmp.2017.09.005.
 """
@@ -23,25 +23,25 @@ from bayes_personal.samplers.importance import Weighted
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 
-# Of the iteration that finds the bridge: it takes a handful.
+# Rounds of the iteration that finds the bridge, which takes a handful.
 ROUNDS = 100
-# Draws given all rows that are looked at before anything is sampled anew, and what makes them enough: a Pareto k up to
-# the first number, or logs that differ by less than the second, whose weights have no tail to speak of.
+# Draws given all rows that are tried before anything is sampled anew. They are enough with a Pareto k up to LIGHT, or
+# with logs that differ by less than LEVEL, whose weights have no tail to speak of.
 SOME, LIGHT, LEVEL = 100, 0.5, 1.0
 
 
 @final
 @dataclass(frozen=True)
 class Refit:
-    """log p(what is left out | the rest).
+    """log p(rows left out | the other rows).
 
     Attributes
     ----------
-    elpd : its estimate
+    elpd : the estimate
     se : Monte Carlo error
-    ess : effective sample size of the average over the posterior without the rows, small where they are in its tail; of
-        two averages that are bridged, the smaller one
-    complaints : why the draws that it rests on must not be trusted
+    ess : effective sample size of the average over the posterior without the rows, small where they are in its tail;
+        the smaller one of two bridged averages
+    complaints : why the draws behind the estimate must not be trusted
     """
 
     elpd: float
@@ -51,33 +51,33 @@ class Refit:
 
     @classmethod
     def averaged(cls, logs: np.ndarray, tree: xr.DataTree, bound: BoundModel | None = None) -> "Refit":
-        """From log p(what is left out | draw) at all draws of a tree, chains one after the other."""
+        """Average log p(rows left out | draw) over all draws of a tree, one chain after the other."""
         average = Average.of(logs, tree["posterior"].sizes["chain"])
         return cls(average.log, average.error, average.ess, Diagnostics.of(tree, bound).complaints)
 
     @classmethod
-    def bridged(cls, logs: np.ndarray, tree: xr.DataTree, others: np.ndarray, chains: int,
+    def bridged(cls, logs: np.ndarray, tree: xr.DataTree, logs_all: np.ndarray, chains: int,
                 bound: BoundModel | None = None) -> "Refit":
-        """From the same, and from `others`, log p(what is left out | draw) at draws given all rows.
+        """Combine `logs` with `logs_all`, log p(rows left out | draw) at draws given all rows.
 
-        Where what is left out is in the tail of what the rest predict, the average over draws given the rest hangs on
-        few of them, and where it moves the posterior, the harmonic mean over draws given all rows does. The bridge
-        between the two posteriors (Meng and Wong 1996) rests on the draws that they have in common.
+        Where the rows left out are in the tail of the prediction from the other rows, the average over draws given
+        these depends on few of them; where the rows move the posterior, so does the harmonic mean over draws given all
+        rows. The bridge between the two posteriors (Meng and Wong 1996) rests on the region that both cover.
         """
         count = tree["posterior"].sizes["chain"]
-        ours, theirs = np.log(len(logs) / (len(logs) + len(others))), np.log(len(others) / (len(logs) + len(others)))
-        elpd, before = Average.of(logs, count).log, np.inf
+        share_without, share_all = np.log(np.array([len(logs), len(logs_all)]) / (len(logs) + len(logs_all)))
+        elpd, last_elpd = Average.of(logs, count).log, np.inf
         for _ in range(ROUNDS):
-            rest = Average.of(logs - np.logaddexp(theirs + logs, ours + elpd), count)
-            everything = Average.of(-np.logaddexp(theirs + others, ours + elpd), chains)
-            before, elpd = elpd, rest.log - everything.log
-            if abs(elpd - before) < 1e-9:
+            average_without = Average.of(logs - np.logaddexp(share_all + logs, share_without + elpd), count)
+            average_all = Average.of(-np.logaddexp(share_all + logs_all, share_without + elpd), chains)
+            last_elpd, elpd = elpd, average_without.log - average_all.log
+            if abs(elpd - last_elpd) < 1e-9:
                 break
-        return cls(elpd, float(np.hypot(rest.error, everything.error)), min(rest.ess, everything.ess),
-                   Diagnostics.of(tree, bound).complaints)
+        error, ess = np.hypot(average_without.error, average_all.error), min(average_without.ess, average_all.ess)
+        return cls(elpd, float(error), ess, Diagnostics.of(tree, bound).complaints)
 
     def settled(self, error: float) -> "Refit":
-        """The same, with a complaint where the integrals of some draws have not settled and may be off by `error`."""
+        """Add a complaint where the integrals of some draws have not settled and may be off by `error`."""
         words = f"integrals over the weights of its groups have not settled, to {error:.2g} at the worst draw"
         return replace(self, complaints=(*self.complaints, words)) if error else self
 
@@ -87,9 +87,9 @@ class Average(NamedTuple):
 
     Attributes
     ----------
-    log : of the average
-    error : Monte Carlo error of that
-    ess : effective sample size: of the chains, and of the shares that draws have in the sum
+    log : log of the average
+    error : Monte Carlo error of `log`
+    ess : effective sample size, from the autocorrelation of the chains and the shares of draws in the sum
     """
 
     log: float
@@ -98,17 +98,17 @@ class Average(NamedTuple):
 
     @classmethod
     def of(cls, logs: np.ndarray, chains: int) -> "Average":
-        """From the logs, chains one after the other."""
+        """Average draws given their logs, one chain after the other."""
         highest = logs.max()
-        each = np.exp(logs - highest).reshape(chains, -1)
-        mean = float(each.mean())
-        if np.ptp(each) <= 1e-12:
-            return cls(float(highest + np.log(mean)), 0.0, float(each.size))
-        ess: Any = array_stats.ess(each, method="mean")
-        error: Any = array_stats.mcse(each, method="mean")
-        efficiency = min(float(ess) / each.size, 1.0)
+        relative = np.exp(logs - highest).reshape(chains, -1)
+        mean = float(relative.mean())
+        if np.ptp(relative) <= 1e-12:
+            return cls(float(highest + np.log(mean)), 0.0, float(relative.size))
+        ess: Any = array_stats.ess(relative, method="mean")
+        error: Any = array_stats.mcse(relative, method="mean")
+        efficiency = min(float(ess) / relative.size, 1.0)
         return cls(float(highest + np.log(mean)), float(error) / mean,
-                   efficiency * float(each.sum() ** 2 / (each**2).sum()))
+                   efficiency * float(relative.sum() ** 2 / (relative**2).sum()))
 
 
 @final
@@ -119,9 +119,9 @@ class MarginalRefits:
     Attributes
     ----------
     density : the model with all rows
-    rng : for what is sampled
-    method : how; by default by importance, and by NUTS() where the importance ratios cannot be trusted
-    values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
+    rng : generator for sampling
+    method : sampler; None for importance sampling, and NUTS() where the importance ratios cannot be trusted
+    values, chains : draws given all rows, if they are draws of the posterior itself; empty where not
     """
 
     density: MarginalDensity
@@ -131,44 +131,43 @@ class MarginalRefits:
     chains: int
 
     @cached_property
-    def some(self) -> tuple[np.ndarray, np.ndarray]:
-        """A few of the draws given all rows, as points, and log p(y, phi) there."""
+    def subset(self) -> tuple[np.ndarray, np.ndarray]:
+        """A few of the draws given all rows, as points, and log p(y, phi) at each."""
         points = self.density.points(self.values)
         points = points[np.linspace(0, len(points) - 1, min(SOME, len(points))).astype(int)]
         return points, self.density.each_value(points)
 
     @cached_property
-    def everything(self) -> Weighted:
-        """The hyperparameters' posterior given all rows, by importance."""
+    def given_all(self) -> Weighted:
+        """The posterior of the hyperparameters given all rows, by importance sampling."""
         return Laplace().weighted(self.density, self.rng)
 
-    def without(self, taken: Any) -> Refit:
-        """Leave out rows, of which `taken` is what the density must know."""
-        rest = self.density.without(taken)
-        if rest.size == 0:
+    def without(self, removed: Any) -> Refit:
+        """Leave out the rows that `removed` describes to the density."""
+        reduced = self.density.without(removed)
+        if reduced.size == 0:
             none = np.zeros(0)
-            return Refit(self.density.value(none) - rest.value(none), 0.0, np.inf)
+            return Refit(self.density.value(none) - reduced.value(none), 0.0, np.inf)
         if self.values and not self.density.leave_one_out_exact:
-            found = self.reweighted(rest)
-            if found is not None:
-                return found
+            refit = self.reweighted(reduced)
+            if refit is not None:
+                return refit
         if self.method is None:
-            found = Laplace().weighted(rest, self.rng)
-            if found.trusted:
-                return self.weighted(rest, found)
+            sample = Laplace().weighted(reduced, self.rng)
+            if sample.trusted:
+                return self.weighted(reduced, sample)
         method = self.method or NUTS()
-        points, statistics = method.walk(rest, int(self.rng.integers(2**31)), progress=False)
-        tree = as_tree(rest, points, method.chains, statistics)
+        points, statistics = method.walk(reduced, int(self.rng.integers(2**31)), progress=False)
+        tree = as_tree(reduced, points, method.chains, statistics)
         if not self.values:
-            return Refit.averaged(self.predicted(rest, points), tree, rest.bound)
-        others = self.predicted(rest, self.density.points(self.values))
-        return Refit.bridged(self.predicted(rest, points), tree, others, self.chains, rest.bound)
+            return Refit.averaged(self.predicted(reduced, points), tree, reduced.bound)
+        logs_all = self.predicted(reduced, self.density.points(self.values))
+        return Refit.bridged(self.predicted(reduced, points), tree, logs_all, self.chains, reduced.bound)
 
-    def reweighted(self, rest: MarginalDensity) -> Refit | None:
-        """From a few of the draws given all rows, all else integrated out; None where the weights of the draws have a
-        tail."""
-        points, everything = self.some
-        logs = everything - rest.each_value(points)
+    def reweighted(self, reduced: MarginalDensity) -> Refit | None:
+        """Reweight a few of the draws given all rows, all else integrated out; None where their weights have a tail."""
+        points, log_all = self.subset
+        logs = log_all - reduced.each_value(points)
         smoothed, k = -logs - logsumexp(-logs), 0.0
         if np.ptp(logs) > LEVEL:
             smoothed, k = array_stats.psislw(logs)
@@ -180,34 +179,34 @@ class MarginalRefits:
         return Refit(float(elpd), float(relative.std() / np.sqrt(len(logs))),
                      float(1 / (weights**2).sum()))
 
-    def predicted(self, rest: MarginalDensity, points: np.ndarray) -> np.ndarray:
-        """log p(y_out | rest, phi), (draw,)."""
-        return self.density.each_value(points) - rest.each_value(points)
+    def predicted(self, reduced: MarginalDensity, points: np.ndarray) -> np.ndarray:
+        """Return log p(y_out | rest, phi), (draw,)."""
+        return self.density.each_value(points) - reduced.each_value(points)
 
-    def weighted(self, rest: MarginalDensity, found: Weighted) -> Refit:
-        """From an importance sample of the hyperparameters given the rest.
+    def weighted(self, reduced: MarginalDensity, sample: Weighted) -> Refit:
+        """Estimate from an importance sample of the hyperparameters given the rest of the rows.
 
-        Two estimates: the average of p(y_out | rest, phi) over the posterior given the rest, and the ratio of the
-        evidences with and without, which holds where what is left out is in the tail of what the rest predict. That
-        with the smaller error is taken.
+        There are two estimates: the average of p(y_out | rest, phi) over the posterior given the rest, and the ratio of
+        the evidences with and without the rows, which holds where these are in the tail of the prediction. The one with
+        the smaller error is used.
         """
-        # Proposals beyond where densities are finite have no weight, and predict nothing.
-        of = found.weights > 0
-        logs, weights = self.predicted(rest, found.points[of]), found.weights[of]
+        # Proposals where the density is not finite have no weight.
+        positive = sample.weights > 0
+        logs, weights = self.predicted(reduced, sample.points[positive]), sample.weights[positive]
         highest = logs.max()
         parts = weights * np.exp(logs - highest)
         mean = parts.sum()
         ess = float(mean**2 / (parts**2).sum())
         se = float(np.sqrt(((parts - weights * mean) ** 2).sum()) / mean)
-        if self.everything.trusted:
-            ratio_se = float(np.hypot(found.log_evidence_se, self.everything.log_evidence_se))
+        if self.given_all.trusted:
+            ratio_se = float(np.hypot(sample.log_evidence_se, self.given_all.log_evidence_se))
             if ratio_se < se:
-                return Refit(self.everything.log_evidence - found.log_evidence, ratio_se, ess)
+                return Refit(self.given_all.log_evidence - sample.log_evidence, ratio_se, ess)
         return Refit(float(highest + np.log(mean)), se, ess)
 
 
 def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
-    """Draws of the hyperparameters with the sampler's statistics, to be diagnosed."""
+    """Arrange draws of the hyperparameters and the sampler's statistics in a tree, to be diagnosed."""
     draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
              for name, value in density.values(points).items()}
     return xr.DataTree.from_dict({"posterior": xr.Dataset(draws), "sample_stats": statistics})
@@ -218,15 +217,15 @@ def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistic
 class ExplicitRefits:
     """Refits of any model that is in memory: the other rows are sampled with all weights.
 
-    What terms learned of the training rows stays as it is: levels, scalings, bases. A draw predicts what is left out
-    with the weights of its groups integrated out, where there are groups.
+    The levels, scalings and bases that terms learned from the training rows are kept. A draw predicts the rows left
+    out with the weights of their groups integrated out, where there are groups.
 
     Attributes
     ----------
-    integral : of the model with all rows, over weights of what is left out
-    rng : for what is sampled
-    method : how
-    values, chains : draws given all rows, which are of use if they are draws of the posterior itself; none where not
+    integral : integral over the weights of the groups left out, in the model with all rows
+    rng : generator for sampling
+    method : sampler
+    values, chains : draws given all rows, if they are draws of the posterior itself; empty where not
     """
 
     integral: GroupIntegral
@@ -236,14 +235,15 @@ class ExplicitRefits:
     chains: int
 
     def without(self, rows: np.ndarray) -> Refit:
-        """Leave out the rows at these places."""
+        """Leave out the rows at these positions."""
         bound = self.integral.bound
-        kept = np.setdiff1d(np.arange(len(bound.rows)), rows)
-        rows_left = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
-        rest = replace(bound, rows=rows_left)
-        tree = self.method.sample(rest, int(self.rng.integers(2**31)), progress=False)
+        remaining = np.setdiff1d(np.arange(len(bound.rows)), rows)
+        rows_left = InMemory(bound.frame.iloc[remaining], bound.x[remaining], bound.y[remaining],
+                             bound.constants[remaining])
+        reduced = replace(bound, rows=rows_left)
+        tree = self.method.sample(reduced, int(self.rng.integers(2**31)), progress=False)
         ((logs, error),) = self.integral.left_out(flat(tree), [rows])
         if not self.values:
-            return Refit.averaged(logs, tree, rest).settled(error)
-        ((others, other),) = self.integral.left_out(self.values, [rows])
-        return Refit.bridged(logs, tree, others, self.chains, rest).settled(max(error, other))
+            return Refit.averaged(logs, tree, reduced).settled(error)
+        ((logs_all, error_all),) = self.integral.left_out(self.values, [rows])
+        return Refit.bridged(logs, tree, logs_all, self.chains, reduced).settled(max(error, error_all))

@@ -5,23 +5,23 @@ from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from bayes_personal.errors import ConvergenceWarning, warn
 
-# How far the mixture may be from the best one, in nats over all rows.
+# Tolerated distance of the mixture from the best one, in nats over all rows.
 NATS = 0.01
-# Each of so many rounds has so many steps that cannot go wrong, and then a search that can.
+# Rounds, and safe steps in each, which are followed by a search that may fail.
 ROUNDS, STEPS = 50, 100
 
 
 def stacked(log_density: np.ndarray) -> np.ndarray:
-    """Weights w that maximise ``sum_i log sum_k w_k p_ik``, none negative, with sum 1.
+    """Return weights w that maximise ``sum_i log sum_k w_k p_ik``, none negative, with sum 1.
 
-    At the best weights no mean over i of ``p_ik / sum_l w_l p_il`` is above 1, and by as much as the largest is above
-    it the score can still rise: that says when the search is over. `arviz.compare` maximises the same, but does not
-    look at whether it got anywhere, and loses all where each entry is that of many rows and its exponential is 0.
+    At the best weights no mean over i of ``p_ik / sum_l w_l p_il`` is above 1, and the score can rise by no more than
+    the excess of the largest over 1: this ends the search. `arviz.compare` maximises the same score, but does not check
+    that it succeeded, and fails where each entry is the density of many rows and its exponential is 0.
 
     Parameters
     ----------
     log_density
-        What each of K assumptions predicts of N rows, or groups of rows, that it has not seen, (N, K).
+        Log predictive density of each of K assumptions for N rows, or groups of rows, that it has not seen, (N, K).
 
     Warns
     -----
@@ -32,7 +32,7 @@ def stacked(log_density: np.ndarray) -> np.ndarray:
     ----------
     Yao, Vehtari, Simpson and Gelman (2018), doi:10.1214/17-BA1091.
     """
-    # What all assumptions find improbable of a row has no part in which of them is better there.
+    # A factor of a row's density that all assumptions share does not change which of them is better there.
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
     rows, count = density.shape
     simplex = {"bounds": Bounds(0, 1), "constraints": LinearConstraint(np.ones(count), 1, 1)}
@@ -50,9 +50,9 @@ def stacked(log_density: np.ndarray) -> np.ndarray:
             weights = weights * shares(weights)
         sought = minimize(loss, weights, jac=lambda at: -shares(at), method="SLSQP", options={"ftol": 1e-14},
                           **simplex).x.clip(0)
-        for found in (sought / sought.sum(), weights):
-            if (left := rows * (shares(found).max() - 1)) < NATS:
-                return found
-    warn(f"stacking: weights predict up to {left:.2g} nats worse, over all rows, than the best ones would.",
+        for candidate in (sought / sought.sum(), weights):
+            if (gap := rows * (shares(candidate).max() - 1)) < NATS:
+                return candidate
+    warn(f"stacking: weights predict up to {gap:.2g} nats worse, over all rows, than the best ones would.",
          ConvergenceWarning)
     return weights

@@ -1,4 +1,4 @@
-"""What is drawn and written for people: plots and the report.
+"""Plots and the report, for people to look at.
 
 Enters: pictures and pages, which compute nothing that a verb does not return.
 """

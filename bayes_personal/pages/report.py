@@ -1,4 +1,4 @@
-"""One self-contained HTML file that says what was fitted, whether to trust it, who differs and what it predicts."""
+"""One self-contained HTML file about a posterior: the model, whether to trust it, who differs, and its predictions."""
 
 import base64
 import io
@@ -39,39 +39,38 @@ FURTHEST, NEAREST = 5, 5
 @verb
 def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame | None = None,
            seed: Seed = None) -> Path:
-    """Write what a posterior says into one HTML file that needs nothing beside it.
+    """Write the results of a posterior into one self-contained HTML file.
 
-    It holds the model with its hyperpriors in the data's own units, the diagnostics (in red what speaks against
-    trusting the draws), the population's parameters and scales, who differs, a posterior predictive check,
-    leave-one-out cross-validation (what `loo` or `compare` just found, if they were asked of this posterior; none of a
-    frozen population), the comparison where one is given,
-    software versions and the seed.
+    It holds the model with its hyperpriors in the data's own units, the diagnostics (complaints in red), the
+    population's parameters and scales, who differs, a posterior predictive check, leave-one-out cross-validation (the
+    last result of `loo` or `compare` for this posterior, if there is one; left out for a frozen population), the
+    comparison where one is given, software versions and the seed.
 
     Parameters
     ----------
     posterior
         A fitted model.
     path
-        Of the file; one that is there is replaced.
+        Path of the file; an existing file is replaced.
     comparison
-        What `compare` returned for this posterior's data.
+        The table that `compare` returned for this posterior's data.
     seed
-        Of the replicates of the predictive check; by default a new one, which the report names.
+        Seed of the replicates of the predictive check; by default a new one, which the report names.
 
     Returns
     -------
     pathlib.Path
-        Of the file.
+        Path of the file.
 
     Raises
     ------
     NotFittedError
-        Something that is not a posterior.
+        An argument that is not a posterior.
     InputTypeError
         A comparison that is not the frame of `compare`.
     FileError
-        A folder that is not there, a path that is a folder or no regular file, or a file that cannot be written; what
-        stood there is untouched.
+        A folder that does not exist, a path that is a folder or no regular file, or a file that cannot be written; an
+        existing file is then unchanged.
     """
     fitted(posterior, "report")
     file_path("report", path)
@@ -82,7 +81,7 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
         elpd = None if posterior.bound.second_stage else recent(posterior)
-    doubts = [] if elpd is None else [each for each in elpd.complaints if each not in posterior.complaints]
+    doubts = [] if elpd is None else [words for words in elpd.complaints if words not in posterior.complaints]
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
@@ -97,7 +96,7 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
 
 
 def environment() -> jinja2.Environment:
-    """The templates of this folder; what they are given is escaped."""
+    """Load the templates of this folder; all values in them are escaped."""
     sources = {name: files(__package__).joinpath(name).read_text(encoding="utf-8")
                for name in ("report.html", "report.css")}
     result = jinja2.Environment(loader=jinja2.DictLoader(sources), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -107,7 +106,7 @@ def environment() -> jinja2.Environment:
 
 
 def image(figure: Figure) -> dict[str, Any]:
-    """A figure as the source of an image, and its width in the page's pixels: 96 an inch, drawn twice as fine."""
+    """Return a figure as the source of an image, drawn at 192 dots an inch, and its width in pixels, 96 an inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=192)
     return {"source": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
@@ -115,7 +114,7 @@ def image(figure: Figure) -> dict[str, Any]:
 
 
 def near(value: float, sd: float | None = None) -> str:
-    """A number to the digits that its standard deviation leaves it: two of those of `sd`, or four of its own."""
+    """Round a number to two digits of its standard deviation `sd`, or to four digits of the number."""
     if sd is None or not (np.isfinite(value) and np.isfinite(sd) and sd > 0):
         return f"{value:.4g}"
     decimals = 1 - int(np.floor(np.log10(sd)))
@@ -123,14 +122,14 @@ def near(value: float, sd: float | None = None) -> str:
 
 
 def hyperpriors(posterior: Posterior) -> list[tuple[str, str]]:
-    """Every hyperparameter with its distribution, in the data's own units."""
+    """List every hyperparameter with its distribution, in the data's own units."""
     bound = posterior.bound
-    known = bound.hyperparameters
-    return [line for each in known for line in stated(each)]
+    parameters = bound.hyperparameters
+    return [line for parameter in parameters for line in stated(parameter)]
 
 
 def stated(parameter: Parameter) -> Iterator[tuple[str, str]]:
-    """A line an entry of a hyperparameter."""
+    """Yield a line for each entry of a hyperparameter."""
     labels = list(parameter.coords.values())
     arguments = {name: np.broadcast_to(value, parameter.shape) for name, value in parameter.arguments.items()}
     for place in np.ndindex(*parameter.shape):
@@ -140,12 +139,12 @@ def stated(parameter: Parameter) -> Iterator[tuple[str, str]]:
 
 
 def entry(name: str, labels: list[Any]) -> str:
-    """One entry of a variable by its labels."""
+    """Name an entry of a variable by its labels."""
     return f"{name}[{', '.join(map(str, labels))}]" if labels else name
 
 
 def estimates(posterior: Posterior) -> list[dict[str, Any]]:
-    """What groups and contexts share, summarised: every entry that is diagnosed, of no weight and no constant."""
+    """Summarise the shared parameters: every entry that is diagnosed, without weights and constants."""
     bound, variational = posterior.bound, "variational" in posterior.tree
     left_out = bound.undiagnosed(collapsed=True) | ({bound.mean.name} if bound.mean else set()) - {"mu"}
     correlations = {f"{term.name}_correlation" for term in bound.terms}
@@ -170,24 +169,24 @@ def estimates(posterior: Posterior) -> list[dict[str, Any]]:
 
 
 def extremes(posterior: Posterior) -> list[dict[str, Any]]:
-    """By coefficient that varies, the units furthest from the average and those nearest to it."""
+    """Return, for each varying coefficient, the units furthest from the average and those nearest to it."""
     by_coefficient: dict[str, Profile] = {}
-    for one in profiles(posterior, None, None):
-        if one.kind != "constant" and (one.coefficient not in by_coefficient or one.kind == "labels"):
-            by_coefficient[one.coefficient] = one
+    for profile in profiles(posterior, None, None):
+        if profile.kind != "constant" and (profile.coefficient not in by_coefficient or profile.kind == "labels"):
+            by_coefficient[profile.coefficient] = profile
     result = []
-    for one in by_coefficient.values():
-        table = one.summary.assign(away=one.summary["mean"] - one.summary["mean"].mean())
+    for profile in by_coefficient.values():
+        table = profile.summary.assign(away=profile.summary["mean"] - profile.summary["mean"].mean())
         order = np.argsort(-table["away"].abs().to_numpy(), kind="stable")
         if len(order) > FURTHEST + NEAREST:
             order = np.concatenate([order[:FURTHEST], order[-NEAREST:]])
-        result.append({"coefficient": one.coefficient, "unit": one.unit, "columns": ", ".join(one.columns),
+        result.append({"coefficient": profile.coefficient, "unit": profile.unit, "columns": ", ".join(profile.columns),
                        "total": len(table), "rows": table.iloc[order].to_dict("records")})
     return result
 
 
 def pareto(elpd: ELPD) -> list[tuple[str, int]]:
-    """How many rows have a Pareto k that is good, too high, and hopeless."""
+    """Count the rows whose Pareto k is good, too high, and far too high."""
     k, good = np.asarray(elpd.pareto_k).ravel(), float(elpd.good_k)
     return [(f"good (up to {good:.2f})", int((k <= good).sum())),
             (f"too high ({good:.2f} to 1)", int(((k > good) & (k <= 1)).sum())),

@@ -1,6 +1,6 @@
 """A frame as Arrow streams in xarray's arrays of bytes, every dtype, label and index given back as it was.
 
-What is read may have been made by anybody: nothing is unpacked whose size in memory its own bytes do not show.
+A file that is read may have been made by anybody: no array is unpacked whose size in memory its bytes do not show.
 """
 
 import struct
@@ -15,12 +15,12 @@ import xarray as xr
 from bayes_personal.errors import InputTypeError
 from bayes_personal.model.specification import decode, encode
 
-# How a message says that it holds the labels of a column of categories.
+# The type of a message that holds the labels of a column of categories.
 DICTIONARY = 2
 
 
 def pack(frame: pd.DataFrame) -> tuple[xr.Dataset, dict[str, Any]]:
-    """A frame as one Arrow stream an array, its index behind its columns."""
+    """Turn a frame into one Arrow stream an array, the index after the columns."""
     names = list(frame.index.names)
     levels = frame.index.set_names([None] * len(names)).to_frame(index=False)
     parts = [part for name, values in frame.items() for part in _checked(values, f"Column {name!r}")]
@@ -32,12 +32,12 @@ def pack(frame: pd.DataFrame) -> tuple[xr.Dataset, dict[str, Any]]:
 
 
 def unpack(group: xr.Dataset, layout: dict[str, Any]) -> pd.DataFrame:
-    """The frame that `pack` was given.
+    """Return the frame that `pack` was given.
 
     Raises
     ------
     InputTypeError
-        Arrays that `pack` does not write, which may be larger in memory than they are here.
+        Arrays that `pack` does not write, which may be larger in memory than in the file.
     """
     arrays = (_read(group[str(place)].values.tobytes()) for place in range(len(layout["dtypes"])))
     parts = iter(list(zip(layout["dtypes"], arrays, strict=True)))
@@ -57,7 +57,7 @@ def _stream(array: pa.Array) -> np.ndarray:
 
 
 def _read(stream: bytes) -> pa.Array:
-    """The array that `_stream` wrote."""
+    """Read the array that `_stream` wrote."""
     messages = pa.ipc.MessageReader.open_stream(stream)
     for message in messages:
         if message.type in ("record batch", "dictionary") and _is_compressed(message.metadata.to_pybytes()):
@@ -65,16 +65,16 @@ def _read(stream: bytes) -> pa.Array:
     with pa.ipc.open_stream(stream) as reader:
         _must_be_plain(reader.schema.field(0).type)
         array = reader.read_all().column(0).combine_chunks()
-    # A bit a value is the least that there is.
+    # No value takes less than a bit.
     if len(array) > 8 * len(stream):
         raise InputTypeError(f"{len(stream):,} bytes of training rows claim to be {len(array):,} values.")
     return array
 
 
 def _is_compressed(metadata: bytes) -> bool:
-    """Whether a message of Arrow says that its buffers are, by the tables of its format: Message.fbs."""
+    """Return whether the buffers of an Arrow message are compressed, as its format says (Message.fbs)."""
     def field(table: int, number: int) -> int:
-        """Where a field of a table is; 0 where the table has none."""
+        """Return the offset of a field of a table; 0 where the table has none."""
         fields = table - struct.unpack_from("<i", metadata, table)[0]
         if 4 + 2 * number >= struct.unpack_from("<H", metadata, fields)[0]:
             return 0
@@ -98,29 +98,29 @@ def _must_be_plain(kind: pa.DataType) -> None:
         kind = kind.storage_type
     inner = ([kind.field(place).type for place in range(kind.num_fields)]
              if pa.types.is_struct(kind) or pa.types.is_union(kind) else [kind])
-    for each in inner:
-        if pa.types.is_dictionary(each):
-            each = each.value_type
-        if each.num_fields:
+    for inner_type in inner:
+        if pa.types.is_dictionary(inner_type):
+            inner_type = inner_type.value_type
+        if inner_type.num_fields:
             raise InputTypeError(f"The training rows are of Arrow's type {kind}, which posterior.save never writes.")
 
 
-def _checked(values: pd.Series, what: str) -> list[tuple[str, pa.Array]]:
-    """The parts of an array, which give it back as it is."""
-    refused = (f"{what} holds {values.dtype} values such as {values.iloc[0]!r}, which the file cannot hold. Fit to "
+def _checked(values: pd.Series, label: str) -> list[tuple[str, pa.Array]]:
+    """Return the parts of an array, after a check that they restore it exactly."""
+    refused = (f"{label} holds {values.dtype} values such as {values.iloc[0]!r}, which the file cannot hold. Fit to "
                "text, numbers, booleans, dates or categories instead.")
     try:
         parts = list(_pack(values))
-        again = _unpack(iter(parts))
+        restored = _unpack(iter(parts))
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise InputTypeError(f"{refused} ({error})") from error
-    if again.dtype != values.dtype or not again.equals(values.reset_index(drop=True)):
+    if restored.dtype != values.dtype or not restored.equals(values.reset_index(drop=True)):
         raise InputTypeError(refused)
     return parts
 
 
 def _pack(values: pd.Series) -> Iterator[tuple[str, pa.Array]]:
-    """An array as Arrow arrays, each with the name of its dtype: codes and then categories, or just one."""
+    """Yield an array as Arrow arrays, each with the name of its dtype: codes and then categories, or a single array."""
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         yield "ordered" if dtype.ordered else "unordered", pa.array(values.cat.codes.to_numpy())
@@ -128,17 +128,17 @@ def _pack(values: pd.Series) -> Iterator[tuple[str, pa.Array]]:
     elif pd.api.types.is_object_dtype(dtype):
         yield "object", _union(values.to_list())
     elif isinstance(dtype, pd.ArrowDtype):
-        yield "arrow", _one(pa.array(values))
+        yield "arrow", _combined(pa.array(values))
     elif isinstance(dtype, pd.SparseDtype):
-        yield str(dtype), _one(pa.array(values.sparse.to_dense()))
+        yield str(dtype), _combined(pa.array(values.sparse.to_dense()))
     elif isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
-        yield f"string[{dtype.storage}]", _one(pa.array(values))
+        yield f"string[{dtype.storage}]", _combined(pa.array(values))
     else:
-        yield str(dtype), _one(pa.array(values))
+        yield str(dtype), _combined(pa.array(values))
 
 
 def _unpack(parts: Iterator[tuple[str, pa.Array]]) -> pd.Series:
-    """The next array."""
+    """Restore the next array."""
     dtype, array = next(parts)
     if dtype in ("ordered", "unordered"):
         categories = _unpack(parts)
@@ -157,12 +157,12 @@ def _unpack(parts: Iterator[tuple[str, pa.Array]]) -> pd.Series:
     return pd.Series(read(array)) if read else pd.Series(array.to_pandas()).astype(kind)
 
 
-def _one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _union(values: list[Any]) -> pa.Array:
-    """Python objects of several types: Arrow's other arrays would refuse them, or make them all of one type."""
+    """Hold Python objects of several types: other Arrow arrays refuse them, or make them all of one type."""
     kinds = list(dict.fromkeys(map(type, values)))
     children = [[value for value in values if type(value) is kind] for kind in kinds]
     codes = np.array([kinds.index(type(value)) for value in values])

@@ -1,4 +1,4 @@
-"""Whether draws can be trusted: what speaks against them, and at which variable."""
+"""Whether draws can be trusted: the complaints against them, and the variable each is about."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -54,7 +54,7 @@ class Variational:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """How it ended, a line a statement."""
+        """How the fit ended, a line a statement."""
         return (f"ADVI {'converged' if self.converged else 'did not converge'} in {self.iterations} iterations",
                 f"Pareto k {self.pareto_k:.2f}")
 
@@ -67,9 +67,9 @@ class Importance:
     Attributes
     ----------
     pareto_k : shape of the tail of the importance ratios
-    ess : Kish's effective sample size of their weights
-    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None of a cut, which is
-        weighted at each draw of a population and then has the worst `pareto_k` and `ess` of all
+    ess : Kish's effective sample size of the weights
+    log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None after a cut, which is
+        weighted at each draw of a population; `pareto_k` and `ess` are then the worst of all draws
     """
 
     pareto_k: float
@@ -87,7 +87,7 @@ class Importance:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """How it went, a line a statement."""
+        """How the importance sampling went, a line a statement."""
         sampled = f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}"
         if self.log_evidence is None:
             return (sampled,)
@@ -97,12 +97,12 @@ class Importance:
 @final
 @dataclass(frozen=True)
 class Diagnostics:
-    """What a sampler's draws say of themselves.
+    """The diagnostics of a sampler's draws.
 
     R-hat and effective sample sizes are those of hyperparameters, the mean and effects. Whitened weights and partial
-    correlations follow from them and are left out, and so are constants, loadings, which turn and change sign at will,
-    and what types, archetypes and hidden units have of their own, for these change their numbers. Draws of a
-    variational fit are independent whatever the fit is worth: they have neither R-hat nor effective sample size.
+    correlations follow from these and are left out. So are constants, loadings, which rotate and change sign, and the
+    parameters of single types, archetypes and hidden units, whose labels switch. Draws of a variational fit are
+    independent whatever the fit is worth: they have neither R-hat nor effective sample size.
 
     Attributes
     ----------
@@ -112,9 +112,9 @@ class Diagnostics:
     ess_bulk, ess_tail : least effective sample sizes
     e_bfmi : least energy Bayesian fraction of missing information of a chain; None without energies
     variational : how a variational fit ended; None for samplers
-    importance : how importance sampling went; None for others
-    exact : whether the draws are independent ones of the posterior itself
-    population : of the stage before, in which a population was estimated that is frozen; None without one
+    importance : how importance sampling went; None for other samplers
+    exact : whether the draws are independent draws of the posterior itself
+    population : diagnostics of the stage that estimated a frozen population; None without such a stage
 
     References
     ----------
@@ -136,20 +136,20 @@ class Diagnostics:
 
     @classmethod
     def of(cls, tree: xr.DataTree, bound: BoundModel | None = None) -> Self:
-        """Diagnostics of a tree with ArviZ's groups: of what the model has diagnosed, or of every variable."""
+        """Diagnose a tree with ArviZ's groups: the variables that the model diagnoses, or every variable."""
         from arviz_stats.base.array import array_stats
 
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        before = Diagnostics.of(tree.children["population"], bound) if "population" in tree.children else None
+        population = Diagnostics.of(tree.children["population"], bound) if "population" in tree.children else None
         if "variational" in tree:
-            found = tree["variational"].attrs
+            attributes = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(
-                float(found["pareto_k"]), bool(found["converged"]), int(found["iterations"])))
+                float(attributes["pareto_k"]), bool(attributes["converged"]), int(attributes["iterations"])))
         if "importance" in tree:
-            found, names = tree["importance"].attrs, [one.name for one in fields(Importance)]
-            return cls(chains, draws, population=before, importance=Importance(
-                **{name: float(found[name]) for name in names if name in found}))
+            attributes, names = tree["importance"].attrs, [field.name for field in fields(Importance)]
+            return cls(chains, draws, population=population, importance=Importance(
+                **{name: float(attributes[name]) for name in names if name in attributes}))
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
         left_out = bound.undiagnosed(bool(posterior.attrs.get("collapsed"))) if bound else frozenset()
         moving = list(_moving(posterior.drop_vars(left_out, errors="ignore")))
@@ -160,17 +160,17 @@ class Diagnostics:
             _worst(moving, lambda values: array_stats.ess(values, method="bulk"), 0.0),
             _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
             _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
-            exact=posterior.attrs.get("inference_library") == "exact", population=before)
+            exact=posterior.attrs.get("inference_library") == "exact", population=population)
 
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
-        before = () if self.population is None else self.population.complaints
-        return (*(f"population: {each}" for each in before), *self._complaints)
+        inherited = () if self.population is None else self.population.complaints
+        return (*(f"population: {complaint}" for complaint in inherited), *self._complaints)
 
     @property
     def _complaints(self) -> tuple[str, ...]:
-        """Without those of a stage before."""
+        """The complaints of this stage alone."""
         if self.variational is not None:
             return self.variational.complaints
         if self.importance is not None:
@@ -179,27 +179,27 @@ class Diagnostics:
             (self.divergences > 0, f"{self.divergences} divergences; raise target_accept"),
             (self.chains == 1 and not self.exact, "one chain has no R-hat; run 4"),
             *((not low <= worst.value <= high, f"{words}, should be at {f'least {low}' if low else f'most {high}'}")
-              for worst, words, low, high in self._found()))
+              for worst, words, low, high in self._statistics()))
         return tuple(words for failed, words in wrong if failed)
 
     @property
     def words(self) -> tuple[str, ...]:
         """The diagnostics, a line a statement."""
-        before = () if self.population is None else self.population.words
-        return (*(f"population: {each}" for each in before), *self._words)
+        inherited = () if self.population is None else self.population.words
+        return (*(f"population: {line}" for line in inherited), *self._words)
 
     @property
     def _words(self) -> tuple[str, ...]:
-        """Without those of a stage before."""
+        """The words of this stage alone."""
         if self.variational is not None:
             return (f"{self.draws} independent draws", *self.variational.words)
         if self.importance is not None:
             return (f"{self.draws} draws resampled by their importance", *self.importance.words)
         return (f"{self.chains} chains of {self.draws} draws, {self.divergences} divergences",
-                *(f"worst {words}" for _, words, *_ in self._found()))
+                *(f"worst {words}" for _, words, *_ in self._statistics()))
 
-    def _found(self) -> Iterator[tuple[Worst, str, float, float]]:
-        """Each statistic that there is, in words, and the least and most that it should be."""
+    def _statistics(self) -> Iterator[tuple[Worst, str, float, float]]:
+        """Yield each available statistic, in words, and the least and most that it should be."""
         enough = ESS_A_CHAIN * self.chains
         for worst, name, form, low, high in (
                 (self.r_hat, "R-hat", ".3f", 0, R_HAT), (self.ess_bulk, "bulk ESS", ".0f", enough, np.inf),
@@ -215,7 +215,7 @@ Moving = tuple[xr.DataArray, np.ndarray, np.ndarray]
 
 
 def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
-    """Each variable, the flat positions of its entries that are not constant, and their draws (entry, chain, draw)."""
+    """Yield each variable, the flat positions of its varying entries, and their draws (entry, chain, draw)."""
     for variable in posterior.data_vars.values():
         values = variable.transpose("chain", "draw", ...).to_numpy()
         values = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
@@ -225,26 +225,26 @@ def _moving(posterior: xr.Dataset) -> Iterator[Moving]:
 
 
 def _worst(moving: list[Moving], statistic: Callable[[np.ndarray], Any], broken: float) -> Worst | None:
-    """The entry with the most extreme statistic in the direction of `broken`, the value of an undefined one.
+    """Return the entry with the most extreme statistic in the direction of `broken`, the value where it is undefined.
 
-    It is undefined where a draw is not finite, and where no chain moves but their values differ.
+    A statistic is undefined where a draw is not finite, and where chains do not move but differ from each other.
     """
-    found = []
+    candidates = []
     for variable, positions, values in moving:
         # ArviZ would divide by a variance of zero within the chains.
         defined = np.isfinite(values).all(axis=(1, 2)) & (values != values[:, :, :1]).any(axis=(1, 2))
-        each = np.full(len(values), broken)
-        each[defined] = statistic(values[defined])
-        k = int(np.argmax(each) if broken > 0 else np.argmin(each))
-        found.append((float(each[k]), variable, int(positions[k])))
-    if not found:
+        results = np.full(len(values), broken)
+        results[defined] = statistic(values[defined])
+        k = int(np.argmax(results) if broken > 0 else np.argmin(results))
+        candidates.append((float(results[k]), variable, int(positions[k])))
+    if not candidates:
         return None
-    value, variable, position = (max if broken > 0 else min)(found, key=lambda one: one[0])
+    value, variable, position = (max if broken > 0 else min)(candidates, key=lambda candidate: candidate[0])
     return Worst(value, _label(variable, position))
 
 
 def _label(variable: xr.DataArray, position: int) -> str:
-    """An entry's variable and labels: ``subject_scale[days]``."""
+    """Return an entry's variable and labels: ``subject_scale[days]``."""
     dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
     if not dims:
         return str(variable.name)
@@ -254,9 +254,9 @@ def _label(variable: xr.DataArray, position: int) -> str:
 
 
 def _least_e_bfmi(energy: xr.DataArray) -> Worst:
-    """The least E-BFMI of a chain."""
+    """Return the least E-BFMI of a chain."""
     from arviz_stats.base.array import array_stats
 
-    each: Any = array_stats.bfmi(energy.transpose("chain", "draw").to_numpy())
-    k = int(np.argmin(each))
-    return Worst(float(each[k]), f"chain {energy['chain'].to_numpy()[k]}")
+    by_chain: Any = array_stats.bfmi(energy.transpose("chain", "draw").to_numpy())
+    k = int(np.argmin(by_chain))
+    return Worst(float(by_chain[k]), f"chain {energy['chain'].to_numpy()[k]}")

@@ -20,7 +20,7 @@ from bayes_personal.posterior.residual_check import ResidualCheck
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Theta, Training
 from bayes_personal.priors.parts.base import Prior
-from bayes_personal.samplers.redrawn import everything
+from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, file_path, flag, seed_number
 from bayes_personal.system.running import verb
 
@@ -59,7 +59,7 @@ class Posterior:
     def theta(self) -> xr.DataArray:
         """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient).
 
-        Only what is asked for is computed, whenever it is: ``theta.isel(unit=[3, 5])`` computes two rows. All of it is
+        Entries are computed when they are asked for: ``theta.isel(unit=[3, 5])`` computes two rows. The whole array is
         as large as draws times rows; `theta_frame` summarises it without making it.
 
         The coordinate ``unit`` is the frame's index: ``theta.sel(unit=label)`` is the row of that label, or all rows
@@ -71,20 +71,21 @@ class Posterior:
                                      "coefficient": list(self.bound.coefficients.names)})
 
     def theta_frame(self) -> pd.DataFrame:
-        """Mean, sd and 5, 50, 95 % quantiles of theta: a row per row of the frame and coefficient, its index kept."""
+        """Tabulate the mean, sd and 5, 50, 95 % quantiles of theta: a row a row of the frame and coefficient, its index
+        kept."""
         numbers = self.computed.statistics(np.arange(len(self.computed.rows)))
         return tabulate(numbers, self.bound.rows.index, self.bound.coefficients.names)
 
     @cached_property
     def computed(self) -> Theta:
-        """What computes theta where it is asked for."""
-        sizes, values = self.tree["posterior"].sizes, everything(self.bound, self.tree)
+        """The array that computes theta where it is asked for."""
+        sizes, values = self.tree["posterior"].sizes, all_draws(self.bound, self.tree)
         return Theta(self.bound, values, (sizes["chain"], sizes["draw"]), Training(self.bound),
                      np.random.SeedSequence(0))
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """What the draws say of themselves: divergences, worst R-hat and effective sample sizes, and where."""
+        """Divergences, the worst R-hat and effective sample sizes of the draws, and where they are."""
         return Diagnostics.of(self.tree, self.bound)
 
     @property
@@ -94,17 +95,17 @@ class Posterior:
 
     @cached_property
     def residual_check(self) -> ResidualCheck | None:
-        """Whether errors are of one size in all groups and along all contexts; None where nothing can be compared, or
+        """Whether errors are of one size in all groups and along all contexts; None where no comparison is possible, or
         the draws must not be trusted."""
         return None if self.complaints else ResidualCheck.of(self.computed)
 
     @property
     def misfit(self) -> str:
-        """What the data say against the model, in words; empty for nothing."""
+        """The data's evidence against the model, in words; empty where there is none."""
         return self.residual_check.words if self.residual_check else ""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of it to one NetCDF file, whole or not at all; `load` reads it.
+        """Write model, data and draws to one NetCDF file, whole or not at all; `load` reads it.
 
         The file contains the training rows: their index and every column that the model reads. Share it only where
         you may share those data.
@@ -122,7 +123,7 @@ class Posterior:
         storage.write(self.model, self.bound, self.tree, path)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Of the rows a pickle has what a saved file has; what follows from the rest is computed anew where it is asked.
+        # A pickle has the same columns of the rows as a saved file; derived attributes are computed anew when needed.
         rows, bound = self.bound.rows, self.bound
         if isinstance(rows, InMemory):
             rows = replace(rows, frame=storage.read_columns(self.model, bound))
@@ -139,7 +140,7 @@ class Posterior:
 @verb
 def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace | ADVI | str | None" = None,
         progress: bool = True, client: Any = None) -> Posterior:
-    """The posterior of every sample's own parameters.
+    """Draw from the posterior of every sample's own parameters.
 
     Where weights are integrated out, those of very many groups are not stored: `theta`, `predict` and all else draw
     them again from their exact conditional, always the same ones, for the groups and draws that are asked for.
@@ -155,7 +156,7 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
         otherwise. Rows in files need a Normal family, with `NUTS()` or `Laplace()`, and a formula none of whose terms
         needs other rows.
     seed
-        Of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
+        Seed of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
         How to sample: `NUTS()`, `Laplace()` or `ADVI()`, or their names in lower case, as in ``method="laplace"``, for
         these defaults. If none is given, `NUTS()`, and `Laplace()` under a `Partition` of 400 contexts or more, or
@@ -185,7 +186,7 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
 
 def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
             client: Any) -> Posterior:
-    """What `fit` returns."""
+    """Return the posterior of `fit`, without its warning."""
     from bayes_personal.samplers.route import route
 
     must_be_model("fit", model, data)
@@ -198,7 +199,7 @@ def _fitted(model: Model, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI 
 
 
 def must_be_model(owner: str, model: Any, data: Any) -> None:
-    """Refuse what is no model, and say what it is instead."""
+    """Refuse an argument that is no model, and say how to make one of it."""
     if isinstance(model, Model):
         return
     if isinstance(data, Model):
@@ -215,7 +216,7 @@ def must_be_model(owner: str, model: Any, data: Any) -> None:
 
 
 def sampler(owner: str, method: Any) -> Any:
-    """What samples: an object, one by its name, or None."""
+    """Return the sampler: an object, one by its name, or None."""
     from bayes_personal.samplers.advi import ADVI
     from bayes_personal.samplers.laplace import Laplace
     from bayes_personal.samplers.nuts import NUTS
@@ -238,9 +239,10 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     functions
-        Functions of your own that the model's formula calls, by name, as `Model` took them. Others are left alone.
+        Functions of your own that the model's formula calls, by name, as `Model` took them. Further functions are
+        ignored.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether errors are as large in one group, or at one place along a context, as in another: a permutation test."""
+"""A permutation test of whether errors differ in size between groups, or along a context."""
 
 from dataclasses import dataclass
 from typing import Any, Self, final
@@ -16,9 +16,9 @@ from bayes_personal.posterior.theta import Theta
 
 # The chance that errors of one size are said to differ.
 LEVEL = 0.05
-# Draws of the posterior, permutations of the rows, rows that are looked at, and of each group at least.
+# Draws of the posterior, permutations of the rows, rows that are checked, and at least how many of each group.
 DRAWS, PERMUTATIONS, ROWS, ROWS_A_GROUP = 64, 999, 5000, 20
-# Waves along a context of numbers, and the parts of it that are compared in words.
+# Waves along a context of numbers, and the parts of it that the words compare.
 WAVES, PARTS = 4, 4
 
 
@@ -29,10 +29,10 @@ class Axis:
 
     Attributes
     ----------
-    name : of the column
-    directions : what centred scores are multiplied by: indicators of groups, or waves, (unit, direction)
-    part : which group, or quarter of the numbers, each row is of, (unit,)
-    labels : of the parts, in words
+    name : name of the column
+    directions : multipliers of centred scores: indicators of groups, or waves, (unit, direction)
+    part : group, or quarter of the numbers, of each row, (unit,)
+    labels : the parts in words
     """
 
     name: str
@@ -42,23 +42,23 @@ class Axis:
 
     @classmethod
     def of(cls, values: pd.Series) -> "Axis | None":
-        """Of a column; None where all rows have the same value, or each a group of its own."""
+        """Make the axis of a column; None where all rows have the same value, or each row has its own group."""
         measured = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         if measured or pd.api.types.is_datetime64_any_dtype(values):
-            return cls._along(values)
-        return cls._between(values)
+            return cls._of_numbers(values)
+        return cls._of_groups(values)
 
     @classmethod
-    def _between(cls, values: pd.Series) -> "Axis | None":
-        part, found = pd.factorize(values.astype(object))
-        if not 2 <= len(found) < len(values):
+    def _of_groups(cls, values: pd.Series) -> "Axis | None":
+        part, labels = pd.factorize(values.astype(object))
+        if not 2 <= len(labels) < len(values):
             return None
         weight = 1 / np.sqrt(np.bincount(part))[part]
-        directions = sp.csr_array((weight, part, np.arange(len(part) + 1)), shape=(len(part), len(found)))
-        return cls(str(values.name), directions, part, tuple(f"in {label!r}" for label in found))
+        directions = sp.csr_array((weight, part, np.arange(len(part) + 1)), shape=(len(part), len(labels)))
+        return cls(str(values.name), directions, part, tuple(f"in {label!r}" for label in labels))
 
     @classmethod
-    def _along(cls, values: pd.Series) -> "Axis | None":
+    def _of_numbers(cls, values: pd.Series) -> "Axis | None":
         rank = rankdata(values) / len(values)
         if rank.min() == rank.max():
             return None
@@ -68,11 +68,11 @@ class Axis:
         return cls(str(values.name), waves, part, tuple(f"from {low} to {high}" for low, high in ends))
 
     def statistic(self, scores: np.ndarray) -> np.ndarray:
-        """How much centred scores differ along it, (...,), of scores (..., unit)."""
+        """Return how much centred scores (..., unit) differ along the axis, (...,)."""
         return ((self.directions.T @ scores.T) ** 2).sum(axis=0)
 
     def extremes(self, scores: np.ndarray) -> tuple[int, int]:
-        """The parts whose errors are most surely the largest and the smallest."""
+        """Return the parts whose errors are most surely the largest and the smallest."""
         summed = np.bincount(self.part, scores) / np.sqrt(np.bincount(self.part))
         return int(summed.argmax()), int(summed.argmin())
 
@@ -80,22 +80,23 @@ class Axis:
 @final
 @dataclass(frozen=True)
 class ResidualCheck:
-    """Whether residuals are as large everywhere as a model with one size of errors says.
+    """Whether residuals are of one size in all groups and along all contexts, as the model says.
 
     At a draw of the posterior the errors ``y_i - x_i' theta_i``, divided by known standard errors where there are any,
-    are draws from one distribution if the model is right: their order is then as good as any other. The statistic of a
-    column of groups is that of Klotz: over groups, the sum of the squares of what squared normal scores of ``|error|``
-    add up to there; along a column of numbers they are multiplied by four slow waves in its ranks. The greatest of all
-    columns counts, each by its own p value among permutations of the rows. The p value of a draw is exact, however few
-    rows there are and whatever the errors' common distribution is; twice its mean over draws is one as well.
+    are draws from one distribution if the model is right: every order of them is then equally likely. The statistic of
+    a column of groups is that of Klotz: squared normal scores of ``|error|`` are summed within each group, and the
+    squares of these sums are added over groups; along a column of numbers the scores are multiplied by four slow waves
+    in its ranks. The column with the smallest p value among permutations of the rows decides. The p value of a draw is
+    exact, however few rows there are and whatever the errors' common distribution is; twice its mean over draws is a
+    valid p value too.
 
-    Of more than 5000 rows some are looked at: the first of files, and otherwise rows of as many groups as possible.
+    Of more than 5000 rows 5000 are checked: the first of files, and otherwise rows of as many groups as possible.
 
     Attributes
     ----------
-    column : along which errors differ most
-    p_value : of all columns together
-    words : what was found, and what to do; empty where errors do not differ beyond chance
+    column : the column along which errors differ most
+    p_value : p value of all columns together
+    words : the finding and its remedy; empty where errors do not differ beyond chance
 
     References
     ----------
@@ -109,41 +110,41 @@ class ResidualCheck:
 
     @classmethod
     def of(cls, theta: Theta) -> Self | None:
-        """Of a posterior, by what computes its theta; None where the model or its contexts leave nothing to compare."""
+        """Check the posterior that theta belongs to; None where the model or its contexts leave nothing to compare."""
         bound, rng = theta.bound, np.random.default_rng(0)
         if not bound.family.additive:
             return None
-        wanted = looked_at(bound, rng)
+        wanted = rows_to_check(bound, rng)
         frame = contexts(bound, wanted)
         axes = [axis for axis in map(Axis.of, (frame[name] for name in frame)) if axis]
         if not axes:
             return None
         sizes = np.abs(errors(theta, wanted))
-        every = ndtri((1 + np.arange(1, len(wanted) + 1) / (len(wanted) + 1)) / 2) ** 2
-        every -= every.mean()
-        scores = np.interp(rankdata(sizes, axis=1), np.arange(1, len(wanted) + 1), every)
-        shuffled = rng.permuted(np.broadcast_to(every, (PERMUTATIONS, len(every))), axis=1)
+        normal_scores = ndtri((1 + np.arange(1, len(wanted) + 1) / (len(wanted) + 1)) / 2) ** 2
+        normal_scores -= normal_scores.mean()
+        scores = np.interp(rankdata(sizes, axis=1), np.arange(1, len(wanted) + 1), normal_scores)
+        shuffled = rng.permuted(np.broadcast_to(normal_scores, (PERMUTATIONS, len(normal_scores))), axis=1)
         by_chance = np.stack([axis.statistic(shuffled) for axis in axes], axis=1)
-        found = np.stack([axis.statistic(scores) for axis in axes], axis=1)
-        # A statistic that no permutation moves is the same up to rounding.
-        each = beyond(by_chance, found * (1 - 1e-9))
-        least = np.min(beyond(by_chance, by_chance * (1 - 1e-9)), axis=1)
-        together = (1 + (least <= each.min(axis=1)[:, None]).sum(axis=1)) / (1 + PERMUTATIONS)
-        worst = int(each.mean(axis=0).argmin())
-        p_value = min(1.0, 2 * float(together.mean()))
-        words = in_words(bound, axes[worst], scores.mean(axis=0), sizes, p_value) if p_value <= LEVEL else ""
+        observed = np.stack([axis.statistic(scores) for axis in axes], axis=1)
+        # A statistic that no permutation changes is equal up to rounding.
+        p_values = p_values_among(by_chance, observed * (1 - 1e-9))
+        least_by_chance = np.min(p_values_among(by_chance, by_chance * (1 - 1e-9)), axis=1)
+        joint = (1 + (least_by_chance <= p_values.min(axis=1)[:, None]).sum(axis=1)) / (1 + PERMUTATIONS)
+        worst = int(p_values.mean(axis=0).argmin())
+        p_value = min(1.0, 2 * float(joint.mean()))
+        words = description(bound, axes[worst], scores.mean(axis=0), sizes, p_value) if p_value <= LEVEL else ""
         return cls(axes[worst].name, p_value, words)
 
 
-def beyond(by_chance: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """p values of statistics (case, axis) among those by chance (permutation, axis)."""
+def p_values_among(by_chance: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return the p values of statistics (case, axis) among those by chance (permutation, axis)."""
     ordered = np.sort(by_chance, axis=0)
-    below = [np.searchsorted(ordered[:, k], found[:, k]) for k in range(found.shape[1])]
+    below = [np.searchsorted(ordered[:, k], observed[:, k]) for k in range(observed.shape[1])]
     return (1 + len(ordered) - np.stack(below, axis=1)) / (1 + len(ordered))
 
 
-def looked_at(bound: BoundModel, rng: np.random.Generator) -> np.ndarray:
-    """Places of the rows that are looked at, chosen without a look at their outcomes."""
+def rows_to_check(bound: BoundModel, rng: np.random.Generator) -> np.ndarray:
+    """Choose the positions of the rows to check, without a look at their outcomes."""
     count, place = len(bound.rows), finest(bound)
     if count <= ROWS or isinstance(bound.rows, OnDisk):
         return np.arange(min(count, ROWS))
@@ -156,30 +157,30 @@ def looked_at(bound: BoundModel, rng: np.random.Generator) -> np.ndarray:
 
 
 def contexts(bound: BoundModel, wanted: np.ndarray) -> pd.DataFrame:
-    """The columns of context at some rows, which ascend."""
+    """Return the context columns at some rows, in ascending order."""
     names = list(dict.fromkeys(name for piece in bound.pieces for name in piece.prior.columns))
-    found = []
+    parts = []
     for batch in bound.rows.batches():
         if batch.start > wanted[-1]:
             break
         rows = wanted[slice(*np.searchsorted(wanted, [batch.start, batch.start + len(batch)]))] - batch.start
-        found.append(batch.frame[names].iloc[rows])
-    return pd.concat(found)
+        parts.append(batch.frame[names].iloc[rows])
+    return pd.concat(parts)
 
 
 def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
-    """Of some rows at some draws, divided by known standard errors, (draw, unit)."""
+    """Return the errors of some rows at some draws, divided by known standard errors, (draw, unit)."""
     total = int(np.prod(theta.sizes))
     draws = np.linspace(0, total - 1, min(DRAWS, total)).astype(int)
-    found = []
+    parts = []
     for places, part in theta.rows.parts(wanted):
         eta = theta.bound.eta_of(theta.theta(draws, places, part), part.x)
-        found.append((part.y - eta) / part.constants)
-    return np.concatenate(found, axis=1)
+        parts.append((part.y - eta) / part.constants)
+    return np.concatenate(parts, axis=1)
 
 
-def in_words(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.ndarray, p_value: float) -> str:
-    """What was found, and what to do."""
+def description(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.ndarray, p_value: float) -> str:
+    """State the finding and its remedy."""
     squares = (sizes**2).mean(axis=0)
     large, small = axis.extremes(scores)
     size = [f"{np.sqrt(squares[axis.part == k].mean()):.3g}" for k in (large, small)]

@@ -1,7 +1,7 @@
-"""Posteriors in files: one NetCDF file, whose groups ArviZ and xarray open as they open any other.
+"""Posteriors in files: one NetCDF file each, whose groups ArviZ and xarray open like any other.
 
-Its root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
-training rows, one Arrow stream an array. Of rows in files it holds where they are. A checksum stands at its end.
+The root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
+training rows, one Arrow stream an array, or where the rows are if they are in files. A checksum ends the file.
 """
 
 import json
@@ -45,10 +45,10 @@ PREFIX = "bayes_personal_"
 FRAME = f"{PREFIX}frame"
 FILES = "files"
 FUNCTIONS = "functions"
-# Relative difference of sums over the same rows on another machine.
+# Tolerated relative difference of sums over the same rows on another machine.
 SAME = 1e-9
 
-# What reading a file raises where its bytes are not what `write` wrote.
+# Errors that reading a file raises where its bytes are not those that `write` wrote.
 DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, MemoryError, OSError, RuntimeError,
           TypeError, ValueError)
 
@@ -63,10 +63,10 @@ def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.Pat
     Parameters
     ----------
     model, bound, tree
-        What a posterior consists of.
+        The parts of a posterior.
     path
-        Of the file. An existing file is replaced once the new one is complete on the disk, and kept otherwise; it
-        keeps its permissions, and a new one is for its owner alone.
+        Path of the file. An existing file is replaced once the new one is complete on the disk, and kept
+        otherwise; it keeps its permissions, and a new file is for its owner alone.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.Pat
     must_be_writable(path)
     document = _document(model, bound, tree)
     try:
-        # To memory first: HDF5 takes the process down with it where the disk is full.
+        # Written to memory first, because HDF5 kills the process where the disk is full.
         content = document.to_netcdf(None, engine="h5netcdf")
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"NetCDF cannot hold a label or a value of posterior.tree: {error}. Remove NUL characters "
@@ -101,7 +101,7 @@ def read(path: str | os.PathLike[str],
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     functions
         Functions of a user's own that the model's formula calls, by name.
 
@@ -119,15 +119,15 @@ def read(path: str | os.PathLike[str],
         A file of format 1, which has no checksum: damage to it may go unnoticed.
     """
     tree, is_whole = _read(Path(path).expanduser())
-    own = {str(name): tree.attrs.pop(name) for name in list(tree.attrs) if str(name).startswith(PREFIX)}
-    if f"{PREFIX}format" not in own:
+    header = {str(name): tree.attrs.pop(name) for name in list(tree.attrs) if str(name).startswith(PREFIX)}
+    if f"{PREFIX}format" not in header:
         raise FileError(f"{str(path)!r} was not written by posterior.save; it is a NetCDF file with the groups "
                         f"{first(tree.groups, 10)}. Open it with arviz.from_netcdf.")
-    written = own[f"{PREFIX}format"]
+    written = header[f"{PREFIX}format"]
     if written not in (UNSEALED, FORMAT):
-        raise VersionError(f"{str(path)!r} has format {written}, written by {PACKAGE} {own.get(f'{PREFIX}version')}; "
-                           f"this is {PACKAGE} {version(PACKAGE)}, which reads formats {UNSEALED} and {FORMAT}. "
-                           "Install the version that wrote it, or fit again.")
+        raise VersionError(f"{str(path)!r} has format {written}, written by {PACKAGE} "
+                           f"{header.get(f'{PREFIX}version')}; this is {PACKAGE} {version(PACKAGE)}, which reads "
+                           f"formats {UNSEALED} and {FORMAT}. Install the version that wrote it, or fit again.")
     damaged = f"{str(path)!r} is damaged, or was changed since it was saved. Take another copy of it, or fit again."
     if written == FORMAT and not is_whole:
         raise FileError(f"{damaged} (Its checksum is missing: it is truncated, or another program wrote it.)")
@@ -135,7 +135,7 @@ def read(path: str | os.PathLike[str],
         warn(f"{str(path)!r} has format {UNSEALED}, which carries no checksum: damage to it may go unnoticed. "
              "Save it again with posterior.save.", InputWarning)
     try:
-        document, layout = json.loads(own[f"{PREFIX}model"]), json.loads(own[f"{PREFIX}layout"])
+        document, layout = json.loads(header[f"{PREFIX}model"]), json.loads(header[f"{PREFIX}layout"])
         frame = None if FILES in layout else arrow.unpack(tree[FRAME].to_dataset(), layout)
         tree = _restored(tree, layout)
     except DAMAGE as error:
@@ -143,12 +143,12 @@ def read(path: str | os.PathLike[str],
     try:
         model = decode(document, functions)
     except (RecursionError, SpecificationError) as error:
-        by, here = own.get(f"{PREFIX}version"), version(PACKAGE)
-        other = "" if by == here else f", written by {PACKAGE} {by} and read by {here}"
-        raise FileError(f"The model of {str(path)!r}{other} cannot be made: {error}") from error
-    with _warned_already():
-        bound = (_bound_again(model, layout[FILES], str(path)) if frame is None else
-                 _bound_to(model, frame, layout, str(path), damaged))
+        writer, reader = header.get(f"{PREFIX}version"), version(PACKAGE)
+        versions = "" if writer == reader else f", written by {PACKAGE} {writer} and read by {reader}"
+        raise FileError(f"The model of {str(path)!r}{versions} cannot be made: {error}") from error
+    with _without_warnings():
+        bound = (_bound_to_files(model, layout[FILES], str(path)) if frame is None else
+                 _bound_to_frame(model, frame, layout, str(path), damaged))
     disagreement = _disagreement(bound, tree)
     if disagreement:
         raise FileError(f"{str(path)!r}: {disagreement} The rows or the draws have changed since it was saved. Take "
@@ -156,38 +156,38 @@ def read(path: str | os.PathLike[str],
     return model, bound, tree
 
 
-def _bound_to(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> BoundModel:
-    """The model with the rows that its file holds, and functions that give the values that they gave."""
+def _bound_to_frame(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> BoundModel:
+    """Bind the model to the rows that its file holds, and refuse functions that give other values than before."""
     try:
         bound = model.bind(frame)
-        other = [name for name, value in _fingerprint(bound).items()
+        changed = [name for name, value in _fingerprint(bound).items()
                  if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
-    if other:
+    if changed:
         raise FileError(f"{path!r}: {first(model.functions)} gives other values than when the posterior was saved, by "
-                        f"{' and '.join(other)}. Give the same function.")
+                        f"{' and '.join(changed)}. Give the same function.")
     return bound
 
 
 def _disagreement(bound: BoundModel, tree: xr.DataTree) -> str | None:
-    """How draws are of other groups, contexts or coefficients than the rows have."""
+    """Say how the groups, contexts or coefficients of the draws differ from those of the rows; None if they agree."""
     draws = tree["posterior"].data_vars if "posterior" in tree else {}
     for name, dims in bound.dims.items():
         if name not in draws:
             continue
-        found = {str(dim): list(map(str, draws[name][dim].to_numpy())) for dim in draws[name].dims[2:]}
-        wanted = {dim: list(map(str, labels)) or found.get(dim) for dim, labels in dims.items()}
-        wrong = [dim for dim in wanted | found if wanted.get(dim) != found.get(dim)]
+        draw_labels = {str(dim): list(map(str, draws[name][dim].to_numpy())) for dim in draws[name].dims[2:]}
+        model_labels = {dim: list(map(str, labels)) or draw_labels.get(dim) for dim, labels in dims.items()}
+        wrong = [dim for dim in model_labels | draw_labels if model_labels.get(dim) != draw_labels.get(dim)]
         if wrong:
             return (f"The draws of {name} do not belong to the training rows: along {wrong[0]!r} they have "
-                    f"{first(found.get(wrong[0], ())) or 'nothing'}, and the model "
-                    f"{first(wanted.get(wrong[0]) or ()) or 'nothing'}.")
+                    f"{first(draw_labels.get(wrong[0], ())) or 'nothing'}, and the model "
+                    f"{first(model_labels.get(wrong[0]) or ()) or 'nothing'}.")
     return None
 
 
-def _bound_again(model: Model, described: dict[str, Any], path: str) -> BoundModel:
-    """The model with its rows in files, which must be what they were."""
+def _bound_to_files(model: Model, described: dict[str, Any], path: str) -> BoundModel:
+    """Bind the model to its rows in files, and refuse files that have changed."""
     from bayes_personal.data.files import described_dataset
 
     try:
@@ -202,20 +202,20 @@ def _bound_again(model: Model, described: dict[str, Any], path: str) -> BoundMod
 
 
 def _fingerprint(bound: BoundModel) -> dict[str, list[float]]:
-    """Numbers that change where the rows do."""
+    """Return numbers that change when the rows do."""
     return {"the predictors' spread": bound.design.spread.tolist(), "the outcome's standard deviation": [bound.unit],
             "where the coefficients are expected": bound.coefficients.location.tolist()}
 
 
 def _read(path: Path) -> tuple[xr.DataTree, bool]:
-    """Every group of a NetCDF file, in memory, the file closed; and whether its checksum says that it is whole."""
+    """Read every group of a NetCDF file into memory, and whether its checksum says that the file is whole."""
     # Unlike Path.is_file, os.path.isfile answers where a name is too long to look up.
     if not os.path.isfile(path):
-        what = ("is a folder" if os.path.isdir(path) else "is no regular file" if os.path.exists(path) else
+        problem = ("is a folder" if os.path.isdir(path) else "is no regular file" if os.path.exists(path) else
                 "does not exist")
-        raise FileError(f"{str(path)!r} {what}: name a file that posterior.save wrote.")
+        raise FileError(f"{str(path)!r} {problem}: name a file that posterior.save wrote.")
     try:
-        # Opened once, so that what is read is what was examined.
+        # Opened once, so that the bytes that are read are the bytes that were examined.
         with path.open("rb") as file:
             is_whole = is_sealed(file)
             examine(file)
@@ -227,7 +227,7 @@ def _read(path: Path) -> tuple[xr.DataTree, bool]:
 
 
 def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree:
-    """All that goes to the file."""
+    """Return the content of the file."""
     rows, frame, layout = bound.rows, None, {}
     disagreement = _disagreement(bound, tree)
     if disagreement:
@@ -237,12 +237,12 @@ def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree
     layout |= {"texts": [], "attributes": []}
     groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
     document = encode(model)
-    # Found out now, while there still is a posterior in memory.
-    again = decode(document, model.functions)
+    # Decoded now, while the posterior is still in memory, in case the model cannot be read back.
+    decoded = decode(document, model.functions)
     if isinstance(rows, OnDisk):
         layout[FILES] = rows.files.described(rows.columns) | {"learned": _fingerprint(bound)}
     elif frame is not None:
-        _rebind(again, arrow.unpack(frame, layout))
+        _rebind(decoded, arrow.unpack(frame, layout))
         if model.functions:
             layout[FUNCTIONS] = _fingerprint(bound)
         groups[FRAME] = frame
@@ -253,17 +253,17 @@ def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree
 
 
 @contextmanager
-def _warned_already() -> Iterator[None]:
-    """Binding a model to rows of which `fit` has given its warnings."""
+def _without_warnings() -> Iterator[None]:
+    """Bind a model without the warnings that `fit` has given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         yield
 
 
 def _rebind(model: Any, frame: pd.DataFrame) -> None:
-    """Make sure that the model binds to the rows that are written."""
+    """Refuse a model that does not bind to the rows that are written."""
     try:
-        with _warned_already():
+        with _without_warnings():
             model.bind(frame)
     except (BayesPersonalError, LookupError) as error:
         raise SpecificationError(f"The model cannot be bound to the columns it names ({first(frame.columns, 10)}): "
@@ -272,14 +272,14 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
 
 
 def read_columns(model: Model, bound: BoundModel) -> pd.DataFrame:
-    """The columns of the training rows, which are in memory, that the model reads."""
+    """Return the columns that the model reads, of training rows in memory."""
     names = {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
              *model.family.columns}
     return bound.frame.loc[:, [name in names for name in bound.frame]]
 
 
 def _plain(path: str, group: xr.Dataset, layout: dict[str, Any]) -> xr.Dataset:
-    """A group as NetCDF holds it: other objects and attributes become JSON, and `layout` remembers which."""
+    """Turn a group into one that NetCDF can hold: other values become JSON, and `layout` records which."""
     result = group.drop_encoding()
     for name in map(str, (*group.variables, *group.dims)):
         if name == "." or "\0" in name:
@@ -297,16 +297,16 @@ def _plain(path: str, group: xr.Dataset, layout: dict[str, Any]) -> xr.Dataset:
     return result
 
 
-def _json(value: Any, where: str) -> str:
+def _json(value: Any, label: str) -> str:
     try:
         return json.dumps(value)
     except TypeError as error:
-        raise InputTypeError(f"{where}: the file cannot hold the {type(value).__name__} {value!r}. Remove it from "
+        raise InputTypeError(f"{label}: the file cannot hold the {type(value).__name__} {value!r}. Remove it from "
                              "posterior.tree, or put text or numbers there.") from error
 
 
 def _restored(tree: xr.DataTree, layout: dict[str, Any]) -> xr.DataTree:
-    """The tree as it was before `_plain`."""
+    """Undo `_plain` for every group of a tree."""
     groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree if node.name != FRAME}
     for path, name in layout["texts"]:
         variable = groups[path].variables[name]

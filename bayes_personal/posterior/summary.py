@@ -1,4 +1,4 @@
-"""Draws of something that every unit has, summarised row by row."""
+"""Tables that summarise draws row by row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,30 +11,30 @@ QUANTILES = {"q5": 0.05, "q50": 0.5, "q95": 0.95}
 
 
 def statistics(draws: np.ndarray, quantiles: Mapping[str, float] = QUANTILES) -> np.ndarray:
-    """Mean, sd and quantiles of draws (draw, ...), as (..., statistic)."""
+    """Return the mean, sd and quantiles of draws (draw, ...), as (..., statistic)."""
     flat = draws.reshape(len(draws), -1)
-    # Sorted along memory, quantiles cost a fraction of what they do across it.
+    # Quantiles cost less along contiguous memory.
     ordered = flat.T.copy()
     ordered.sort(axis=1)
-    found = [flat.mean(axis=0), flat.std(axis=0, ddof=1),
+    columns = [flat.mean(axis=0), flat.std(axis=0, ddof=1),
              *np.quantile(ordered, list(quantiles.values()), axis=1, overwrite_input=True)]
-    return np.stack(found, axis=-1).reshape(*draws.shape[1:], len(found))
+    return np.stack(columns, axis=-1).reshape(*draws.shape[1:], len(columns))
 
 
 def tabulate(numbers: np.ndarray, index: pd.Index, coefficients: tuple[str, ...] = (),
              **columns: Any) -> pd.DataFrame:
-    """A table of `statistics`; a row a unit, or a unit and coefficient.
+    """Arrange `statistics` in a table with a row a unit, or a unit and coefficient.
 
     Parameters
     ----------
     numbers
         (unit, statistic) or (unit, coefficient, statistic).
     index
-        Of the frame that the units came from; it is kept.
+        Index of the frame that the units come from; the table keeps it.
     coefficients
-        Their names, where there are any.
+        Names of the coefficients, if there are any.
     **columns
-        What else is known of every unit, (unit,).
+        Further columns, with a value a unit, (unit,).
     """
     repeats = max(len(coefficients), 1)
     rows = np.repeat(np.arange(len(index)), repeats)
@@ -47,6 +47,6 @@ def tabulate(numbers: np.ndarray, index: pd.Index, coefficients: tuple[str, ...]
 
 
 def summarise(draws: xr.DataArray, index: pd.Index) -> pd.DataFrame:
-    """Mean, sd and 5, 50, 95 % quantiles of draws (chain, draw, unit), a row a unit."""
+    """Tabulate the mean, sd and 5, 50, 95 % quantiles of draws (chain, draw, unit), a row a unit."""
     values = draws.transpose("chain", "draw", "unit").to_numpy()
     return tabulate(statistics(values.reshape(-1, values.shape[-1])), index)

@@ -1,4 +1,4 @@
-"""Draws at rows, computed for the draws and rows that are asked for: all draws of all rows are never kept."""
+"""Draws at rows, computed for the draws and rows that are asked for: the whole array is never kept."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,20 +16,20 @@ from bayes_personal.posterior.summary import statistics
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.system.running import one_blas_thread
 
-# Numbers computed at a time: a few arrays of as many stay in the processor's cache.
+# Numbers computed at a time: a few arrays of this size stay in the processor's cache.
 SIZE = 2**19
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RowSlice:
-    """Some rows, as theta and the outcome depend on them.
+    """The variables of some rows that theta and the outcome depend on.
 
     Attributes
     ----------
     features : f(c), piece by piece
-    x, constants : their predictors, and the known constants of their likelihoods
-    y : their outcomes, where these are known and say which branch of a field a row takes
+    x, constants : predictors, and known constants of the likelihoods
+    y : outcomes, where they are known and tell which branch of a choice a row takes
     """
 
     features: tuple[Features, ...]
@@ -41,34 +41,36 @@ class RowSlice:
         return len(self.x)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "RowSlice":
-        return RowSlice(tuple(Features(one.matrix[rows]) for one in self.features), np.ascontiguousarray(self.x[rows]),
-                        self.constants[rows], None if self.y is None else self.y[rows])
+        features = tuple(Features(piece.matrix[rows]) for piece in self.features)
+        return RowSlice(features, np.ascontiguousarray(self.x[rows]), self.constants[rows],
+                        None if self.y is None else self.y[rows])
 
     @property
-    def alike(self) -> tuple[np.ndarray, np.ndarray]:
-        """One row of all that have the same features and hence the same theta, and which of these each row is like."""
-        told = [one.matrix.indices[:, None] if sp.issparse(one.matrix) else one.matrix for one in self.features]
-        _, first, which = np.unique(np.column_stack([np.empty((len(self), 0)), *told]), axis=0, return_index=True,
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows with distinct features, hence distinct theta, and which of these each row equals."""
+        matrices = [piece.matrix for piece in self.features]
+        columns = [matrix.indices[:, None] if sp.issparse(matrix) else matrix for matrix in matrices]
+        _, first, inverse = np.unique(np.column_stack([np.empty((len(self), 0)), *columns]), axis=0, return_index=True,
                                     return_inverse=True)
-        return first, which
+        return first, inverse
 
 
 class Rows(Protocol):
-    """Rows at which something can be computed."""
+    """Rows at which theta and the outcome can be computed."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of rows."""
         ...
 
     def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
-        """The rows at the places `wanted`, which ascend: some at a time, with their places."""
+        """Yield the rows at the ascending positions `wanted`, some at a time, with their positions."""
         ...
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Training:
-    """The training rows, wherever they are kept."""
+    """The training rows, in memory or in files."""
 
     bound: BoundModel
 
@@ -76,7 +78,7 @@ class Training:
         return len(self.bound.rows)
 
     def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
-        """Batch by batch; features are made of the rows that are wanted."""
+        """Yield the rows batch by batch; features are computed for the wanted rows alone."""
         for batch in self.bound.rows.batches():
             if not len(wanted) or batch.start > wanted[-1]:
                 return
@@ -99,7 +101,7 @@ class KnownContexts:
         return len(self.rows)
 
     def parts(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, RowSlice]]:
-        """All at once: they are there."""
+        """Yield all wanted rows at once."""
         yield wanted, self.rows[wanted]
 
 
@@ -113,7 +115,7 @@ class Computed(BackendArray):
     values : draws of the model's variables in data units, chain after chain, by name
     sizes : how many chains, and draws in each
     rows : the units
-    seeds : what the random numbers of every row, or block of draws and rows, follow from
+    seeds : source of the random numbers of every row, or block of draws and rows
     """
 
     bound: BoundModel
@@ -123,8 +125,8 @@ class Computed(BackendArray):
     seeds: np.random.SeedSequence
 
     dtype = np.dtype(float)
-    # So many consecutive rows are computed together or not at all.
-    together = 1
+    # This many consecutive rows are computed together or not at all.
+    block_size = 1
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -138,30 +140,30 @@ class Computed(BackendArray):
 
     @abstractmethod
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        """The entries (draw, unit, ...) at some draws, counted chain after chain, and at the rows at some places."""
+        """Compute the entries (draw, unit, ...) at some draws, counted chain after chain, and at the rows `places`."""
 
-    def alike(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
-        """One row of all that have the same draws, and which of these each row is like."""
+    def distinct(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows with distinct draws, and which of these each row equals."""
         return np.arange(len(part)), np.arange(len(part))
 
     def at(self, draws: np.ndarray) -> Mapping[str, np.ndarray]:
-        """The values at some draws of what the outcome depends on: mean, effects, parameters of fields and family."""
+        """Return what the outcome depends on at some draws: mean, effects, parameters of functions and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
                  *(term.error_elsewhere for term in self.bound.terms if term.error_elsewhere is not None),
-                 *(each.name for field in self.bound.nonlinear for each in field.parameters()),
+                 *(parameter.name for field in self.bound.nonlinear for parameter in field.parameters()),
                  *(name for field in self.bound.nonlinear for name in field.latent),
-                 *(each.name for each in self.bound.family_parameters)}
-        everything = np.array_equal(draws, np.arange(np.prod(self.sizes)))
-        return {name: value if everything else value[draws] for name, value in self.values.items() if name in names}
+                 *(parameter.name for parameter in self.bound.family_parameters)}
+        all_draws = np.array_equal(draws, np.arange(np.prod(self.sizes)))
+        return {name: value if all_draws else value[draws] for name, value in self.values.items() if name in names}
 
     def theta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        """theta in data units of the rows at some places, (draw, unit, coefficient)."""
+        """Return theta in data units at the rows `places`, (draw, unit, coefficient)."""
         values = self.at(draws)
         return self.bound.theta(values, part.features, len(part), self.labels(values, draws, places, part))
 
     def labels(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
                part: RowSlice) -> np.ndarray | None:
-        """Which branch each row takes in each draw, (draw, unit); None where nothing branches."""
+        """Draw which branch each row takes, (draw, unit); None for a model without a choice."""
         if self.bound.choice is None:
             return None
         total = shares(self.bound, values, part).cumsum(axis=-1)
@@ -170,67 +172,67 @@ class Computed(BackendArray):
         return np.minimum((uniform[..., None] >= total).sum(axis=-1), total.shape[-1] - 1)
 
     def array(self, name: str, coords: Mapping[str, Any]) -> xr.DataArray:
-        """The same as xarray shows it to users."""
+        """Return the lazy `xarray.DataArray` that users see."""
         dims = ("chain", "draw", "unit", "coefficient")[: len(self.shape)]
         return xr.DataArray(indexing.LazilyIndexedArray(self), name=name, dims=dims, coords=coords)
 
     def blocks(self, draws: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The entries at some draws and the rows at the places `wanted`, which ascend: some at a time."""
-        for places, part in self.rows.parts(self._whole(wanted)):
-            for some in self.pieces(len(part), len(draws)):
-                kept = np.isin(places[some], wanted)
-                if kept.any():
-                    found = self.block(draws, places[some], part[some])
-                    yield places[some][kept], found if kept.all() else found[:, kept]
+        """Yield the entries at some draws and at the ascending rows `wanted`, some at a time, with their positions."""
+        for places, part in self.rows.parts(self._completed(wanted)):
+            for rows in self.pieces(len(part), len(draws)):
+                is_wanted = np.isin(places[rows], wanted)
+                if is_wanted.any():
+                    entries = self.block(draws, places[rows], part[rows])
+                    yield places[rows][is_wanted], entries if is_wanted.all() else entries[:, is_wanted]
 
     @one_blas_thread()
     def statistics(self, wanted: np.ndarray) -> np.ndarray:
-        """Mean, sd and quantiles at the rows at the places `wanted`, which ascend, (unit, ..., statistic)."""
-        draws, found = np.arange(np.prod(self.sizes)), []
-        for places, part in self.rows.parts(self._whole(wanted)):
-            one, which = self.alike(part)
-            numbers = [statistics(self.block(draws, places[one[some]], part[one[some]]))
-                       for some in self.pieces(len(one), len(draws))]
-            found.append(np.concatenate(numbers)[which][np.isin(places, wanted)])
-        return np.concatenate(found)
+        """Return the mean, sd and quantiles at the ascending rows `wanted`, (unit, ..., statistic)."""
+        draws, tables = np.arange(np.prod(self.sizes)), []
+        for places, part in self.rows.parts(self._completed(wanted)):
+            first, inverse = self.distinct(part)
+            numbers = [statistics(self.block(draws, places[first[rows]], part[first[rows]]))
+                       for rows in self.pieces(len(first), len(draws))]
+            tables.append(np.concatenate(numbers)[inverse][np.isin(places, wanted)])
+        return np.concatenate(tables)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._outer)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Nothing can be written to it.
+        # The array cannot be written to.
         return self
 
     @one_blas_thread()
     def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
-        """All combinations of the places asked for along each dimension."""
-        asked = [np.arange(size)[each] for each, size in zip(key, self.shape, strict=True)]
-        chain, draw, unit, *inner = map(np.atleast_1d, asked)
+        """Return all combinations of the positions asked for along each dimension."""
+        positions = [np.arange(size)[index] for index, size in zip(key, self.shape, strict=True)]
+        chain, draw, unit, *inner = map(np.atleast_1d, positions)
         draws = (self.sizes[1] * chain[:, None] + draw).ravel()
-        wanted, which = np.unique(unit, return_inverse=True)
+        wanted, inverse = np.unique(unit, return_inverse=True)
         result = np.empty((len(draws), len(wanted), *map(len, inner)))
-        for places, found in self.blocks(draws, wanted):
+        for places, entries in self.blocks(draws, wanted):
             start = np.searchsorted(wanted, places[0])
-            result[:, start : start + len(places)] = found[..., *inner]
+            result[:, start : start + len(places)] = entries[..., *inner]
         if not np.array_equal(wanted, unit):
-            result = result[:, which]
-        return result.reshape([size for each in asked for size in each.shape])
+            result = result[:, inverse]
+        return result.reshape([size for array in positions for size in array.shape])
 
-    def _whole(self, wanted: np.ndarray) -> np.ndarray:
-        """The places `wanted`, and those of the rows that are computed together with them."""
-        first = self.together * np.unique(wanted // self.together)
-        whole = (first[:, None] + np.arange(self.together)).ravel()
-        return whole[whole < len(self.rows)]
+    def _completed(self, wanted: np.ndarray) -> np.ndarray:
+        """Return the positions `wanted` and those of the rows that are computed together with them."""
+        starts = self.block_size * np.unique(wanted // self.block_size)
+        places = (starts[:, None] + np.arange(self.block_size)).ravel()
+        return places[places < len(self.rows)]
 
     def pieces(self, rows: int, draws: int) -> Iterator[slice]:
-        """So many rows at a time that what is computed with so many draws stays small."""
-        numbers = max(draws, 1) * len(self.bound.coefficients.names) * self.together
-        size = max(SIZE // numbers, 1) * self.together
+        """Slice the rows so that arrays of this many draws stay small."""
+        numbers = max(draws, 1) * len(self.bound.coefficients.names) * self.block_size
+        size = max(SIZE // numbers, 1) * self.block_size
         return (slice(start, start + size) for start in range(0, rows, size))
 
 
 def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) -> np.ndarray:
-    """Probability of each branch for some rows, their outcomes considered if they are known, (draw, unit, branch)."""
+    """Return the probability of each branch for some rows, given their outcomes if known, (draw, unit, branch)."""
     branches = bound.branches(values, part.features, part.x, np)
     assert branches is not None
     logs, added = branches
@@ -255,6 +257,6 @@ class Theta(Computed):
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         return self.theta(draws, places, part)
 
-    def alike(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
-        # Rows that choose a branch do so one by one.
-        return super().alike(part) if self.bound.choice else part.alike
+    def distinct(self, part: RowSlice) -> tuple[np.ndarray, np.ndarray]:
+        # Each row chooses a branch by itself.
+        return super().distinct(part) if self.bound.choice else part.distinct

@@ -1,4 +1,4 @@
-"""What is asked of a posterior, a file a verb: predictions, few new rows, what is borrowed, where changes are.
+"""Questions to a posterior, a file a verb: predictions, few new rows, borrowing, change points.
 
 Enters: verbs that leave no row out.
 """

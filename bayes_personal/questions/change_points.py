@@ -11,31 +11,31 @@ from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
 
-# Densities of rows that the probabilities of changes cost as much as, for every pair of contexts.
+# The cost of the probabilities of changes, for every pair of contexts, in densities of rows.
 PAIR = 8
 
 
 @verb
 def changes(posterior: Posterior) -> pd.DataFrame:
-    """How probable a change is before each context.
+    """Tell how probable a change is before each context.
 
-    The probability that the parameters there are others than at the context before. Given the hyperparameters it is
-    summed over all partitions, without Monte Carlo error, and it is averaged over the draws of the hyperparameters
-    alone. The cost of a draw is the square of the number of contexts: beyond some 250 contexts draws are thinned
-    evenly, to 250 or more. The number of changes has a variable of its own in `posterior.tree`, called
+    A change means that the parameters differ from those at the previous context. Given the hyperparameters its
+    probability is summed over all partitions, without Monte Carlo error, and then averaged over the draws of the
+    hyperparameters alone. The cost of a draw is the square of the number of contexts: beyond some 250 contexts draws
+    are thinned evenly, to 250 or more. The number of changes is a variable in `posterior.tree`, called
     ``changes_<order>_number``.
 
     Returns
     -------
     DataFrame
-        A row a distinct context but the first, in order: what the context is, ``context``; the one before,
-        ``after``; and ``probability``, that the change lies between them. Its index is that of the first row of each
-        context in the frame.
+        A row a distinct context but the first, in order: the context, ``context``; the previous one, ``after``; and
+        the ``probability`` that a change lies between them. Its index is that of the first row of each context in the
+        frame.
 
     Raises
     ------
     NotFittedError
-        Something that is not a posterior.
+        An argument that is not a posterior.
     SpecificationError
         A model without change points.
     """
@@ -51,14 +51,14 @@ def changes(posterior: Posterior) -> pd.DataFrame:
 
 
 def probabilities(posterior: Posterior) -> np.ndarray:
-    """How probable a change is before each context, 0 before the first, (context,)."""
+    """Return the probability of a change before each context, 0 before the first, (context,)."""
     density, values = marginal_density(posterior.bound), flat(posterior.tree)
     assert isinstance(density, DivisionDensity)
     sums, sizes = density.divisions, posterior.tree["posterior"].sizes
     step = stride(PAIR * sums.cells**2, sizes["chain"], sizes["draw"])
     chosen = np.arange(sizes["chain"] * sizes["draw"]).reshape(sizes["chain"], -1)[:, ::step].ravel()
-    values = {each.name: values[each.name][chosen] for each in density.parameters}
+    values = {parameter.name: values[parameter.name][chosen] for parameter in density.parameters}
     # Draws that importance sampling repeats are summed over once.
-    points, often = np.unique(density.arguments(values, len(chosen)), axis=0, return_counts=True)
-    each = density.mapped(lambda point: sums.change_probability(density.segments(point), float(point[-1])), points)
-    return np.average(each, axis=0, weights=often)
+    points, counts = np.unique(density.arguments(values, len(chosen)), axis=0, return_counts=True)
+    by_point = density.mapped(lambda point: sums.change_probability(density.segments(point), float(point[-1])), points)
+    return np.average(by_point, axis=0, weights=counts)

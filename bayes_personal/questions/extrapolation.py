@@ -1,4 +1,4 @@
-"""Rows to predict at that no training row is near: what the prior or the formula says there, data do not."""
+"""Warnings of rows to predict at that are far from all training rows, where the prior or the formula decides."""
 
 import numpy as np
 import pandas as pd
@@ -11,23 +11,23 @@ def warn_of_extrapolation(bound: BoundModel, rows: pd.DataFrame, x: np.ndarray) 
     """Count the rows far from those of training, by their contexts and by their predictors `x`.
 
     A context is far outside the training range, or in the middle of one of its long gaps. A predictor, a column of the
-    design, is far where it is further outside its training range than a quarter of it.
+    design, is far where it lies outside its training range by more than a quarter of that range.
     """
     for piece in bound.pieces:
         for context in piece.axes:
             if context.levels:
                 continue
             narrow = f"; {piece.narrow}, so that intervals do not widen" if piece.narrow else ""
-            for far, where in ((context.outside(rows), "outside the training range"),
+            for is_far, region in ((context.outside(rows), "outside the training range"),
                                (context.between(rows), "in the middle of a long gap between training contexts, "
                                                        f"{context.gaps_in_words}")):
-                _warn(rows, far, f"a {context.name!r} {where}", f"the prior's shape{narrow}")
-    far = bound.design.far(x)
-    names = np.array(bound.coefficients.names)[far.any(axis=0)]
-    _warn(rows, far.any(axis=1), f"a {first(names)} far outside the training range", "the formula's shape")
+                _warn(rows, is_far, f"a {context.name!r} {region}", f"the prior's shape{narrow}")
+    is_far = bound.design.far(x)
+    names = np.array(bound.coefficients.names)[is_far.any(axis=0)]
+    _warn(rows, is_far.any(axis=1), f"a {first(names)} far outside the training range", "the formula's shape")
 
 
-def _warn(rows: pd.DataFrame, far: np.ndarray, what: str, shape: str) -> None:
-    if far.any():
-        warn(f"{far.sum()} of {len(rows)} rows have {what} (rows {first(rows.index[far])}): the prediction "
-             f"there rests on {shape}.", InputWarning)
+def _warn(rows: pd.DataFrame, is_far: np.ndarray, description: str, shape: str) -> None:
+    if is_far.any():
+        warn(f"{is_far.sum()} of {len(rows)} rows have {description} (rows {first(rows.index[is_far])}): the "
+             f"prediction there rests on {shape}.", InputWarning)

@@ -1,4 +1,4 @@
-"""New groups from a few rows of their own: exact given each draw, and nothing is fitted again."""
+"""New groups from a few rows of each: exact given each draw, without another fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,24 +17,24 @@ from bayes_personal.priors.parts.pieces import weights
 from bayes_personal.samplers.importance import Weighted
 from bayes_personal.samplers.redrawn import extended
 
-# Above that k, and with fewer effective draws, they say too little of a posterior that also knows the new rows.
+# Above this k, or with fewer effective draws, weighted draws misrepresent a posterior that also knows the new rows.
 LARGEST_K, LEAST_ESS = 0.7, 100.0
-# Draws without which their weights have no tail to smooth.
+# With fewer draws their weights have no tail to smooth.
 FEWEST = 25
-# Hypotheses of what the given rows of a group have chosen that are followed at each draw.
+# Hypotheses of the branches that a group's rows have chosen, at most, that are followed at each draw.
 MOST = 256
 
 
-class Own(NamedTuple):
-    """What a group's rows say of its whitened weights at every draw: z ~ Normal(mean, (L L')^-1), where rows choose
-    among alternatives a mixture of such normals, one for each hypothesis of what its rows have chosen.
+class GroupWeights(NamedTuple):
+    """The conditional of a group's whitened weights given its rows, at every draw: z ~ Normal(mean, (L L')^-1). Where
+    rows choose among alternatives it is a mixture of such normals, one for each hypothesis of the rows' choices.
 
     Attributes
     ----------
     means : (draw, hypothesis, varying)
-    log_weights : of the hypotheses, (draw, hypothesis)
+    log_weights : log weights of the hypotheses, (draw, hypothesis)
     lower : L, which all hypotheses share, (draw, varying, varying)
-    log_evidence : log p(rows | all that the draw says of what groups share), (draw,)
+    log_evidence : log p(rows | the parameters that groups share), (draw,)
     """
 
     means: np.ndarray
@@ -43,7 +43,7 @@ class Own(NamedTuple):
     log_evidence: np.ndarray
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """One z a draw, (draw, varying)."""
+        """Draw one z a draw, (draw, varying)."""
         (chosen,) = systematic(self.log_weights, 1, rng).T
         mean = self.means[np.arange(len(chosen)), chosen]
         normal = rng.standard_normal((*mean.shape, 1))
@@ -51,33 +51,33 @@ class Own(NamedTuple):
 
 
 def systematic(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of so many entries of each row, in proportion to their weights, by systematic resampling, (row, count)."""
+    """Resample `count` positions of each row in proportion to their weights, systematically, (row, count)."""
     rows, size = log_weights.shape
     shares = np.exp(log_weights - log_weights.max(axis=1, keepdims=True)).cumsum(axis=1)
-    wanted = (rng.random((rows, 1)) + np.arange(count)) / count
-    # All rows stand in one line, each from its number to the next.
+    targets = (rng.random((rows, 1)) + np.arange(count)) / count
+    # All rows lie on one line, each between its number and the next.
     line = (shares / shares[:, -1:] + np.arange(rows)[:, None]).ravel()
-    found = np.searchsorted(line, (wanted + np.arange(rows)[:, None]).ravel()).reshape(rows, count)
-    return np.minimum(found - size * np.arange(rows)[:, None], size - 1)
+    positions = np.searchsorted(line, (targets + np.arange(rows)[:, None]).ravel()).reshape(rows, count)
+    return np.minimum(positions - size * np.arange(rows)[:, None], size - 1)
 
 
 def branched(residual: np.ndarray, loadings: np.ndarray, gate: np.ndarray, added: np.ndarray,
            rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """What the rows of a group say of its weights where each has chosen one of several alternatives.
+    """Condition the weights of a group on its rows, each of which has chosen one of several alternatives.
 
-    Row by row every hypothesis of what the rows before have chosen branches into as many as there are alternatives.
-    All of them are kept up to `MOST`; of more, so many are resampled in proportion to their weights, which leaves
-    the evidence unbiased (a particle filter with the weights z integrated out).
+    Row by row every hypothesis of the earlier rows' choices branches into as many as there are alternatives. Up to
+    `MOST` hypotheses are kept; of more, `MOST` are resampled in proportion to their weights, which leaves the evidence
+    unbiased (a particle filter with the weights z integrated out).
 
     Parameters
     ----------
-    residual, loadings : outcomes without what groups share, and what z multiplies, in errors, (draw, row, ...)
-    gate, added : log probability of each alternative, and what it adds to eta, in errors, (draw, row, alternative)
+    residual, loadings : outcomes less the part that groups share, and multipliers of z, in errors, (draw, row, ...)
+    gate, added : log probability of each alternative, and its addition to eta, in errors, (draw, row, alternative)
 
     Returns
     -------
-    means : of z under every hypothesis, (draw, hypothesis, varying)
-    logs : log p(rows, hypothesis) but for the errors' constants, (draw, hypothesis)
+    means : means of z under every hypothesis, (draw, hypothesis, varying)
+    logs : log p(rows, hypothesis) up to the errors' constants, (draw, hypothesis)
 
     References
     ----------
@@ -90,14 +90,14 @@ def branched(residual: np.ndarray, loadings: np.ndarray, gate: np.ndarray, added
         x = loadings[:, i, :, None]
         gain = np.linalg.solve(precision, x)
         variance = 1 + (x.mT @ gain)
-        away = residual[:, i, None, None] - means @ x - added[:, i, None, :]
-        logs = logs[:, :, None] + gate[:, i, None, :] - 0.5 * (away**2 / variance + np.log(variance))
-        means = means[:, :, None, :] + (gain / variance).mT[:, None] * away[..., None]
+        residuals = residual[:, i, None, None] - means @ x - added[:, i, None, :]
+        logs = logs[:, :, None] + gate[:, i, None, :] - 0.5 * (residuals**2 / variance + np.log(variance))
+        means = means[:, :, None, :] + (gain / variance).mT[:, None] * residuals[..., None]
         precision = precision + x @ x.mT
         means, logs = means.reshape(draws, -1, varying), logs.reshape(draws, -1)
         if logs.shape[1] > MOST:
-            kept = systematic(logs, MOST, rng)
-            means = np.take_along_axis(means, kept[..., None], axis=1)
+            chosen = systematic(logs, MOST, rng)
+            means = np.take_along_axis(means, chosen[..., None], axis=1)
             logs = np.broadcast_to(logsumexp(logs, axis=1, keepdims=True) - np.log(MOST), (draws, MOST))
     return means, logs
 
@@ -110,11 +110,11 @@ class FewShot:
     Attributes
     ----------
     trained : the model
-    bound : the same, in which `term` has these groups behind those of training, and fields know the rows' contexts
-    term : the one whose groups they are
-    new : how many of its groups are new
-    x, y, constants : the rows' predictors, outcomes and known constants
-    codes : which of the term's groups each row is of
+    bound : the model in which `term` has the new groups after those of training, and functions know the new contexts
+    term : the term that the groups belong to
+    new : number of new groups
+    x, y, constants : predictors, outcomes and known constants of the rows
+    codes : group of each row, among those of the term
     """
 
     trained: BoundModel
@@ -129,7 +129,7 @@ class FewShot:
 
     @classmethod
     def of(cls, bound: BoundModel, given: Any) -> Self:
-        """Check that rows are such rows."""
+        """Check that the rows are of new groups of one term, and bind them."""
         if bound.second_stage is not None:
             raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "
                                      f"inform the population that {bound.second_stage.prior!r} freezes. Fit a frame "
@@ -139,9 +139,10 @@ class FewShot:
                                      "that has these rows too.")
         rows = table(given)
         read = list(zip(bound.pieces, bound.features_at(rows), strict=True))
-        # A target's sources have nothing of their own: a new one is no new group.
-        unseen = [term for term, one in read if any((~np.isin(each, ["known"] if isinstance(term, Grouped) else
-                                                              ["known", "new"])).any() for each in one.status.values())]
+        # The sources of a target have no parameters of their own: a new source is no new group.
+        unseen = [term for term, features in read
+                  if any((~np.isin(labels, ["known"] if isinstance(term, Grouped) else ["known", "new"])).any()
+                         for labels in features.status.values())]
         if len(unseen) != 1 or not isinstance(unseen[0], Grouped):
             raise SpecificationError("predict(given=...) takes rows of groups that training never saw, by one context "
                                      f"column; in these the columns with such groups are "
@@ -156,7 +157,7 @@ class FewShot:
                              "learn more of the others, fit a frame that has these rows too.")
         of_term: Any = term
         extended = replace(of_term, levels=term.levels.extended(rows))
-        widened = replace(bound, terms=tuple(extended if one is term else one for one in bound.terms),
+        widened = replace(bound, terms=tuple(extended if piece is term else piece for piece in bound.terms),
                           nonlinear=tuple(field.with_places(rows) for field in bound.nonlinear))
         y = measured(outcome(bound.design.formula, rows, bound.design.outcome_state), "outcome of given rows")
         constants = bound.family.constants(rows)
@@ -164,56 +165,56 @@ class FewShot:
         return cls(bound, widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, constants,
                    extended.at(rows).matrix.indices)
 
-    def own(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> Own:
-        """What the rows of one new group say of its weights at draws of all that was trained on, and of fields."""
-        of = self.codes == code
+    def group_weights(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> GroupWeights:
+        """Return the weights of one new group given its rows, at draws of the trained parameters and of functions."""
+        in_group = self.codes == code
         effect = f"{self.term.name}_effect"
         draws, _, varying = values[effect].shape
-        features = self.bound.features_at(self.rows[of])
+        features = self.bound.features_at(self.rows[in_group])
         shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
-                                  features, int(of.sum()))
-        eta, sigma = self.bound.eta_of(shared, self.x[of]), self.bound.family.error_parameter
-        error = np.broadcast_to(self.constants[of] if sigma is None else values[sigma][:, None], eta.shape)
-        residual = (self.y[of] - eta) / error
+                                  features, int(in_group.sum()))
+        eta, sigma = self.bound.eta_of(shared, self.x[in_group]), self.bound.family.error_parameter
+        error = np.broadcast_to(self.constants[in_group] if sigma is None else values[sigma][:, None], eta.shape)
+        residual = (self.y[in_group] - eta) / error
         scale, root = self.term.scales(values, np)
-        loadings = self.bound.coefficients.predictors(self.x[of], self.term.positions) * scale
+        loadings = self.bound.coefficients.predictors(self.x[in_group], self.term.positions) * scale
         if root is not None:
             loadings = loadings @ root
         loadings = loadings / error[..., None]
         lower = np.linalg.cholesky(np.eye(loadings.shape[-1]) + loadings.mT @ loadings)
-        constant = -np.log(error).sum(axis=1) - 0.5 * of.sum() * np.log(2 * np.pi)
-        branches = self.bound.branches(values, features, self.x[of], np)
+        constant = -np.log(error).sum(axis=1) - 0.5 * in_group.sum() * np.log(2 * np.pi)
+        branches = self.bound.branches(values, features, self.x[in_group], np)
         if branches is not None:
             means, logs = branched(residual, loadings, branches[0], branches[1] / error[..., None], rng)
-            return Own(means, logs, lower, logsumexp(logs, axis=1) + constant)
-        half = np.linalg.solve(lower, loadings.mT @ residual[..., None])
-        evidence = (0.5 * (half[..., 0] ** 2).sum(axis=1) - 0.5 * (residual**2).sum(axis=1)
+            return GroupWeights(means, logs, lower, logsumexp(logs, axis=1) + constant)
+        whitened = np.linalg.solve(lower, loadings.mT @ residual[..., None])
+        evidence = (0.5 * (whitened[..., 0] ** 2).sum(axis=1) - 0.5 * (residual**2).sum(axis=1)
                     - np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1))
-        mean = np.linalg.solve(lower.mT, half)[..., 0]
-        return Own(mean[:, None], np.zeros((len(mean), 1)), lower, evidence + constant)
+        mean = np.linalg.solve(lower.mT, whitened)[..., 0]
+        return GroupWeights(mean[:, None], np.zeros((len(mean), 1)), lower, evidence + constant)
 
     def learned(self, values: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws that know the new rows: of the new groups' effects, and of all else in proportion to how well it
-        predicted these rows."""
+        """Add draws of the new groups' effects, and resample all draws in proportion to how well they predict the new
+        rows."""
         count = len(next(iter(values.values())))
         if count < FEWEST:
             raise SpecificationError(f"predict(given=...): the posterior has {count} draws in all; to weigh them by "
                                      f"the given rows takes {FEWEST}, and thousands to be precise. Fit with more.")
         features = self.trained.features_at(self.rows)[len(self.trained.terms):]
-        for field, one in zip(self.trained.nonlinear, features, strict=True):
-            values = {**values, **field.extended(values, one.matrix, rng)}
-        found = [self.own(values, code, rng) for code in range(self.term.size - self.new, self.term.size)]
-        z = np.stack([one.draw(rng) for one in found], axis=1)
+        for field, piece_features in zip(self.trained.nonlinear, features, strict=True):
+            values = {**values, **field.extended(values, piece_features.matrix, rng)}
+        groups = [self.group_weights(values, code, rng) for code in range(self.term.size - self.new, self.term.size)]
+        z = np.stack([group.draw(rng) for group in groups], axis=1)
         name = f"{self.term.name}_effect"
-        fresh = weights(self.term, values, z, np) @ self.bound.coefficients.to_data_units(self.term.positions)
-        complete = {**values, name: extended(values[name], fresh)}
-        evidence = np.sum([one.log_evidence for one in found], axis=0)
+        new_effects = weights(self.term, values, z, np) @ self.bound.coefficients.to_data_units(self.term.positions)
+        complete = {**values, name: extended(values[name], new_effects)}
+        evidence = np.sum([group.log_evidence for group in groups], axis=0)
         weighted = Weighted.of(np.arange(count)[:, None], evidence, np.zeros(count))
-        # ArviZ says NaN where a single draw has all the weight.
+        # ArviZ returns NaN where a single draw has all the weight.
         if not (weighted.pareto_k <= LARGEST_K and weighted.ess >= LEAST_ESS):
             warn("predict(given=...): the given rows change what is known of all groups so much that "
                  f"weighting draws does not reach it (Pareto k {weighted.pareto_k:.2f}, at most {LARGEST_K}; "
                  f"effective draws {weighted.ess:.0f}, at least {LEAST_ESS:.0f}). Fit a frame that has these "
                  "rows too.", ConvergenceWarning)
         chosen = weighted.resample(count, rng)[:, 0]
-        return {each: value[chosen] for each, value in complete.items()}
+        return {variable: value[chosen] for variable, value in complete.items()}

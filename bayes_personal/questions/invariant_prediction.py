@@ -1,4 +1,4 @@
-"""Which predictors mean the same in all environments."""
+"""Predictors whose coefficients are equal in all environments."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from bayes_personal.system.running import verb
 
 @verb
 def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
-    """How probable it is that predictors mean the same in all environments, under an `Invariant` prior.
+    """Tell how probable it is that predictors mean the same in all environments, under an `Invariant` prior.
 
     Parameters
     ----------
@@ -26,19 +26,19 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
         A row a predictor: ``probability`` of being in the invariant set S, and mean, sd and 5, 50, 95 % quantiles of
         its coefficient in an environment that nobody has seen, 0 where it is not in S. With `sets`, a row a set, most
         probable first: ``probability`` and its value before the data, ``prior``; ``log_bayes_factor``, of one theta_S
-        for all environments against one for each; and which predictors are in it.
+        for all environments against one for each; and whether each predictor is in the set.
 
     Raises
     ------
     NotFittedError
-        Something that is not a posterior.
+        An argument that is not a posterior.
     SpecificationError
         A model without an `Invariant` prior.
 
     Warns
     -----
     InputWarning
-        A single environment, whose data cannot say what is the same in others.
+        A single environment, whose data cannot say what is equal in others.
     """
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"invariance needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
@@ -49,13 +49,13 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
     if term.size == 1:
         warn(f"invariance: all rows are of one {term.label!r}: every probability is "
              "that of the prior.", InputWarning)
-    found, names = posterior.tree["invariance"], [term.coefficients.names[k] for k in term.candidates]
-    included = found["included"].sel(coefficient=names).to_numpy().astype(bool)
-    probability = found["probability"].to_numpy()
+    results, names = posterior.tree["invariance"], [term.coefficients.names[k] for k in term.candidates]
+    included = results["included"].sel(coefficient=names).to_numpy().astype(bool)
+    probability = results["probability"].to_numpy()
     if sets:
         table = pd.DataFrame(included, columns=names)
-        factor = found["log_evidence"].to_numpy() - found["log_evidence_apart"].to_numpy()
-        for place, (name, values) in enumerate({"probability": probability, "prior": np.exp(found["log_prior"]),
+        factor = results["log_evidence"].to_numpy() - results["log_evidence_apart"].to_numpy()
+        for place, (name, values) in enumerate({"probability": probability, "prior": np.exp(results["log_prior"]),
                                                 "log_bayes_factor": factor}.items()):
             table.insert(place, name, values)
         return table.sort_values("probability", ascending=False, kind="stable", ignore_index=True)

@@ -1,4 +1,4 @@
-"""Which of a mixture's types each row is of, the types of all draws matched."""
+"""The type of each row under a mixture, with types matched between draws."""
 
 import numpy as np
 import pandas as pd
@@ -12,22 +12,22 @@ from bayes_personal.system.running import verb
 
 @verb
 def responsibilities(posterior: Posterior) -> pd.DataFrame:
-    """How probable it is that each training row is of each type, its outcome considered.
+    """Tell how probable it is that each training row is of each type, given its outcome.
 
-    Types have no names, and draws number them at will. Those of every draw are matched to those of one draw, by the
-    rows that they share; types are then numbered by how many rows they have.
+    Types have no names, and their numbers differ between draws. The types of every draw are matched to those of one
+    draw by the rows that they share; types are then numbered by how many rows they have.
 
     Returns
     -------
     DataFrame
-        A row a training row, their index kept; a column a type, "type 1" being the largest; rows have sum 1.
+        A row a training row, their index kept; a column a type, of which "type 1" is the largest; rows have sum 1.
 
     Raises
     ------
     NotFittedError
-        Something that is not a posterior.
+        An argument that is not a posterior.
     SpecificationError
-        A model whose rows are of no types.
+        A model without types.
 
     References
     ----------
@@ -42,17 +42,17 @@ def responsibilities(posterior: Posterior) -> pd.DataFrame:
                                  f"model has {posterior.model.prior!r}.")
     theta = posterior.computed
     count, types = int(np.prod(theta.sizes)), bound.choice.branches
-    draws, everything = np.arange(count), np.arange(len(theta.rows))
+    draws, all_rows = np.arange(count), np.arange(len(theta.rows))
     values = theta.at(draws)
-    pieces = [(places[some], part[some]) for places, part in theta.rows.parts(everything)
-              for some in theta.pieces(len(part), count * types)]
-    # The rows that each type of each draw has in common with each type of the draw in the middle.
+    pieces = [(places[rows], part[rows]) for places, part in theta.rows.parts(all_rows)
+              for rows in theta.pieces(len(part), count * types)]
+    # The rows that each type of each draw shares with each type of the middle draw.
     common = np.zeros((count, types, types))
     for _, part in pieces:
-        each = shares(bound, values, part)
-        common += np.einsum("snk,nl->skl", each, each[count // 2])
-    match = np.array([linear_sum_assignment(-one)[1] for one in common])
-    result = np.empty((len(everything), types))
+        probabilities = shares(bound, values, part)
+        common += np.einsum("snk,nl->skl", probabilities, probabilities[count // 2])
+    match = np.array([linear_sum_assignment(-overlap)[1] for overlap in common])
+    result = np.empty((len(all_rows), types))
     for places, part in pieces:
         matched = np.empty((count, len(part), types))
         np.put_along_axis(matched, np.broadcast_to(match[:, None, :], matched.shape), shares(bound, values, part), -1)

@@ -1,4 +1,4 @@
-"""Who differs, in numbers: coefficients of theta summarised along the columns that they vary with."""
+"""Coefficients of theta, summarised along the columns that they vary with."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bayes_personal.questions.prediction import predict
 
 # Numbers that are averaged at a time, and how many places a curve, points or a map show.
 SIZE, MOST = 2**22, 500
-# With so many rows at each place on average, a coefficient that varies with more is averaged over them.
+# From this many rows at each place on average, a coefficient that varies with further columns is averaged over them.
 REPEATED = 3
 QUANTILES = {"q5": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -29,12 +29,12 @@ class Profile:
 
     Attributes
     ----------
-    coefficient, unit : its name, and what it is measured in
-    columns : none, one, or two of numbers
-    kind : how it is drawn
+    coefficient, unit : name of the coefficient, and the unit it is measured in
+    columns : no column, one, or two columns of numbers
+    kind : form of the plot
     summary : a row a place: its label, and mean, sd and quantiles of the coefficient there
-    places : what numeric columns hold at these places, an array a column
-    total : how many places the training rows have
+    places : values of numeric columns at these places, an array a column
+    total : number of places in the training rows
     band : 5 % quantile, mean and 95 % quantile of the mean of the population that groups are drawn from, if any
     """
 
@@ -49,66 +49,66 @@ class Profile:
 
 
 def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[str] | None) -> list[Profile]:
-    """A profile of each coefficient that varies along what it varies with, or as asked for."""
+    """Return a profile of each varying coefficient along the columns it varies with, or along the columns `by`."""
     bound = posterior.bound
     chosen = bound.coefficients.select(as_names(coefficient), "plot_theta")
     reads = {k: [term.prior.columns for term in bound.pieces if k in term.positions] for k in chosen}
     if coefficient is None and any(reads.values()):
         chosen = [k for k in chosen if reads[k]]
-    asked = as_names(by)
-    for name in asked or ():
+    requested = as_names(by)
+    for name in requested or ():
         must_have(pd.Index(bound.rows.columns), name, "plot_theta(by=...)")
-    frame = columns_of(bound, dict.fromkeys([*(asked or ()), *(name for k in chosen for names in reads[k]
+    frame = columns_of(bound, dict.fromkeys([*(requested or ()), *(name for k in chosen for names in reads[k]
                                                               for name in names)]))
-    for name in asked or ():
+    for name in requested or ():
         must_be_complete(frame[name], "plot_theta(by=...)")
-    if asked is not None and not (len(asked) == 1 or len(asked) == 2 and numeric(bound, frame, asked)):
+    if requested is not None and not (len(requested) == 1 or len(requested) == 2 and numeric(bound, frame, requested)):
         raise SpecificationError(f"plot_theta: by={by!r} must be one column, or two columns of numbers.")
     result = []
     for k in chosen:
-        if asked is not None or not reads[k]:
-            shown = [asked or ()]
+        if requested is not None or not reads[k]:
+            column_sets = [requested or ()]
         else:
             joint = [names for names in reads[k] if len(names) == 2 and numeric(bound, frame, names)]
-            shown = [one for names in reads[k] for one in ([names] if names in joint else [(name,) for name in names])]
-            shown = shown or [()]
-        result += [profile(posterior, frame, k, columns, reads[k]) for columns in shown]
+            column_sets = [columns for names in reads[k]
+                           for columns in ([names] if names in joint else [(name,) for name in names])] or [()]
+        result += [profile(posterior, frame, k, columns, reads[k]) for columns in column_sets]
     return result
 
 
 def columns_of(bound: BoundModel, names: Iterable[str]) -> pd.DataFrame:
-    """Some columns of the training rows."""
+    """Return some columns of the training rows."""
     chosen = list(names)
     return pd.concat([batch.frame[chosen] for batch in bound.rows.batches()])
 
 
 def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[str, ...],
             reads: list[tuple[str, ...]]) -> Profile:
-    """Coefficient k, which varies with the columns that it `reads`, at every place that `columns` of `frame` have."""
+    """Profile coefficient k, which varies with the columns it `reads`, at every place that `columns` have."""
     bound = posterior.bound
-    # Which alternative a row takes depends on its outcome too: each has a theta of its own.
-    apart = bound.choice is not None and k in bound.choice.positions
+    # The alternative that a row takes depends on its outcome too, so that each row has its own theta.
+    by_row = bound.choice is not None and k in bound.choice.positions
     numbers = numeric(bound, frame, columns)
-    alone = not apart and {name for names in reads for name in names} <= set(columns)
-    if apart and not columns:
+    determined = not by_row and {name for names in reads for name in names} <= set(columns)
+    if by_row and not columns:
         kind, codes = "labels", np.arange(len(frame))
     elif not reads:
         kind, codes = "constant", np.zeros(len(frame), int)
     else:
         kind = "labels" if not numbers else "map" if len(columns) == 2 else "curve"
-        # An index may be called like a column.
+        # The index may have the name of a column.
         codes = frame.reset_index(drop=True).groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
-        if not alone and numbers and (apart or codes.max() + 1 > len(frame) / REPEATED):
+        if not determined and numbers and (by_row or codes.max() + 1 > len(frame) / REPEATED):
             kind, codes = "points" if kind == "curve" else kind, np.arange(len(frame))
     groups = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     total, places = len(groups), ()
-    if alone:
+    if determined:
         groups = [rows[:1] for rows in groups]
     if kind in ("curve", "points", "map"):
         values = [frame[name].to_numpy()[[rows[0] for rows in groups]] for name in columns]
         order = np.argsort(values[0], kind="stable")
         order = order[np.unique(np.linspace(0, total - 1, min(total, MOST)).round().astype(int))]
-        groups, places = [groups[place] for place in order], tuple(each[order] for each in values)
+        groups, places = [groups[place] for place in order], tuple(column_values[order] for column_values in values)
     summary = averages(posterior, k, groups)
     label = ["all rows"] * total if kind == "constant" else [
         ", ".join(str(frame[name].iloc[rows[0]]) for name in columns) or str(frame.index[rows[0]]) for rows in groups]
@@ -125,29 +125,30 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
 
 
 def averages(posterior: Posterior, k: int, groups: list[np.ndarray]) -> pd.DataFrame:
-    """Coefficient k averaged over the rows of every group, draw by draw, and summarised; never all rows at a time."""
-    theta, found = predict(posterior, kind="theta").computed, []
+    """Average coefficient k over the rows of every group, draw by draw, and summarise it, some groups at a time."""
+    theta, tables = predict(posterior, kind="theta").computed, []
     draws = np.arange(np.prod(theta.sizes))
     size = max(SIZE // len(draws), 1)
     for start in range(0, len(groups), size):
         block = groups[start : start + size]
-        rows, sizes = np.concatenate(block), np.array([len(each) for each in block])
+        rows, sizes = np.concatenate(block), np.array([len(group_rows) for group_rows in block])
         order, total = np.argsort(rows), np.zeros((len(draws), len(block)))
         wanted, codes = rows[order], np.repeat(np.arange(len(block)), sizes)[order]
-        for places, own in theta.blocks(draws, wanted):
-            which, code = np.unique(codes[np.searchsorted(wanted, places)], return_inverse=True)
-            total[:, which] += own[..., k] @ (code[:, None] == np.arange(len(which)))
-        found.append(statistics(total / sizes, QUANTILES))
-    return pd.DataFrame(np.concatenate(found), columns=["mean", "sd", *QUANTILES])
+        for places, entries in theta.blocks(draws, wanted):
+            present, code = np.unique(codes[np.searchsorted(wanted, places)], return_inverse=True)
+            total[:, present] += entries[..., k] @ (code[:, None] == np.arange(len(present)))
+        tables.append(statistics(total / sizes, QUANTILES))
+    return pd.DataFrame(np.concatenate(tables), columns=["mean", "sd", *QUANTILES])
 
 
 def is_grouped(bound: BoundModel, name: str) -> bool:
-    """Whether a prior reads the column as labels of groups."""
+    """Return whether a prior reads the column as labels of groups."""
     return any(term.grouped and name in term.prior.columns for term in bound.pieces)
 
 
 def numeric(bound: BoundModel, frame: pd.DataFrame, columns: Sequence[str]) -> bool:
-    """Whether all columns are axes: numbers or dates, not labels."""
+    """Return whether all columns are axes: numbers or dates, not labels."""
     kinds = pd.api.types
-    return all((kinds.is_numeric_dtype(each) and not kinds.is_bool_dtype(each) or kinds.is_datetime64_any_dtype(each))
-               and not is_grouped(bound, str(each.name)) for each in (frame[name] for name in columns))
+    return all((kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column)
+                or kinds.is_datetime64_any_dtype(column)) and not is_grouped(bound, str(column.name))
+               for column in (frame[name] for name in columns))

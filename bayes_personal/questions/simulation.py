@@ -1,4 +1,4 @@
-"""Simulation: a data set from the model, with the parameters that made it."""
+"""Simulation of a data set from the model, with the parameters that made it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Simulation:
 
     Attributes
     ----------
-    frame : the rows given, the outcome among them replaced by the simulated one; an outcome that is computed, such as
-        ``log(y)``, becomes a column of that name, which `fit` reads in place of the expression
+    frame : the given rows, with the simulated outcome in place of any outcome in them; an outcome that is computed,
+        such as ``log(y)``, becomes a column of that name, which `fit` reads in place of the expression
     outcome : (unit,), the index of the frame kept
     theta : every row's true parameters in data units, a column a coefficient, the index of the frame kept
-    values : hyperparameters, mean, effects and divisions that made it, by name
+    values : hyperparameters, mean, effects and divisions that made the data set, by name
     """
 
     frame: pd.DataFrame
@@ -46,7 +46,7 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     frame
         Predictors and contexts; known errors, trials or exposure where the family has them.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
@@ -71,5 +71,6 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     values |= bound.derived(values, np)
     theta, outcome, values = bound.simulated(values, rng)
     index, names = bound.frame.index, list(bound.coefficients.names)
-    made = pd.Series(outcome, index=index, name=name)
-    return Simulation(bound.frame.assign(**{name: made}), made, pd.DataFrame(theta, index=index, columns=names), values)
+    simulated = pd.Series(outcome, index=index, name=name)
+    truth = pd.DataFrame(theta, index=index, columns=names)
+    return Simulation(bound.frame.assign(**{name: simulated}), simulated, truth, values)

@@ -25,7 +25,7 @@ SLOWER = 4
 # How far, in natural units, a parameter can go in a stage's first block, and how short that block may be.
 TRAVEL, SHORTEST = 40, 1000
 FEWEST_RATIOS = 4000
-# Standard deviations of q at the start, for what starts at draws of its prior.
+# Standard deviations of q at the start, for parameters that start at draws of their prior.
 NARROW = 0.1
 
 
@@ -56,10 +56,10 @@ class ADVI:
     tolerance
         Progress that does not count, as a probability beyond 1/2; smaller is stricter.
     learning_rate
-        Of the first stage, in natural units a step.
+        Learning rate of the first stage, in natural units a step.
     batch
-        Rows that a step looks at, others each time; by default all. A few hundred make a step as cheap for a million
-        rows as for a thousand. Pareto k is that of the density of all rows all the same.
+        Rows that a step looks at, drawn anew for each step; by default all rows. A few hundred make a step as cheap for
+        a million rows as for a thousand. Pareto k still judges the fit by the density of all rows.
 
     Raises
     ------
@@ -100,16 +100,17 @@ class ADVI:
 
         from bayes_personal.model.program import program
 
-        descent, kept, first = np.random.SeedSequence(seed).spawn(3)
+        fit_seed, draw_seed, start_seed = np.random.SeedSequence(seed).spawn(3)
         rate: Any = shared(self.learning_rate)
         batch = None if self.batch is None or self.batch >= len(bound.rows) else self.batch
         with program(bound, batch) as model:
             inference = getattr(pm, GAUSSIANS[self.covariance])(
-                random_seed=int(descent.generate_state(1)[0]), **_start(bound, model, np.random.default_rng(first)))
+                random_seed=int(fit_seed.generate_state(1)[0]),
+                **_start(bound, model, np.random.default_rng(start_seed)))
             step = inference.objective.step_function(score=True, obj_optimizer=pm.adam(learning_rate=rate))
         losses, ratios, converged = self._optimise(step, rate, inference.approx.params, progress)
         (group,) = inference.approx.groups
-        noise = np.random.default_rng(kept).standard_normal((self.draws, group.ddim))
+        noise = np.random.default_rng(draw_seed).standard_normal((self.draws, group.ddim))
         points = group.symbolic_random.eval({group.symbolic_initial: noise})
         if batch is not None:
             ratios = _of_all_rows(bound, group, points, inference.approx)
@@ -122,29 +123,30 @@ class ADVI:
 
     def _optimise(self, step: Callable[[], Any], rate: Any, parameters: list[Any],
                   progress: bool) -> tuple[np.ndarray, np.ndarray, bool]:
-        """The losses, draws of log q - log p of the fit, and whether it converged; the parameters become the fit."""
+        """Return the losses, draws of log q - log p of the fit, and whether it converged; set the parameters to it."""
         losses, ratios, speed = np.empty(0), None, self.learning_rate
-        # So many that two stages of equal worth pass for equal 19 times in 20.
+        # With this many draws, two stages of equal worth pass for equal 19 times in 20.
         count = max(FEWEST_RATIOS, int((2 * ONE_SIDED / self.tolerance) ** 2 / 6))
         with Progress(disable=not progress) as bar:
             task = bar.add_task(f"ADVI, at most {self.max_iterations} iterations", total=self.max_iterations)
             while True:
                 rate.set_value(speed)
-                more, settled = self._settle(step, parameters, max(round(TRAVEL / speed), SHORTEST), len(losses),
-                                             lambda done: bar.update(task, completed=done))
-                losses = np.concatenate([losses, more])
+                length = max(round(TRAVEL / speed), SHORTEST)
+                stage_losses, settled = self._settle(step, parameters, length, len(losses),
+                                                     lambda iteration: bar.update(task, completed=iteration))
+                losses = np.concatenate([losses, stage_losses])
                 # Without a learning rate a step only returns log q - log p at a fresh draw of q.
                 rate.set_value(0.0)
-                earlier, ratios = ratios, np.array([step() for _ in range(count)])
-                converged = settled and earlier is not None and not _falls(earlier, ratios, self.tolerance)
+                last_ratios, ratios = ratios, np.array([step() for _ in range(count)])
+                converged = settled and last_ratios is not None and not _falls(last_ratios, ratios, self.tolerance)
                 if converged or len(losses) >= self.max_iterations:
                     return losses, ratios, converged
                 speed /= SLOWER
 
-    def _settle(self, step: Callable[[], Any], parameters: list[Any], length: int, before: int,
+    def _settle(self, step: Callable[[], Any], parameters: list[Any], length: int, offset: int,
                 report: Callable[[int], None]) -> tuple[np.ndarray, bool]:
-        """One stage: its losses, and whether they stopped falling; the parameters become the average."""
-        losses, start = np.empty(self.max_iterations - before), 0
+        """Run one stage, set the parameters to their average; return the losses and whether they stopped falling."""
+        losses, start = np.empty(self.max_iterations - offset), 0
         while True:
             stop = min(start + length, len(losses))
             middle = (start + stop) // 2
@@ -152,13 +154,13 @@ class ADVI:
             for i in range(start, stop):
                 losses[i] = step()
                 if not np.isfinite(losses[i]):
-                    raise SpecificationError(f"{self!r}: the loss is {losses[i]} at iteration {before + i + 1}. Lower "
+                    raise SpecificationError(f"{self!r}: the loss is {losses[i]} at iteration {offset + i + 1}. Lower "
                                              "learning_rate, or use NUTS().")
                 if i >= middle:
                     for total, parameter in zip(sums, parameters, strict=True):
                         total += parameter.get_value(borrow=True)
                 if i % 200 == 0:
-                    report(before + i)
+                    report(offset + i)
             settled = not _falls(losses[start:middle], losses[middle:stop], self.tolerance)
             if settled or stop == len(losses):
                 for total, parameter in zip(sums, parameters, strict=True):
@@ -168,7 +170,7 @@ class ADVI:
 
 
 def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
-    """Whether P(earlier > later) may exceed 1/2 by `tolerance`, at 95 % confidence."""
+    """Return whether P(earlier > later) may exceed 1/2 by `tolerance`, at 95 % confidence."""
     from scipy.stats import mannwhitneyu
 
     pairs = len(earlier) * len(later)
@@ -180,45 +182,46 @@ def _falls(earlier: np.ndarray, later: np.ndarray, tolerance: float) -> bool:
 
 
 def _pareto_k(ratios: np.ndarray) -> float:
-    """Pareto k of the importance ratios p / q, given log q - log p."""
+    """Return Pareto k of the importance ratios p / q, given log q - log p."""
     from arviz_stats.base.array import array_stats
 
     return float(array_stats.psislw(ratios)[1])
 
 
 def _start(bound: BoundModel, model: "pm.Model", rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
-    """Where the fit starts: what fields are made of at draws of its prior, and narrow.
+    """Return where the fit starts: the parameters of nonlinear functions at draws of their prior, with a narrow q.
 
-    In the middle, units of a network and types of a mixture are all alike: a saddle, which gradients do not leave.
+    At the middle of the prior the units of a network, and the types of a mixture, are alike: a saddle that gradients
+    do not leave.
     """
     values: dict[str, Any] = {}
-    for parameter in (each for field in bound.nonlinear for each in field.parameters()):
+    for parameter in (parameter for field in bound.nonlinear for parameter in field.parameters()):
         scale = parameter.support != "real"
         values[parameter.name] = parameter.value(np.zeros(parameter.size)) if scale else parameter.draw(rng, values)
-    moved = {model.rvs_to_values[model[name]].name: np.full(np.size(value), NARROW) for name, value in values.items()}
-    return {"start": values, "start_sigma": moved} if values else {}
+    widths = {model.rvs_to_values[model[name]].name: np.full(np.size(value), NARROW) for name, value in values.items()}
+    return {"start": values, "start_sigma": widths} if values else {}
 
 
 def _of_all_rows(bound: BoundModel, group: Any, points: np.ndarray, approximation: Any) -> np.ndarray:
-    """log q - log p at points (draw, size) of the fit, by the density of all rows."""
+    """Return log q - log p at points (draw, size) of the fit, with the density of all rows."""
     from scipy.stats import multivariate_normal
 
     from bayes_personal.model.program import program
 
     fit = multivariate_normal(approximation.mean.eval(), approximation.cov.eval(), allow_singular=True)
     log_density = program(bound).compile_logp()
-    values = [{name: point[where].reshape(shape) for name, where, shape, _ in
-               ((name, *rest[1:]) for name, rest in group.ordering.items())} for point in points]
-    return fit.logpdf(points) - np.array([float(log_density(one)) for one in values])
+    values = [{name: point[entries].reshape(shape) for name, entries, shape, _ in
+               ((name, *layout[1:]) for name, layout in group.ordering.items())} for point in points]
+    return fit.logpdf(points) - np.array([float(log_density(point)) for point in values])
 
 
 def _values(bound: BoundModel, model: "pm.Model", ordering: Any, points: np.ndarray) -> dict[str, np.ndarray]:
-    """The model's variables, (draw, ...), at points (draw, size) of the sampler's scale."""
+    """Return the model's variables, (draw, ...), at points (draw, size) of the sampler's scale."""
     hyper = {parameter.name: parameter for parameter in bound.hyperparameters}
     names: Iterable[tuple[str, str]] = ((model.rvs_to_values[rv].name, rv.name) for rv in model.free_RVs)
     values = {}
-    for moved, name in names:
-        _, where, shape, _ = ordering[moved]
-        part = points[:, where]
+    for sampler_name, name in names:
+        _, entries, shape, _ = ordering[sampler_name]
+        part = points[:, entries]
         values[name] = hyper[name].value(part) if name in hyper else part.reshape(-1, *shape)
     return values

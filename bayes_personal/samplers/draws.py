@@ -1,4 +1,4 @@
-"""Draws as a tree with ArviZ's groups, the same whichever way they were made."""
+"""Draws as a tree with ArviZ's groups, whichever sampler made them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,18 +12,18 @@ from bayes_personal.data.rows import InMemory
 
 def tree(bound: BoundModel, values: Mapping[str, np.ndarray], chains: int, statistics: xr.Dataset | None = None,
          **attributes: Any) -> xr.DataTree:
-    """Draws (chain * draw, ...) of the model's variables, completed by what follows from them.
+    """Arrange draws (chain * draw, ...) of the model's variables in a tree, and add the variables derived from them.
 
-    Outcomes that are in files stay there.
+    Outcomes that are in files are not copied.
 
     Parameters
     ----------
     values
         Hyperparameters, mean and whitened weights by name, flat over chains.
     statistics
-        The sampler's own, by chain and draw.
+        Statistics of the sampler, by chain and draw.
     **attributes
-        What is said of the draws' making.
+        Attributes that say how the draws were made.
     """
     complete = {**values, **bound.derived(values, np)}
     coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(len(next(iter(values.values()))) // chains)}
@@ -41,6 +41,6 @@ def tree(bound: BoundModel, values: Mapping[str, np.ndarray], chains: int, stati
 
 
 def flat(posterior: xr.DataTree) -> dict[str, np.ndarray]:
-    """Draws of every variable, chains one after the other, (chain * draw, ...)."""
+    """Return the draws of every variable, one chain after the other, (chain * draw, ...)."""
     return {str(name): variable.to_numpy().reshape(-1, *variable.shape[2:])
             for name, variable in posterior["posterior"].data_vars.items()}

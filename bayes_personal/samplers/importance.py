@@ -1,4 +1,4 @@
-"""Importance sampling: draws of a proposal, weighted by their ratios to a density, and whether to trust these."""
+"""Importance sampling: draws of a proposal, weighted by their ratios to a density, and whether to trust the weights."""
 
 from dataclasses import dataclass
 from typing import Self, final
@@ -7,7 +7,7 @@ import numpy as np
 
 from bayes_personal.samplers.proposal import Proposal
 
-# Above that k the ratios have no variance; below that many effective draws nothing is estimated well.
+# Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
 LARGEST_K, LEAST_ESS = 0.5, 400.0
 
 
@@ -24,8 +24,8 @@ class Weighted:
     ess : Kish's effective sample size of the weights or of the raw ratios, whichever is smaller: smoothing would hide
         the ratio of the one draw that hits what the others miss
     log_evidence : log of the integral of the density
-    log_evidence_se : its standard error, that of independent draws: Sobol points do better in few dimensions. Infinite
-        where the ratios have no variance.
+    log_evidence_se : standard error of log_evidence for independent draws; Sobol points do better in few dimensions.
+        Infinite where the ratios have no variance.
     """
 
     points: np.ndarray
@@ -37,11 +37,11 @@ class Weighted:
 
     @classmethod
     def of(cls, points: np.ndarray, log_densities: np.ndarray, log_proposals: np.ndarray) -> Self:
-        """Draws of a proposal, with the density and the proposal's own there, (draw,)."""
-        # Here, for this module is imported wherever a Posterior is.
+        """Weigh draws of a proposal by the log densities and the log proposal densities at them, (draw,)."""
+        # Imported here because this module is imported wherever a Posterior is.
         from arviz_stats.base.array import array_stats
 
-        # Where a hyperprior has thrown a point beyond what numbers hold, neither is a number.
+        # Where a hyperprior has drawn a point beyond the range of floating point, neither density is a number.
         ratios = np.where(np.isfinite(log_densities), log_densities - log_proposals, -np.inf)
         evidence = float(np.logaddexp.reduce(ratios) - np.log(len(points)))
         # ArviZ takes log likelihoods, whose weights are their inverse.
@@ -59,11 +59,11 @@ class Weighted:
 
     @property
     def heaviest(self) -> np.ndarray:
-        """The draw that its proposal accounts for least, (size,)."""
+        """The draw of the largest weight, (size,)."""
         return self.points[np.argmax(self.weights)]
 
     def resample(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Equally weighted draws by systematic resampling, in random order, (count, size)."""
+        """Return equally weighted draws by systematic resampling, in random order, (count, size)."""
         places = (rng.random() + np.arange(count)) / count
         chosen = np.minimum(np.searchsorted(np.cumsum(self.weights), places), len(self.weights) - 1)
         return self.points[rng.permutation(chosen)]
@@ -72,13 +72,13 @@ class Weighted:
 @final
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Rounds of draws, each weighted as a draw of all rounds' proposals together (Cornuet et al. 2012).
+    """Rounds of draws, each weighted as a draw of the mixture of all proposals (Cornuet et al. 2012).
 
     Attributes
     ----------
-    proposals : one a round
-    points, log_densities : of all rounds, (draw, size) and (draw,)
-    log_sum : log of the sum of all proposals there, (draw,)
+    proposals : one proposal a round
+    points, log_densities : draws of all rounds, (draw, size), and the log density at each, (draw,)
+    log_sum : log of the sum of all proposals at each draw, (draw,)
     """
 
     proposals: tuple[Proposal, ...]
@@ -88,17 +88,18 @@ class Pool:
 
     @classmethod
     def empty(cls, size: int) -> Self:
-        """Before the first round."""
+        """Return a pool without any round."""
         return cls((), np.zeros((0, size)), np.zeros(0), np.zeros(0))
 
     def with_round(self, proposal: Proposal, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
-        """One more round, of as many draws as the others."""
-        before = np.logaddexp(self.log_sum, proposal.log_density(self.points))
-        fresh = np.logaddexp.reduce([one.log_density(points) for one in (*self.proposals, proposal)], axis=0)
-        return Pool((*self.proposals, proposal), np.concatenate([self.points, points]),
-                    np.concatenate([self.log_densities, log_densities]), np.concatenate([before, fresh]))
+        """Return the pool with one more round, of as many draws as each earlier one."""
+        sum_at_earlier = np.logaddexp(self.log_sum, proposal.log_density(self.points))
+        proposals = (*self.proposals, proposal)
+        sum_at_new = np.logaddexp.reduce([component.log_density(points) for component in proposals], axis=0)
+        return Pool(proposals, np.concatenate([self.points, points]),
+                    np.concatenate([self.log_densities, log_densities]), np.concatenate([sum_at_earlier, sum_at_new]))
 
     @property
     def weighted(self) -> Weighted:
-        """All draws, weighted."""
+        """All draws with their weights."""
         return Weighted.of(self.points, self.log_densities, self.log_sum - np.log(len(self.proposals)))

@@ -16,9 +16,9 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.samplers.mode import Mode, climbed
 
-# Rounds of weighted least squares, which end where no row's eta moves by more than this, in natural units.
+# Rounds of weighted least squares, which end when no row's eta moves by more than this many natural units.
 ROUNDS, SETTLED = 6, 0.05
-# Where each row's own estimate is looked for, in natural units around where eta is expected.
+# Where the likeliest eta of a single row is sought, in natural units around its expected value.
 GRID = np.linspace(-8, 8, 65)
 # Least information of a row, relative to the median: an outlier of a heavy-tailed family has a negative curvature.
 LEAST = 1e-3
@@ -27,7 +27,7 @@ LEAST = 1e-3
 @final
 @dataclass(frozen=True, eq=False)
 class Information:
-    """A Gaussian model that tells nearly the same of the weights as the rows do.
+    """A Gaussian model that tells nearly as much of the weights as the rows do.
 
     The log likelihood of every row, as a function of its eta, is replaced by a parabola: that of a pseudo-outcome with
     a known standard error (McCullagh and Nelder 1989, section 2.5). The parabolas touch at the weights' mode given the
@@ -36,41 +36,42 @@ class Information:
     Attributes
     ----------
     collapsed : the model of the pseudo-outcomes
-    mode : of its hyperparameters
-    own : the likeliest values of the family's own hyperparameters, on the sampler's scale
-    factor : of the weights at these
+    mode : mode of the hyperparameters of that model
+    family_point : the likeliest values of the family's own hyperparameters, on the sampler's scale
+    factor : the Gaussian of the weights at these values
     """
 
     collapsed: GaussianDensity
     mode: Mode
-    own: np.ndarray
+    family_point: np.ndarray
     factor: Factor
 
     @classmethod
     def of(cls, bound: BoundModel) -> Self | None:
-        """Alternate between weights and parabolas; None where weights are not all that eta consists of, or too many."""
-        mean, here = bound.mean, Arrangement(bound)
+        """Alternate between weights and parabolas; None if eta consists of more than weights, or there are too many."""
+        mean, arrangement = bound.mean, Arrangement(bound)
         real = mean is None or (mean.support == "real" and mean.joint is None)
-        if bound.nonlinear or not real or not isinstance(bound.rows, InMemory) or here.size > LARGEST:
+        if bound.nonlinear or not real or not isinstance(bound.rows, InMemory) or arrangement.size > LARGEST:
             return None
         likelihood = Likelihood(bound)
-        own, point = np.zeros(likelihood.size), np.zeros(sum(each.size for each in bound.parameters) - likelihood.size)
-        eta = likelihood.own_estimates(own)
+        size = sum(parameter.size for parameter in bound.parameters) - likelihood.size
+        family_point, point = np.zeros(likelihood.size), np.zeros(size)
+        eta = likelihood.row_estimates(family_point)
         for _ in range(ROUNDS):
-            collapsed = GaussianDensity(likelihood.parabolas(eta, own))
+            collapsed = GaussianDensity(likelihood.parabolas(eta, family_point))
             point = climbed(collapsed.log_density, point) if len(point) else point
             values = collapsed.values(point[None])
             scaling, s = collapsed.draws(values, 1)
             try:
-                before, eta = eta, _fitted(collapsed, values, scaling, s)
+                last_eta, eta = eta, _fitted(collapsed, values, scaling, s)
             except FloatingPointError:
-                # Outcomes out of all proportion: the sampler says so when it cannot start.
+                # The outcomes are out of all proportion: the sampler says so when it cannot start.
                 return None
-            own = likelihood.fitted(eta)
-            if not np.abs(eta - before).max() > SETTLED * bound.unit:
+            family_point = likelihood.fitted(eta)
+            if not np.abs(eta - last_eta).max() > SETTLED * bound.unit:
                 break
         mode = Mode.at(collapsed.log_density, point) if len(point) else Mode(point, np.zeros((0, 0)))
-        return cls(collapsed, mode, own, collapsed.factor(scaling, s, 0))
+        return cls(collapsed, mode, family_point, collapsed.factor(scaling, s, 0))
 
     @property
     def values(self) -> dict[str, np.ndarray]:
@@ -79,10 +80,11 @@ class Information:
 
 
 def _fitted(collapsed: GaussianDensity, values: dict[str, Any], scaling: Scaling, s: np.ndarray) -> np.ndarray:
-    """eta at the weights' conditional mean."""
-    here = collapsed.arrangement
-    found = collapsed.drawn(scaling, s, np.zeros((1, here.size)), np.zeros((1, here.varying, 1, here.groups)))
-    return collapsed.bound.eta(values | found, np)[0]
+    """Return eta at the conditional mean of the weights."""
+    arrangement = collapsed.arrangement
+    z, group_z = np.zeros((1, arrangement.size)), np.zeros((1, arrangement.varying, 1, arrangement.groups))
+    weights = collapsed.drawn(scaling, s, z, group_z)
+    return collapsed.bound.eta(values | weights, np)[0]
 
 
 @final
@@ -99,35 +101,35 @@ class Likelihood:
 
     @property
     def size(self) -> int:
-        """How many numbers these are."""
-        return sum(each.size for each in self.parameters)
+        """How many numbers the family's own hyperparameters are."""
+        return sum(parameter.size for parameter in self.parameters)
 
-    def at(self, eta: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """log p(y_i | eta_i) at a point of the family's own hyperparameters."""
-        values, constants = dict(self._values(own)), self.bound.constants
+    def at(self, eta: np.ndarray, point: np.ndarray) -> np.ndarray:
+        """Return log p(y_i | eta_i) at a point of the family's own hyperparameters."""
+        values, constants = dict(self._values(point)), self.bound.constants
         return self.bound.family.likelihood(eta, values, constants, np).log_density(self.bound.y)
 
-    def _values(self, own: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    def _values(self, point: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         start = 0
-        for each in self.parameters:
-            yield each.name, each.value(own[start : start + each.size])
-            start += each.size
+        for parameter in self.parameters:
+            yield parameter.name, parameter.value(point[start : start + parameter.size])
+            start += parameter.size
 
-    def own_estimates(self, own: np.ndarray) -> np.ndarray:
-        """Of every row by itself, the likeliest eta under a prior of one natural unit around where it is expected."""
+    def row_estimates(self, point: np.ndarray) -> np.ndarray:
+        """Return each row's likeliest eta under a normal prior around its expected value, one natural unit wide."""
         coefficients = self.bound.coefficients
         expected = coefficients.predictors(self.bound.x, self.bound.everywhere) @ coefficients.location
         best, highest = expected, np.full(len(expected), -np.inf)
         for step in GRID:
             eta = expected + step * self.bound.unit
-            height = self.at(eta, own) - step**2 / 2
+            height = self.at(eta, point) - step**2 / 2
             best, highest = np.where(height > highest, eta, best), np.fmax(height, highest)
         return best
 
-    def parabolas(self, eta: np.ndarray, own: np.ndarray) -> BoundModel:
-        """The model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
+    def parabolas(self, eta: np.ndarray, point: np.ndarray) -> BoundModel:
+        """Return the model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
         bound = self.bound
-        slope, second = bound.family.derivatives(bound.y, eta, dict(self._values(own)), bound.constants, bound.unit)
+        slope, second = bound.family.derivatives(bound.y, eta, dict(self._values(point)), bound.constants, bound.unit)
         curved = -second
         convex = curved[curved > 0]
         curved = np.fmax(curved, LEAST * np.median(convex) if len(convex) else bound.unit**-2)
@@ -135,13 +137,13 @@ class Likelihood:
         return replace(bound, family=Normal(sd="error of a pseudo-outcome"), mean_prior=NATURAL_MEAN, rows=rows)
 
     def fitted(self, eta: np.ndarray) -> np.ndarray:
-        """The point of the family's own hyperparameters that is likeliest given eta."""
-        def depth(own: np.ndarray) -> float:
-            values, start, prior = dict(self._values(own)), 0, 0.0
-            for each in self.parameters:
-                prior += float(each.log_density(values[each.name], own[start : start + each.size]))
-                start += each.size
-            return -prior - float(self.at(eta, own).sum())
+        """Return the point of the family's own hyperparameters that is likeliest given eta."""
+        def depth(point: np.ndarray) -> float:
+            values, start, prior = dict(self._values(point)), 0, 0.0
+            for parameter in self.parameters:
+                prior += float(parameter.log_density(values[parameter.name], point[start : start + parameter.size]))
+                start += parameter.size
+            return -prior - float(self.at(eta, point).sum())
 
         if not self.size:
             return np.zeros(0)

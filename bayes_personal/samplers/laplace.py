@@ -23,7 +23,7 @@ from bayes_personal.system.arguments import flag, whole_number
 # Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
 FRESH, SPREAD = 256, 1.5
 # Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count;
-# where the slope is steeper than this, in standard deviations, is none.
+# a point whose slope is steeper than this, in standard deviations, is no mode.
 APART, NEGLIGIBLE, LEVEL = 1.0, 1e-4, 0.3
 # Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
 ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
@@ -98,19 +98,19 @@ class Laplace:
         if density.size == 0:
             return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
         rng = np.random.default_rng(seed)
-        found = self.weighted(density, rng)
-        if not found.trusted:
-            return self.refused(found, bound, seed, progress)
-        values = density.values(found.resample(self.draws, rng))
-        rest, said = remainder(density, values, self.draws, rng)
-        result = tree(bound, values | rest, 1, None, inference_library="bayes_personal", **said)
+        weighted = self.weighted(density, rng)
+        if not weighted.trusted:
+            return self.refused(weighted, bound, seed, progress)
+        values = density.values(weighted.resample(self.draws, rng))
+        exact_draws, attributes = remainder(density, values, self.draws, rng)
+        result = tree(bound, values | exact_draws, 1, None, inference_library="bayes_personal", **attributes)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
-            "pareto_k": found.pareto_k, "ess": found.ess, "proposals": len(found.points),
-            "log_evidence": found.log_evidence, "log_evidence_se": found.log_evidence_se}))
+            "pareto_k": weighted.pareto_k, "ess": weighted.ess, "proposals": len(weighted.points),
+            "log_evidence": weighted.log_evidence, "log_evidence_se": weighted.log_evidence_se}))
         return result
 
     def weighted(self, density: MarginalDensity, rng: np.random.Generator) -> Weighted:
-        """Importance sampling: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
+        """Sample by importance: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
         effort = density.effort
         proposals = self.proposals or effort.proposals
         modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
@@ -118,90 +118,92 @@ class Laplace:
         for _ in range(ROUNDS):
             points = mixture.draw(proposals // effort.fewer, rng)
             values = density.each_value(points)
-            fresh = Weighted.of(points, values, mixture.log_density(points))
+            round_draws = Weighted.of(points, values, mixture.log_density(points))
             pool = pool.with_round(mixture, points, values)
-            mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), fresh)
-            if fresh.ess < GROWTH * best or fresh.ess > GOOD * len(points):
+            mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), round_draws)
+            if round_draws.ess < GROWTH * best or round_draws.ess > GOOD * len(points):
                 break
-            best = max(best, fresh.ess)
+            best = max(best, round_draws.ess)
         for count in (proposals, AGAIN * proposals):
             points = mixture.draw(count, rng)
-            found = Weighted.of(points, density.each_value(points), mixture.log_density(points))
-            if found.trusted:
+            weighted = Weighted.of(points, density.each_value(points), mixture.log_density(points))
+            if weighted.trusted:
                 break
-            mixture = modes.grown(mixture.adapted(points, found.weights), found)
-        return found
+            mixture = modes.grown(mixture.adapted(points, weighted.weights), weighted)
+        return weighted
 
-    def refused(self, found: Weighted, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
-        """What happens where the importance ratios cannot be trusted."""
-        why = (f"Laplace: Pareto k is {found.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
-               f"{found.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
+    def refused(self, weighted: Weighted, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Hand over to NUTS, or refuse, where the importance ratios cannot be trusted."""
+        problem = (f"Laplace: Pareto k is {weighted.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
+                   f"{weighted.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
         if not self.fallback:
-            raise SpecificationError(f"{why}. Use NUTS().")
-        warn(f"{why}; NUTS takes over.", ConvergenceWarning)
+            raise SpecificationError(f"{problem}. Use NUTS().")
+        warn(f"{problem}; NUTS takes over.", ConvergenceWarning)
         return NUTS().sample(bound, seed, progress)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """The modes of a density that are known, as skewed t's."""
+    """The modes of a density that have been found, as skewed t's."""
 
     density: MarginalDensity
-    known: list[Skewed]
+    components: list[Skewed]
 
     @classmethod
     def search(cls, density: MarginalDensity, rng: np.random.Generator) -> Self:
-        """Climb from the middle of the natural units, and then from where the density is largest relative to what is
-        known of it (Raftery and Bao 2010), among points spread over the hyperpriors.
+        """Climb from the middle of the natural units, and then from where the density is largest relative to the modes
+        found so far (Raftery and Bao 2010), among points spread over the hyperpriors.
 
-        Some coordinates of these points are those of a mode that is known. Climbs from random points miss a narrow
+        Some coordinates of these points are those of a mode found before. Climbs from random points miss a narrow
         mode: nearly all lead to the broad one.
         """
-        some = HyperpriorProposal(density).draw(FRESH, rng)
-        centre, spread = some.mean(axis=0), SPREAD * some.std(axis=0)
+        prior_points = HyperpriorProposal(density).draw(FRESH, rng)
+        centre, spread = prior_points.mean(axis=0), SPREAD * prior_points.std(axis=0)
         modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
         points, values = np.zeros((0, density.size)), np.zeros(0)
         for start in density.starts:
             modes.climb(start)
         for _ in range(density.effort.climbs):
-            fresh = rng.normal(centre, spread, (FRESH, density.size))
-            home = np.array([one.point for one in modes.known])[rng.integers(len(modes.known), size=FRESH)]
-            fresh = np.where(rng.random(fresh.shape) < rng.random((FRESH, 1)), home, fresh)
-            points, values = np.concatenate([points, fresh]), np.concatenate([values, density.each_value(fresh)])
-            parts = [modes.mass(one) + one.log_density(points) for one in modes.known]
+            candidates = rng.normal(centre, spread, (FRESH, density.size))
+            centres = np.array([mode.point for mode in modes.components])
+            centres = centres[rng.integers(len(centres), size=FRESH)]
+            candidates = np.where(rng.random(candidates.shape) < rng.random((FRESH, 1)), centres, candidates)
+            points = np.concatenate([points, candidates])
+            values = np.concatenate([values, density.each_value(candidates)])
+            parts = [modes.mass(mode) + mode.log_density(points) for mode in modes.components]
             farthest = np.argmax(values - np.logaddexp.reduce(parts, axis=0))
             modes.climb(points[farthest])
             values[farthest] = -np.inf
         return modes
 
     def climb(self, start: np.ndarray) -> Skewed | None:
-        """The mode that a climb leads to, which is known from now on; None if it was already."""
+        """Climb to a mode, keep and return it; None if it was found before, or the climb ends elsewhere."""
         top = climbed(self.density.log_density, start)
-        if any(np.linalg.norm(np.linalg.solve(one.root, top - one.point)) < APART for one in self.known):
+        if any(np.linalg.norm(np.linalg.solve(mode.root, top - mode.point)) < APART for mode in self.components):
             return None
         mode, (height, slope) = Mode.at(self.density.log_density, top), self.density.log_density(top)
         # Elsewhere than at a mode the curvature says nothing of the mass.
         if height == -np.inf or np.linalg.norm(slope @ mode.root) > LEVEL:
             return None
-        self.known.append(Skewed.around(mode, self.density.each_value))
-        return self.known[-1]
+        self.components.append(Skewed.around(mode, self.density.each_value))
+        return self.components[-1]
 
     def mass(self, mode: Skewed) -> float:
-        """Log of what the density would integrate to if it were like the mode's t."""
+        """Return the log integral of a density that falls off from the mode as its t does."""
         return self.density.value(mode.point) - float(mode.log_density(mode.point[None])[0])
 
     @property
     def mixture(self) -> Proposal:
-        """All modes in proportion to their mass, without those that hardly have any."""
-        masses = np.array([self.mass(one) for one in self.known])
+        """The modes in proportion to their mass, except those of negligible mass."""
+        masses = np.array([self.mass(mode) for mode in self.components])
         shares = np.exp(masses - masses.max())
-        real = shares > NEGLIGIBLE * shares.sum()
-        return Proposal(tuple(one for one, keep in zip(self.known, real, strict=True) if keep), shares[real],
-                        HyperpriorProposal(self.density))
+        relevant = shares > NEGLIGIBLE * shares.sum()
+        components = tuple(mode for mode, keep in zip(self.components, relevant, strict=True) if keep)
+        return Proposal(components, shares[relevant], HyperpriorProposal(self.density))
 
-    def grown(self, mixture: Proposal, found: Weighted) -> Proposal:
-        """With the mode above the draw of largest weight, if that is a new one with mass."""
-        mode = self.climb(found.heaviest)
-        share = 0.0 if mode is None else np.exp(min(self.mass(mode) - found.log_evidence, 0.0))
+    def grown(self, mixture: Proposal, weighted: Weighted) -> Proposal:
+        """Add the mode above the draw of largest weight, if it is new and has mass."""
+        mode = self.climb(weighted.heaviest)
+        share = 0.0 if mode is None else np.exp(min(self.mass(mode) - weighted.log_evidence, 0.0))
         return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)

@@ -11,9 +11,9 @@ Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 # The sampler's scale counts in natural units and logarithms of them: e^12 natural units are far from any data.
 BOX = 12.0
-# Standard deviations that the curvature may ask for: flatter directions are left to the sampler to find.
+# Standard deviations that the curvature may ask for; flatter directions are left for the sampler to find.
 NARROW, WIDE = 1e-4, 3.0
-# Height of what is beyond the density, over that of the point where a climb starts.
+# Height of the wall around the density, relative to that of the point where a climb starts.
 WALL = 1e3
 
 
@@ -25,7 +25,7 @@ class Mode:
     Attributes
     ----------
     point : (size,)
-    root : R with covariance R R' of the normal approximation there, (size, size)
+    root : R, with R R' the covariance of the normal approximation at the mode, (size, size)
     """
 
     point: np.ndarray
@@ -38,7 +38,7 @@ class Mode:
 
     @classmethod
     def at(cls, density: Density, point: np.ndarray) -> "Mode":
-        """At a point that is known; curvature by differences of the gradient."""
+        """Take a known point as the mode, and the curvature from differences of the gradient."""
         step = 1e-4
         rows = [(density(point + step * axis)[1] - density(point - step * axis)[1]) / (2 * step)
                 for axis in np.eye(len(point))]
@@ -47,16 +47,16 @@ class Mode:
         return cls(point, vectors / np.sqrt(np.clip(values, WIDE**-2, NARROW**-2)))
 
     def whitened(self, density: Density) -> Density:
-        """The density as a function of v, the point being mode + R v; its constant Jacobian left out."""
-        def moved(v: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the density as a function of v, where the point is mode + R v, without the constant Jacobian."""
+        def whitened_density(v: np.ndarray) -> tuple[float, np.ndarray]:
             value, slope = density(self.point + self.root @ v)
             return value, slope @ self.root
-        return moved
+        return whitened_density
 
 
 def climbed(density: Density, start: np.ndarray) -> np.ndarray:
-    """The point that a climb from `start` ends at."""
-    # Where there is no density stands a wall, not so high that a step back from it comes to nothing.
+    """Climb from `start` to where the density is locally highest."""
+    # Points without a density are a wall, not so high that a step back from it comes to nothing.
     first = density(start)[0]
     wall = WALL * (1 + abs(first)) if np.isfinite(first) else 1e300
 

@@ -1,4 +1,4 @@
-"""NUTS: the default way to a posterior."""
+"""NUTS, the default sampler of a posterior."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
@@ -98,15 +98,15 @@ class NUTS:
 
         information = Information.of(bound)
         if information is None:
-            return self._everything(program(bound), seed, progress)
+            return self._sample_program(program(bound), seed, progress)
         whitened = Whitened(bound, information)
-        found = self._everything(whitened_program(whitened), seed, progress)
-        u = found["posterior"]["u"].to_numpy()
+        sampled = self._sample_program(whitened_program(whitened), seed, progress)
+        u = sampled["posterior"]["u"].to_numpy()
         values, _ = whitened.values(u.reshape(-1, whitened.size), np)
-        return tree(bound, values, len(u), found["sample_stats"].to_dataset(), inference_library=self.sampler)
+        return tree(bound, values, len(u), sampled["sample_stats"].to_dataset(), inference_library=self.sampler)
 
-    def _everything(self, model: "pm.Model", seed: int | None, progress: bool) -> xr.DataTree:
-        """Draws of all variables of a program."""
+    def _sample_program(self, model: "pm.Model", seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw all variables of a program."""
         import pymc as pm
 
         with model, started(repr(self)), interruptible():
@@ -118,16 +118,16 @@ class NUTS:
         hyper, weights = np.random.SeedSequence(seed).spawn(2)
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
-            values, said = remainder(density, {}, count, rng)
-            return tree(density.bound, values, self.chains, None, inference_library="exact", **said)
+            values, attributes = remainder(density, {}, count, rng)
+            return tree(density.bound, values, self.chains, None, inference_library="exact", **attributes)
         points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
         values = density.values(points)
-        rest, said = remainder(density, values, count, rng)
-        return tree(density.bound, values | rest, self.chains, statistics, inference_library="nutpie", collapsed=1,
-                    **said)
+        exact_draws, attributes = remainder(density, values, count, rng)
+        return tree(density.bound, values | exact_draws, self.chains, statistics, inference_library="nutpie",
+                    collapsed=1, **attributes)
 
     def walk(self, density: MarginalDensity, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
-        """Draws of the hyperparameters on the sampler's scale, (chain * draw, size), and the sampler's statistics."""
+        """Draw points on the sampler's scale, (chain * draw, size), and return the sampler's statistics too."""
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc
 
@@ -138,8 +138,8 @@ class NUTS:
             make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
         with started(repr(self)), interruptible():
             # Chains take turns: the density is called from Python, and threads would only contend for the interpreter.
-            found = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
+            sampled = nutpie.sample(model, cores=1, draws=self.draws, tune=self.tune or TUNE_HYPER, chains=self.chains,
                                   save_warmup=False, seed=seed, progress_bar=progress,
                                   target_accept=self.target_accept or density.target_accept)
-        whitened = found["posterior"]["v"].to_numpy().reshape(-1, density.size)
-        return mode.point + whitened @ mode.root.T, found["sample_stats"].to_dataset()
+        whitened = sampled["posterior"]["v"].to_numpy().reshape(-1, density.size)
+        return mode.point + whitened @ mode.root.T, sampled["sample_stats"].to_dataset()

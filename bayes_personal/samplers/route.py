@@ -1,4 +1,4 @@
-"""How a model is fitted: by which sampler, in how many stages, and what is inferred after all else."""
+"""How a model is fitted: the sampler, its stages, and what is inferred from the draws afterwards."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,7 +22,7 @@ class Route:
     Attributes
     ----------
     bound : the model with its data
-    method : what samples
+    method : the sampler
     """
 
     bound: BoundModel
@@ -39,12 +39,12 @@ class Route:
 
 
 def route(bound: BoundModel, method: Any = None) -> Route:
-    """The way that a model takes: by NUTS where nothing else is asked for, unless a density takes milliseconds.
+    """Choose the way a model takes: by default NUTS, or Laplace where a density takes milliseconds.
 
     Raises
     ------
     InputError
-        Draws that this machine has no memory for.
+        More draws than this machine has memory for.
     """
     density = marginal_density(bound)
     chosen = method or (Laplace() if density is not None and density.slow else NUTS())

@@ -1,7 +1,7 @@
-"""A population that is estimated first and frozen, and all else given it, in two stages.
+"""A population that is estimated first and frozen, and then all else given the population, in two stages.
 
-Stage one samples ``p(mu | y_1)``: the population alone, on the rows that it is to be estimated from. Stage two is the
-whole model given mu, on all rows. "plug-in" samples it at the mean of stage one's draws. A "cut" needs one draw of
+Stage one samples ``p(mu | y_1)``: the population alone, on the rows that it is estimated from. Stage two is the whole
+model given mu, on all rows. "plug-in" samples it at the mean of stage one's draws. A "cut" needs one draw of
 ``p(phi, weights | mu_s, y)`` at each of them, mu_s, without the constant ``p(y | mu_s)`` that would be feedback:
 hyperparameters phi by importance, all draws of mu from one set of proposals, and then the weights exactly. For a Normal
 family
@@ -33,7 +33,7 @@ from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
 from bayes_personal.samplers.laplace import Laplace, Modes
 from bayes_personal.samplers.nuts import NUTS
 
-# Proposals that are judged and used; times as many where the first ones cannot be trusted.
+# Proposals that are judged and used, and how many times as many where the first cannot be trusted.
 PROPOSALS, AGAIN = 4096, 4
 # Rounds of adaptation, proposals in each, and the draws of mu that they are fitted to.
 ROUNDS, FEW, SOME = 4, 1024, 256
@@ -42,11 +42,11 @@ TOGETHER, JUDGED = 64, 20
 
 
 class Ratios(NamedTuple):
-    """What draws of the population make of one set of proposals.
+    """Importance ratios of one set of proposals, for draws of the population.
 
     Attributes
     ----------
-    shares : what each proposal counts on average over the population, sum 1, (proposal,)
+    shares : weight of each proposal on average over the population, sum 1, (proposal,)
     chosen : one proposal for each draw of the population, (draw,)
     pareto_k, ess : the worst over draws
     """
@@ -67,7 +67,7 @@ class FirstStage(NamedTuple):
 
     Attributes
     ----------
-    height : log p(y, phi) and half the log determinant of the precision K K', (phi,)
+    height : log p(y, phi) plus half the log determinant of the precision K K', (phi,)
     mean : (phi, coefficient)
     root : K, (phi, coefficient, coefficient)
     """
@@ -77,9 +77,9 @@ class FirstStage(NamedTuple):
     root: np.ndarray
 
     def log_densities(self, whitened: np.ndarray) -> np.ndarray:
-        """log p(y, phi | mu) at whitened mu (draw, coefficient), up to what depends on mu alone, (draw, phi)."""
-        moved = whitened @ self.root - (self.mean[:, None] @ self.root)
-        return (self.height[:, None] - 0.5 * (moved**2).sum(axis=2)).T
+        """Return log p(y, phi | mu) at whitened mu (draw, coefficient), up to a function of mu alone, (draw, phi)."""
+        residual = whitened @ self.root - (self.mean[:, None] @ self.root)
+        return (self.height[:, None] - 0.5 * (residual**2).sum(axis=2)).T
 
 
 @final
@@ -108,36 +108,36 @@ class SecondStage:
         return (self.population - mean.arguments["mu"]) / mean.arguments["sigma"]
 
     def conditional(self, lower: np.ndarray) -> np.ndarray:
-        """M with M M' the precision L L' of all weights but the eliminated ones, in reverse order: mu's come last.
+        """Return M with M M' the precision L L' of all weights but the eliminated ones, in reverse order, mu last.
 
-        Noise n moves the weights by M'^-1 n; the last of n say what mu is, and are independent of all others.
+        Noise n moves the weights by M'^-1 n; the last entries of n determine mu, and are independent of the others.
         """
         lower = np.tril(lower)[::-1]
         return np.linalg.cholesky(lower @ lower.T)
 
     def at(self, points: np.ndarray) -> FirstStage:
-        """What the population is given hyperparameters."""
+        """Return the conditional of the population given hyperparameters."""
         joint, (count, size) = self.joint, (len(points), self.population.shape[1])
         scaling, s = joint.draws(joint.values(points), count)
         result = FirstStage(joint.each_value(points), np.empty((count, size)), np.empty((count, size, size)))
         for place in range(count):
-            found = joint.factor(scaling, s, place)
-            result.mean[place] = found.mean[:size]
-            root = self.conditional(found.lower)[-size:, -size:][::-1, ::-1]
+            factor = joint.factor(scaling, s, place)
+            result.mean[place] = factor.mean[:size]
+            root = self.conditional(factor.lower)[-size:, -size:][::-1, ::-1]
             result.root[place] = root
             result.height[place] += np.log(np.diag(root)).sum()
         return result
 
     def ratios(self, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator) -> Ratios:
         """Weigh proposals of the hyperparameters for every draw of the population, and choose one for each."""
-        # Here, for this module is imported wherever a Posterior is.
+        # Imported here because this module is imported wherever a Posterior is.
         from arviz_stats.base.array import array_stats
 
         finite = np.flatnonzero(np.isfinite(self.joint.each_value(points)))
-        here, logs, ess = self.at(points[finite]), -log_proposals[finite], np.empty(len(self.whitened))
+        first_stage, logs, ess = self.at(points[finite]), -log_proposals[finite], np.empty(len(self.whitened))
         shares, chosen = np.zeros(len(points)), np.empty(len(ess), int)
         for rows in self.blocks():
-            weights = here.log_densities(self.whitened[rows]) + logs
+            weights = first_stage.log_densities(self.whitened[rows]) + logs
             weights = np.exp(weights - weights.max(axis=1, keepdims=True))
             weights /= weights.sum(axis=1, keepdims=True)
             shares[finite] += weights.sum(axis=0) / len(ess)
@@ -147,46 +147,47 @@ class SecondStage:
             chosen[rows] = finite[np.minimum(places, len(finite) - 1)]
         poorest = self.whitened[np.argsort(ess)[:JUDGED]]
         # ArviZ takes log likelihoods, whose weights are their inverse.
-        _, k = array_stats.psislw(-(here.log_densities(poorest) + logs), axis=-1)
+        _, k = array_stats.psislw(-(first_stage.log_densities(poorest) + logs), axis=-1)
         return Ratios(shares, chosen, float(np.where(np.isnan(k), np.inf, k).max()), float(ess.min()))
 
     def blocks(self) -> Iterator[slice]:
-        """The draws of the population, some at a time."""
+        """Iterate over blocks of draws of the population."""
         for start in range(0, len(self.population), TOGETHER):
             yield slice(start, start + TOGETHER)
 
     def hyperparameters(self, rng: np.random.Generator) -> tuple[np.ndarray, Ratios]:
-        """One draw of the hyperparameters for each of the population, as points (draw, size).
+        """Draw the hyperparameters once for each draw of the population, as points (draw, size).
 
-        Proposals start around the modes at the mean of the population, and are fitted to what they count on average.
+        Proposals start around the modes at the mean of the population, and are fitted to their average weights.
         """
         centre = GaussianDensity(replace(self.bound, population=self.population.mean(axis=0)))
-        some = replace(self, population=self.population[:: -(-len(self.population) // SOME)])
+        thinned = replace(self, population=self.population[:: -(-len(self.population) // SOME)])
         mixture = Modes.search(centre, rng).mixture
         for _ in range(ROUNDS):
             points = mixture.draw(FEW, rng)
-            mixture = mixture.adapted(points, some.ratios(points, mixture.log_density(points), rng).shares)
+            mixture = mixture.adapted(points, thinned.ratios(points, mixture.log_density(points), rng).shares)
         for count in (PROPOSALS, AGAIN * PROPOSALS):
             points = mixture.draw(count, rng)
-            found = self.ratios(points, mixture.log_density(points), rng)
-            if found.trusted:
+            ratios = self.ratios(points, mixture.log_density(points), rng)
+            if ratios.trusted:
                 break
-            mixture = mixture.adapted(points, found.shares)
-        return points[found.chosen], found
+            mixture = mixture.adapted(points, ratios.shares)
+        return points[ratios.chosen], ratios
 
     def weights(self, points: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Exact draws of the whitened weights, one for each draw of the population and the hyperparameters."""
+        """Draw the whitened weights exactly, once for each draw of the population and the hyperparameters."""
         joint, (count, size) = self.joint, self.population.shape
-        here = joint.arrangement
+        arrangement = joint.arrangement
         scaling, s = joint.draws(joint.values(points), count)
-        noise = rng.standard_normal((count, here.size))
-        z, own = np.empty((count, here.size)), rng.standard_normal((count, here.varying, 1, here.groups))
+        noise = rng.standard_normal((count, arrangement.size))
+        group_noise = rng.standard_normal((count, arrangement.varying, 1, arrangement.groups))
+        z = np.empty((count, arrangement.size))
         for draw in range(count):
-            found = joint.factor(scaling, s, draw)
-            root, given = self.conditional(found.lower), noise[draw, ::-1].copy()
-            given[-size:] = root[-size:, -size:].T @ (self.whitened[draw] - found.mean[:size])[::-1]
-            z[draw] = np.tril(found.lower).T @ np.linalg.solve(root.T, given)[::-1]
-        return joint.drawn(scaling, s, z, own)
+            factor = joint.factor(scaling, s, draw)
+            root, weight_noise = self.conditional(factor.lower), noise[draw, ::-1].copy()
+            weight_noise[-size:] = root[-size:, -size:].T @ (self.whitened[draw] - factor.mean[:size])[::-1]
+            z[draw] = np.tril(factor.lower).T @ np.linalg.solve(root.T, weight_noise)[::-1]
+        return joint.drawn(scaling, s, z, group_noise)
 
 
 @final
@@ -197,7 +198,7 @@ class Stages:
     Attributes
     ----------
     bound : the model
-    method : how each stage is sampled, and of a cut the first
+    method : the sampler of each stage; of a cut, of the first stage
     """
 
     bound: BoundModel
@@ -205,7 +206,7 @@ class Stages:
 
     @classmethod
     def of(cls, bound: BoundModel, method: Any) -> "Stages":
-        """Check what can be checked before anything is sampled."""
+        """Check the method before anything is sampled."""
         prior: Any = bound.second_stage and bound.second_stage.prior
         if not isinstance(method, NUTS | Laplace):
             raise SpecificationError(f"{prior!r}: the two stages are sampled by NUTS() or Laplace(); got {method!r}, "
@@ -217,53 +218,53 @@ class Stages:
         return cls(bound, method)
 
     @cached_property
-    def first(self) -> BoundModel:
-        """Stage one: the population, on the rows that it is estimated from."""
+    def first_stage(self) -> BoundModel:
+        """The model of stage one: the population, on the rows that it is estimated from."""
         bound, term = self.bound, self.bound.second_stage
         assert term is not None
-        kept = np.flatnonzero(term.first_stage(bound.frame))
-        rows = InMemory(bound.frame.iloc[kept], bound.x[kept], bound.y[kept], bound.constants[kept])
+        positions = np.flatnonzero(term.first_stage(bound.frame))
+        rows = InMemory(bound.frame.iloc[positions], bound.x[positions], bound.y[positions], bound.constants[positions])
         return replace(bound, rows=rows, terms=())
 
     def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
-        """Both stages: the draws of the second, and in the group "population" those of the first."""
-        one, two = np.random.SeedSequence(seed).spawn(2)
+        """Sample both stages: the draws of the second, and in a group "population" those of the first."""
+        first_seed, second_seed = np.random.SeedSequence(seed).spawn(2)
         mean, term = self.bound.mean, self.bound.second_stage
         assert mean is not None and term is not None
-        first = self.method.sample(self.first, int(one.generate_state(1)[0]), progress)
+        first = self.method.sample(self.first_stage, int(first_seed.generate_state(1)[0]), progress)
         population = flat(first)[mean.name]
         if term.second_stage == "plug-in":
-            result = self.plug_in(population.mean(axis=0), int(two.generate_state(1)[0]), progress)
+            result = self.plug_in(population.mean(axis=0), int(second_seed.generate_state(1)[0]), progress)
         else:
-            result = self.cut(population, first["posterior"].sizes["chain"], np.random.default_rng(two))
+            result = self.cut(population, first["posterior"].sizes["chain"], np.random.default_rng(second_seed))
         result["population"] = first
         return result
 
     def plug_in(self, population: np.ndarray, seed: int, progress: bool) -> xr.DataTree:
-        """Stage two at one value of the population."""
+        """Sample stage two at one value of the population."""
         bound = self.bound
         assert bound.mean is not None
         second = self.method.sample(replace(bound, population=population), seed, progress)
         draws, sizes = flat(second), second["posterior"].sizes
-        names = [*(each.name for each in bound.parameters), *(f"{term.name}_z" for term in bound.terms)]
+        names = [*(parameter.name for parameter in bound.parameters), *(f"{term.name}_z" for term in bound.terms)]
         values = {name: draws[name] for name in names}
         values[bound.mean.name] = np.tile(population, (sizes["chain"] * sizes["draw"], 1))
-        said = {str(name): value for name, value in second["posterior"].attrs.items()}
-        complete = tree(bound, values, sizes["chain"], **said)
+        attributes = {str(name): value for name, value in second["posterior"].attrs.items()}
+        complete = tree(bound, values, sizes["chain"], **attributes)
         second["posterior"] = complete["posterior"]
         return second
 
     def cut(self, population: np.ndarray, chains: int, rng: np.random.Generator) -> xr.DataTree:
-        """Stage two at every draw of the population."""
-        bound, given = self.bound, SecondStage(self.bound, population)
+        """Sample stage two at every draw of the population."""
+        bound, second_stage = self.bound, SecondStage(self.bound, population)
         assert bound.mean is not None
-        points, found = given.hyperparameters(rng)
-        values = {bound.mean.name: population, **given.joint.values(points), **given.weights(points, rng)}
-        if not found.trusted:
+        points, ratios = second_stage.hyperparameters(rng)
+        values = {bound.mean.name: population, **second_stage.joint.values(points), **second_stage.weights(points, rng)}
+        if not ratios.trusted:
             assert bound.second_stage is not None
-            warn(f"{bound.second_stage.prior.owner}: in stage two of the cut Pareto k is {found.pareto_k:.2f} (at most "
-                 f"{LARGEST_K}) and the effective sample size {found.ess:.0f} (at least {LEAST_ESS:.0f}) at some draws "
-                 "of the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
+            warn(f"{bound.second_stage.prior.owner}: in stage two of the cut Pareto k is {ratios.pareto_k:.2f} (at "
+                 f"most {LARGEST_K}) and the effective sample size {ratios.ess:.0f} (at least {LEAST_ESS:.0f}) at some "
+                 "draws of the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
         result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
-        result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": found.pareto_k, "ess": found.ess}))
+        result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": ratios.pareto_k, "ess": ratios.ess}))
         return result

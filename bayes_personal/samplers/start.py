@@ -12,27 +12,28 @@ from bayes_personal.hyperpriors.parameter import Parameter
 
 
 def hyperpriors_must_reach(bound: BoundModel) -> None:
-    """Refuse hyperpriors whose density is 0 at what the data lead to expect, where every search for a mode begins.
+    """Refuse hyperpriors whose density is 0 at the expected value, where every search for a mode begins.
 
     Raises
     ------
     SpecificationError
         Names the hyperparameter, its distribution and the value.
     """
-    for each in bound.parameters:
-        expected = each.value(np.zeros(each.size))
+    for parameter in bound.parameters:
+        expected = parameter.value(np.zeros(parameter.size))
         with np.errstate(all="ignore"):
-            found = DISTRIBUTIONS[each.distribution].log_density(expected, **each.arguments)
-        far = ~np.isfinite(np.broadcast_to(found, each.shape))
-        if far.any():
-            value = np.broadcast_to(expected, each.shape)[far][0]
+            log_density = DISTRIBUTIONS[parameter.distribution].log_density(expected, **parameter.arguments)
+        impossible = ~np.isfinite(np.broadcast_to(log_density, parameter.shape))
+        if impossible.any():
+            value = np.broadcast_to(expected, parameter.shape)[impossible][0]
             raise SpecificationError(
-                f"{each.name}: its hyperprior {words(each, far)} has density 0 at {value:.4g}, about what these data "
-                "lead to expect, so that no sampler can start. Mind the units, or take one with relative=True.")
+                f"{parameter.name}: its hyperprior {words(parameter, impossible)} has density 0 at {value:.4g}, about "
+                "what these data lead to expect, so that no sampler can start. Mind the units, or take one with "
+                "relative=True.")
 
 
 def outcome_must_have_density(bound: BoundModel) -> None:
-    """Refuse a mean at whose expected value the outcome has no density: there samplers start that move over everything.
+    """Refuse a mean at whose expected value, where a sampler of all variables starts, the outcome has no density.
 
     Raises
     ------
@@ -43,11 +44,11 @@ def outcome_must_have_density(bound: BoundModel) -> None:
     if mean is None or bound.choice is not None:
         return
     centre = np.broadcast_to(mean.arguments.get("mu", mean.arguments.get("alpha", mean.location)), mean.shape)
-    own = {each.name: each.value(np.zeros(each.size)) for each in bound.family_parameters}
+    family_values = {parameter.name: parameter.value(np.zeros(parameter.size)) for parameter in bound.family_parameters}
     with np.errstate(all="ignore"):
         common = bound.centred_mean({mean.name: centre}, np)
         eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ common
-        impossible = ~np.isfinite(bound.family.likelihood(eta, own, bound.constants, np).log_density(bound.y))
+        impossible = ~np.isfinite(bound.family.likelihood(eta, family_values, bound.constants, np).log_density(bound.y))
     if impossible.any():
         farthest = np.abs((centre - mean.location) / mean.unit) == np.abs((centre - mean.location) / mean.unit).max()
         raise SpecificationError(
@@ -58,7 +59,7 @@ def outcome_must_have_density(bound: BoundModel) -> None:
 
 @contextmanager
 def started(method: str) -> Iterator[None]:
-    """A sampler that finds no point to start from is an error of this package, without the stack of its own.
+    """Raise an error of this package, without the sampler's stack, when a sampler finds no point to start from.
 
     Raises
     ------
@@ -79,6 +80,6 @@ def started(method: str) -> Iterator[None]:
 
 
 def words(parameter: Parameter, chosen: np.ndarray) -> str:
-    """The distribution of the first of some entries of a hyperparameter."""
+    """State the distribution of the first of some entries of a hyperparameter."""
     first = {name: np.broadcast_to(value, parameter.shape)[chosen][0] for name, value in parameter.arguments.items()}
     return f"{parameter.distribution}({', '.join(f'{name}={value:.4g}' for name, value in first.items())})"

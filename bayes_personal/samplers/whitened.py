@@ -25,52 +25,53 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.model.program import program
 from bayes_personal.samplers.information import Information
 
-# Coefficients that vary together: beyond, a sampler finds their correlations given the rows by itself.
+# Coefficients that vary together; of more, a sampler finds the correlations given the rows by itself.
 WIDEST = 8
 
 Entries = list[list[Any]]
 
 
 class Local(NamedTuple):
-    """Of the weights of one block, feature by feature: T and C, triangles of entries (..., feature)."""
+    """T and C of the weights of one block, feature by feature: triangles of entries (..., feature)."""
 
     scale: Entries
     root: Entries
 
     def weights(self, z: list[Any]) -> list[Any]:
-        """T z, one coefficient after the other, (..., feature)."""
+        """Return T z, one coefficient after the other, (..., feature)."""
         return [total(row[b] * z[b] for b in range(a + 1) if row[b] is not None) for a, row in enumerate(self.scale)]
 
-    def pulled(self, by: list[Any]) -> list[Any]:
-        """C^-1 T' of what draws at the weights."""
-        found: list[Any] = []
+    def pulled(self, moments: list[Any]) -> list[Any]:
+        """Return C^-1 T' of moments, such as Z'y - Z'Z w."""
+        result: list[Any] = []
         for b, row in enumerate(self.root):
-            down = total(self.scale[a][b] * by[a] for a in range(b, len(by)) if self.scale[a][b] is not None)
-            back = [row[k] * found[k] for k in range(b) if row[k] is not None]
-            found.append((down - total(back) if back else down) / row[b])
-        return found
+            product = total(self.scale[a][b] * moments[a] for a in range(b, len(moments))
+                            if self.scale[a][b] is not None)
+            terms = [row[k] * result[k] for k in range(b) if row[k] is not None]
+            result.append((product - total(terms) if terms else product) / row[b])
+        return result
 
     def whitened(self, z: list[Any]) -> list[Any]:
-        """C' z."""
+        """Return C' z."""
         size = len(z)
         return [total(self.root[b][a] * z[b] for b in range(a, size) if self.root[b][a] is not None)
                 for a in range(size)]
 
     def unwhitened(self, whitened: list[Any]) -> list[Any]:
-        """C'^-1 of it: z."""
-        found = list(whitened)
-        for a in range(len(found) - 1, -1, -1):
-            back = [self.root[b][a] * found[b] for b in range(a + 1, len(found)) if self.root[b][a] is not None]
-            found[a] = (found[a] - total(back) if back else found[a]) / self.root[a][a]
-        return found
+        """Return z, C'^-1 of the whitened z."""
+        result = list(whitened)
+        for a in range(len(result) - 1, -1, -1):
+            terms = [self.root[b][a] * result[b] for b in range(a + 1, len(result)) if self.root[b][a] is not None]
+            result[a] = (result[a] - total(terms) if terms else result[a]) / self.root[a][a]
+        return result
 
     def log_volume(self, xp: Any) -> Any:
-        """log |C| of all features together, (...)."""
+        """Return log |C|, summed over the features, (...)."""
         return total(xp.log(row[a]).sum(axis=-1) for a, row in enumerate(self.root))
 
     @classmethod
     def of(cls, sd: Any, root: Any | None, squares: np.ndarray, xp: Any) -> "Local":
-        """From sd (..., feature or 1, varying), the root of correlations and Z'Z (varying, varying, feature)."""
+        """Make T and C of sd (..., feature or 1, varying), root of correlations and Z'Z (varying, varying, feature)."""
         size = len(squares)
         scale: Entries = [[None] * size for _ in range(size)]
         for a in range(size):
@@ -79,20 +80,20 @@ class Local(NamedTuple):
                     scale[a][b] = sd[..., a] * root[..., a, b][..., None]
                 elif a == b:
                     scale[a][b] = sd[..., a]
-        found: Entries = [[None] * size for _ in range(size)]
+        factor: Entries = [[None] * size for _ in range(size)]
         for a in range(size):
             for b in range(a + 1) if size <= WIDEST else (a,):
                 square = total(scale[c][a] * squares[c, d] * scale[d][b] for c in range(a, size) for d in range(b, size)
                                if scale[c][a] is not None and scale[d][b] is not None)
                 square = square + 1.0 if a == b else square
-                back = [found[a][k] * found[b][k] for k in range(b) if size <= WIDEST]
-                square = square - total(back) if back else square
-                found[a][b] = xp.sqrt(square) if a == b else square / found[b][b]
-        return cls(scale, found)
+                terms = [factor[a][k] * factor[b][k] for k in range(b) if size <= WIDEST]
+                square = square - total(terms) if terms else square
+                factor[a][b] = xp.sqrt(square) if a == b else square / factor[b][b]
+        return cls(scale, factor)
 
 
 def total(parts: Iterable[Any]) -> Any:
-    """Their sum."""
+    """Return the sum of the parts."""
     return reduce(add, parts)
 
 
@@ -101,14 +102,14 @@ def total(parts: Iterable[Any]) -> Any:
 class Whitened:
     """A change of variables: hyperparameters, mean and whitened weights by one vector u.
 
-    u are the hyperparameters of the pieces, standardised at their mode, and those of the family; then what stands for
-    the mean and the weights that are not eliminated; then, coefficient by coefficient, what stands for the weights of
-    the eliminated groups.
+    The entries of u are the hyperparameters of the pieces, standardised at their mode, and those of the family; then
+    the mean and the weights that are not eliminated, decorrelated; then, coefficient by coefficient, the weights of the
+    eliminated groups, standardised.
 
     Attributes
     ----------
     bound : the model
-    information : what its rows tell of the weights
+    information : a Gaussian model of its rows, which standardises the weights
     """
 
     bound: BoundModel
@@ -116,17 +117,17 @@ class Whitened:
 
     @property
     def arrangement(self) -> Arrangement:
-        """Which weights there are."""
+        """The arrangement of the weights."""
         return self.information.collapsed.arrangement
 
     @property
     def hyper(self) -> int:
-        """How many numbers the hyperparameters are."""
-        return sum(each.size for each in self.bound.parameters)
+        """The number of entries of u that are hyperparameters."""
+        return sum(parameter.size for parameter in self.bound.parameters)
 
     @property
     def size(self) -> int:
-        """How many numbers u is."""
+        """The number of entries of u."""
         return self.hyper + self.arrangement.size + self.arrangement.groups * self.arrangement.varying
 
     @property
@@ -137,7 +138,7 @@ class Whitened:
         return mean
 
     def local(self, block: Block, values: Mapping[str, Any], xp: Any) -> Local:
-        """T and C of the weights of one block."""
+        """Return T and C of the weights of one block."""
         if block is self.arrangement.eliminated:
             squares = np.moveaxis(self.information.collapsed.statistics.group_gram, 0, -1)
         else:
@@ -150,9 +151,9 @@ class Whitened:
         return Local.of(sd / block.term.unit, root, squares, xp)
 
     @cached_property
-    def undone(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and root of what stands for the weights that are not eliminated, (weight,) and (weight, weight)."""
-        # Above the diagonal the factor has no numbers.
+    def decorrelation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and root of the decorrelated weights that are not eliminated, (weight,) and (weight, weight)."""
+        # The factor is undefined above its diagonal.
         lower, mean = np.tril(self.information.factor.lower), self.information.factor.mean
         if not len(mean):
             return mean, lower
@@ -164,14 +165,14 @@ class Whitened:
         return matrix[:, 0], matrix[:, 1:]
 
     def point(self, u: Any, xp: Any) -> Any:
-        """The hyperparameters on the sampler's scale, (..., size)."""
-        mode, own = self.information.mode, self.information.own
+        """Return the hyperparameters on the sampler's scale, (..., size)."""
+        mode, family_point = self.information.mode, self.information.family_point
         size = len(mode.point)
-        return xp.concatenate([mode.point + xp.matmul(u[..., :size], mode.root.T), own + u[..., size : self.hyper]],
-                              axis=-1)
+        return xp.concatenate([mode.point + xp.matmul(u[..., :size], mode.root.T),
+                               family_point + u[..., size : self.hyper]], axis=-1)
 
     def values(self, u: Any, xp: Any) -> tuple[dict[str, Any], Any]:
-        """Hyperparameters, mean and whitened weights at u (..., size), and the log of the Jacobian but for a constant.
+        """Return hyperparameters, mean and whitened weights at u (..., size), and the log Jacobian up to a constant.
 
         The Jacobian is that of the hyperparameters on the sampler's scale, of the mean and of the whitened weights.
         """
@@ -179,49 +180,49 @@ class Whitened:
         for parameter in self.bound.parameters:
             values[parameter.name] = parameter.value(point[..., start : start + parameter.size], xp)
             start += parameter.size
-        here, lead = self.arrangement, u.shape[:-1]
-        centre, root = self.undone
-        moved = centre + xp.matmul(u[..., self.hyper : self.hyper + here.size], root.T)
+        arrangement, lead = self.arrangement, u.shape[:-1]
+        centre, root = self.decorrelation
+        shifted = centre + xp.matmul(u[..., self.hyper : self.hyper + arrangement.size], root.T)
         volumes, weights = [], []
-        for block in here.blocks:
+        for block in arrangement.blocks:
             local = self.local(block, values, xp)
-            part = moved[..., block.weights].reshape((*lead, block.features, block.varying))
+            part = shifted[..., block.weights].reshape((*lead, block.features, block.varying))
             z = local.unwhitened([part[..., a] for a in range(block.varying)])
             volumes.append(local.log_volume(xp))
             weights.append(xp.stack(local.weights(z), axis=-1).reshape((*lead, -1)))
             if block.term is None:
-                whole = xp.stack(z, axis=-1)[..., 0, :]
-                values[self.mean.name] = self.mean.arguments["mu"] + self.mean.arguments["sigma"] * whole
+                mean_z = xp.stack(z, axis=-1)[..., 0, :]
+                values[self.mean.name] = self.mean.arguments["mu"] + self.mean.arguments["sigma"] * mean_z
             else:
                 values[f"{block.term.name}_z"] = xp.stack(z, axis=-1)
-        if here.eliminated is not None:
-            term: Any = here.eliminated.term
-            sums, local = self.information.collapsed.statistics, self.local(here.eliminated, values, xp)
-            by = [sums.group_moment[:, a] for a in range(here.varying)]
+        if arrangement.eliminated is not None:
+            term: Any = arrangement.eliminated.term
+            sums, local = self.information.collapsed.statistics, self.local(arrangement.eliminated, values, xp)
+            moments = [sums.group_moment[:, a] for a in range(arrangement.varying)]
             if weights:
-                others = xp.concatenate(weights, axis=-1)
-                by = [own - xp.matmul(others, sums.cross[:, a].T) for a, own in enumerate(by)]
-            own = u[..., self.hyper + here.size :].reshape((*lead, here.varying, here.groups))
-            pulled = local.pulled(by)
-            z = local.unwhitened([pulled[a] + own[..., a, :] for a in range(here.varying)])
+                other_weights = xp.concatenate(weights, axis=-1)
+                moments = [moment - xp.matmul(other_weights, sums.cross[:, a].T) for a, moment in enumerate(moments)]
+            group_u = u[..., self.hyper + arrangement.size :].reshape((*lead, arrangement.varying, arrangement.groups))
+            pulled = local.pulled(moments)
+            z = local.unwhitened([pulled[a] + group_u[..., a, :] for a in range(arrangement.varying)])
             volumes.append(local.log_volume(xp))
             values[f"{term.name}_z"] = xp.stack(z, axis=-1)
         return values, -total(volumes)
 
 
 def whitened_program(whitened: Whitened) -> pm.Model:
-    """The same density as `program`'s, of one vector ``u``."""
+    """Return the model of `program` as a density of one vector ``u``."""
     bound, plain = whitened.bound, program(whitened.bound)
     with pm.Model() as model:
         u = pm.Flat("u", shape=whitened.size)
         values, log_jacobian = whitened.values(u, pt)
-        point, start, moved = whitened.point(u, pt), 0, {}
+        point, start, sampler_values = whitened.point(u, pt), 0, {}
         for parameter in bound.parameters:
-            moved[parameter.name] = point[start : start + parameter.size].reshape(parameter.shape)
+            sampler_values[parameter.name] = point[start : start + parameter.size].reshape(parameter.shape)
             start += parameter.size
         if bound.mean is not None:
-            moved[bound.mean.name] = (values[bound.mean.name] - bound.mean.location) / bound.mean.unit
-        moved |= {f"{term.name}_z": values[f"{term.name}_z"] for term in bound.terms}
-        replaced = {plain.rvs_to_values[plain[name]]: value for name, value in moved.items()}
+            sampler_values[bound.mean.name] = (values[bound.mean.name] - bound.mean.location) / bound.mean.unit
+        sampler_values |= {f"{term.name}_z": values[f"{term.name}_z"] for term in bound.terms}
+        replaced = {plain.rvs_to_values[plain[name]]: value for name, value in sampler_values.items()}
         pm.Potential("log_density", graph_replace(plain.logp(), replaced) + log_jacobian)
     return model
