@@ -259,10 +259,11 @@ def check_fit(model: Model, data: pd.DataFrame, method: Any, seed: int) -> Poste
 def _check_likelihood(bound: BoundModel, values: Mapping[str, Any], rng: np.random.Generator) -> None:
     family, family_values = bound.family, {name: np.asarray(value)[..., None] for name, value in
                                  bound.family_values(values, 0).items()}
-    eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ bound.coefficients.location
-    eta = eta + bound.unit * np.linspace(-1, 1, len(eta))
+    products = bound.coefficients.predictors(bound.x, bound.everywhere) * bound.coefficients.location
+    eta = bound.coefficients.total(products, bound.everywhere, np)
+    eta = eta + bound.unit * np.linspace(-1, 1, len(eta))[:, None]
     likelihood = family.likelihood(eta, family_values, bound.constants, np)
-    draws = np.stack([likelihood.draw(rng, eta.shape) for _ in range(4000)])
+    draws = np.stack([likelihood.draw(rng, bound.y.shape) for _ in range(4000)])
     assert np.isfinite(draws).all(), f"{family!r} draws outcomes that are no numbers"
     if likelihood.support == "count":
         assert (draws == np.round(draws)).all() and (draws >= 0).all(), f"{family!r} draws what are no counts"

@@ -83,7 +83,7 @@ def affine(bound: BoundModel, values: dict) -> tuple[np.ndarray, np.ndarray]:
     for name, features, varying in shapes:
         moved[f"{name}_z"] = z[:, start : start + features * varying].reshape(-1, features, varying)
         start += features * varying
-    eta = bound.eta(moved, np)
+    eta = bound.single(bound.eta(moved, np))
     return eta[0], (eta[1:] - eta[0]).T
 
 

@@ -110,7 +110,7 @@ class Grid:
         eta = self.mu[:, None, None] + np.exp(self.log_scale)[:, None] * self.z
         result = np.tile(norm.logpdf(self.z), (bound.terms[0].size, len(self.mu), len(self.log_scale), 1))
         for group, y, known in zip(bound.features[0].matrix.indices, bound.y, bound.constants, strict=True):
-            result[group] += bound.family.likelihood(eta, {}, known, np).log_density(y)
+            result[group] += bound.family.likelihood(eta[..., None], {}, known, np).log_density(y)
         return result
 
     @cached_property

@@ -7,7 +7,7 @@ import pytest
 from bayes_personal.data.context import Context
 from bayes_personal.data.rows import BATCH
 from bayes_personal.priors.gaussian_process import RULES, SHORTEST, UNFELT, Box, GaussianProcess, orders
-from bayes_personal.priors.parts.pieces import Coefficients
+from bayes_personal.priors.parts.coefficients import Coefficients
 
 BOX = Box(center=0.3, length=4.2, size=60, shortest=0.1, longest=4.0)
 PLACES = {

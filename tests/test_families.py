@@ -68,7 +68,7 @@ def test_every_family_file_has_its_row_against_scipy() -> None:
 
 
 def log_density(family: Family, y: Any, eta: Any, values: dict[str, Any], constants: Any) -> np.ndarray:
-    return family.likelihood(eta, values, constants, np).log_density(y)
+    return family.likelihood(np.asarray(eta)[..., None], values, constants, np).log_density(y)
 
 
 @EVERY
@@ -79,7 +79,7 @@ def test_log_density_and_mean_are_those_of_scipy(row: str) -> None:
         eta = bound.coefficients.location[0] + spread * bound.unit * FRAME["x"].to_numpy()
         its = twin(eta, bound.constants, **values)
         expected = its.logpmf(bound.y) if hasattr(its.dist, "pmf") else its.logpdf(bound.y)
-        likelihood = family.likelihood(eta, values, bound.constants, np)
+        likelihood = family.likelihood(eta[..., None], values, bound.constants, np)
         np.testing.assert_allclose(likelihood.log_density(bound.y), expected, rtol=1e-11)
         np.testing.assert_allclose(likelihood.mean(), its.mean(), rtol=1e-12)
 
@@ -90,7 +90,7 @@ def test_score_and_curvature_are_derivatives_by_eta(row: str) -> None:
     family, _, values, twin = SCIPY[row]
     bound = bind(row)
     eta = bound.coefficients.location[0] + bound.unit * FRAME["x"].to_numpy()
-    likelihood, step = family.likelihood(eta, values, bound.constants, np), 1e-4 * bound.unit
+    likelihood, step = family.likelihood(eta[..., None], values, bound.constants, np), 1e-4 * bound.unit
 
     def log_density(eta: np.ndarray) -> np.ndarray:
         its = twin(eta, bound.constants, **values)
@@ -111,7 +111,7 @@ def test_draws_have_the_moments_of_scipy(row: str) -> None:
     bound = bind(row)
     eta = np.broadcast_to(bound.coefficients.location[0] + bound.unit * FRAME["x"].to_numpy(), (20_000, ROWS))
     its = twin(eta[0], bound.constants, **values)
-    drawn = family.likelihood(eta, values, bound.constants, np).draw(np.random.default_rng(1), eta.shape)
+    drawn = family.likelihood(eta[..., None], values, bound.constants, np).draw(np.random.default_rng(1), eta.shape)
     assert drawn.shape == eta.shape
     for sample, expected in ((drawn, its.mean()), ((drawn - its.mean()) ** 2, its.var())):
         z = (sample.mean(axis=0) - expected) / (sample.std(axis=0, ddof=1) / np.sqrt(len(sample)))
@@ -287,7 +287,7 @@ def test_outcomes_all_at_the_edge_run_with_a_warning(family: Family, changed: di
         bound = bp.Model("y ~ x", family=family).bind(FRAME.assign(**changed))
     assert len(caught) == 1 and "prior" in str(caught[0].message)
     values = {"dispersion": np.array(1.0)}
-    likelihood = family.likelihood(np.full(ROWS, bound.coefficients.location[0]), values, bound.constants, np)
+    likelihood = family.likelihood(np.full((ROWS, 1), bound.coefficients.location[0]), values, bound.constants, np)
     assert np.isfinite(likelihood.log_density(bound.y)).all()
 
 

@@ -52,7 +52,7 @@ def dense(case: str, loading: np.ndarray) -> np.ndarray:
     for eta, each in zip(ETA, loading, strict=True):
         logs = norm.logpdf(z).sum(axis=1)
         for here, row, outcome in zip(eta, each, y, strict=True):
-            logs += family.likelihood(here + z @ row, own, known, np).log_density(outcome)
+            logs += family.likelihood((here + z @ row)[..., None], own, known, np).log_density(outcome)
         result.append(logsumexp(logs) + size * np.log(axis[1] - axis[0]))
     return np.array(result)
 
@@ -118,7 +118,7 @@ def test_known_normal_errors_have_a_closed_form(prior: Prior, by: str, frame: pd
     for draw in range(4):
         values = {name: value[draw] for name, value in draws.items()}
         covariance = prior_of_eta(bound, term, values)
-        still = bound.eta(values | {"site_z": 0 * values["site_z"]}, np)
+        still = bound.single(bound.eta(values | {"site_z": 0 * values["site_z"]}, np))
         exact = [joint_density(bound, values, still, covariance, out) for out in sets]
         np.testing.assert_allclose([each[draw] for each in found], exact, rtol=1e-9, atol=1e-8)
 

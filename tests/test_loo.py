@@ -99,7 +99,8 @@ def test_lines_are_exact_for_known_normal_errors(prior: Prior, place: int | None
         still = values | {f"{term.name}_z": 0 * values[f"{term.name}_z"] for term in moved if term}
         if place is None:
             still[bound.mean.name] = bound.mean.arguments["mu"]
-        exact = [left_out(bound, values, bound.eta(still, np), covariance, row) for row in range(len(frame))]
+        eta = bound.single(bound.eta(still, np))
+        exact = [left_out(bound, values, eta, covariance, row) for row in range(len(frame))]
         np.testing.assert_allclose(found[draw], exact, rtol=1e-6, atol=1e-6)
         if place is None or len(bound.shared) == 0:
             everything = GaussianDensity(bound).leave_one_out(

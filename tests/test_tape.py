@@ -17,7 +17,8 @@ from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.kernels import compiling, gaussian, tape
 from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.tape import Symbolic, Tape
-from bayes_personal.priors.parts.pieces import Coefficients, Piece
+from bayes_personal.priors.parts.coefficients import Coefficients
+from bayes_personal.priors.parts.pieces import Piece
 
 STEP = 1e-30
 

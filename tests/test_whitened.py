@@ -119,6 +119,6 @@ def test_counts_of_any_size_find_the_mode() -> None:
         u = np.zeros(Whitened(bound, found).size)
         values, _ = Whitened(bound, found).values(u, np)
         # The equation that the likeliest mean solves, but for its prior's pull.
-        eta = bound.eta(values, np)
+        eta = bound.single(bound.eta(values, np))
         score = (frame["deaths"] - np.exp(eta)).sum() / np.sqrt(frame["deaths"].sum())
         assert abs(score) < 1, (size, score)

@@ -12,24 +12,16 @@ from scipy.special import logsumexp
 from bayes_personal.data.columns import unit_labels
 from bayes_personal.data.rows import InMemory
 from bayes_personal.data.stored import OnDisk
-from bayes_personal.errors import InputWarning, first, warn
+from bayes_personal.errors import InputWarning, SpecificationError, first, warn
 from bayes_personal.families.parts.base import Family
 from bayes_personal.formulas.design import Design
 from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.names import distinct_names
-from bayes_personal.priors.parts.pieces import (
-    Choice,
-    Coefficients,
-    Division,
-    Elsewhere,
-    Function,
-    GaussianFunction,
-    Term,
-    weights,
-)
+from bayes_personal.priors.parts.pieces import Choice, Division, Elsewhere, Function, GaussianFunction, Term, weights
 
 # Least scale, in natural units, of a hyperprior of the mean that leaves room for a constant.
 LEAST_ROOM = 0.1
@@ -187,7 +179,8 @@ class BoundModel:
     def support(self) -> Support:
         """The set of possible outcomes; on the real line, the linear predictor is in their units."""
         values = {parameter.name: parameter.unit for parameter in self.family_parameters}
-        return self.family.likelihood(np.zeros(1), values, np.ones(1), np).support
+        eta = np.zeros((1, self.coefficients.linear_predictors))
+        return self.family.likelihood(eta, values, np.ones(1), np).support
 
     @cached_property
     def weight_names(self) -> frozenset[str]:
@@ -238,12 +231,14 @@ class BoundModel:
         return self.fixed_mean + xp.matmul(values[self.mean.name], np.eye(len(self.everywhere))[self.shared])
 
     def eta(self, values: Mapping[str, Any], xp: Any, rows: Any = None) -> Any:
-        """Return x_i' theta_i of the training rows, (..., unit), without the part that `branches` adds.
+        """Return x_i' theta_i of the training rows, (..., unit, predictor), without the part that `branches` adds.
 
         `rows` are the places of some training rows, and may be symbolic; by default all rows.
         """
         x = self.x if rows is None else xp.take(self.x, rows, axis=0)
-        eta = xp.matmul(self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T)
+        mean, of_mean = self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T
+        eta = xp.stack([xp.matmul(mean[..., of], of_mean[of])
+                        for of in self.coefficients.of_predictors(self.everywhere)], axis=-1)
         for piece, features in zip(self.pieces, self.features, strict=True):
             chosen = features if rows is None else features.take(rows, xp)
             if isinstance(piece, Term):
@@ -252,20 +247,29 @@ class BoundModel:
                 continue
             else:
                 deviation = piece.deviation(values, chosen.matrix, xp)
-            eta = eta + (deviation * self.coefficients.predictors(x, piece.positions)).sum(axis=-1)
+            products = deviation * self.coefficients.predictors(x, piece.positions)
+            eta = eta + self.coefficients.total(products, piece.positions, xp)
         return eta
 
     def family_values(self, values: Mapping[str, Any], axes: int = 1) -> dict[str, Any]:
-        """Return the family's own hyperparameters, with `axes` axes after those of the draws, to broadcast with eta."""
+        """Return the family's own hyperparameters, with `axes` axes after those of the draws, to broadcast with y."""
         return {parameter.name: values[parameter.name][(..., *(None,) * axes)] for parameter in self.family_parameters}
 
     def eta_of(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Return x_i' theta_i of any rows, (..., unit), from theta (..., unit, coefficient)."""
-        return np.einsum("...nk,nk->...n", theta, x)
+        """Return x_i' theta_i of any rows, (..., unit, predictor), from theta (..., unit, coefficient)."""
+        return np.stack([np.einsum("...nk,nk->...n", theta[..., of], x[:, of])
+                         for of in self.coefficients.of_predictors(self.everywhere)], axis=-1)
+
+    def single(self, eta: Any) -> Any:
+        """Return eta without its last axis, for computations that take one linear predictor a row, (..., unit)."""
+        if eta.shape[-1] != 1:
+            raise SpecificationError(f"{self.family!r} has {eta.shape[-1]} linear predictors a row, and this "
+                                     "computation takes one.")
+        return eta[..., 0]
 
     def branches(self, values: Mapping[str, Any], features: tuple[Features, ...], x: np.ndarray,
                  xp: Any) -> tuple[Any, Any] | None:
-        """Return the log probability of each branch, and its addition to eta, both (..., unit, branch).
+        """Return the log probability of each branch, (..., unit, branch), and what it adds to eta, with predictors.
 
         The rows are those where the pieces have `features`. The result is None for a model without branches.
         """
@@ -273,18 +277,18 @@ class BoundModel:
         if choice is None:
             return None
         matrix = features[self.pieces.index(choice)].matrix
-        predictors = self.coefficients.predictors(x, choice.positions)[:, None, :]
-        added = (choice.deviation(values, matrix, xp) * predictors).sum(axis=-1)
-        return choice.log_gate(values, matrix, xp) + 0 * added, added
+        products = choice.deviation(values, matrix, xp) * self.coefficients.predictors(x, choice.positions)[:, None, :]
+        added = self.coefficients.total(products, choice.positions, xp)
+        return choice.log_gate(values, matrix, xp) + 0 * added[..., 0], added
 
     def log_likelihood(self, outcome: Any, eta: Any, family_values: Mapping[str, Any], constants: Any,
                        branches: tuple[Any, Any] | None) -> np.ndarray:
-        """Return log p(y | eta), summed over the branches of a row, which are along one more axis at the end."""
+        """Return log p(y | eta), summed over the branches of a row, which are along one more axis."""
         if branches is None:
             return self.family.likelihood(eta, family_values, constants, np).log_density(outcome)
         gate, added = branches
         expanded = {name: value[..., None] for name, value in family_values.items()}
-        likelihood = self.family.likelihood(eta[..., None] + added, expanded, np.asarray(constants)[..., None], np)
+        likelihood = self.family.likelihood(eta[..., None, :] + added, expanded, np.asarray(constants)[..., None], np)
         density: Any = logsumexp(gate + likelihood.log_density(np.asarray(outcome)[..., None]), axis=-1)
         return density
 
@@ -319,8 +323,8 @@ class BoundModel:
             shares = np.exp(branches[0]).cumsum(axis=-1)
             labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
         theta = self.theta(values, self.features, len(self.rows), labels)
-        eta = self.eta_of(theta, self.x)
-        return theta, self.family.likelihood(eta, values, self.constants, np).draw(rng, eta.shape), values
+        likelihood = self.family.likelihood(self.eta_of(theta, self.x), values, self.constants, np)
+        return theta, likelihood.draw(rng, (len(self.rows),)), values
 
     def theta(self, values: Mapping[str, Any], features: tuple[Features, ...], rows: int,
               labels: np.ndarray | None = None) -> np.ndarray:

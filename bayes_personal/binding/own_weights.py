@@ -65,7 +65,7 @@ def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Itera
         step = count if len(places) > 1 else max(1, NUMBERS // max(len(rows), 1))
         for start in range(0, count, step):
             part = slice(start, min(start + step, count))
-            eta = bound.eta({name: value[part] for name, value in values.items()}, np, rows)
+            eta = bound.single(bound.eta({name: value[part] for name, value in values.items()}, np, rows))
             eta = np.broadcast_to(eta, (part.stop - start, len(rows)))
             for place, eta_of_set in zip(places, np.split(eta, ends, axis=1), strict=True):
                 yield place, part, eta_of_set

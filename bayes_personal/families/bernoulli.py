@@ -84,7 +84,7 @@ class Bernoulli(Family):
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["Bernoulli"], {"logit_p": eta})
+        return Likelihood(DISTRIBUTIONS["Bernoulli"], {"logit_p": eta[..., 0]})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate the outcomes."""

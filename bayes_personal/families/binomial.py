@@ -104,7 +104,7 @@ class Binomial(Family):
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta})
+        return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta[..., 0]})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate successes from failures."""

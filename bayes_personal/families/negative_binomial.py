@@ -68,7 +68,7 @@ class NegativeBinomial(Rates):
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
         return Likelihood(DISTRIBUTIONS["NegativeBinomial"],
-                          {"mu": constants * xp.exp(eta), "alpha": values["dispersion"] ** -2.0})
+                          {"mu": constants * xp.exp(eta[..., 0]), "alpha": values["dispersion"] ** -2.0})
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / dispersion^2",

@@ -127,7 +127,7 @@ class Normal(Family):
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
         error = constants if self.sd is not None else values["sigma"]
-        return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta, "sigma": error})
+        return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta[..., 0], "sigma": error})
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:

@@ -59,7 +59,7 @@ class Poisson(Rates):
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["Poisson"], {"mu": constants * xp.exp(eta)})
+        return Likelihood(DISTRIBUTIONS["Poisson"], {"mu": constants * xp.exp(eta[..., 0])})
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ Poisson({self.rate})",)

@@ -99,7 +99,8 @@ class StudentT(Family):
         return self._sigma.bind("sigma", 0.0, unit), self._nu.bind("nu")
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["StudentT"], {"nu": values["nu"], "mu": eta, "sigma": values["sigma"]})
+        return Likelihood(DISTRIBUTIONS["StudentT"],
+                          {"nu": values["nu"], "mu": eta[..., 0], "sigma": values["sigma"]})
 
     def story(self) -> tuple[str, ...]:
         return ("y_i ~ StudentT(nu, x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='mad_sd(y)')}",

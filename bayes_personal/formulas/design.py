@@ -41,6 +41,7 @@ class Design:
     low, high : training range of each predictor, (coefficient,)
     coded : names of all columns that the formula produces, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
+    predictor : place of the linear predictor that each coefficient belongs to, 0 throughout, (coefficient,)
     outcome_state : state that transforms of the outcome learned from the training rows
     """
 
@@ -55,6 +56,7 @@ class Design:
     high: np.ndarray
     coded: tuple[str, ...]
     kept: np.ndarray
+    predictor: np.ndarray
     outcome_state: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -88,7 +90,7 @@ class Design:
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
         ones = np.ones(len(names))
         return cls(formula, matrix.model_spec, tuple(columns), numeric, names, 0 * ones, ones, -np.inf * ones,
-                   np.inf * ones, names, ones.astype(bool)), x
+                   np.inf * ones, names, ones.astype(bool), np.zeros(len(names), int)), x
 
     def scaled(self, moments: Moments) -> "Design":
         """Return the design with centre and spread of the training rows, in which every predictor must vary.
@@ -104,7 +106,9 @@ class Design:
                  f"{'it' if len(names) == 1 else 'them'}, and rows with these levels cannot be predicted.",
                  InputWarning)
             made = replace(self, kept=~empty, coefficients=tuple(np.array(self.coded)[~empty]))
-            return replace(made, center=self.center[~empty], spread=self.spread[~empty])._scaled(moments.select(~empty))
+            made = replace(made, center=self.center[~empty], spread=self.spread[~empty],
+                           predictor=self.predictor[~empty])
+            return made._scaled(moments.select(~empty))
         return self._scaled(moments)
 
     def _scaled(self, moments: Moments) -> "Design":

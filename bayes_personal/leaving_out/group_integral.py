@@ -98,7 +98,8 @@ class Integrand:
         by_draw = (slice(None), *[None] * (eta.ndim - 1))
         family_values = {name: value[by_draw] for name, value in self.family_values.items()}
         by_row = (slice(None), *[None] * (eta.ndim - 2))
-        return self.family.likelihood(eta, family_values, self.constants[by_row], np).log_density(self.y[by_row])
+        return self.family.likelihood(eta[..., None], family_values, self.constants[by_row],
+                                      np).log_density(self.y[by_row])
 
     def eta_at(self, z: np.ndarray) -> np.ndarray:
         """Return eta at z (draw, weight)."""
@@ -332,7 +333,8 @@ class GroupIntegral:
             features = tuple(piece.take(rows, np) for piece in bound.features)
             family_values = {name: value[:, None] for name, value in integrand.family_values.items()}
             branches = bound.branches(values, features, bound.x[rows], np)
-            densities = bound.log_likelihood(integrand.y, integrand.eta, family_values, integrand.constants, branches)
+            densities = bound.log_likelihood(integrand.y, integrand.eta[..., None], family_values, integrand.constants,
+                                             branches)
             return densities.sum(axis=1), 0.0
         term = bound.terms[self.place]
         total, worst = np.zeros(len(integrand)), 0.0

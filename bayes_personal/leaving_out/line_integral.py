@@ -115,7 +115,7 @@ class LineIntegral:
             branches = branches[0][:, :, None], branches[1][:, :, None]
 
         def density(at_eta: np.ndarray) -> np.ndarray:
-            return self.bound.log_likelihood(y, at_eta, dispersion, constants, branches)
+            return self.bound.log_likelihood(y, at_eta[..., None], dispersion, constants, branches)
 
         parts = list(self.loadings(values, rows))
         if not parts:

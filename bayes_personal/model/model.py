@@ -18,8 +18,9 @@ from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import outcome
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.levels import Grouped, examine_groups
-from bayes_personal.priors.parts.pieces import Coefficients, Function, Term
+from bayes_personal.priors.parts.pieces import Function, Term
 from bayes_personal.priors.population import Population
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Model:
     def _bound(self, rows: InMemory | OnDisk, frame: Any, design: Design, location: float, unit: float) -> BoundModel:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
-                                    design.center, self.family.conjugate)
+                                    design.center, self.family.conjugate, design.predictor)
         pieces = self.prior.terms(frame, coefficients)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))

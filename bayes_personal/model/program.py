@@ -139,7 +139,7 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
         law.of_pymc("y", **outcome, **arguments)
     else:
         gate, added = branches
-        law, arguments = bound.family.likelihood(eta[:, None] + added, values, constants[:, None], pt)
+        law, arguments = bound.family.likelihood(eta[:, None, :] + added, values, constants[:, None], pt)
         pm.Mixture("y", w=pt.exp(gate), comp_dists=law.of_pymc.dist(**arguments), **outcome)
 
 

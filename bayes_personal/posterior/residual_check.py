@@ -174,7 +174,7 @@ def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
     draws = np.linspace(0, total - 1, min(DRAWS, total)).astype(int)
     parts = []
     for places, part in theta.rows.parts(wanted):
-        eta = theta.bound.eta_of(theta.theta(draws, places, part), part.x)
+        eta = theta.bound.single(theta.bound.eta_of(theta.theta(draws, places, part), part.x))
         parts.append((part.y - eta) / part.constants)
     return np.concatenate(parts, axis=1)
 

@@ -238,7 +238,7 @@ def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) 
     logs, added = branches
     if part.y is not None:
         eta = bound.eta_of(bound.theta(values, part.features, len(part)), part.x)
-        likelihood = bound.family.likelihood(eta[..., None] + added, bound.family_values(values, axes=2),
+        likelihood = bound.family.likelihood(eta[..., None, :] + added, bound.family_values(values, axes=2),
                                              part.constants[:, None], np)
         logs = logs + likelihood.log_density(part.y[:, None])
     result = np.exp(logs - logs.max(axis=-1, keepdims=True))

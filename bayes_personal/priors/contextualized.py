@@ -13,9 +13,10 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import as_names, restricted
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Coefficients, Function, Piece, Term
+from bayes_personal.priors.parts.pieces import Function, Piece, Term
 from bayes_personal.system.arguments import one_of, whole_number
 
 # Steepness of hidden units, in units of the contexts' spread; spread of the places where they bend; sharpness of the

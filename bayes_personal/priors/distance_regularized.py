@@ -13,9 +13,9 @@ from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.priors.parts import graph
 from bayes_personal.priors.parts.base import as_names, restricted
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.markov_field import MarkovField, read
-from bayes_personal.priors.parts.pieces import Coefficients
 from bayes_personal.system.arguments import one_of, positive, whole_number
 
 # Most distinct contexts of which all pairs can be neighbours, and most pairs of neighbours with local scales.

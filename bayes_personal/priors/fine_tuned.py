@@ -13,9 +13,10 @@ from bayes_personal.errors import InputError, SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.levels import Grouped, Label, Levels, as_labels
-from bayes_personal.priors.parts.pieces import Coefficients, Freeze, Term
+from bayes_personal.priors.parts.pieces import Freeze, Term
 from bayes_personal.system.arguments import context_column, one_of
 
 FREEZES = {

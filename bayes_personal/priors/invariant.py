@@ -11,8 +11,9 @@ from bayes_personal.errors import InputWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.levels import Grouped, Levels
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column, fraction
 
 OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)

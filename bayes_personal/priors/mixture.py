@@ -14,9 +14,10 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
 from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
-from bayes_personal.priors.parts.pieces import Choice, Coefficients, Piece
+from bayes_personal.priors.parts.pieces import Choice, Piece
 from bayes_personal.system.arguments import positive, whole_number
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.

@@ -11,8 +11,9 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.levels import Grouped, Levels
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column, nested, positive
 
 

@@ -14,9 +14,10 @@ from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
+from bayes_personal.priors.parts.pieces import Division, Piece
 from bayes_personal.system.arguments import context_column, whole_number
 
 # Distinct contexts: an evaluation costs the square of their number.

@@ -6,7 +6,8 @@ from typing import final
 import pandas as pd
 
 from bayes_personal.priors.parts.base import Prior
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.coefficients import Coefficients
+from bayes_personal.priors.parts.pieces import Term
 
 
 @final

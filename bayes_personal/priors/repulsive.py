@@ -15,10 +15,11 @@ from bayes_personal.hyperpriors.determinantal import LONGEST, MOST, STRONGEST, D
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter, normals
 from bayes_personal.priors.parts.base import as_names, restricted
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Choice, Coefficients, Piece
+from bayes_personal.priors.parts.pieces import Choice, Piece
 from bayes_personal.system.arguments import whole_number
 
 # Standard deviation of the gate's intercepts, in log odds.

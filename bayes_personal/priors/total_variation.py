@@ -14,8 +14,9 @@ from bayes_personal.errors import InputError, InputWarning, SpecificationError, 
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column, one_of
 
 LOCAL = {"laplace": Hyperprior("Exponential", scale=1.0), "horseshoe": Hyperprior("HalfCauchy", beta=1.0)}

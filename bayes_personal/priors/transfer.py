@@ -12,9 +12,10 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.levels import Label, Levels, as_labels
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column
 
 OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)

@@ -15,10 +15,11 @@ from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import as_names, restricted
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
+from bayes_personal.priors.parts.pieces import Division, Piece
 from bayes_personal.system.arguments import whole_number
 
 # Default depth by the number of readings; with more readings there would be too many boxes.

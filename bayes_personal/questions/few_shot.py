@@ -173,7 +173,8 @@ class FewShot:
         features = self.bound.features_at(self.rows[in_group])
         shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
                                   features, int(in_group.sum()))
-        eta, sigma = self.bound.eta_of(shared, self.x[in_group]), self.bound.family.error_parameter
+        eta = self.bound.single(self.bound.eta_of(shared, self.x[in_group]))
+        sigma = self.bound.family.error_parameter
         error = np.broadcast_to(self.constants[in_group] if sigma is None else values[sigma][:, None], eta.shape)
         residual = (self.y[in_group] - eta) / error
         scale, root = self.term.scales(values, np)
@@ -185,7 +186,8 @@ class FewShot:
         constant = -np.log(error).sum(axis=1) - 0.5 * in_group.sum() * np.log(2 * np.pi)
         branches = self.bound.branches(values, features, self.x[in_group], np)
         if branches is not None:
-            means, logs = branched(residual, loadings, branches[0], branches[1] / error[..., None], rng)
+            added = self.bound.single(branches[1]) / error[..., None]
+            means, logs = branched(residual, loadings, branches[0], added, rng)
             return GroupWeights(means, logs, lower, logsumexp(logs, axis=1) + constant)
         whitened = np.linalg.solve(lower, loadings.mT @ residual[..., None])
         evidence = (0.5 * (whitened[..., 0] ** 2).sum(axis=1) - 0.5 * (residual**2).sum(axis=1)

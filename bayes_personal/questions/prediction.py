@@ -94,7 +94,7 @@ class Mean(Computed):
         return self.bound.family.likelihood(self.eta(draws, places, part), family_values, part.constants, np)
 
     def eta(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        """Return x_i' theta_i, (draw, unit)."""
+        """Return x_i' theta_i, (draw, unit, predictor)."""
         return self.bound.eta_of(self.theta(draws, places, part), part.x)
 
     def family_values(self, values: Mapping[str, np.ndarray], part: RowSlice) -> dict[str, np.ndarray]:

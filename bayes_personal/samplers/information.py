@@ -53,6 +53,8 @@ class Information:
         real = mean is None or (mean.support == "real" and mean.joint is None)
         if bound.nonlinear or not real or not isinstance(bound.rows, InMemory) or arrangement.size > LARGEST:
             return None
+        if bound.coefficients.linear_predictors > 1:
+            return None
         likelihood = Likelihood(bound)
         size = sum(parameter.size for parameter in bound.parameters) - likelihood.size
         family_point, point = np.zeros(likelihood.size), np.zeros(size)
@@ -84,7 +86,7 @@ def _fitted(collapsed: GaussianDensity, values: dict[str, Any], scaling: Scaling
     arrangement = collapsed.arrangement
     z, group_z = np.zeros((1, arrangement.size)), np.zeros((1, arrangement.varying, 1, arrangement.groups))
     weights = collapsed.drawn(scaling, s, z, group_z)
-    return collapsed.bound.eta(values | weights, np)[0]
+    return collapsed.bound.single(collapsed.bound.eta(values | weights, np))[0]
 
 
 @final
@@ -107,7 +109,7 @@ class Likelihood:
     def at(self, eta: np.ndarray, point: np.ndarray) -> np.ndarray:
         """Return log p(y_i | eta_i) at a point of the family's own hyperparameters."""
         values, constants = dict(self._values(point)), self.bound.constants
-        return self.bound.family.likelihood(eta, values, constants, np).log_density(self.bound.y)
+        return self.bound.family.likelihood(eta[..., None], values, constants, np).log_density(self.bound.y)
 
     def _values(self, point: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         start = 0
@@ -129,7 +131,8 @@ class Likelihood:
     def parabolas(self, eta: np.ndarray, point: np.ndarray) -> BoundModel:
         """Return the model with pseudo-outcomes of known errors, whose log densities touch those of the rows at eta."""
         bound = self.bound
-        slope, second = bound.family.derivatives(bound.y, eta, dict(self._values(point)), bound.constants, bound.unit)
+        slope, second = bound.family.derivatives(bound.y, eta[..., None], dict(self._values(point)), bound.constants,
+                                                 bound.unit)
         curved = -second
         convex = curved[curved > 0]
         curved = np.fmax(curved, LEAST * np.median(convex) if len(convex) else bound.unit**-2)

@@ -47,14 +47,16 @@ def outcome_must_have_density(bound: BoundModel) -> None:
     family_values = {parameter.name: parameter.value(np.zeros(parameter.size)) for parameter in bound.family_parameters}
     with np.errstate(all="ignore"):
         common = bound.centred_mean({mean.name: centre}, np)
-        eta = bound.coefficients.predictors(bound.x, bound.everywhere) @ common
-        impossible = ~np.isfinite(bound.family.likelihood(eta, family_values, bound.constants, np).log_density(bound.y))
+        products = common * bound.coefficients.predictors(bound.x, bound.everywhere)
+        eta = bound.coefficients.total(products, bound.everywhere, np)
+        likelihood = bound.family.likelihood(eta, family_values, bound.constants, np)
+        impossible = ~np.isfinite(likelihood.log_density(bound.y))
     if impossible.any():
         farthest = np.abs((centre - mean.location) / mean.unit) == np.abs((centre - mean.location) / mean.unit).max()
         raise SpecificationError(
             f"{mean.name}: with its hyperprior {words(mean, farthest)} {impossible.sum()} of {len(eta)} outcomes have "
-            f"density 0 at the mean's expected value (eta is {eta[impossible][0]:.4g} in the first of these rows), so "
-            "that no sampler can start. Mind the units: of counts and of yes or no, eta is a logarithm or log-odds.")
+            f"density 0 at the mean's expected value (eta is {eta[impossible][0, 0]:.4g} in the first of these rows), "
+            "so that no sampler can start. Mind the units: of counts and of yes or no, eta is a logarithm or log-odds.")
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import pandas as pd
 import bayes_personal as bp
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors import Prior
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Coefficients, Term
+from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.testing import check_prior
 
 

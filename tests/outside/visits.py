@@ -16,9 +16,10 @@ from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors import Prior
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import must_integrate_out
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Coefficients, Division, Piece
+from bayes_personal.priors.parts.pieces import Division, Piece
 from bayes_personal.testing import check_prior
 
 SCALE = bp.Hyperprior("HalfNormal", sigma=1.0, relative=True)

@@ -47,7 +47,7 @@ class WaitingTime(Family):
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(EXPONENTIAL, {"scale": xp.exp(eta)})
+        return Likelihood(EXPONENTIAL, {"scale": xp.exp(eta[..., 0])})
 
     def story(self) -> tuple[str, ...]:
         return ("y_i ~ Exponential with mean exp(x_i' theta_i)",)

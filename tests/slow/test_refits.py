@@ -64,7 +64,7 @@ def test_groups_are_left_out_of_a_mixture() -> None:
         draws, bound = flat(rest.tree), rest.bound
         x = np.column_stack([np.ones(left.sum()), frame.loc[left, "x"]])
         branches = bound.branches(draws, bound.features_at(frame[left]), x, np)
-        logs = bound.log_likelihood(frame.loc[left, "y"].to_numpy(), np.zeros((len(draws["sigma"]), len(x))),
+        logs = bound.log_likelihood(frame.loc[left, "y"].to_numpy(), np.zeros((len(draws["sigma"]), len(x), 1)),
                                     {"sigma": draws["sigma"][:, None]}, np.ones(len(x)), branches).sum(axis=1)
         average = Average.of(logs, 2)
         away = float(found.elpd_i[place]) - average.log

@@ -87,16 +87,16 @@ class Family(ABC):
 
     @abstractmethod
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        """Return the distribution of the outcome given its linear predictor.
+        """Return the distribution of the outcome given its linear predictors.
 
         Parameters
         ----------
         eta
-            Linear predictor, any shape.
+            Linear predictors, (..., predictor); most families have one, ``eta[..., 0]``.
         values
-            Values of the family's hyperparameters by name, broadcasting against `eta`.
+            Values of the family's hyperparameters by name, broadcasting against ``eta[..., 0]``.
         constants
-            Known constants, broadcasting against `eta`.
+            Known constants, broadcasting against ``eta[..., 0]``.
         xp
             `numpy` or `pytensor.tensor`.
         """
@@ -104,7 +104,7 @@ class Family(ABC):
     @final
     def derivatives(self, outcome: Any, eta: Any, values: Mapping[str, Any], constants: Any,
                     unit: float) -> tuple[Any, Any]:
-        """Return the first and second derivative of log p(y | eta) by eta.
+        """Return the first and second derivative of log p(y | eta) by the one linear predictor, eta (..., 1).
 
         Where the distribution does not define them, they are differences with a step that is small compared to `unit`,
         the natural unit of eta.

@@ -12,8 +12,9 @@ import pandas as pd
 
 from bayes_personal.errors import InputTypeError, SpecificationError, shown
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.names import variable
-from bayes_personal.priors.parts.pieces import Choice, Coefficients, Piece
+from bayes_personal.priors.parts.pieces import Choice, Piece
 from bayes_personal.system.arguments import call_of, nested
 
 

@@ -2,7 +2,7 @@
 
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
-from bayes_personal.priors.parts.pieces import Coefficients
+from bayes_personal.priors.parts.coefficients import Coefficients
 
 
 def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:

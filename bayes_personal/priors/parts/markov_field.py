@@ -13,8 +13,9 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts import graph
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Coefficients, GaussianFunction
+from bayes_personal.priors.parts.pieces import GaussianFunction
 
 # Added to every distance, as a share of the mean distance of neighbours: 1 / D stays finite where D is 0.
 FLOOR = 0.01

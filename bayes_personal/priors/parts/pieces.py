@@ -7,66 +7,19 @@ f(c) and phi. A piece also states everything else that fitting, prediction and l
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
 from bayes_personal.data.context import Context
-from bayes_personal.errors import SpecificationError, did_you_mean
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 
 Freeze = Literal["cut", "plug-in"] | None
-
-
-@final
-@dataclass(frozen=True)
-class Coefficients:
-    """The coefficients as a prior may know them: names and natural units, never the outcome itself.
-
-    Attributes
-    ----------
-    names : names of the coefficients, (coefficient,)
-    location : expected values, that of the intercept at the predictors' means, (coefficient,)
-    unit : natural units, scale of the linear predictor / spread of the predictor, (coefficient,)
-    center : means of the predictors, 0 for the intercept, (coefficient,)
-    conjugate : the distribution under which coefficients that rows share integrate out of the family's likelihood
-    """
-
-    names: tuple[str, ...]
-    location: np.ndarray
-    unit: np.ndarray
-    center: np.ndarray
-    conjugate: Conjugate | None = None
-
-    def select(self, on: Any, owner: str) -> np.ndarray:
-        """Return the positions of the coefficients that vary."""
-        if on is None:
-            return np.arange(len(self.names))
-        if not on:
-            raise SpecificationError(f"{owner}: on={on!r} names no coefficient to vary. {did_you_mean('', self.names)}")
-        for name in on:
-            if name not in self.names:
-                raise SpecificationError(f"{owner}: no coefficient {name!r}. {did_you_mean(name, self.names)}")
-        return np.array([k for k, name in enumerate(self.names) if name in on])
-
-    def centred(self, positions: np.ndarray) -> bool:
-        """Say whether weights at `positions` refer to the intercept at the predictors' means."""
-        return "Intercept" in [self.names[k] for k in positions]
-
-    def to_data_units(self, positions: np.ndarray) -> np.ndarray:
-        """Return A with theta = W A, which undoes the centring where the intercept is among `positions`."""
-        change = np.eye(len(positions))
-        if self.centred(positions):
-            change[:, [self.names[k] for k in positions].index("Intercept")] -= self.center[positions]
-        return change
-
-    def predictors(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return the predictors that weights at `positions` multiply, centred where the intercept is among these."""
-        return x[:, positions] - self.center[positions] * self.centred(positions)
 
 
 class Owner(Protocol):
