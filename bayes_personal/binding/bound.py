@@ -96,7 +96,7 @@ class BoundModel:
     @property
     def second_stage(self) -> Term | None:
         """The term that is estimated after the population, which is frozen before it."""
-        return next((term for term in self.terms if term.second_stage is not None), None)
+        return next((term for term in self.terms if term.freezes_population is not None), None)
 
     @property
     def elsewhere(self) -> Elsewhere | None:

@@ -110,10 +110,10 @@ class Normal(Family):
         if self.sd is None:
             must_have_errors(outcome, x, names)
 
-    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, groups_in_words: str) -> None:
         """Refuse predictors that leave no errors within groups."""
         if self.sd is None:
-            must_have_errors_within(outcome, x, groups, what)
+            must_have_errors_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0

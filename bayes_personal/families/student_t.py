@@ -82,9 +82,9 @@ class StudentT(Family):
         """Refuse predictors that leave no errors, whose size is to be learned."""
         must_have_errors(outcome, x, names)
 
-    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, groups_in_words: str) -> None:
         """Refuse predictors that leave no errors within groups."""
-        must_have_errors_within(outcome, x, groups, what)
+        must_have_errors_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         location = np.median(outcome)

@@ -168,7 +168,7 @@ class Tuned(Term):
     levels: Levels
 
     @property
-    def second_stage(self) -> Freeze:
+    def freezes_population(self) -> Freeze:
         return self.prior.freeze
 
     def parameters(self) -> tuple[Parameter, ...]:

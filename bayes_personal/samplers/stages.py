@@ -233,7 +233,7 @@ class Stages:
         assert mean is not None and term is not None
         first = self.method.sample(self.first_stage, int(first_seed.generate_state(1)[0]), progress)
         population = flat(first)[mean.name]
-        if term.second_stage == "plug-in":
+        if term.freezes_population == "plug-in":
             result = self.plug_in(population.mean(axis=0), int(second_seed.generate_state(1)[0]), progress)
         else:
             result = self.cut(population, first["posterior"].sizes["chain"], np.random.default_rng(second_seed))

@@ -68,7 +68,7 @@ class Family(ABC):
         """
         return None
 
-    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, what: str) -> None:
+    def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, groups_in_words: str) -> None:
         """Refuse predictors that explain the outcome exactly within groups; most families accept them."""
         return None
 

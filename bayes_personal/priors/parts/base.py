@@ -114,7 +114,7 @@ class Sum(Prior):
         exclusive = [term for term in bound if term.excludes_others]
         if exclusive and len(bound) > 1:
             raise SpecificationError(f"{self!r}: {exclusive[0].excludes_others}. Take {exclusive[0].prior!r} alone.")
-        frozen = [term.prior for term in bound if term.second_stage is not None]
+        frozen = [term.prior for term in bound if term.freezes_population is not None]
         if frozen and len(bound) > 1:
             raise SpecificationError(f"{self!r}: a population is frozen only where nothing else varies. Take "
                                      f"{frozen[0]!r} alone, or freeze=None, which estimates all summands together.")

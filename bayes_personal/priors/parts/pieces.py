@@ -76,7 +76,7 @@ class Piece(ABC):
         return ""
 
     @property
-    def second_stage(self) -> Freeze:
+    def freezes_population(self) -> Freeze:
         """How a population that is estimated first enters this piece's stage; None where there are no stages."""
         return None
 
