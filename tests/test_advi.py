@@ -4,6 +4,7 @@ from itertools import count
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 import xarray as xr
 from pytensor.compile.sharedvalue import shared
@@ -13,7 +14,7 @@ import bayes_personal as bp
 from bayes_personal.errors import SpecificationError
 from bayes_personal.model.program import program
 from bayes_personal.posterior.diagnostics import UNCALIBRATED
-from bayes_personal.samplers.advi import ADVI, NARROW, _falls, _pareto_k, _start
+from bayes_personal.samplers.advi import ADVI, NARROW, _falls, _pareto_k, _start, _values
 
 # Distance to the optimum that a stopped optimiser may keep, in posterior standard deviations and in nats.
 STOPPED, NATS = 0.1, 0.03
@@ -250,3 +251,19 @@ def test_batches_find_the_same_fit(regression: tuple[bp.Model, pd.DataFrame]) ->
     assert part.tree["variational"].attrs["pareto_k"] < 0.7
     elbo = [each.tree["variational"].attrs["elbo"] for each in (whole, part)]
     assert abs(elbo[0] - elbo[1]) < 1.0
+
+
+def test_points_of_a_field_become_its_values(frame: pd.DataFrame) -> None:
+    """Those that the program computes from the same whitened noise."""
+    bound = bp.Model("y ~ dose", bp.DistanceRegularized("age")).bind(frame)
+    with program(bound) as model:
+        (group,) = pm.MeanField().groups
+        computed = model.compile_fn(model.unobserved_value_vars, mode="FAST_COMPILE", on_unused_input="ignore")
+    points = np.random.default_rng(1).normal(size=(3, group.ddim))
+    values = _values(bound, model, group.ordering, points)
+    for draw, point in enumerate(points):
+        start = {name: point[entries].reshape(shape) for name, entries, shape, _ in group.ordering.values()}
+        for variable, value in zip(model.unobserved_value_vars, computed(start), strict=True):
+            if variable.name in values:
+                np.testing.assert_allclose(values[variable.name][draw], value, rtol=1e-9)
+    assert "near_age_deviation" in values

@@ -41,7 +41,7 @@ def test_every_draw_has_the_exact_conditional(frame: pd.DataFrame, prior: Any, f
     scale, root = term.scales(values, np)
     for place in range(2):
         of = (rows["site"] == ["Turku", "Vaasa"][place]).to_numpy()
-        found = few.own(values, term.size - 2 + place, np.random.default_rng(1))
+        found = few.group_weights(values, term.size - 2 + place, np.random.default_rng(1))
         x = posterior.bound.coefficients.predictors(few.x[of], term.positions)
         for draw in range(6):
             # Conditional has the same scale, a constant, at every draw.
@@ -87,7 +87,7 @@ def test_rows_that_choose_are_enumerated(frame: pd.DataFrame, prior: Any) -> Non
     posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=2)
     few, values = FewShot.of(posterior.bound, new_rows()), flat(posterior.tree)
     for place, site in enumerate(["Turku", "Vaasa"]):
-        found = few.own(values, few.term.size - 2 + place, np.random.default_rng(1))
+        found = few.group_weights(values, few.term.size - 2 + place, np.random.default_rng(1))
         for draw in range(4):
             logs, means = enumerated(few, values, draw, site)
             np.testing.assert_allclose(found.log_evidence[draw], logsumexp(logs), rtol=1e-10)
@@ -201,7 +201,7 @@ def test_a_new_source_beside_a_transfer_is_a_new_group(frame: pd.DataFrame) -> N
     few, values = FewShot.of(posterior.bound, new_rows()), flat(posterior.tree)
     alone = FewShot.of(bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame), new_rows())
     for code in (few.term.size - 2, few.term.size - 1):
-        found, wanted = (each.own(values, code, np.random.default_rng(1)) for each in (few, alone))
+        found, wanted = (each.group_weights(values, code, np.random.default_rng(1)) for each in (few, alone))
         np.testing.assert_allclose(found.log_evidence, wanted.log_evidence, rtol=1e-10)
 
 

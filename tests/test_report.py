@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.errors import FileError, InputTypeError, NotFittedError
+from bayes_personal.errors import FileError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson, StudentT
 from bayes_personal.pages.report import estimates, extremes, hyperpriors, near, report
 from bayes_personal.posterior.posterior import Posterior
@@ -73,7 +73,7 @@ def test_what_loo_just_found_is_not_found_again(frame: pd.DataFrame, tmp_path: P
     posterior, other = (drawn(frame, prior) for prior in (bp.Population(), bp.Conditional("site")))
     elpd = bp.loo(posterior, progress=False)
     value, elpd.elpd = elpd.elpd, np.nan
-    bp.loo(other, refit=False, progress=False)
+    rough = bp.loo(other, refit=False, progress=False)
 
     def refused(*arguments: object, **more: object) -> None:
         raise AssertionError("asked again")
@@ -84,6 +84,12 @@ def test_what_loo_just_found_is_not_found_again(frame: pd.DataFrame, tmp_path: P
     # Without refits it is another question, and so is that of some rows.
     with pytest.raises(AssertionError, match="asked again"):
         report(other, tmp_path / "other.html")
+    page = text(report(other, tmp_path / "other.html", elpd=rough, seed=1))
+    assert f'<td>elpd</td><td class="number">{near(rough.elpd, rough.se)}</td>' in page
+    with pytest.raises(SpecificationError, match="leaves out 40 of kind 'unit'.*each of its 20 rows"):
+        report(drawn(frame.iloc[:20], bp.Population()), tmp_path / "few.html", elpd=rough)
+    with pytest.raises(InputTypeError, match="a result of loo.*got float"):
+        report(other, tmp_path / "other.html", elpd=rough.elpd)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -16,7 +16,7 @@ import pandas as pd
 from arviz_stats.base.array import array_stats
 from matplotlib.figure import Figure
 
-from bayes_personal.errors import ConvergenceWarning
+from bayes_personal.errors import ConvergenceWarning, InputTypeError, SpecificationError
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.leaving_out.elpd import ELPD, recent
 from bayes_personal.pages.plots import (
@@ -38,7 +38,7 @@ FURTHEST, NEAREST = 5, 5
 
 @verb
 def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame | None = None,
-           seed: Seed = None) -> Path:
+           elpd: ELPD | None = None, seed: Seed = None) -> Path:
     """Write the results of a posterior into one self-contained HTML file.
 
     It holds the model with its hyperpriors in the data's own units, the diagnostics (complaints in red), the
@@ -54,6 +54,9 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
         Path of the file; an existing file is replaced.
     comparison
         The table that `compare` returned for this posterior's data.
+    elpd
+        The result of `loo` for every row of this posterior, such as ``loo(posterior, refit=False)`` where refits take
+        long; by default the last result with refits, or a new one.
     seed
         Seed of the replicates of the predictive check; by default a new one, which the report names.
 
@@ -67,7 +70,9 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     NotFittedError
         An argument that is not a posterior.
     InputTypeError
-        A comparison that is not the frame of `compare`.
+        A comparison that is not the frame of `compare`, or an `elpd` that is not a result of `loo`.
+    SpecificationError
+        An `elpd` of groups, of some rows or of other data.
     FileError
         A folder that does not exist, a path that is a folder or no regular file, or a file that cannot be written; an
         existing file is then unchanged.
@@ -80,7 +85,7 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
     with warnings.catch_warnings():
         # The page has a table and a figure of Pareto k.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        elpd = None if posterior.bound.second_stage else recent(posterior)
+        elpd = elpd_of(posterior, elpd)
     doubts = [] if elpd is None else [words for words in elpd.complaints if words not in posterior.complaints]
     page = environment().get_template("report.html").render(
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
@@ -93,6 +98,19 @@ def report(posterior: Posterior, path: str | Path, *, comparison: pd.DataFrame |
             name: version(name) for name in ("bayes-personal", "pymc", "arviz", "nutpie", "numpy")})
     write_whole(path, page.encode())
     return Path(path)
+
+
+def elpd_of(posterior: Posterior, elpd: ELPD | None) -> ELPD | None:
+    """Return the result of `loo` that the page shows; None for a frozen population."""
+    if elpd is None:
+        return None if posterior.bound.second_stage else recent(posterior)
+    if not isinstance(elpd, ELPD):
+        raise InputTypeError(f"report: elpd must be a result of loo(); got {type(elpd).__name__}.")
+    rows = len(posterior.bound.rows)
+    if elpd.conditioning != "unit" or elpd.n_data_points != rows:
+        raise SpecificationError(f"report: elpd leaves out {elpd.n_data_points} of kind {elpd.conditioning!r}; need "
+                                 f"loo(posterior) of this posterior, which leaves out each of its {rows} rows.")
+    return elpd
 
 
 def environment() -> jinja2.Environment:

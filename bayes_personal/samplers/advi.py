@@ -224,4 +224,6 @@ def _values(bound: BoundModel, model: "pm.Model", ordering: Any, points: np.ndar
         _, entries, shape, _ = ordering[sampler_name]
         part = points[:, entries]
         values[name] = hyper[name].value(part) if name in hyper else part.reshape(-1, *shape)
+    for function in bound.gaussian_functions:
+        values |= function.colored(values, values[f"{function.name}_z"], np)
     return values
