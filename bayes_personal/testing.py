@@ -5,12 +5,13 @@ Enters: laws that hold for every model, whatever its prior, family and method.
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table
@@ -275,21 +276,33 @@ def _check_likelihood(bound: BoundModel, values: Mapping[str, Any], rng: np.rand
         expected = likelihood.mean()
     except SpecificationError:
         expected = None
-    spread = draws.std(axis=0) / np.sqrt(len(draws))
     if expected is not None:
-        is_far = np.abs(draws.mean(axis=0) - expected) > 6 * spread + 1e-9
+        # Four standard errors for a single row, and as rare an alarm for all rows together.
+        error = draws.std(axis=0) / np.sqrt(len(draws))
+        is_far = np.abs(draws.mean(axis=0) - expected) > -ndtri(ndtr(-4) / len(error)) * error + 1e-9
         assert not is_far.any(), (f"{family!r}: the mean of drawn outcomes is {draws.mean(axis=0)[is_far][:3]}, and "
                                   f"the family says {np.broadcast_to(expected, is_far.shape)[is_far][:3]}")
     if likelihood.law.derivatives is not None:
-        step = 1e-4 * bound.unit
-        low, middle, high = (family.likelihood(eta + shift, family_values, bound.constants, np).log_density(draws[0])
-                             for shift in (-step, 0.0, step))
-        scale = np.abs(likelihood.curvature(draws[0])).max() + 1e-12
-        assert np.allclose(likelihood.score(draws[0]), (high - low) / (2 * step), atol=1e-5 * scale * bound.unit), (
+        def log_density(shift: float) -> np.ndarray:
+            return family.likelihood(eta + shift, family_values, bound.constants, np).log_density(draws[0])
+
+        (slope, slope_error), (second, second_error) = _derivatives(log_density, 1e-3 * bound.unit)
+        assert (np.abs(likelihood.score(draws[0]) - slope) <= slope_error).all(), (
             f"{family!r}: the score is not the derivative of the log density by the linear predictor")
-        numeric = -(high - 2 * middle + low) / step**2
-        assert np.allclose(likelihood.curvature(draws[0]), numeric, atol=1e-3 * scale), (
+        assert (np.abs(likelihood.curvature(draws[0]) + second) <= second_error).all(), (
             f"{family!r}: the curvature is not minus the second derivative of the log density")
+
+
+def _derivatives(function: Callable[[float], np.ndarray], step: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first and the second derivative at 0 by differences, each with a bound of its error.
+
+    Three steps show how much differences leave out of the Taylor series, and tiny ones how far values are rounded.
+    """
+    values = {place: function(place * step) for place in (-4, -2, -1, 0, 1, 2, 4)}
+    first = [(values[place] - values[-place]) / (2 * place * step) for place in (1, 2, 4)]
+    second = [(values[place] - 2 * values[0] + values[-place]) / (place * step) ** 2 for place in (1, 2, 4)]
+    rounding = np.ptp([function(1e-7 * step * place) for place in range(20)], axis=0)
+    return [(at[0], np.ptp(at, axis=0) + 8 * rounding / step**order) for order, at in enumerate((first, second), 1)]
 
 
 def _dense(matrix: Any) -> np.ndarray:
