@@ -12,11 +12,12 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, variable
 from bayes_personal.priors.parts.coefficients import Coefficients
+from bayes_personal.priors.parts.horseshoe import Horseshoe, horseshoe_story
 from bayes_personal.priors.parts.levels import Grouped, Levels
 from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column, fraction
 
-OVERALL, LOCAL = Hyperprior("HalfNormal", sigma=0.2, relative=True), Hyperprior("HalfCauchy", beta=1.0)
+OVERALL = Hyperprior("HalfNormal", sigma=0.2, relative=True)
 # Most predictors that may be in an invariant set or not, since all sets are compared.
 MOST = 12
 
@@ -132,8 +133,7 @@ class Invariant(Prior):
     def story(self) -> tuple[str, ...]:
         name = self.environment
         return (f"{name}_effect(e)[k] ~ Normal(0, {name}_scale[k]), the intercept at the predictors' means",
-                f"{name}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{name}_overall {name}_local[k]",
-                f"{name}_overall ~ {self.overall.words()}, {name}_local[k] ~ {LOCAL.words()}",
+                *horseshoe_story(name, self.overall),
                 f"in an environment nobody has seen theta is that of a set S of predictors, and 0 for all others; "
                 f"p(S) p(y | x_S, one theta) / prod_e p(y_e | x_S, a theta of e), P(k in S) = {self.inclusion:g}, "
                 f"theta[k] ~ {self.mean.words('location[k]', 'unit[k]')}")
@@ -158,12 +158,16 @@ class Environments(Grouped):
         """Positions of the coefficients that may be in an invariant set or not: all but the intercept."""
         return np.array([k for k, name in enumerate(self.coefficients.names) if name != "Intercept"], int)
 
+    @property
+    def horseshoe(self) -> Horseshoe:
+        """The scales of the coefficients."""
+        return Horseshoe(self, self.prior.overall)
+
     def parameters(self) -> tuple[Parameter, ...]:
-        return (self.prior.overall.bind(f"{self.name}_overall"),
-                LOCAL.bind(f"{self.name}_local", 0.0, np.ones(len(self.positions)), self.varying))
+        return self.horseshoe.parameters
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        return self.reported(values, xp)[f"{self.name}_scale"][..., None, :], None
+        return self.horseshoe.scale(values)[..., None, :], None
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -171,8 +175,7 @@ class Environments(Grouped):
                 self.error_elsewhere: {}}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
-        return {f"{self.name}_scale": scale * self.unit if self.prior.overall.relative else scale}
+        return {f"{self.name}_scale": self.horseshoe.scale(values)}
 
     @property
     def elsewhere(self) -> "Environments":

@@ -14,11 +14,12 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.horseshoe import Horseshoe, horseshoe_story
 from bayes_personal.priors.parts.levels import Label, Levels, as_labels
 from bayes_personal.priors.parts.pieces import Term
 from bayes_personal.system.arguments import context_column
 
-OVERALL, LOCAL = Hyperprior("HalfCauchy", beta=0.1, relative=True), Hyperprior("HalfCauchy", beta=1.0)
+OVERALL = Hyperprior("HalfCauchy", beta=0.1, relative=True)
 
 
 @final
@@ -108,8 +109,7 @@ class Transfer(Prior):
     def story(self) -> tuple[str, ...]:
         prefix = f"{self.domain}_target"
         return (f"{prefix}_effect[k] ~ Normal(0, {prefix}_scale[k]), the intercept at the predictors' means",
-                f"{prefix}_scale[k] = {'unit[k] ' if self.overall.relative else ''}{prefix}_overall {prefix}_local[k]",
-                f"{prefix}_overall ~ {self.overall.words()}, {prefix}_local[k] ~ {LOCAL.words()}")
+                *horseshoe_story(prefix, self.overall))
 
 
 @final
@@ -130,20 +130,23 @@ class TargetTerm(Term):
     def features(self) -> dict[str, tuple[str, ...]]:
         return {self.name: spelled(pd.Index([self.prior.target], tupleize_cols=False))}
 
+    @property
+    def horseshoe(self) -> Horseshoe:
+        """The scales of the coefficients."""
+        return Horseshoe(self, self.prior.overall)
+
     def parameters(self) -> tuple[Parameter, ...]:
-        return (self.prior.overall.bind(f"{self.name}_overall"),
-                LOCAL.bind(f"{self.name}_local", 0.0, np.ones(len(self.positions)), self.varying))
+        return self.horseshoe.parameters
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
-        return self.reported(values, xp)[f"{self.name}_scale"][..., None, :], None
+        return self.horseshoe.scale(values)[..., None, :], None
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {f"{self.name}_scale": self.varying}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        scale = values[f"{self.name}_overall"][..., None] * values[f"{self.name}_local"]
-        return {f"{self.name}_scale": scale * self.unit if self.prior.overall.relative else scale}
+        return {f"{self.name}_scale": self.horseshoe.scale(values)}
 
     def at(self, frame: pd.DataFrame) -> Features:
         read = self.levels.at(frame)
