@@ -1,6 +1,6 @@
 """Leave-one-out by brute force: refits without rows, and sums over grids that hold all of a small posterior."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal, norm
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.data.rows import Batch, InMemory
+from bayes_personal.data.rows import Batch
 from bayes_personal.families import Family
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.pieces import Term
@@ -38,9 +38,7 @@ def whole(bound: BoundModel) -> Batch:
 
 def without(bound: BoundModel, rows: int | np.ndarray) -> BoundModel:
     """The model of the other rows, with scalings, bases and hyperpriors as all rows made them."""
-    kept = np.ones(len(bound.y), bool)
-    kept[rows] = False
-    return replace(bound, rows=InMemory(bound.frame[kept], bound.x[kept], bound.y[kept], bound.constants[kept]))
+    return bound.with_rows(np.delete(np.arange(len(bound.y)), rows))
 
 
 def refit(posterior: Posterior, row: int, method: bp.NUTS) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """The effective number of parameters: theta_i integrated out of both densities, whatever the prior and family."""
 
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,6 @@ from scipy.special import logsumexp
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.marginal import given_weights
 from bayes_personal.priors.parts.base import Prior
@@ -82,6 +80,4 @@ def test_counts_with_groups_against_exact_sums(kind: str, by: str | None) -> Non
 
 def twice(bound: BoundModel, rows: np.ndarray) -> BoundModel:
     """The model with some of the rows once more."""
-    chosen = np.append(np.arange(len(bound.y)), rows)
-    rows = InMemory(bound.frame.iloc[chosen], bound.x[chosen], bound.y[chosen], bound.constants[chosen])
-    return replace(bound, rows=rows)
+    return bound.with_rows(np.append(np.arange(len(bound.y)), rows))

@@ -1,9 +1,9 @@
 """A model with its data, in which all shapes are known, and the linear algebra that leads to eta and theta."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,11 @@ class BoundModel:
     def constants(self) -> np.ndarray:
         """Known constants of the training rows' likelihoods, (unit,)."""
         return self.rows.constants
+
+    def with_rows(self, places: np.ndarray) -> Self:
+        """Return the model of some training rows, which must be in memory, with all that was learned from all rows."""
+        return replace(self, rows=InMemory(self.frame.iloc[places], self.x[places], self.y[places],
+                                           self.constants[places]))
 
     @cached_property
     def units(self) -> np.ndarray:

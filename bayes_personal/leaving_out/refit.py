@@ -14,7 +14,6 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Values
-from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
@@ -238,9 +237,7 @@ class ExplicitRefits:
         """Leave out the rows at these positions."""
         bound = self.integral.bound
         remaining = np.setdiff1d(np.arange(len(bound.rows)), rows)
-        rows_left = InMemory(bound.frame.iloc[remaining], bound.x[remaining], bound.y[remaining],
-                             bound.constants[remaining])
-        reduced = replace(bound, rows=rows_left)
+        reduced = bound.with_rows(remaining)
         tree = self.method.sample(reduced, int(self.rng.integers(2**31)), progress=False)
         ((logs, error),) = self.integral.left_out(flat(tree), [rows])
         if not self.values:

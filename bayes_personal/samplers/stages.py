@@ -23,7 +23,6 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import LARGEST, collapses
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
@@ -222,9 +221,7 @@ class Stages:
         """The model of stage one: the population, on the rows that it is estimated from."""
         bound, term = self.bound, self.bound.second_stage
         assert term is not None
-        positions = np.flatnonzero(term.first_stage(bound.frame))
-        rows = InMemory(bound.frame.iloc[positions], bound.x[positions], bound.y[positions], bound.constants[positions])
-        return replace(bound, rows=rows, terms=())
+        return replace(bound.with_rows(np.flatnonzero(term.first_stage(bound.frame))), terms=())
 
     def sample(self, seed: int | None, progress: bool) -> xr.DataTree:
         """Sample both stages: the draws of the second, and in a group "population" those of the first."""
