@@ -76,29 +76,23 @@ def test_coal(seed: int, tmp_path: Path) -> None:
     assert left_out.elpd == pytest.approx(-171.75, abs=0.1)
 
 
-def compared(seed: int, late: float) -> pd.DataFrame:
-    """Two assumptions of counts whose rate is 2, and from the middle on another."""
-    rng, t = np.random.default_rng([seed, int(late)]), np.arange(24)
-    frame = pd.DataFrame({"t": t, "y": rng.poisson(np.where(t < 12, 2.0, late))})
-    found = bp.compare({"alike": bp.Population(), "changing": bp.Partition("t")}, "y ~ 1", frame, family=bp.Poisson(),
-                       seed=seed, progress=False)
-    assert (found["complaints"] == "").all()
-    return found
+def compared(seed: int, kind: str) -> pd.DataFrame:
+    """Two assumptions of counts whose rate is the same throughout, or trebles in the middle."""
+    return bp.compare({"alike": bp.Population(), "changing": bp.Partition("t")}, "y ~ 1", rows("Poisson", kind, seed),
+                      family=bp.Poisson(), seed=seed, progress=False)
 
 
-def alike_is_worse(found: pd.DataFrame) -> bool:
+def alike_is_worse(table: pd.DataFrame) -> bool:
     """By 4 nats and 2 standard errors."""
-    less, error = (abs(found.loc["alike", name]) for name in ("difference", "difference_se"))
-    return found.index[0] == "changing" and less > 4 and less > 2 * error
+    less, error = (abs(table.loc["alike", name]) for name in ("difference", "difference_se"))
+    return table.index[0] == "changing" and less > 4 and less > 2 * error
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(60))
-def test_where_nothing_changes_the_population_is_no_worse(seed: int) -> None:
-    assert not alike_is_worse(compared(seed, 2.0))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
-def test_where_the_rate_trebles_changes_are_preferred(seed: int) -> None:
-    assert alike_is_worse(compared(seed, 6.0))
+@pytest.mark.parametrize(("kind", "sets"), [("none", 60), ("changes", 20)])
+def test_the_population_is_worse_where_the_rate_trebles_and_never_else(kind: str, sets: int) -> None:
+    tables = [compared(seed, kind) for seed in range(sets)]
+    assert {alike_is_worse(table) for table in tables} == {kind == "changes"}
+    # One default fit in fifty may miss the effective sample size that its diagnostics ask for.
+    complaints = [words for table in tables for words in table["complaints"] if words]
+    assert len(complaints) <= 2 * sets / 50 and all("ESS" in words for words in complaints), complaints
