@@ -255,6 +255,7 @@ def test_priors_are_written_as_in_python(text: str) -> None:
 def test_families_and_methods_are_written_as_in_python() -> None:
     assert parse("family", 'Normal(sd="se")') == bp.Normal(sd="se")
     assert parse("method", "NUTS(draws=50, collapse=False)") == bp.NUTS(draws=50, collapse=False)
+    assert parse("method", "laplace") == bp.Laplace() and parse("method", " nuts") == bp.NUTS()
     assert parse("family", "Normal(sigma=Hyperprior('HalfNormal', sigma=2))") == bp.Normal(
         sigma=bp.Hyperprior("HalfNormal", sigma=2))
 

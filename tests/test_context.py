@@ -196,8 +196,10 @@ def test_dates_as_text_are_called_so(prior: bp.LinearVarying) -> None:
     days = pd.Series(pd.date_range("2024-03-01", periods=6))
     frame = pd.DataFrame({"y": [1.0, 3.0, 2.0, 5.0, 4.0, 6.0], "when": days.dt.strftime("%Y-%m-%d")})
     frame["when"] = frame["when"].where(frame.index < 5, frame["when"][0])
-    with pytest.raises(SpecificationError, match=r"reads as dates: .*pandas.to_datetime\(frame\['when'\]\)"):
+    with pytest.raises(InputTypeError, match="'2024-03-01'.* that reads as a date. Convert it with pandas.to_datetime"):
         bp.Model("y ~ 1", prior).bind(frame)
+    with pytest.raises(SpecificationError, match=r"reads as dates: .*pandas.to_datetime\(frame\['when'\]\)"):
+        bp.Model("y ~ 1", prior).bind(frame.astype({"when": "category"}))
     frame["when"] = list("abcdea")
     with pytest.raises(SpecificationError, match="is categorical") as caught:
         bp.Model("y ~ 1", prior).bind(frame)
@@ -274,11 +276,19 @@ def test_labels_that_read_the_same_are_warned_of_and_stay_apart() -> None:
     assert positions(groups.at(column(["1", 1, "1", 2]))) == [1, 0, 1, 2]
 
 
-@pytest.mark.parametrize("train, new", [([1, 2], ["1", "2"]), (["1", "2"], [1, 2])], ids=["text", "integers"])
+@pytest.mark.parametrize("train, new", [
+    ([1, 2], ["1", "2"]), (["1", "2"], [1, 2]), (["01", "02"], [1, 2]), ([1, 2], ["01", "02"]),
+    ([1.0, 2.0], ["1", "2"]), (DAYS[:2], ["2020-03-01", "2020-03-02"]), (["2020-03-01", "2020-03-02"], DAYS[:2]),
+    (DAYS[:2].tz_localize("UTC"), ["2020-03-01", "2020-03-02"])], ids=str)
 def test_known_labels_of_another_type_are_warned_of(train: list, new: list) -> None:
     groups = levels(train)
     with pytest.warns(InputWarning, match="in 2 rows read like training labels"):
         assert groups.at(column(new)).status["c"].tolist() == ["new", "new"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_text_that_differs_is_not_compared_as_numbers() -> None:
+    assert levels(["01", "1"]).at(column(["001", "1"])).status["c"].tolist() == ["new", "known"]
 
 
 @pytest.mark.parametrize("train, new", [([1, 2], [2.0, np.nan, 1.0]), ([False, True], [1.0, np.nan, 0.0])],

@@ -320,7 +320,7 @@ REMEDIES = {
     "y ~ x**2": r"I\(x\*\*2\)", "y ~ x^2": r"I\(x\*\*2\)", "y ~ x:x": r"I\(x\*\*2\)", "y ~ x*x": r"I\(x\*\*2\)",
     "y ~ x - z": r"I\(a - b\)", "y ~ -x": r"I\(a - b\)", "y ~ QQ('x 1')": "Did you mean 'Q'",
     "y ~ I(x > 0 & z < 1)": "Compare two at a time", "y ~ I(x > 0 and z < 1)": r"\(a > 0\) & \(b > 0\)",
-    "y ~ I(x^2)": r"Write \*\*",
+    "y ~ I(x^2)": r"Write \*\*", "y ~ lag(x)": r"make it a column first, with frame\.assign",
 }
 
 

@@ -92,6 +92,13 @@ def test_known_errors_are_divided_out() -> None:
     assert wrong.p_value < 0.01 and "Correct the standard errors" in wrong.words
 
 
+def test_dates_are_an_axis_whatever_their_time_zone() -> None:
+    days = pd.Series(pd.date_range("2024-01-01", periods=5), name="day").repeat(20)
+    plain, zoned = (Axis.of(each) for each in (days, days.dt.tz_localize("UTC")))
+    np.testing.assert_array_equal(plain.directions, zoned.directions)
+    np.testing.assert_array_equal(plain.directions, Axis.of(pd.Series(range(5)).repeat(20)).directions)
+
+
 def test_nothing_is_compared_where_nothing_can_be() -> None:
     frame = grouped(7, groups=5)
     posterior = bp.fit(bp.Model("y ~ x"), frame, seed=1, progress=False, method=METHOD)

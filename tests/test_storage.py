@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ LABELS = {
     "arrow text": pd.Series(["b", "a", "c"], dtype="string[pyarrow]"),
     "arrow dictionary": pd.Series(["b", "a", "c"], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))),
     "mixed": pd.Series([1, "1", 2.5], dtype=object),
+    "decimals": pd.Series([Decimal("1.1"), Decimal("2"), Decimal("30")], dtype=object),
     "ordered": pd.Series(pd.Categorical(["b", "a", "c"], categories=["unused", "c", "b", "a"], ordered=True)),
     "unordered": pd.Series(pd.Categorical([3, 1, 2], categories=[9, 3, 2, 1])),
     "mixed categories": pd.Series(pd.Categorical([1, "1", None], categories=["1", 1, 0.5])).fillna(0.5),

@@ -139,6 +139,14 @@ def must_not_read_as_numbers(series: pd.Series, role: str) -> None:
                              f"or, where it labels categories, with frame[{series.name!r}].astype('category').")
 
 
+def must_not_read_as_dates(series: pd.Series, role: str) -> None:
+    """Refuse text that is a date in every row: each day would silently be a category of its own."""
+    if is_text(series) and series.drop_duplicates().str.match(r"\d{4}-\d\d-\d\d").all():
+        raise InputTypeError(f"{role}: column {series.name!r} holds text such as {series.iloc[0]!r} (row "
+                             f"{first(series.index[[0]])}) that reads as a date. Convert it with pandas.to_datetime, "
+                             f"or, where it labels categories, with frame[{series.name!r}].astype('category').")
+
+
 def without_unused(series: pd.Series, role: str) -> pd.Series:
     """Return a categorical column without unused categories, and warn of these."""
     if not isinstance(series.dtype, pd.CategoricalDtype):

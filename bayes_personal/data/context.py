@@ -14,6 +14,7 @@ from bayes_personal.data.columns import (
     is_number,
     is_text,
     must_be_complete,
+    must_not_read_as_dates,
     must_not_read_as_numbers,
     must_resolve,
     numbers,
@@ -64,6 +65,7 @@ class Context:
             levels = tuple(without_unused(values, owner).cat.categories)
         elif is_text(values):
             must_not_read_as_numbers(values, owner)
+            must_not_read_as_dates(values, owner)
             levels = tuple(sorted(values.unique()))
         elif _holds_dates(values):
             zoned = values.dt.tz is not None

@@ -22,7 +22,7 @@ CONSTANTS: Mapping[str, float] = {"pi": np.pi, "e": np.e}
 # formulaic's own exp10 is a power with the base and the exponent exchanged, and its Q looks up a column at run time.
 TRANSFORMED: Mapping[str, Callable[..., Any]] = {
     name: function for name, function in TRANSFORMS.items() if name not in NUMPY and name not in (
-        "np", "contr", "Q", "exp10")
+        "np", "contr", "Q", "exp10", "lag")
 } | {"exp10": partial(np.power, 10.0)}
 
 CONTRASTS: Mapping[str, Callable[..., Any]] = {
@@ -56,6 +56,8 @@ REMEDIES: Mapping[str, str] = {
     **dict.fromkeys(("s", "te", "ti", "t2", "lo", "loess", "ns", "rcs", "gp"), _SMOOTH),
     **dict.fromkeys(("factor", "ordered", "as_factor", "cat"), "Write C({0}) for the levels of a column."),
     "ln": "Write log({0}).",
+    "lag": "A row's lag is another row's value: make it a column first, with frame.assign(...), and drop the rows that "
+           "have none.",
     "ifelse": "Write np.where(condition, this, that).",
     "cens": "Censored outcomes have no family here.",
     "trunc": "Truncated outcomes have no family here.",

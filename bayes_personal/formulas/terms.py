@@ -16,6 +16,7 @@ from bayes_personal.data.columns import (
     is_number,
     is_text,
     must_be_complete,
+    must_not_read_as_dates,
     must_not_read_as_numbers,
     numbers,
     without_unused,
@@ -62,6 +63,7 @@ def needed(uses: Mapping[str, Sequence[Expression]], owner: str, frame: pd.DataF
             continue
         if as_it_stands:
             must_not_read_as_numbers(values, owner)
+            must_not_read_as_dates(values, owner)
         values = without_unused(values, owner)
         if category:
             count = Counter(map(str, values.cat.categories))

@@ -300,7 +300,7 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     needed = ["elpd", "difference_se", "weight", "verdict"]
     if not isinstance(table, pd.DataFrame) or not set(needed) <= set(table.columns):
         got = f"a frame with {', '.join(map(str, table.columns))}" if isinstance(table, pd.DataFrame) else repr(table)
-        raise InputTypeError(f"plot_comparison needs the frame that bp.compare returns; got {got[:200]}.")
+        raise InputTypeError(f"A comparison must be the frame that bp.compare returns; got {got[:200]}.")
     table = table.sort_values("elpd", ascending=False)
     labels = ["\n".join(textwrap.wrap(str(name), 34)) for name in table.index]
     lines = np.array([label.count("\n") + 1 for label in labels])

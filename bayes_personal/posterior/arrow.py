@@ -5,6 +5,7 @@ A file that is read may have been made by anybody: no array is unpacked whose si
 
 import struct
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,8 @@ def _checked(values: pd.Series, label: str) -> list[tuple[str, pa.Array]]:
         raise InputTypeError(f"{refused} ({error})") from error
     if restored.dtype != values.dtype or not restored.equals(values.reset_index(drop=True)):
         raise InputTypeError(refused)
+    if restored.dtype == object and list(map(repr, restored)) != list(map(repr, values)):
+        raise InputTypeError(refused)
     return parts
 
 
@@ -162,10 +165,14 @@ def _combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _union(values: list[Any]) -> pa.Array:
-    """Hold Python objects of several types: other Arrow arrays refuse them, or make them all of one type."""
-    kinds = list(dict.fromkeys(map(type, values)))
-    children = [[value for value in values if type(value) is kind] for kind in kinds]
-    codes = np.array([kinds.index(type(value)) for value in values])
+    """Hold Python objects of several types: other Arrow arrays refuse them, or make them all of one type.
+
+    Decimals of different precisions are different types here: Arrow would write 2 as 2.0 beside 1.1.
+    """
+    of_each = [(type(value), value.as_tuple().exponent if isinstance(value, Decimal) else None) for value in values]
+    kinds = list(dict.fromkeys(of_each))
+    children = [[value for value, own in zip(values, of_each, strict=True) if own == kind] for kind in kinds]
+    codes = np.array([kinds.index(kind) for kind in of_each])
     offsets = np.zeros(len(values), dtype=np.int32)
     for code in range(len(kinds)):
         offsets[codes == code] = np.arange((codes == code).sum())

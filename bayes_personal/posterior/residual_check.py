@@ -59,7 +59,7 @@ class Axis:
 
     @classmethod
     def _of_numbers(cls, values: pd.Series) -> "Axis | None":
-        rank = rankdata(values) / len(values)
+        rank = values.rank().to_numpy(float) / len(values)
         if rank.min() == rank.max():
             return None
         waves = np.cos(np.pi * np.arange(1, WAVES + 1) * rank[:, None]) / np.arange(1, WAVES + 1)

@@ -129,11 +129,37 @@ class Levels:
 
     def _warn_of_types(self, values: pd.Series) -> None:
         """Warn of new labels that read like a training label of another type."""
-        alike = values[values.astype(str).isin([str(label) for label in self.labels])]
+        distinct = values.drop_duplicates()
+        alike = values[values.isin(distinct[_read_alike(distinct, self.labels)])]
         if len(alike):
             warn(f"context {self.name!r}: the labels {first(alike.unique())} in {len(alike)} rows read like "
                  f"training labels, which were of another type, such as {first(self.labels[:1])}; they count "
                  "as new groups. Convert the column if they are not.", InputWarning)
+
+
+def _read_alike(new: pd.Series, labels: pd.Index) -> np.ndarray:
+    """Return whether each new label reads like one of the training labels that is of another type.
+
+    Text reads like a number or a date, also where it is spelled differently: "01" like 1, "2024-01-01" like that day.
+    """
+    result = new.astype(str).isin(set(map(str, labels))).to_numpy(copy=True)
+    for of_text, others in ((True, [label for label in labels if not isinstance(label, str)]),
+                            (False, [label for label in labels if isinstance(label, str)])):
+        places = np.flatnonzero([isinstance(label, str) == of_text for label in new])
+        for reading in (_numbers, _dates):
+            trained = reading(pd.Series(others, dtype=object)).dropna()
+            result[places] |= reading(new.iloc[places]).isin(trained).to_numpy()
+    return result
+
+
+def _numbers(labels: pd.Series) -> pd.Series:
+    return pd.to_numeric(labels.astype(str), errors="coerce")
+
+
+def _dates(labels: pd.Series) -> pd.Series:
+    """Return labels as dates, without their time zone; numbers are none."""
+    text = labels.astype(str).where(labels.astype(str).str.match(r"\d{4}-\d\d-\d\d"))
+    return pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
 
 
 def as_labels(owner: str, target: Any) -> Any:
