@@ -347,7 +347,19 @@ def test_complaints_of_both_stages_are_told(frame: pd.DataFrame, monkeypatch: py
         posterior = bp.fit(bp.Model("y ~ dose", prior), frame, seed=1, method=bp.NUTS(draws=20, tune=30, chains=1),
                            progress=False)
     assert "population: one chain has no R-hat; run 4" in posterior.complaints
-    assert any("the importance weights leave" in each for each in posterior.complaints)
+    assert any("the importance weights leave" in each and "; take freeze='plug-in'" in each
+               for each in posterior.complaints)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_few_groups_are_healthy_at_the_defaults(seed: int) -> None:
+    """Eight groups of fifteen rows, at whose farthest populations the proposals of hyperparameters are poor."""
+    rng, groups = np.random.default_rng(seed), np.repeat(np.arange(8), 15)
+    x, effect = rng.normal(size=120), rng.normal(size=8)
+    rows = pd.DataFrame({"x": x, "g": np.array(list("abcdefgh"))[groups],
+                         "y": 1 + 2 * x + effect[groups] + 0.5 * rng.normal(size=120)})
+    posterior = bp.fit(bp.Model("y ~ x", bp.FineTuned("g", on="Intercept")), rows, seed=seed, progress=False)
+    assert not posterior.complaints, posterior.complaints
 
 
 def test_what_is_refused(frame: pd.DataFrame, quick: Callable[..., bp.Posterior], tmp_path: Path) -> None:

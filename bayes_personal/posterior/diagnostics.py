@@ -69,7 +69,7 @@ class Importance:
     pareto_k : shape of the tail of the importance ratios
     ess : Kish's effective sample size of the weights
     log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None after a cut, which is
-        weighted at each draw of a population; `pareto_k` and `ess` are then the worst of all draws
+        weighted at each draw of a population; `pareto_k` and `ess` are then the worst of 99 % of these draws
     """
 
     pareto_k: float
@@ -80,9 +80,10 @@ class Importance:
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
-        checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; use NUTS"),
+        remedy = "take freeze='plug-in'" if self.log_evidence is None else "use NUTS"
+        checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; {remedy}"),
                   (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
-                                              f"{LEAST_ESS:.0f}; use NUTS"))
+                                              f"{LEAST_ESS:.0f}; {remedy}"))
         return tuple(words for failed, words in checks if failed)
 
     @property
