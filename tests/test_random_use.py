@@ -11,5 +11,5 @@ class WithoutCompiling(RandomUse):
 
 
 TestRandomUse = WithoutCompiling.TestCase
-TestRandomUse.settings = settings(max_examples=12, stateful_step_count=8, deadline=None, database=None,
+TestRandomUse.settings = settings(max_examples=6, stateful_step_count=8, deadline=None, database=None,
                                   derandomize=True, suppress_health_check=list(HealthCheck))
