@@ -171,7 +171,7 @@ def _union(values: list[Any]) -> pa.Array:
     """
     of_each = [(type(value), value.as_tuple().exponent if isinstance(value, Decimal) else None) for value in values]
     kinds = list(dict.fromkeys(of_each))
-    children = [[value for value, own in zip(values, of_each, strict=True) if own == kind] for kind in kinds]
+    children = [[value for value, of_value in zip(values, of_each, strict=True) if of_value == kind] for kind in kinds]
     codes = np.array([kinds.index(kind) for kind in of_each])
     offsets = np.zeros(len(values), dtype=np.int32)
     for code in range(len(kinds)):

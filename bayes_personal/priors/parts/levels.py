@@ -143,11 +143,11 @@ def _read_alike(new: pd.Series, labels: pd.Index) -> np.ndarray:
     Text reads like a number or a date, also where it is spelled differently: "01" like 1, "2024-01-01" like that day.
     """
     result = new.astype(str).isin(set(map(str, labels))).to_numpy(copy=True)
-    for of_text, others in ((True, [label for label in labels if not isinstance(label, str)]),
-                            (False, [label for label in labels if isinstance(label, str)])):
+    for of_text, opposite in ((True, [label for label in labels if not isinstance(label, str)]),
+                              (False, [label for label in labels if isinstance(label, str)])):
         places = np.flatnonzero([isinstance(label, str) == of_text for label in new])
         for reading in (_numbers, _dates):
-            trained = reading(pd.Series(others, dtype=object)).dropna()
+            trained = reading(pd.Series(opposite, dtype=object)).dropna()
             result[places] |= reading(new.iloc[places]).isin(trained).to_numpy()
     return result
 
