@@ -178,11 +178,13 @@ class DivisionDensity(MaskedDensity):
             return -np.inf, np.zeros(len(natural))
         return self.divisions.log_evidence_and_gradient(segments, float(natural[-1]))
 
+    @np.errstate(all="ignore")
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         prior, *natural = outputs(point, *self.tape.arrays)
         value, slopes = self.log_evidence(np.array(natural))
         return prior + value, pulled_back(point, *self.tape.arrays, np.append(1.0, slopes))
 
+    @np.errstate(all="ignore")
     def _value(self, point: np.ndarray) -> float:
         prior, *natural = outputs(point, *self.tape.arrays)
         segments = self.within_reach(np.array(natural))

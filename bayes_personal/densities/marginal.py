@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels.tape import are_finite
 
 # Acceptance rate to which NUTS adapts its step size.
 ACCEPT = 0.9
@@ -88,24 +90,22 @@ class MarginalDensity(ABC):
 
         It never raises: a sampler in compiled code turns an exception into a panic, and loses all draws.
         """
-        with np.errstate(all="ignore"):
-            try:
-                value, gradient = self._log_density(point)
-            except ArithmeticError:
-                return -np.inf, np.zeros(self.size)
-        if not np.isfinite(value) or not np.isfinite(gradient).all():
+        try:
+            value, gradient = self._log_density(point)
+        except ArithmeticError:
             return -np.inf, np.zeros(self.size)
-        return float(value), gradient
+        if not are_finite(value, gradient):
+            return -np.inf, np.zeros(self.size)
+        return value, gradient
 
     @final
     def value(self, point: np.ndarray) -> float:
         """Return log p(y, phi) without its gradient, minus infinity where it is not finite."""
-        with np.errstate(all="ignore"):
-            try:
-                value = float(self._value(point))
-            except ArithmeticError:
-                return -np.inf
-        return value if np.isfinite(value) else -np.inf
+        try:
+            value = self._value(point)
+        except ArithmeticError:
+            return -np.inf
+        return value if isfinite(value) else -np.inf
 
     @abstractmethod
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:

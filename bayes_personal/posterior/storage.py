@@ -160,8 +160,7 @@ def _bound_to_frame(model: Model, frame: pd.DataFrame, layout: dict[str, Any], p
     """Bind the model to the rows that its file holds, and refuse functions that give other values than before."""
     try:
         bound = model.bind(frame)
-        changed = [name for name, value in _fingerprint(bound).items()
-                 if model.functions and not np.allclose(value, layout[FUNCTIONS][name], rtol=SAME, atol=0)]
+        changed = _changes(bound, layout[FUNCTIONS]) if model.functions else []
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
     if changed:
@@ -194,10 +193,11 @@ def _bound_to_files(model: Model, described: dict[str, Any], path: str) -> Bound
         bound = model.bind(described_dataset(described))
     except DAMAGE as error:
         raise FileError(f"The training rows of {path!r} cannot be read as they were. {error}") from error
-    for name, value in _fingerprint(bound).items():
-        if not np.allclose(value, described["learned"][name], rtol=SAME, atol=0):
-            raise FileError(f"The training rows of {path!r} have changed: {name} is {value}, and was "
-                            f"{described['learned'][name]}. Bring the files back as they were, or fit again.")
+    changed = _changes(bound, described["learned"])
+    if changed:
+        name = changed[0]
+        raise FileError(f"The training rows of {path!r} have changed: {name} is {_fingerprint(bound)[name]}, and was "
+                        f"{described['learned'][name]}. Bring the files back as they were, or fit again.")
     return bound
 
 
@@ -205,6 +205,12 @@ def _fingerprint(bound: BoundModel) -> dict[str, list[float]]:
     """Return numbers that change when the rows do."""
     return {"the predictors' spread": bound.design.spread.tolist(), "the outcome's standard deviation": [bound.unit],
             "where the coefficients are expected": bound.coefficients.location.tolist()}
+
+
+def _changes(bound: BoundModel, saved: dict[str, list[float]]) -> list[str]:
+    """Return the names of the numbers of a fingerprint that differ from those saved."""
+    return [name for name, value in _fingerprint(bound).items()
+            if not np.allclose(value, saved[name], rtol=SAME, atol=0)]
 
 
 def _read(path: Path) -> tuple[xr.DataTree, bool]:

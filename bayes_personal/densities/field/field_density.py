@@ -122,6 +122,7 @@ class FieldDensity(MaskedDensity):
         """The log prior and the hyperparameters as functions of the sampler's points."""
         return Tape.of(self._outputs, self.size)
 
+    @np.errstate(all="ignore")
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         prior, *numbers = outputs(point, *self.tape.arrays)
         field_point = self.point(np.array(numbers))
@@ -131,6 +132,7 @@ class FieldDensity(MaskedDensity):
         slopes = np.append(1.0, self.posterior.slopes(field_point, given))
         return prior + given.log_evidence, pulled_back(point, *self.tape.arrays, slopes)
 
+    @np.errstate(all="ignore")
     def _value(self, point: np.ndarray) -> float:
         prior, *numbers = outputs(point, *self.tape.arrays)
         given = self.posterior.given(self.point(np.array(numbers)))
