@@ -15,6 +15,7 @@ from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.conjugate import BetaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import codes
 
 
 @final
@@ -52,6 +53,10 @@ class Bernoulli(Family):
     @property
     def conjugate(self) -> BetaConjugate:
         return BetaConjugate()
+
+    @property
+    def compiled(self) -> int:
+        return codes.BERNOULLI
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role, name = "outcome of a Bernoulli family", values.name

@@ -9,6 +9,7 @@ from bayes_personal.families.parts.rates import Rates
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import codes
 
 
 @final
@@ -62,6 +63,13 @@ class NegativeBinomial(Rates):
     @property
     def _dispersion(self) -> Hyperprior:
         return self.dispersion or Hyperprior("HalfNormal", sigma=1.0)
+
+    @property
+    def compiled(self) -> int:
+        return codes.NEGATIVE_BINOMIAL
+
+    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return (values["dispersion"] ** -2.0,)
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return (self._dispersion.bind("dispersion"),)

@@ -9,6 +9,7 @@ from bayes_personal.families.parts.rates import Rates
 from bayes_personal.hyperpriors.conjugate import GammaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import codes
 
 
 @final
@@ -54,6 +55,10 @@ class Poisson(Rates):
     @property
     def conjugate(self) -> GammaConjugate:
         return GammaConjugate()
+
+    @property
+    def compiled(self) -> int:
+        return codes.POISSON
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()

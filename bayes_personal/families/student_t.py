@@ -14,6 +14,7 @@ from bayes_personal.families.parts.measurements import measurements, must_have_e
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import codes
 
 
 @final
@@ -71,6 +72,13 @@ class StudentT(Family):
     @property
     def _nu(self) -> Hyperprior:
         return self.nu or Hyperprior("Gamma", alpha=2.0, beta=0.1)
+
+    @property
+    def compiled(self) -> int:
+        return codes.STUDENT_T
+
+    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return (values["nu"], values["sigma"])
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measurements(values, "outcome of a StudentT family")

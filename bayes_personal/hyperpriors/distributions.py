@@ -115,7 +115,7 @@ def _binomial_derivatives(y: Any, n: Any, logit_p: Any) -> tuple[Any, Any]:
 
 def _negative_binomial_derivatives(y: Any, mu: Any, alpha: Any) -> tuple[Any, Any]:
     share = alpha / (mu + alpha)
-    return (y - mu) * share, -(y + alpha) * share * (1 - share)
+    return (y - mu) * share, -(y + alpha) * share * mu / (mu + alpha)
 
 
 DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (

@@ -45,6 +45,15 @@ class Family(ABC):
         return None
 
     @property
+    def compiled(self) -> int | None:
+        """The code of log p(y | eta) in `kernels.likelihoods`; None where it is not compiled."""
+        return None
+
+    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what the compiled log p(y | eta) takes of the family's own hyperparameters, number by number."""
+        return ()
+
+    @property
     def heavier(self) -> str:
         """The name of a family with heavier tails, which may suit outlying outcomes; empty where there is none."""
         return ""

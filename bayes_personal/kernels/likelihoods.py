@@ -1,0 +1,334 @@
+"""Log likelihoods of rows as functions of their linear predictors, compiled.
+
+A family names one of the `codes`. Its functions take, by position:
+
+    =========  ====================  =========================================================================
+    code       whole number          one of `codes`
+    own        (number,)             what the family's own hyperparameters come to, as the table below says
+    y          (row,)                outcomes
+    n          (row,)                known constants; 0 takes a row out: its log likelihood is then 0
+    eta        (predictor, row)      linear predictors, in the units of the link
+    =========  ====================  =========================================================================
+
+and compute ``l(eta)``, the part of log p(y | eta) that depends on eta. What is left depends on the outcome, the
+constant and the family's own hyperparameters alone (`rest`):
+
+    ==================  ==================================  ===========  ===================================
+    code                l(eta)                              own          rest
+    ==================  ==================================  ===========  ===================================
+    BERNOULLI           y eta - log(1 + e^eta)
+    BINOMIAL            y eta - n log(1 + e^eta)                         log (n choose y)
+    POISSON             y eta - n e^eta                                  y log n - log y!
+    NEGATIVE_BINOMIAL   y eta - (y + a) log(1 + n e^eta/a)  a            y log(n/a) + log (a + y - 1 choose y)
+    STUDENT_T           -(a + 1)/2 log(1 + r^2/a),          a, b         log Gamma((a + 1)/2) - log Gamma(a/2)
+                        r = (y - eta)/b                                  - log(pi a)/2 - log b
+    ==================  ==================================  ===========  ===================================
+
+The curvature ``-l''`` is a matrix a row, (predictor, predictor, row). StudentT's is negative far from its centre:
+`slopes` also return a curvature that never is, that of the expectation step of an EM algorithm.
+
+Rows are the last axis, and innermost loops run over them, which lets these use the processor's vectors.
+"""
+
+import numpy as np
+
+from bayes_personal.kernels.codes import BERNOULLI, BINOMIAL, NEGATIVE_BINOMIAL, POISSON, STUDENT_T
+from bayes_personal.kernels.compiling import compiled, inlined
+from bayes_personal.kernels.count_factors import add_ratio_slopes, add_ratios, of_shape
+from bayes_personal.kernels.elementary import HALF_LOG_2PI, exp_of, log_of
+
+# Beyond this linear predictor the exponential stays as it is: float64 ends at e^709.
+HIGHEST = 700.0
+# Below this x, log(1 + x) is its series: the logarithm of a sum would lose its digits.
+SMALL = 1e-4
+# Rows whose factors are multiplied before a logarithm is taken.
+FOLDED = 512
+# Rows that are handled side by side.
+STRIP = 64
+# Largest leverage of a row that is left out: without it eta has a finite variance.
+MOST_LEVERAGE = 1.0 - 1e-9
+
+
+@inlined
+def log_one_plus(x):
+    """Return log(1 + x) for x from 0 on."""
+    series = x * (1.0 - x * (0.5 - x * (1 / 3 - x * 0.25)))
+    logarithm = log_of(1.0 + x)
+    return series if x < SMALL else logarithm
+
+
+@inlined
+def rate(n, eta):
+    """Return n e^eta."""
+    return n * exp_of(HIGHEST if eta > HIGHEST else eta)
+
+
+@inlined
+def decay(eta):
+    """Return e^-|eta|."""
+    return exp_of(-eta if eta > 0 else eta)
+
+
+@inlined
+def add_log_likelihoods(code, own, y, n, eta, out, factor):
+    """Add l of every row to `out`, (row,), but for a logarithm that `fold` adds: that of `factor`, (row,)."""
+    first = eta[0]
+    if code == BERNOULLI:
+        for i in range(len(y)):
+            out[i] += y[i] * first[i] - n[i] * (first[i] if first[i] > 0 else 0.0)
+            factor[i] *= 1.0 + n[i] * decay(first[i])
+    elif code == BINOMIAL:
+        for i in range(len(y)):
+            above = first[i] if first[i] > 0 else 0.0
+            out[i] += y[i] * first[i] - n[i] * (above + log_one_plus(decay(first[i])))
+    elif code == POISSON:
+        for i in range(len(y)):
+            out[i] += y[i] * first[i] - rate(n[i], first[i])
+    elif code == NEGATIVE_BINOMIAL:
+        a = own[0]
+        for i in range(len(y)):
+            out[i] += y[i] * first[i] - (y[i] + a) * log_one_plus(rate(n[i], first[i]) / a)
+    else:
+        a, b = own[0], own[1]
+        for i in range(len(y)):
+            r = (y[i] - first[i]) / b
+            out[i] -= 0.5 * n[i] * (a + 1.0) * log_one_plus(r * r / a)
+
+
+@inlined
+def add_and_set_slopes(code, own, y, n, eta, out, factor, score, curvature, positive):
+    """Do what `add_log_likelihoods` does, and set score l', (predictor, row), and the curvatures -l'' and one that is
+    never negative, (predictor, predictor, row)."""
+    first, slope, curve, safe = eta[0], score[0], curvature[0, 0], positive[0, 0]
+    add_log_likelihoods(code, own, y, n, eta, out, factor)
+    if code == BERNOULLI or code == BINOMIAL:
+        for i in range(len(y)):
+            e = decay(first[i])
+            q = 1.0 / (1.0 + e)
+            slope[i] = y[i] - n[i] * (q if first[i] > 0 else e * q)
+            curve[i] = n[i] * e * q * q
+            safe[i] = curve[i]
+    elif code == POISSON:
+        for i in range(len(y)):
+            mean = rate(n[i], first[i])
+            slope[i], curve[i], safe[i] = y[i] - mean, mean, mean
+    elif code == NEGATIVE_BINOMIAL:
+        a = own[0]
+        for i in range(len(y)):
+            mean = rate(n[i], first[i])
+            share = 1.0 / (1.0 + mean / a)
+            slope[i] = (y[i] - mean) * share
+            curve[i] = (y[i] / a + 1.0) * mean * share * share
+            safe[i] = curve[i]
+    else:
+        a, b = own[0], own[1]
+        for i in range(len(y)):
+            r = (y[i] - first[i]) / b
+            share = 1.0 / (a + r * r)
+            safe[i] = n[i] * (a + 1.0) * share / (b * b)
+            slope[i] = safe[i] * b * r
+            curve[i] = safe[i] * (a - r * r) * share
+
+
+@inlined
+def fold(code, out, factor):
+    """Subtract from `out` the logarithms of `factor`, which becomes 1.
+
+    One logarithm serves many Bernoulli rows, whose factors are at most 2.
+    """
+    if code == BERNOULLI:
+        for i in range(len(out)):
+            out[i] -= log_of(factor[i])
+            factor[i] = 1.0
+
+
+@inlined
+def add_own_slopes(code, own, y, n, eta, weights, out):
+    """Add the sum over rows of weight times dl/down to `out`, (number,)."""
+    first = eta[0]
+    if code == NEGATIVE_BINOMIAL:
+        a = own[0]
+        for i in range(len(y)):
+            x = rate(n[i], first[i]) / a
+            out[0] += weights[i] * ((1.0 + y[i] / a) * x / (1.0 + x) - log_one_plus(x))
+    elif code == STUDENT_T:
+        a, b = own[0], own[1]
+        for i in range(len(y)):
+            r = (y[i] - first[i]) / b
+            x = r * r / a
+            share = n[i] * weights[i] * (a + 1.0) * x / (1.0 + x)
+            out[0] += 0.5 * share / a - 0.5 * n[i] * weights[i] * log_one_plus(x)
+            out[1] += share / b
+
+
+@compiled
+def log_likelihoods(code, own, y, n, eta):
+    """Return l of every row, (row,)."""
+    out, factor = np.zeros(len(y)), np.ones(len(y))
+    add_log_likelihoods(code, own, y, n, eta, out, factor)
+    fold(code, out, factor)
+    return out
+
+
+@inlined
+def total(code, own, y, n, eta, out, factor):
+    """Return the sum over rows of l, which are taken in strips as long as `out` and `factor`."""
+    out[:], factor[:] = 0.0, 1.0
+    width, since, result = len(out), 0, 0.0
+    for start in range(0, len(y), width):
+        stop = min(start + width, len(y))
+        of_strip, of_factor = out[: stop - start], factor[: stop - start]
+        add_log_likelihoods(code, own, y[start:stop], n[start:stop], eta[:, start:stop], of_strip, of_factor)
+        since += 1
+        if since == FOLDED:
+            fold(code, out, factor)
+            since = 0
+    fold(code, out, factor)
+    for i in range(width):
+        result += out[i]
+    return result
+
+
+@compiled
+def totals(code, own, y, n, eta):
+    """Return the sums over rows of l at draws of own (draw, number) and eta (draw, predictor, row), (draw,)."""
+    result, out, factor = np.empty(len(eta)), np.empty(STRIP), np.empty(STRIP)
+    for d in range(len(eta)):
+        result[d] = total(code, own[d], y, n, eta[d], out, factor)
+    return result
+
+
+@compiled
+def slopes(code, own, y, n, eta):
+    """Return score (predictor, row) and the two curvatures (predictor, predictor, row)."""
+    score, curvature, positive = np.empty(eta.shape), np.empty((len(eta), *eta.shape)), np.empty((len(eta), *eta.shape))
+    add_and_set_slopes(code, own, y, n, eta, np.zeros(len(y)), np.ones(len(y)), score, curvature, positive)
+    return score, curvature, positive
+
+
+@compiled
+def own_slopes(code, own, y, n, eta):
+    """Return the sum over rows of dl/down, (number,)."""
+    out = np.zeros(len(own))
+    add_own_slopes(code, own, y, n, eta, np.ones(len(y)), out)
+    return out
+
+
+@inlined
+def place_node(mean, root, nodes, j, eta):
+    """Set eta to mean + root nodes[:, j], (predictor, row)."""
+    for k in range(len(mean)):
+        for i in range(mean.shape[1]):
+            eta[k, i] = mean[k, i]
+        for m in range(k + 1):
+            for i in range(mean.shape[1]):
+                eta[k, i] += root[k, m, i] * nodes[m, j]
+
+
+@compiled
+def average(code, own, y, n, mean, root, nodes, weights):
+    """Return the sum over rows of E[l], and its slopes by `own`; the arguments are those of `average_slopes`."""
+    eta, ones, out, factor = np.empty(mean.shape), np.ones(len(y)), np.empty(STRIP), np.empty(STRIP)
+    result, by_own, by_own_at_node = 0.0, np.zeros(len(own)), np.empty(len(own))
+    for j in range(len(weights)):
+        place_node(mean, root, nodes, j, eta)
+        by_own_at_node[:] = 0.0
+        add_own_slopes(code, own, y, n, eta, ones, by_own_at_node)
+        result += weights[j] * total(code, own, y, n, eta, out, factor)
+        by_own += weights[j] * by_own_at_node
+    return result, by_own
+
+
+@compiled
+def average_slopes(code, own, y, n, mean, root, nodes, weights):
+    """Return E[l'] and E[-l''] over eta ~ Normal(mean, root root'), and E of the curvature that is never negative.
+
+    `mean` is (predictor, row), `root` (predictor, predictor, row); `nodes` (predictor, node) and `weights` (node,) are
+    those of a standard normal's quadrature.
+    """
+    score, curvature = np.zeros(mean.shape), np.zeros((len(mean), *mean.shape))
+    positive = np.zeros(curvature.shape)
+    eta, slope, out, factor = np.empty(mean.shape), np.empty(mean.shape), np.zeros(len(y)), np.ones(len(y))
+    curve, safe = np.empty(curvature.shape), np.empty(curvature.shape)
+    for j in range(len(weights)):
+        place_node(mean, root, nodes, j, eta)
+        factor[:] = 1.0
+        add_and_set_slopes(code, own, y, n, eta, out, factor, slope, curve, safe)
+        for k in range(len(mean)):
+            for i in range(mean.shape[1]):
+                score[k, i] += weights[j] * slope[k, i]
+            for m in range(len(mean)):
+                for i in range(mean.shape[1]):
+                    curvature[k, m, i] += weights[j] * curve[k, m, i]
+                    positive[k, m, i] += weights[j] * safe[k, m, i]
+    return score, curvature, positive
+
+
+@compiled
+def rest(code, own, outcomes, counts):
+    """Return the sum over rows of what log p has beside l, as far as it depends on `own`, and its slopes, (number,).
+
+    `outcomes` are the distinct outcomes of the rows and `counts` the numbers of rows that have them.
+    """
+    slopes_by_own = np.zeros(len(own))
+    if code == NEGATIVE_BINOMIAL:
+        shape, ratios, ratio_slopes = of_shape(own[0]), np.zeros(len(outcomes)), np.zeros(len(outcomes))
+        add_ratios(1.0, shape, outcomes, len(outcomes), ratios)
+        add_ratio_slopes(1.0, shape, outcomes, len(outcomes), ratio_slopes)
+        slopes_by_own[0] = ((ratio_slopes - outcomes / own[0]) * counts).sum()
+        return (ratios * counts).sum(), slopes_by_own
+    if code == STUDENT_T:
+        # Gamma((a + 1) / 2) / Gamma(a / 2), whose logarithms differ in few digits where a is large.
+        half, shape, rows = np.full(1, 0.5), of_shape(0.5 * own[0]), counts.sum()
+        ratio, ratio_slope = np.zeros(1), np.zeros(1)
+        add_ratios(1.0, shape, half, 1, ratio)
+        add_ratio_slopes(1.0, shape, half, 1, ratio_slope)
+        slopes_by_own[0] = 0.5 * rows * (ratio_slope[0] - 1.0 / own[0])
+        slopes_by_own[1] = -rows / own[1]
+        return rows * (ratio[0] - HALF_LOG_2PI - np.log(own[1])), slopes_by_own
+    return 0.0, slopes_by_own
+
+
+@compiled
+def rests(code, own, outcomes):
+    """Return what log p has beside l, as far as it depends on `own`, at each of some outcomes."""
+    one, count, result = np.empty(1), np.ones(1), np.empty(len(outcomes))
+    for k in range(len(outcomes)):
+        one[0] = outcomes[k]
+        result[k] = rest(code, own, one, count)[0]
+    return result
+
+
+@compiled
+def log_averages(code, own, y, n, mean, variance, response, precision, nodes, log_weights):
+    """Return log p(y_i | all other rows) and log p(y_i again | all rows) of rows whose one eta is nearly normal.
+
+    Under pseudo-data eta is ``Normal(mean, variance)`` given all rows. Without the row's own pseudo-observation it has
+    another mean and variance, over which the likelihood and its square are averaged. All arrays are (row,) but the
+    nodes, (node,); the rows' constants are left out.
+    """
+    rows = len(y)
+    left_out, left_in = np.empty(rows), np.empty(rows)
+    eta, factor, logs = np.empty((1, rows)), np.ones(rows), np.zeros((len(nodes), rows))
+    centre, width = np.empty(rows), np.empty(rows)
+    for i in range(rows):
+        leverage = min(precision[i] * variance[i], MOST_LEVERAGE)
+        centre[i] = (mean[i] - leverage * response[i]) / (1.0 - leverage)
+        width[i] = np.sqrt(variance[i] / (1.0 - leverage))
+    for j in range(len(nodes)):
+        for i in range(rows):
+            eta[0, i] = centre[i] + width[i] * nodes[j]
+        add_log_likelihoods(code, own, y, n, eta, logs[j], factor)
+        fold(code, logs[j], factor)
+    for i in range(rows):
+        once, twice = -np.inf, -np.inf
+        for j in range(len(nodes)):
+            once = max(once, log_weights[j] + logs[j, i])
+            twice = max(twice, log_weights[j] + 2.0 * logs[j, i])
+        sum_once, sum_twice = 0.0, 0.0
+        for j in range(len(nodes)):
+            sum_once += np.exp(log_weights[j] + logs[j, i] - once)
+            sum_twice += np.exp(log_weights[j] + 2.0 * logs[j, i] - twice)
+        left_out[i] = once + np.log(sum_once)
+        left_in[i] = twice + np.log(sum_twice) - left_out[i]
+    return left_out, left_in
