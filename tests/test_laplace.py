@@ -307,8 +307,9 @@ def test_it_hands_over_to_nuts(sleep, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_it_does_not_take() -> None:
-    with pytest.raises(SpecificationError, match="Normal family"):
-        bp.fit(bp.Model("disasters ~ 1", family=bp.Poisson()), bp.load_dataset("coal"), method=bp.Laplace())
+    with pytest.raises(SpecificationError, match="needs weights"):
+        bp.fit(bp.Model("disasters ~ 1", bp.Mixture(2, gate="year"), bp.Poisson()), bp.load_dataset("coal"),
+               method=bp.Laplace())
     for options in ({"proposals": 3000}, {"proposals": 16}, {"draws": 2}, {"fallback": 1}):
         with pytest.raises(SpecificationError):
             bp.Laplace(**options)

@@ -44,7 +44,7 @@ def test_fewer_levels_are_refused_where_memory_is_short() -> None:
 def test_draws_are_refused_before_anything_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Normal family's groups are drawn again; those of others are stored."""
     frame = labelled(800).assign(count=rng.poisson(3, 1600))
-    with pytest.raises(SpecificationError, match=r"4,000 draws of 80\d numbers.*20 MB are free.*fewer draws"):
+    with pytest.raises(SpecificationError, match=r"2,000 draws of 80\d numbers.*20 MB are free.*fewer draws"):
         bp.fit(bp.Model("count ~ 1", bp.PartialPooling("c"), bp.Poisson()), frame, seed=1, progress=False)
 
 

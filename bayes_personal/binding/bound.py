@@ -240,18 +240,23 @@ class BoundModel:
 
         `rows` are the places of some training rows, and may be symbolic; by default all rows.
         """
-        x = self.x if rows is None else xp.take(self.x, rows, axis=0)
+        if rows is None:
+            return self.eta_at(values, self.x, self.features, xp)
+        features = tuple(features.take(rows, xp) for features in self.features)
+        return self.eta_at(values, xp.take(self.x, rows, axis=0), features, xp)
+
+    def eta_at(self, values: Mapping[str, Any], x: Any, features: tuple[Features, ...], xp: Any) -> Any:
+        """Return x_i' theta_i of rows with predictors x where the pieces have `features`, as `eta` does."""
         mean, of_mean = self.centred_mean(values, xp), self.coefficients.predictors(x, self.everywhere).T
         eta = xp.stack([xp.matmul(mean[..., of], of_mean[of])
                         for of in self.coefficients.of_predictors(self.everywhere)], axis=-1)
-        for piece, features in zip(self.pieces, self.features, strict=True):
-            chosen = features if rows is None else features.take(rows, xp)
+        for piece, piece_features in zip(self.pieces, features, strict=True):
             if isinstance(piece, Term):
-                deviation = chosen.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
+                deviation = piece_features.times(weights(piece, values, values[f"{piece.name}_z"], xp), xp)
             elif isinstance(piece, Choice):
                 continue
             else:
-                deviation = piece.deviation(values, chosen.matrix, xp)
+                deviation = piece.deviation(values, piece_features.matrix, xp)
             products = deviation * self.coefficients.predictors(x, piece.positions)
             eta = eta + self.coefficients.total(products, piece.positions, xp)
         return eta

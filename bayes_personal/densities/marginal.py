@@ -49,8 +49,8 @@ class Densities(NamedTuple):
     left_in: np.ndarray
 
 
-class MarginalDensity(ABC):
-    """A density of the hyperparameters phi on the sampler's scale, and exact draws and densities given phi."""
+class HyperparameterDensity(ABC):
+    """A density of the hyperparameters phi on the sampler's scale."""
 
     bound: BoundModel
 
@@ -78,11 +78,6 @@ class MarginalDensity(ABC):
     def target_accept(self) -> float:
         """Acceptance rate to which NUTS adapts its step size unless its user sets another."""
         return ACCEPT
-
-    @property
-    def leave_one_out_work(self) -> int:
-        """Count of numbers that leaving out all rows one by one computes at each draw; 0 where it is small."""
-        return 0
 
     @final
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -118,6 +113,42 @@ class MarginalDensity(ABC):
     @abstractmethod
     def each_value(self, points: np.ndarray) -> np.ndarray:
         """Return log p(y, phi) at many points (draw, size)."""
+
+    @cached_property
+    def size(self) -> int:
+        """Length of phi as a point."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def values(self, point: Any) -> dict[str, Any]:
+        """Return the hyperparameters at points (..., size) of the sampler's scale."""
+        result, start = {}, 0
+        for parameter in self.parameters:
+            result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
+            start += parameter.size
+        return result
+
+    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the sampler's points at draws of the hyperparameters, (draw, size), the inverse of `values`."""
+        if not self.parameters:
+            return np.zeros((len(next(iter(values.values()))), 0))
+        return np.concatenate([parameter.point(values[parameter.name]) for parameter in self.parameters], axis=-1)
+
+    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
+        """Return the log density of the hyperpriors on the sampler's scale, (...)."""
+        total, start = np.zeros(point.shape[:-1]), 0
+        for parameter in self.parameters:
+            total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
+            start += parameter.size
+        return total
+
+
+class MarginalDensity(HyperparameterDensity):
+    """The exact density of the hyperparameters phi, with exact draws and densities of all else given phi."""
+
+    @property
+    def leave_one_out_work(self) -> int:
+        """Count of numbers that leaving out all rows one by one computes at each draw; 0 where it is small."""
+        return 0
 
     @abstractmethod
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
@@ -155,33 +186,6 @@ class MarginalDensity(ABC):
                      contribution: Any) -> np.ndarray:
         """Return log p(y_g | y, phi) of second, equal outcomes of the rows of a contribution, (draw,), from the log
         densities of all rows; or the same given weights drawn given y and phi, whose average over draws is the same."""
-
-    @cached_property
-    def size(self) -> int:
-        """Length of phi as a point."""
-        return sum(parameter.size for parameter in self.parameters)
-
-    def values(self, point: Any) -> dict[str, Any]:
-        """Return the hyperparameters at points (..., size) of the sampler's scale."""
-        result, start = {}, 0
-        for parameter in self.parameters:
-            result[parameter.name] = parameter.value(point[..., start : start + parameter.size])
-            start += parameter.size
-        return result
-
-    def points(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the sampler's points at draws of the hyperparameters, (draw, size), the inverse of `values`."""
-        if not self.parameters:
-            return np.zeros((len(next(iter(values.values()))), 0))
-        return np.concatenate([parameter.point(values[parameter.name]) for parameter in self.parameters], axis=-1)
-
-    def log_prior(self, point: Any, values: Mapping[str, Any]) -> Any:
-        """Return the log density of the hyperpriors on the sampler's scale, (...)."""
-        total, start = np.zeros(point.shape[:-1]), 0
-        for parameter in self.parameters:
-            total = total + parameter.log_density(values[parameter.name], point[..., start : start + parameter.size])
-            start += parameter.size
-        return total
 
 
 def given_weights(bound: BoundModel, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> np.ndarray:

@@ -291,6 +291,22 @@ def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
 
 
 @compiled
+def place(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, log_volumes):
+    """Replace standard normal u by weights ``mean + L'^-1 u``, the groups integrated out, and set log |L|, (draw,).
+
+    Where L does not exist, log |L| is infinite.
+    """
+    for i in range(len(s)):
+        fine, lower, mean, _, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i], own_root[i], s[i])
+        log_volumes[i] = 0.0 if fine else np.inf
+        if fine:
+            solve_upper(lower, z[i])
+            for k in range(len(mean)):
+                z[i, k] += mean[k]
+                log_volumes[i] += np.log(lower[k, k])
+
+
+@compiled
 def draw_eliminated(sums, sd, roots, rooted, own_sd, own_root, s, weights, own_z):
     """Replace standard normal noise by exact draws of some groups' weights, given the `weights` not eliminated."""
     blocks = np.empty(sums.shape)

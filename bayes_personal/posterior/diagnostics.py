@@ -70,17 +70,31 @@ class Importance:
     ess : Kish's effective sample size of the weights
     log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None after a cut, which is
         weighted at each draw of a population; `pareto_k` and `ess` are then the worst of 99 % of these draws
+    rule_error : where rows have no Normal likelihood, standard deviation of the error of the log likelihood from
+        integrals over the weights of groups; None for a Normal family
+    largest_ratio : where they have not, largest ratio of the density of a group's weights to that of the candidates of
+        its draws; None for a Normal family
     """
 
     pareto_k: float
     ess: float
     log_evidence: float | None = None
     log_evidence_se: float | None = None
+    rule_error: float | None = None
+    largest_ratio: float | None = None
+
+    @classmethod
+    def of(cls, node: xr.DataTree | xr.DataArray) -> Self:
+        """Read the attributes of a group of a tree."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: float(node.attrs[name]) for name in names if name in node.attrs})
 
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
-        remedy = "take freeze='plug-in'" if self.log_evidence is None else "use NUTS"
+        cut = self.log_evidence is None and self.rule_error is None
+        remedy = "take freeze='plug-in'" if cut else "use NUTS(collapse=False)" if self.rule_error is not None else \
+            "use NUTS"
         checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; {remedy}"),
                   (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
                                               f"{LEAST_ESS:.0f}; {remedy}"))
@@ -89,10 +103,13 @@ class Importance:
     @property
     def words(self) -> tuple[str, ...]:
         """How the importance sampling went, a line a statement."""
-        sampled = f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}"
-        if self.log_evidence is None:
-            return (sampled,)
-        return sampled, f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}"
+        lines = [f"Pareto k {self.pareto_k:.2f}, importance ESS {self.ess:.0f}"]
+        if self.log_evidence is not None:
+            lines.append(f"log evidence {self.log_evidence:.2f} +- {self.log_evidence_se:.2f}")
+        if self.rule_error:
+            lines.append(f"groups integrated with an error of {self.rule_error:.3f} in the log likelihood, largest "
+                         f"ratio of their draws {self.largest_ratio:.1f}")
+        return tuple(lines)
 
 
 @final
@@ -114,6 +131,8 @@ class Diagnostics:
     e_bfmi : least energy Bayesian fraction of missing information of a chain; None without energies
     variational : how a variational fit ended; None for samplers
     importance : how importance sampling went; None for other samplers
+    correction : how well importance weights corrected the draws of a sampler that moved under pseudo-data; None where
+        it moved in the model itself
     exact : whether the draws are independent draws of the posterior itself
     population : diagnostics of the stage that estimated a frozen population; None without such a stage
 
@@ -132,6 +151,7 @@ class Diagnostics:
     e_bfmi: Worst | None = None
     variational: Variational | None = None
     importance: Importance | None = None
+    correction: Importance | None = None
     exact: bool = False
     population: "Diagnostics | None" = None
 
@@ -148,9 +168,7 @@ class Diagnostics:
             return cls(chains, draws, variational=Variational(
                 float(attributes["pareto_k"]), bool(attributes["converged"]), int(attributes["iterations"])))
         if "importance" in tree:
-            attributes, names = tree["importance"].attrs, [field.name for field in fields(Importance)]
-            return cls(chains, draws, population=population, importance=Importance(
-                **{name: float(attributes[name]) for name in names if name in attributes}))
+            return cls(chains, draws, population=population, importance=Importance.of(tree["importance"]))
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
         left_out = bound.undiagnosed(bool(posterior.attrs.get("collapsed"))) if bound else frozenset()
         moving = list(_moving(posterior.drop_vars(left_out, errors="ignore")))
@@ -161,6 +179,7 @@ class Diagnostics:
             _worst(moving, lambda values: array_stats.ess(values, method="bulk"), 0.0),
             _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
             _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
+            correction=Importance.of(tree["correction"]) if "correction" in tree else None,
             exact=posterior.attrs.get("inference_library") == "exact", population=population)
 
     @property
@@ -181,7 +200,8 @@ class Diagnostics:
             (self.chains == 1 and not self.exact, "one chain has no R-hat; run 4"),
             *((not low <= worst.value <= high, f"{words}, should be at {f'least {low}' if low else f'most {high}'}")
               for worst, words, low, high in self._statistics()))
-        return tuple(words for failed, words in wrong if failed)
+        of_correction = () if self.correction is None else self.correction.complaints
+        return (*(words for failed, words in wrong if failed), *of_correction)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -197,7 +217,8 @@ class Diagnostics:
         if self.importance is not None:
             return (f"{self.draws} draws resampled by their importance", *self.importance.words)
         return (f"{self.chains} chains of {self.draws} draws, {self.divergences} divergences",
-                *(f"worst {words}" for _, words, *_ in self._statistics()))
+                *(f"worst {words}" for _, words, *_ in self._statistics()),
+                *(() if self.correction is None else self.correction.words))
 
     def _statistics(self) -> Iterator[tuple[Worst, str, float, float]]:
         """Yield each available statistic, in words, and the least and most that it should be."""

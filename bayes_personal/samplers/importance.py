@@ -5,7 +5,7 @@ from typing import Self, final
 
 import numpy as np
 
-from bayes_personal.samplers.proposal import Proposal
+from bayes_personal.samplers.proposal import Proposes
 
 # Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
 LARGEST_K, LEAST_ESS = 0.5, 400.0
@@ -19,6 +19,7 @@ class Weighted:
     Attributes
     ----------
     points : (draw, size)
+    log_densities : log density of each, (draw,)
     weights : Pareto smoothed, sum 1, (draw,)
     pareto_k : shape of the tail of the weights; above 0.5 their variance does not exist
     ess : Kish's effective sample size of the weights or of the raw ratios, whichever is smaller: smoothing would hide
@@ -29,6 +30,7 @@ class Weighted:
     """
 
     points: np.ndarray
+    log_densities: np.ndarray
     weights: np.ndarray
     pareto_k: float
     ess: float
@@ -50,23 +52,47 @@ class Weighted:
         raw = np.exp(ratios - evidence)
         ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
         error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= LARGEST_K else np.inf
-        return cls(points, weights, float(k), float(ess), evidence, float(error))
+        return cls(points, log_densities, weights, float(k), float(ess), evidence, float(error))
 
     @property
     def trusted(self) -> bool:
         """Whether the importance ratios have a variance, and enough draws count."""
-        return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
+        return self.pareto_k <= LARGEST_K and self.ess >= self.least_ess
+
+    @property
+    def least_ess(self) -> float:
+        """Effective draws that are enough: of few draws half of them."""
+        return min(LEAST_ESS, len(self.points) / 2)
+
+    @property
+    def problem(self) -> str:
+        """Why the draws cannot be trusted."""
+        return (f"Pareto k is {self.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size {self.ess:.0f} "
+                f"(at least {self.least_ess:.0f}): the posterior is not near a mixture of skewed t's")
 
     @property
     def heaviest(self) -> np.ndarray:
         """The draw of the largest weight, (size,)."""
         return self.points[np.argmax(self.weights)]
 
+    def resample_chains(self, chains: int, rng: np.random.Generator) -> np.ndarray:
+        """Return equally weighted draws, as many of each chain as it has, in its order, (count, size).
+
+        Draws that count more than once follow each other, which the statistics of chains notice.
+        """
+        parts, length = np.split(self.weights, chains), len(self.weights) // chains
+        chosen = [start * length + systematic(part / part.sum(), length, rng) for start, part in enumerate(parts)]
+        return self.points[np.concatenate(chosen)]
+
     def resample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return equally weighted draws by systematic resampling, in random order, (count, size)."""
-        places = (rng.random() + np.arange(count)) / count
-        chosen = np.minimum(np.searchsorted(np.cumsum(self.weights), places), len(self.weights) - 1)
-        return self.points[rng.permutation(chosen)]
+        return self.points[rng.permutation(systematic(self.weights, count, rng))]
+
+
+def systematic(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return places drawn in proportion to weights of sum 1, by one random number, in ascending order, (count,)."""
+    places = (rng.random() + np.arange(count)) / count
+    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
 @final
@@ -81,7 +107,7 @@ class Pool:
     log_sum : log of the sum of all proposals at each draw, (draw,)
     """
 
-    proposals: tuple[Proposal, ...]
+    proposals: tuple[Proposes, ...]
     points: np.ndarray
     log_densities: np.ndarray
     log_sum: np.ndarray
@@ -91,7 +117,7 @@ class Pool:
         """Return a pool without any round."""
         return cls((), np.zeros((0, size)), np.zeros(0), np.zeros(0))
 
-    def with_round(self, proposal: Proposal, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
+    def with_round(self, proposal: Proposes, points: np.ndarray, log_densities: np.ndarray) -> "Pool":
         """Return the pool with one more round, of as many draws as each earlier one."""
         sum_at_earlier = np.logaddexp(self.log_sum, proposal.log_density(self.points))
         proposals = (*self.proposals, proposal)

@@ -1,7 +1,7 @@
 """Laplace: near-independent draws of the hyperparameters by importance sampling around their modes."""
 
-from dataclasses import dataclass
-from typing import Self, final
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 import xarray as xr
@@ -9,41 +9,48 @@ import xarray as xr
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import LARGEST
 from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.samplers.corrected import AGAIN, CORRECTED, corrected
 from bayes_personal.samplers.draws import tree
-from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS, Pool, Weighted
-from bayes_personal.samplers.mode import Mode, climbed
+from bayes_personal.samplers.importance import Pool, Weighted
+from bayes_personal.samplers.linearising import linearised
+from bayes_personal.samplers.modes import Modes
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Skewed
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach
 from bayes_personal.system.arguments import flag, whole_number
 
-# Fresh points before a climb in search of modes, and over how many standard deviations of the hyperpriors.
-FRESH, SPREAD = 256, 1.5
-# Modes nearer to each other than this, in standard deviations, are one; those with less mass than this do not count;
-# a point whose slope is steeper than this, in standard deviations, is no mode.
-APART, NEGLIGIBLE, LEVEL = 1.0, 1e-4, 0.3
 # Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
 ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
-# Times as many draws where the first ones cannot be trusted.
-AGAIN = 4
 
 
 @final
 @dataclass(frozen=True)
 class Laplace:
-    """Importance sampling of the hyperparameters, the weights integrated out exactly.
+    """Importance sampling around modes, of hyperparameters for a Normal family, and of weights too for others.
 
     Proposals are a mixture: around every mode that is found, a t that is skewed along each of its axes, and a tenth of
     the draws from the hyperpriors. They are adapted to up to ten rounds of draws, and then judged by fresh ones: those
     are what is kept, weighted by Pareto-smoothed importance ratios. The weights of the model are drawn from their exact
     conditional. Nothing compiles, and the draws are nearly independent. The log evidence is a by-product.
 
-    Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included.
-    Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an effective
-    sample size below 400, twice, the second time with four times as many draws. It then says so and hands over to NUTS.
+    Where the family is another one whose linear predictor is linear in weights, every row's likelihood is replaced by
+    that of a Normal pseudo-observation, whose slope and curvature agree with it on average over the posterior. Under
+    these pseudo-data the weights integrate out as above; draws of hyperparameters and weights are then weighted by the
+    likelihoods of the rows themselves, so that the result is the posterior of the model as stated. Of several terms
+    with groups, the weights of the one with most are integrated out of its rows' likelihoods by adaptive Gauss-Hermite
+    quadrature, with as many nodes as its error asks for, and drawn at the end by short chains that start anew at every
+    draw. It is the default of such models. ``tree["importance"]`` has what the weights, the quadrature and the chains
+    say of themselves.
+
+    Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included;
+    for other families with up to a thousand weights beside those of one set of groups, where rows are no fewer than
+    these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an
+    effective sample size below 400, twice, the second time with four times as many draws; where quadrature leaves an
+    error above 0.02 in the log likelihood; and where a chain of 200 steps would not forget its start. It then says so
+    and hands over to NUTS.
     Fails where a mode is so narrow, or so far from what the hyperpriors expect, that neither the search for modes nor
     the draws come near it: no ratio tells of that.
 
@@ -53,7 +60,8 @@ class Laplace:
         Kept draws, as one chain, resampled in proportion to their weights.
     proposals
         Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where
-        there are change points in 400 contexts or more 1024, and a quarter of them in each round.
+        there are change points in 400 contexts or more 1024, and a quarter of them in each round; where pseudo-data
+        stand for the rows 2048, after rounds of 512.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -73,7 +81,8 @@ class Laplace:
     Geweke (1989), doi:10.2307/1913710. Hesterberg (1995), doi:10.1080/00401706.1995.10484303. Raftery and Bao (2010),
     doi:10.1111/j.1541-0420.2010.01399.x. Cornuet, Marin, Mira and Robert (2012),
     doi:10.1111/j.1467-9469.2011.00756.x. Vehtari, Simpson, Gelman, Yao and Gabry (2024), JMLR 25(72):1,
-    doi:10.48550/arXiv.1507.02646. Rue, Martino and Chopin (2009), doi:10.1111/j.1467-9868.2008.00700.x.
+    doi:10.48550/arXiv.1507.02646. Liu and Pierce (1994), doi:10.1093/biomet/81.3.624. Opper and Archambeau (2009),
+    doi:10.1162/neco.2008.08-07-592. Rue, Martino and Chopin (2009), doi:10.1111/j.1467-9868.2008.00700.x.
     """
 
     draws: int = 2000
@@ -91,19 +100,40 @@ class Laplace:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
         density = marginal_density(bound)
+        if density is None and linearises(bound):
+            return self._corrected(bound, seed, progress)
         if density is None:
             raise SpecificationError(
-                "Laplace integrates the weights out: it needs a Normal family, a Normal hyperprior of the mean and at "
-                f"most {LARGEST} weights beside those of one set of groups. Use NUTS() or ADVI().")
+                "Laplace integrates weights out, or corrects them: it needs weights in which the linear predictor is "
+                f"linear, at most {LARGEST} beside those of one set of groups, a Normal hyperprior of the mean, and a "
+                "family whose likelihood is compiled. Use NUTS() or ADVI().")
         if density.size == 0:
             return NUTS(draws=self.draws, chains=1).sample(bound, seed, progress)
         rng = np.random.default_rng(seed)
         weighted = self.weighted(density, rng)
         if not weighted.trusted:
-            return self.refused(weighted, bound, seed, progress)
+            return self._refused(weighted.problem, bound, seed, progress)
         values = density.values(weighted.resample(self.draws, rng))
         exact_draws, attributes = remainder(density, values, self.draws, rng)
-        result = tree(bound, values | exact_draws, 1, None, inference_library="bayes_personal", **attributes)
+        return self._tree(bound, values | exact_draws, weighted, attributes)
+
+    def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw hyperparameters and weights under pseudo-data, weighted by the rows' own likelihoods."""
+        rng = np.random.default_rng(seed)
+        density, _ = linearised(bound, rng)
+        sample = corrected(density, self.proposals or CORRECTED, AGAIN, rng)
+        if sample.trusted:
+            values, ratio = sample.values(sample.weighted.resample(self.draws, rng), rng)
+            sample = replace(sample, largest_ratio=ratio)
+        if not sample.trusted:
+            return self._refused(sample.problem, bound, seed, progress)
+        result = self._tree(bound, values, sample.weighted, {})
+        result["importance"].attrs |= sample.summary
+        return result
+
+    def _tree(self, bound: BoundModel, values: dict[str, np.ndarray], weighted: Weighted,
+              attributes: dict[str, int]) -> xr.DataTree:
+        result = tree(bound, values, 1, None, inference_library="bayes_personal", **attributes)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": weighted.pareto_k, "ess": weighted.ess, "proposals": len(weighted.points),
             "log_evidence": weighted.log_evidence, "log_evidence_se": weighted.log_evidence_se}))
@@ -132,78 +162,9 @@ class Laplace:
             mixture = modes.grown(mixture.adapted(points, weighted.weights), weighted)
         return weighted
 
-    def refused(self, weighted: Weighted, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+    def _refused(self, problem: str, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Hand over to NUTS, or refuse, where the importance ratios cannot be trusted."""
-        problem = (f"Laplace: Pareto k is {weighted.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size "
-                   f"{weighted.ess:.0f} (at least {LEAST_ESS:.0f}): the posterior is not near a mixture of skewed t's")
         if not self.fallback:
-            raise SpecificationError(f"{problem}. Use NUTS().")
-        warn(f"{problem}; NUTS takes over.", ConvergenceWarning)
+            raise SpecificationError(f"Laplace: {problem}. Use NUTS().")
+        warn(f"Laplace: {problem}; NUTS takes over.", ConvergenceWarning)
         return NUTS().sample(bound, seed, progress)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Modes:
-    """The modes of a density that have been found, as skewed t's."""
-
-    density: MarginalDensity
-    components: list[Skewed]
-
-    @classmethod
-    def search(cls, density: MarginalDensity, rng: np.random.Generator) -> Self:
-        """Climb from the middle of the natural units, and then from where the density is largest relative to the modes
-        found so far (Raftery and Bao 2010), among points spread over the hyperpriors.
-
-        Some coordinates of these points are those of a mode found before. Climbs from random points miss a narrow
-        mode: nearly all lead to the broad one.
-        """
-        prior_points = HyperpriorProposal(density).draw(FRESH, rng)
-        centre, spread = prior_points.mean(axis=0), SPREAD * prior_points.std(axis=0)
-        modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
-        points, values = np.zeros((0, density.size)), np.zeros(0)
-        for start in density.starts:
-            modes.climb(start)
-        for _ in range(density.effort.climbs):
-            candidates = rng.normal(centre, spread, (FRESH, density.size))
-            centres = np.array([mode.point for mode in modes.components])
-            centres = centres[rng.integers(len(centres), size=FRESH)]
-            candidates = np.where(rng.random(candidates.shape) < rng.random((FRESH, 1)), centres, candidates)
-            points = np.concatenate([points, candidates])
-            values = np.concatenate([values, density.each_value(candidates)])
-            parts = [modes.mass(mode) + mode.log_density(points) for mode in modes.components]
-            farthest = np.argmax(values - np.logaddexp.reduce(parts, axis=0))
-            modes.climb(points[farthest])
-            values[farthest] = -np.inf
-        return modes
-
-    def climb(self, start: np.ndarray) -> Skewed | None:
-        """Climb to a mode, keep and return it; None if it was found before, or the climb ends elsewhere."""
-        top = climbed(self.density.log_density, start)
-        if any(np.linalg.norm(np.linalg.solve(mode.root, top - mode.point)) < APART for mode in self.components):
-            return None
-        mode, (height, slope) = Mode.at(self.density.log_density, top), self.density.log_density(top)
-        # Elsewhere than at a mode the curvature says nothing of the mass.
-        if height == -np.inf or np.linalg.norm(slope @ mode.root) > LEVEL:
-            return None
-        self.components.append(Skewed.around(mode, self.density.each_value))
-        return self.components[-1]
-
-    def mass(self, mode: Skewed) -> float:
-        """Return the log integral of a density that falls off from the mode as its t does."""
-        return self.density.value(mode.point) - float(mode.log_density(mode.point[None])[0])
-
-    @property
-    def mixture(self) -> Proposal:
-        """The modes in proportion to their mass, except those of negligible mass."""
-        masses = np.array([self.mass(mode) for mode in self.components])
-        shares = np.exp(masses - masses.max())
-        relevant = shares > NEGLIGIBLE * shares.sum()
-        components = tuple(mode for mode, keep in zip(self.components, relevant, strict=True) if keep)
-        return Proposal(components, shares[relevant], HyperpriorProposal(self.density))
-
-    def grown(self, mixture: Proposal, weighted: Weighted) -> Proposal:
-        """Add the mode above the draw of largest weight, if it is new and has mass."""
-        mode = self.climb(weighted.heaviest)
-        share = 0.0 if mode is None else np.exp(min(self.mass(mode) - weighted.log_evidence, 0.0))
-        return mixture if mode is None or share < NEGLIGIBLE else mixture.joined(mode, share)

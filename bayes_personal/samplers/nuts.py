@@ -1,6 +1,6 @@
 """NUTS, the default sampler of a posterior."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
@@ -8,10 +8,13 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
-from bayes_personal.densities.marginal import ACCEPT, MarginalDensity
+from bayes_personal.densities.linearised.linearised_density import linearises
+from bayes_personal.densities.marginal import ACCEPT, HyperparameterDensity, MarginalDensity
 from bayes_personal.errors import SpecificationError
+from bayes_personal.samplers.corrected import walked
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.information import Information
+from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.mode import Mode
 from bayes_personal.samplers.redrawn import remainder
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density, started
@@ -35,7 +38,9 @@ class NUTS:
     over the hyperparameters alone, in the directions and units that the curvature at their mode suggests, and the
     weights are drawn from their exact conditional afterwards. A gradient then costs the same whatever the number of
     rows. Of several terms with groups, the one with most weights is integrated out group by group; all other weights
-    together, with a Cholesky factor of their number, up to 1000 of them. For more, for other families, or with
+    together, with a Cholesky factor of their number, up to 1000 of them. For families with a compiled likelihood the
+    weights integrate out under pseudo-data, as `Laplace` describes it: NUTS moves over the hyperparameters under these,
+    and importance weights correct its draws. For more weights, where the importance weights cannot be trusted, or with
     ``collapse=False``, NUTS moves over everything.
 
     It then moves the weights on a scale that follows what the rows tell of them: every row's likelihood is replaced by
@@ -89,6 +94,10 @@ class NUTS:
         density = marginal_density(bound)
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
+        if density is None and self.collapse and self.sampler == "nutpie" and linearises(bound):
+            sampled = self._corrected(bound, seed, progress)
+            if sampled is not None:
+                return sampled
         if bound.division is not None:
             raise SpecificationError(f"{self!r}: the divisions of {bound.division.prior!r} are always summed out, "
                                      "which takes collapse=True and sampler='nutpie', the defaults.")
@@ -126,7 +135,31 @@ class NUTS:
         return tree(density.bound, values | exact_draws, self.chains, statistics, inference_library="nutpie",
                     collapsed=1, **attributes)
 
-    def walk(self, density: MarginalDensity, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
+    def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree | None:
+        """Walk over the hyperparameters under pseudo-data, and correct the draws; None where that cannot be trusted."""
+        hyper, rest = np.random.SeedSequence(seed).spawn(2)
+        rng, number = np.random.default_rng(rest), int(hyper.generate_state(1)[0])
+        statistics: list[xr.Dataset] = []
+
+        def walk(density: HyperparameterDensity) -> np.ndarray:
+            points, of_sampler = self.walk(density, number, progress)
+            statistics.append(of_sampler)
+            return points
+
+        density, mode = linearised(bound, rng)
+        if not density.size:
+            return None
+        sample = walked(density, mode, walk, rng)
+        if sample.trusted:
+            values, ratio = sample.values(sample.weighted.resample_chains(self.chains, rng), rng)
+            sample = replace(sample, largest_ratio=ratio)
+        if not sample.trusted:
+            return None
+        result = tree(bound, values, self.chains, statistics[0], inference_library="nutpie", collapsed=1)
+        result["correction"] = xr.DataTree(xr.Dataset(attrs=sample.summary))
+        return result
+
+    def walk(self, density: HyperparameterDensity, seed: int, progress: bool) -> tuple[np.ndarray, xr.Dataset]:
         """Draw points on the sampler's scale, (chain * draw, size), and return the sampler's statistics too."""
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, final
+from typing import Protocol, Self, final
 
 import numpy as np
 from scipy import special
 
-from bayes_personal.densities.marginal import MarginalDensity
+from bayes_personal.densities.marginal import HyperparameterDensity
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.samplers.mode import Mode
 
@@ -114,12 +114,40 @@ class Skewed:
         return log_near.sum(axis=1) + strayed - volume
 
 
+class Proposes(Protocol):
+    """A distribution from which draws are proposed."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return draws, (count, size)."""
+        ...
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """Return log q, (draw,)."""
+        ...
+
+    def adapted(self, points: np.ndarray, weights: np.ndarray) -> "Proposes":
+        """Return the distribution fitted to draws with weights of sum 1."""
+        ...
+
+
+class Defence(Protocol):
+    """A wide distribution, which has a share of a mixture so that no importance ratio is too large."""
+
+    def place(self, uniform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return as many draws as there are rows of uniform numbers."""
+        ...
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """Return log q, (draw,)."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class HyperpriorProposal:
     """The hyperpriors of a model, on the sampler's scale."""
 
-    density: MarginalDensity
+    density: HyperparameterDensity
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return independent draws, (count, size)."""
@@ -151,12 +179,12 @@ class Proposal:
     ----------
     components : at least one
     weights : relative shares of the components, (component,)
-    prior : the hyperpriors, with a share of DEFENSIVE; None to leave them out
+    prior : the hyperpriors, or what else defends, with a share of DEFENSIVE; None to leave them out
     """
 
     components: tuple[Skewed, ...]
     weights: np.ndarray
-    prior: HyperpriorProposal | None = None
+    prior: Defence | None = None
 
     @property
     def shares(self) -> np.ndarray:
@@ -165,7 +193,7 @@ class Proposal:
         return shares if self.prior is None else np.append(shares * (1 - DEFENSIVE), DEFENSIVE)
 
     @property
-    def members(self) -> tuple[Skewed | HyperpriorProposal, ...]:
+    def members(self) -> tuple[Skewed | Defence, ...]:
         """The components, and the hyperpriors if there are any."""
         return self.components if self.prior is None else (*self.components, self.prior)
 

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.samplers.footprint import must_hold
 from bayes_personal.samplers.invariant_sets import completed
 from bayes_personal.samplers.laplace import Laplace
@@ -39,7 +40,8 @@ class Route:
 
 
 def route(bound: BoundModel, method: Any = None) -> Route:
-    """Choose the way a model takes: by default NUTS, or Laplace where a density takes milliseconds.
+    """Choose the way a model takes: by default NUTS, or Laplace where it needs far fewer evaluations of a density that
+    takes milliseconds, or where pseudo-data stand for the rows.
 
     Raises
     ------
@@ -47,6 +49,7 @@ def route(bound: BoundModel, method: Any = None) -> Route:
         More draws than this machine has memory for.
     """
     density = marginal_density(bound)
-    chosen = method or (Laplace() if density is not None and density.slow else NUTS())
+    by_importance = density.slow if density is not None else linearises(bound)
+    chosen = method or (Laplace() if by_importance else NUTS())
     must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
     return Route(bound, chosen)

@@ -23,6 +23,7 @@ from bayes_personal.densities.marginal import Densities, MarginalDensity, log_no
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import gaussian
 from bayes_personal.kernels.tape import Symbolic, Tape
+from bayes_personal.priors.parts.pieces import weights
 
 SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
 # Most numbers in the factors of draws that are kept from one part of the rows to the next.
@@ -199,23 +200,36 @@ class GaussianDensity(MarginalDensity):
         """Return such draws from noise: `z` for the weights that are not eliminated, (draw, weight), and `own_z` for
         the eliminated ones, (draw, varying, 1, group), or for none of them, (draw, varying, 1, 0). Both arrays are
         overwritten."""
-        arrangement, count = self.arrangement, len(s)
+        arrangement = self.arrangement
         sd, roots, own_sd, own_root = scaling
         if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own_z):
             raise FloatingPointError("the precision of the weights is not finite")
+        result = self.named(z)
+        if own_z.shape[3]:
+            assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
+            result[f"{arrangement.eliminated.term.name}_z"] = own_z[:, :, 0].mT
+        return result
+
+    def named(self, z: np.ndarray) -> dict[str, np.ndarray]:
+        """Return whitened weights that are not eliminated (draw, weight) by name, the mean in data units."""
         result = {}
-        for block in arrangement.blocks:
-            part = z[:, block.weights].reshape(count, block.features, block.varying)
+        for block in self.arrangement.blocks:
+            part = z[:, block.weights].reshape(len(z), block.features, block.varying)
             if block.term is None:
                 shared = self.bound.mean
                 assert shared is not None
                 result[shared.name] = shared.arguments["mu"] + shared.arguments["sigma"] * part[:, 0]
             else:
                 result[f"{block.term.name}_z"] = part
-        if own_z.shape[3]:
-            assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
-            result[f"{arrangement.eliminated.term.name}_z"] = own_z[:, :, 0].mT
         return result
+
+    def placed(self, scaling: Scaling, s: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the whitened weights that are not eliminated where they are u (draw, weight) once standardised given
+        the hyperparameters, and log |dz/du|, minus infinity where these are out of reach, (draw,)."""
+        z, log_volumes = np.array(u, float, order="C"), np.empty(len(s))
+        sd, roots, own_sd, own_root = scaling
+        gaussian.place(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, log_volumes)
+        return z, -log_volumes
 
     def shared_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Return the whitened weights that are not eliminated, (draw, weight)."""
@@ -226,6 +240,18 @@ class GaussianDensity(MarginalDensity):
             else:
                 assert mean is not None
                 part = (values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]
+            result[:, block.weights] = part.reshape(count, -1)
+        return result
+
+    def natural_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """Return the weights that are not eliminated in natural units, (draw, weight)."""
+        result, mean, bound = np.empty((count, self.arrangement.size)), self.bound.mean, self.bound
+        for block in self.arrangement.blocks:
+            if block.term is not None:
+                part = weights(block.term, values, values[f"{block.term.name}_z"], np) / block.term.unit
+            else:
+                assert mean is not None
+                part = (values[mean.name] - mean.arguments["mu"]) / bound.coefficients.unit[bound.shared]
             result[:, block.weights] = part.reshape(count, -1)
         return result
 
@@ -267,10 +293,10 @@ class Projection:
 
     @cached_property
     def _kept(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The results of `_shared` by draw."""
+        """The results of `shared` by draw."""
         return {}
 
-    def _shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    def shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         """Return L and the conditional mean of the weights that are not eliminated, after a pass over all groups."""
         if draw not in self._kept:
             factor = self.density.factor(self.scaling, self.s, draw)
@@ -289,7 +315,7 @@ class Projection:
             own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
         for draw, s in enumerate(self.s):
             sd, roots, _, own_root = (each[draw] for each in self.scaling)
-            lower, mean = self._shared(draw)
+            lower, mean = self.shared(draw)
             dense = np.ascontiguousarray(z.dense * sd)
             gaussian.apply_roots(dense, roots, self.density.places)
             fit, variance = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,

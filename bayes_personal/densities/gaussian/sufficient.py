@@ -137,8 +137,18 @@ class Arrangement:
         offset = bound.coefficients.predictors(x, bound.everywhere) @ self.centre
         return (y - offset) / bound.unit / self.error(constants)
 
-    def loadings(self, x: np.ndarray, constants: np.ndarray, features: tuple[Features, ...]) -> Loadings:
-        """Return the loadings of the weights in rows with these predictors, known constants and features."""
+    def standardised(self, batch: Batch) -> tuple[Loadings, np.ndarray, float]:
+        """Return loadings and outcomes of rows, and the sum of the logarithms of their known errors."""
+        z = self.loadings(batch.x, batch.constants, self.bound.features_at(batch.frame))
+        y = self.outcome(batch.x, batch.y, batch.constants)
+        return z, y, float(np.log(self.error(batch.constants)).sum())
+
+    def loadings(self, x: np.ndarray, constants: np.ndarray, features: tuple[Features, ...],
+                 predictor: int | None = None) -> Loadings:
+        """Return the loadings of the weights in rows with these predictors, known constants and features.
+
+        `predictor` is the linear predictor to which they contribute, where a row has several.
+        """
         bound, error = self.bound, self.error(constants)
         dense = np.empty((len(x), self.size), order="F")
         groups, of_group = np.zeros(len(x), np.int64), np.zeros((len(x), self.varying))
@@ -148,6 +158,9 @@ class Arrangement:
             everywhere = bound.everywhere if block.term is None else positions
             unit = (bound.coefficients.unit if block.term is None else block.term.unit) / bound.unit
             predictors = bound.coefficients.predictors(x, everywhere) * unit / error[:, None]
+            if predictor is not None:
+                assert bound.coefficients.predictor is not None
+                predictors[:, bound.coefficients.predictor[everywhere] != predictor] = 0
             if block.term is None:
                 dense[:, block.weights] = predictors[:, positions]
                 continue
@@ -191,13 +204,16 @@ class Statistics:
     @classmethod
     def of(cls, arrangement: Arrangement, batches: Iterable[Batch]) -> Self:
         """Sum over rows in one pass."""
+        return cls.total(arrangement, map(arrangement.standardised, batches))
+
+    @classmethod
+    def total(cls, arrangement: Arrangement, parts: Iterable[tuple[Loadings, np.ndarray, float]]) -> Self:
+        """Sum over loadings, outcomes and sums of log errors, a part of the rows at a time."""
         k, g, p = arrangement.size, arrangement.groups, arrangement.varying
         gram, moment = np.zeros((k, k), order="F"), np.zeros(k)
         group_gram, cross, group_moment = np.zeros((g, p, p)), np.zeros((g, p, k)), np.zeros((g, p))
         square, count, log_error = 0.0, 0, 0.0
-        for batch in batches:
-            z = arrangement.loadings(batch.x, batch.constants, arrangement.bound.features_at(batch.frame))
-            y = arrangement.outcome(batch.x, batch.y, batch.constants)
+        for z, y, log_error_of_part in parts:
             if k:
                 gram = dsyrk(1.0, z.dense, beta=1.0, c=gram, trans=1, overwrite_c=1)
                 moment += y @ z.dense
@@ -210,7 +226,7 @@ class Statistics:
                     cross[seen, a] += indicator @ (z.of_group[:, a : a + 1] * z.dense)
             square += float(y @ y)
             count += len(y)
-            log_error += float(np.log(arrangement.error(batch.constants)).sum())
+            log_error += log_error_of_part
         gram = np.triu(gram) + np.triu(gram, 1).T
         return cls(gram, moment, group_gram, cross, group_moment, square, count, log_error)
 

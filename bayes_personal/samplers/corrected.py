@@ -1,0 +1,184 @@
+"""Draws under pseudo-data, corrected by importance weights: posteriors of families that are not Normal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from bayes_personal.densities.linearised.corrected import Corrected
+from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
+from bayes_personal.densities.linearised.surrogate import SurrogateDensity
+from bayes_personal.densities.marginal import HyperparameterDensity
+from bayes_personal.samplers.group_weights import may_be_drawn, with_groups
+from bayes_personal.samplers.importance import Pool, Weighted
+from bayes_personal.samplers.joint_proposals import Apart, WeightProposal, proposals
+from bayes_personal.samplers.linearising import averaged, own_at
+from bayes_personal.samplers.mode import Mode
+from bayes_personal.samplers.proposal import Proposes
+
+# Draws that are weighted, and times as many where these cannot be trusted: a weight takes a pass over the rows.
+CORRECTED, AGAIN = 2048, 4
+# Rounds of adaptation and the draws of each; they end where this share of the draws counts.
+ROUNDS, ROUND, GOOD = 4, 512, 0.6
+# Pseudo-data are made anew where a smaller share counts, and not fewer draws.
+POOR, LEAST = 0.4, 50.0
+# Proposals of weights that are tried beside a walk over the hyperparameters.
+TURNS = 2
+# Draws of the posterior over which pseudo-data are averaged anew.
+AVERAGED = 200
+# Nodes along each weight of a group: the first rule and finer ones; its error may have this standard deviation, over so
+# many draws of the posterior.
+FIRST_ORDER, ORDERS, SETTLED, CHECKED = 4, (6, 8, 11, 15, 21, 31), 0.02, 32
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Weighted draws of hyperparameters and weights.
+
+    Attributes
+    ----------
+    target : the density that they are draws of
+    weighted : the draws, on the scale of `target`
+    rule_error : standard deviation over the posterior of the error of the groups' log integrals; 0 without groups
+    largest_ratio : largest ratio of the density of a group's weights to that of the candidates for its draws
+    """
+
+    target: Corrected
+    weighted: Weighted
+    rule_error: float
+    largest_ratio: float = 1.0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the importance ratios have a variance, enough draws count, and groups are integrated and drawn
+        exactly."""
+        return self.weighted.trusted and self.rule_error <= SETTLED and may_be_drawn(self.largest_ratio)
+
+    @property
+    def problem(self) -> str:
+        """Why the draws cannot be trusted."""
+        if not self.weighted.trusted:
+            return self.weighted.problem
+        if self.rule_error > SETTLED:
+            return (f"the integrals over the weights of groups have an error of {self.rule_error:.3f} (at most "
+                    f"{SETTLED}), with {self.target.order} nodes along each weight")
+        return (f"the weights of a group are drawn from candidates whose density is {self.largest_ratio:.0f} times too "
+                "small somewhere")
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """How well the draws were corrected."""
+        return {"pareto_k": self.weighted.pareto_k, "ess": self.weighted.ess, "rule_error": self.rule_error,
+                "largest_ratio": self.largest_ratio}
+
+    def values(self, points: np.ndarray, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], float]:
+        """Return all values at draws, with the weights of eliminated groups, and the largest ratio of their chains."""
+        return with_groups(self.target, self.target.placed(points), rng)
+
+
+def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random.Generator) -> Sample:
+    """Sample a model by importance: proposals are adapted to rounds of draws, and judged by draws they have not seen.
+
+    Parameters
+    ----------
+    density
+        Density of the hyperparameters under pseudo-data.
+    count
+        Number of draws that are weighted in the end, a power of two.
+    again
+        Factor by which there are more where the first ones cannot be trusted.
+    rng
+        Generator of all draws.
+    """
+    target, proposal = adapted(Corrected(density, FIRST_ORDER), proposals(density, rng), rng)
+    for number in (count, again * count):
+        points = proposal.draw(number, rng)
+        sample = settled(target, points, proposal.log_density(points), rng)
+        if sample.trusted:
+            break
+        target, proposal = sample.target, proposal.adapted(points, sample.weighted.weights)
+    return sample
+
+
+def walked(density: LinearisedDensity, mode: np.ndarray, walk: Callable[[HyperparameterDensity], np.ndarray],
+           rng: np.random.Generator) -> Sample:
+    """Correct draws of the hyperparameters that a sampler makes under pseudo-data.
+
+    Parameters
+    ----------
+    density
+        Density of the hyperparameters under pseudo-data.
+    mode
+        Its mode, (size,).
+    walk
+        Function that draws points of a density, (draw, size).
+    rng
+        Generator of all other draws.
+    """
+    walkable: HyperparameterDensity = density
+    if not density.cheap and not density.many_scales:
+        walkable = SurrogateDensity.fitted(density, mode, Mode.at(density.log_density, mode).root, rng)
+    hyper = walk(walkable)
+    log_hyper = walkable.each_value(hyper)
+    target = Corrected(density, FIRST_ORDER)
+    of_weights = WeightProposal.standard(target.weights)
+    for _ in range(TURNS):
+        u = of_weights.draw(len(hyper), rng)
+        sample = settled(target, np.concatenate([hyper, u], axis=1), log_hyper + of_weights.log_density(u), rng)
+        if sample.trusted:
+            break
+        target, of_weights = sample.target, of_weights.adapted(u, sample.weighted.weights)
+    return sample
+
+
+def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator) -> Sample:
+    """Weigh draws, with a rule for the groups' integrals whose error is small over the posterior."""
+    while True:
+        weighted = Weighted.of(points, target.each_value(points), log_proposals)
+        error = rule_error(target, weighted, rng)
+        if error <= SETTLED or target.order == ORDERS[-1]:
+            return Sample(target, weighted, error)
+        target = replace(target, order=next(order for order in ORDERS if order > target.order))
+
+
+def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator) -> tuple[Corrected, Proposes]:
+    """Adapt proposals to a few rounds of draws, and once the pseudo-data too where few draws count."""
+    size, renewed = target.density.size, False
+    pool = Pool.empty(size + target.weights)
+    for _ in range(ROUNDS):
+        latest = weighed(target, proposal, ROUND, rng)
+        pool = pool.with_round(proposal, latest.points, latest.log_densities)
+        proposal = proposal.adapted(pool.points, pool.weighted.weights)
+        if latest.ess > GOOD * ROUND:
+            break
+        if not renewed and isinstance(proposal, Apart) and LEAST < latest.ess < POOR * ROUND:
+            target, renewed = replace(target, density=renewed_density(target, latest, rng)), True
+            proposal = Apart(proposal.hyper, WeightProposal.standard(target.weights), size)
+            pool = Pool.empty(size + target.weights)
+    return target, proposal
+
+
+def weighed(target: Corrected, proposal: Proposes, count: int, rng: np.random.Generator) -> Weighted:
+    """Draw from a proposal, and weigh the draws."""
+    points = proposal.draw(count, rng)
+    return Weighted.of(points, target.each_value(points), proposal.log_density(points))
+
+
+def rule_error(target: Corrected, weighted: Weighted, rng: np.random.Generator) -> float:
+    """Return the standard deviation, over draws of the posterior, of what a finer rule adds to the log likelihood."""
+    if target.density.groups is None:
+        return 0.0
+    placed = target.placed(weighted.resample(CHECKED, rng))
+    coarse, fine = (target.group_integrals(placed, order).sum(axis=(1, 2))
+                    for order in (target.order, 2 * target.order - 1))
+    return float((fine - coarse).std())
+
+
+def renewed_density(target: Corrected, weighted: Weighted, rng: np.random.Generator) -> LinearisedDensity:
+    """Return the density under pseudo-data that are averaged over weighted draws of the posterior itself."""
+    points = weighted.resample(AVERAGED, rng)
+    values, _ = with_groups(target, target.placed(points), rng)
+    centre = np.median(points[:, : target.density.size], axis=0)
+    return averaged(target.density, values, AVERAGED, own_at(target.bound, centre))

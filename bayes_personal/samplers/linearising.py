@@ -1,0 +1,108 @@
+"""The pseudo-data of a model: at the mode of its weights, and then averaged over the posterior that they lead to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.linearised.corrected import linear_predictors, moments
+from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
+from bayes_personal.densities.linearised.pseudo_data import PseudoData
+from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
+from bayes_personal.samplers.mode import Mode, climbed
+from bayes_personal.samplers.start import outcome_must_have_density
+
+# Rounds of weights given hyperparameters and hyperparameters given pseudo-data, which end when no hyperparameter moves
+# by more than this on the sampler's scale.
+ROUNDS, SETTLED = 4, 0.05
+# Steps towards the mode of the weights, which end when no eta moves by more than this many of its standard errors; and
+# halvings of one step.
+STEPS, CLOSE, HALVINGS = 8, 0.01, 20
+# Rounds of averaging, the draws of each, and how far out these are taken, in standard deviations.
+AVERAGES, DRAWS, FAR = 2, 200, 2.5
+
+
+def linearised(bound: BoundModel, rng: np.random.Generator) -> tuple[LinearisedDensity, np.ndarray]:
+    """Return the density under pseudo-data that stand for the rows where the posterior has its mass, and its mode."""
+    if isinstance(bound.rows, InMemory):
+        outcome_must_have_density(bound)
+    rows = bound.once(RowLikelihoods)
+    size = sum(parameter.size for parameter in bound.parameters)
+    point = np.zeros(size)
+    eta = rows.row_estimates(own_at(bound, point))
+    for _ in range(ROUNDS):
+        density, eta = at_mode(bound, point, eta)
+        if not size:
+            break
+        last, point = point, climbed(density.log_density, point)
+        if np.abs(point - last).max() < SETTLED:
+            break
+    for turn in range(AVERAGES):
+        if turn and size:
+            point = climbed(density.log_density, point)
+        points = near_mode(density, point, rng)
+        values = density.values(points)
+        values |= density.gaussian.draw_rest(values, len(points), rng)
+        density = averaged(density, values, len(points), own_at(bound, point))
+    return density, point
+
+
+def own_at(bound: BoundModel, point: np.ndarray) -> np.ndarray:
+    """Return the family's own numbers at a point (size,) of all hyperparameters."""
+    values, stop = {}, len(point)
+    for parameter in reversed(bound.family_parameters):
+        values[parameter.name] = parameter.value(point[stop - parameter.size : stop])
+        stop -= parameter.size
+    return bound.once(RowLikelihoods).own(values, 1)[0]
+
+
+def at_mode(bound: BoundModel, point: np.ndarray, eta: np.ndarray) -> tuple[LinearisedDensity, np.ndarray]:
+    """Climb from eta to the mode of the weights at a point of the hyperparameters; return the pseudo-data there.
+
+    Each step goes to the conditional mean of the weights under pseudo-data; it is halved where the density falls.
+    """
+    rows = bound.once(RowLikelihoods)
+    own, whitened, height = own_at(bound, point), None, -np.inf
+    pseudo, centre = PseudoData.touching(rows, eta, own), np.zeros(0)
+    for _ in range(STEPS):
+        last_eta, last_whitened, last_centre = eta, whitened, centre
+        eta, whitened, centre = conditional_mean(LinearisedDensity(bound, pseudo, centre), point)
+        for _ in range(HALVINGS):
+            new_height = rows.total(eta, own) - 0.5 * (whitened**2).sum()
+            if last_whitened is None or new_height >= height - 1e-9 * abs(height):
+                break
+            eta, whitened, centre = (eta + last_eta) / 2, (whitened + last_whitened) / 2, (centre + last_centre) / 2
+        height = new_height
+        change = np.abs(eta - last_eta).max(axis=0) * np.sqrt(np.einsum("ppn->n", pseudo.precision))
+        pseudo = PseudoData.touching(rows, eta, own)
+        if change.max() < CLOSE:
+            break
+    return LinearisedDensity(bound, pseudo, centre), eta
+
+
+def conditional_mean(density: LinearisedDensity, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means given a point: eta (predictor, unit), all whitened weights (weight,), and those that are not
+    eliminated in natural units."""
+    bound, gaussian, arrangement = density.bound, density.gaussian, density.gaussian.arrangement
+    values = density.values(point[None])
+    z, group_z = np.zeros((1, arrangement.size)), np.zeros((1, arrangement.varying, 1, arrangement.groups))
+    values |= gaussian.drawn(*gaussian.draws(values, 1), z, group_z)
+    eta = np.concatenate([linear_predictors(bound, values, batch)[0] for batch in bound.rows.batches()], axis=-1)
+    return eta, np.concatenate([z.ravel(), group_z.ravel()]), gaussian.natural_weights(values, 1)[0]
+
+
+def near_mode(density: LinearisedDensity, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw points from the normal approximation at a mode, without its tails, (draw, size)."""
+    if not len(point):
+        return np.zeros((DRAWS, 0))
+    mode = Mode.at(density.log_density, point)
+    return mode.point + np.clip(rng.standard_normal((DRAWS, len(point))), -FAR, FAR) @ mode.root.T
+
+
+def averaged(density: LinearisedDensity, values: Mapping[str, np.ndarray], count: int,
+             own: np.ndarray) -> LinearisedDensity:
+    """Return the density under pseudo-data that are averaged over draws of all variables."""
+    bound = density.bound
+    pseudo = PseudoData.averaged(density.rows, *moments(bound, values, count), own)
+    return LinearisedDensity(bound, pseudo, density.gaussian.natural_weights(values, count).mean(axis=0))

@@ -1,0 +1,75 @@
+"""Every gate of the engine for families that are not Normal refuses, says why, and NUTS takes over."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_personal as bp
+from bayes_personal.errors import ConvergenceWarning, SpecificationError
+from bayes_personal.samplers import corrected, group_weights
+from bayes_personal.samplers.linearising import linearised
+
+POOLED = bp.PartialPooling("g")
+
+
+def outliers() -> pd.DataFrame:
+    """A single measurement with a heavy-tailed error in each group."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"g": np.arange(60), "y": 3 * rng.normal(size=60) + rng.standard_t(2, 60)})
+
+
+def test_a_coarse_rule_is_refused_and_a_fine_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = bp.Model("y ~ 1", POOLED, bp.StudentT())
+    posterior = bp.fit(model, outliers(), seed=1, method=bp.Laplace(fallback=False), progress=False)
+    assert 0 < posterior.diagnostics.importance.rule_error < corrected.SETTLED
+    assert "groups integrated with an error of 0.0" in str(posterior.diagnostics)
+    monkeypatch.setattr(corrected, "ORDERS", (6,))
+    with pytest.raises(SpecificationError, match=r"^Laplace: the integrals over the weights of groups have an error"):
+        bp.fit(model, outliers(), seed=1, method=bp.Laplace(fallback=False), progress=False)
+
+
+def test_chains_that_do_not_forget_their_start_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_weights, "LONGEST", 3)
+    with pytest.raises(SpecificationError, match="candidates whose density is .* times too small"):
+        bp.fit(bp.Model("y ~ 1", POOLED, bp.StudentT()), outliers(), seed=1, method=bp.Laplace(fallback=False),
+               progress=False)
+
+
+def test_ratios_without_a_variance_are_refused() -> None:
+    """Pseudo-data that are far from what the rows say, of too great a precision."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"c": rng.uniform(size=80), "y": rng.poisson(3, 80)})
+    bound = bp.Model("y ~ 1", bp.GaussianProcess("c"), bp.Poisson()).bind(data)
+    density, _ = linearised(bound, np.random.default_rng(2))
+    pseudo = replace(density.pseudo, response=density.pseudo.response + 1.0, precision=4 * density.pseudo.precision)
+    sample = corrected.corrected(replace(density, pseudo=pseudo), 1024, 1, np.random.default_rng(2))
+    assert not sample.trusted and "Pareto k" in sample.problem
+    assert corrected.corrected(density, 1024, 1, np.random.default_rng(2)).trusted
+
+
+def test_nuts_takes_over_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrected, "ORDERS", (4,))
+    monkeypatch.setattr(corrected, "SETTLED", -1.0)
+    data = pd.DataFrame({"y": [0, 2, 1, 3, 0, 5, 2, 2], "g": list("aabbccdd")})
+    with pytest.warns(ConvergenceWarning, match="NUTS takes over"):
+        posterior = bp.fit(bp.Model("y ~ 1", POOLED, bp.Poisson()), data, seed=1, method=bp.Laplace(draws=200),
+                           progress=False)
+    assert "correction" not in posterior.tree and "importance" not in posterior.tree
+    assert "diverging" in posterior.tree["sample_stats"]
+
+
+def test_nuts_over_hyperparameters_is_corrected_and_diagnosed() -> None:
+    rng = np.random.default_rng(3)
+    g = np.repeat(np.arange(20), 8)
+    data = pd.DataFrame({"g": g, "y": rng.poisson(np.exp(0.5 + 0.6 * rng.normal(size=20)[g]))})
+    posterior = bp.fit(bp.Model("y ~ 1", POOLED, bp.Poisson()), data, seed=1, method=bp.NUTS(draws=500), progress=False)
+    diagnostics = posterior.diagnostics
+    assert diagnostics.chains == 4 and diagnostics.r_hat is not None and diagnostics.correction is not None
+    assert diagnostics.correction.ess > 400 and not diagnostics.complaints
+    reference = bp.fit(bp.Model("y ~ 1", POOLED, bp.Poisson()), data, seed=2, progress=False)
+    walked, weighted = (each.tree["posterior"]["mu"].to_numpy().ravel() for each in (posterior, reference))
+    error = np.hypot(walked.std() / np.sqrt(diagnostics.ess_bulk.value),
+                     weighted.std() / np.sqrt(reference.diagnostics.importance.ess))
+    assert abs(walked.mean() - weighted.mean()) < 4 * error
