@@ -203,10 +203,11 @@ def test_another_unit_of_the_outcome(frame: pd.DataFrame) -> None:
     for family in (bp.StudentT(), bp.StudentT(sigma=sigma)):
         model = bp.Model("y ~ dose", bp.PartialPooling("site"), family)
         found = [unsampled(model, rows, draws=40) for rows in (frame, frame.assign(y=factor * frame["y"]))]
-        for options, count in (({}, np.ones(40)), ({"kind": "group", "by": "site"},
+        for options, count in (({"refit": False}, np.ones(40)), ({"kind": "group", "by": "site"},
                                                    frame["site"].value_counts(sort=False).to_numpy())):
             one, other = (bp.loo(each, progress=False, **options).elpd_i.to_numpy() for each in found)
-            np.testing.assert_allclose(other, one - count * np.log(factor), rtol=1e-6, atol=1e-6)
+            # Residuals are up to a thousand errors: rounding grows by as much.
+            np.testing.assert_allclose(other, one - count * np.log(factor), rtol=1e-5, atol=1e-6)
 
 
 def test_integrals_that_have_not_settled_are_said(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,11 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
       sampled anew;
     - where a row has no parameters of its own, and theta follows from mu, a network or types that all rows share:
       ``p(y_i | phi)``, types summed out;
+    - for other families whose linear predictor is linear in weights (all of this package), where no group is integrated
+      out, under Normal pseudo-data in place of the other rows' likelihoods: ``p(y_i | y_-i, phi)`` up to their error,
+      which is small where leaving out the row moves eta_i by less than its standard deviation; other rows are
+      refitted, and so are those whose Pareto k is too high. Where groups are integrated out, ``p(y_i | y_-i, phi, w)``
+      by quadrature over the weights of the row's group, given all other weights w. Draws are thinned as above;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all
       weights, where no context has groups), given everything else. Its cost grows with the sum of squared group sizes,
       or with the square of the number of rows; draws are thinned evenly to 250 or more to keep it bounded. Rows with a
@@ -158,6 +163,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         for part in plan.parts(partial(bar.advance, task)):
             places = part.places
             elpd[places], k[places] = smoothed(part.densities, efficiency)
+            if part.inexact is not None:
+                k[places[part.inexact]] = np.inf
             left_in[places], error[places] = part.left_in, part.error
             for entry, place in enumerate(places):
                 wanted = selected[place] and (plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS))
@@ -256,7 +263,7 @@ def remedy(exhausted: bool, plan: LeaveOutPlan) -> str:
         return f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
     if plan.kind == "conditional":
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
-    if plan.density is None:
+    if plan.density is None and plan.approximated is None:
         return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
     heavier = bound.family.heavier if bound.division is None and bound.elsewhere is None else ""
     return "refit=True leaves them out in earnest." + (

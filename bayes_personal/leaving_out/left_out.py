@@ -12,11 +12,16 @@ from scipy.special import logsumexp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS, Advance, Values
 from bayes_personal.data.rows import Batch
+from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.densities.marginal import MarginalDensity, given_weights
 from bayes_personal.errors import InputError, first
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.samplers.invariant_sets import InvariantSets
+
+# Standard deviations of eta by which leaving out a row may move it under pseudo-data: beyond, these are not those of
+# the other rows.
+FARTHEST = 1.0
 
 
 @final
@@ -32,6 +37,7 @@ class LeftOut:
     removal : function from the position of one in this part to what a refit without it must know: its sums over rows
         where all but phi integrates out, the positions of its rows where not
     error : possible error of the densities, where integrals have not settled
+    inexact : mask of the places whose densities are known to be off, (place,); None where they are exact
     """
 
     places: np.ndarray
@@ -39,6 +45,7 @@ class LeftOut:
     left_in: np.ndarray
     removal: Callable[[int], Any]
     error: float = 0.0
+    inexact: np.ndarray | None = None
 
 
 def batch_size(count: int) -> int:
@@ -128,6 +135,14 @@ def environments(bound: BoundModel, values: Values, count: int, advance: Advance
 def shared(bound: BoundModel) -> bool:
     """Return whether all rows share the mean and have no other weights, so that a row has none to integrate out."""
     return not bound.terms and not bound.gaussian_functions
+
+
+def approximated(rows: LeftOutRows, advance: Advance) -> Iterator[LeftOut]:
+    """Yield log p(y_i | y_-i, draw), theta_i integrated out under pseudo-data or by quadrature."""
+    places = np.arange(len(rows.density.bound.rows))
+    (densities, left_in), moved = rows.densities()
+    advance(len(places))
+    yield LeftOut(places, densities, averaged(left_in), places[:, None].__getitem__, inexact=moved > FARTHEST)
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

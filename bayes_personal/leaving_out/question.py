@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_personal.binding.own_weights import Advance, stride
 from bayes_personal.data.columns import spelled
 from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.linearised.left_out import LeftOutRows, leaves_out
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import (
     InputError,
@@ -24,7 +25,7 @@ from bayes_personal.leaving_out import left_out
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.left_out import LeftOut
 from bayes_personal.leaving_out.line_integral import LineIntegral
-from bayes_personal.leaving_out.refit import ExplicitRefits, MarginalRefits
+from bayes_personal.leaving_out.refit import ApproximatedRefits, ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.redrawn import all_draws
@@ -54,6 +55,7 @@ class LeaveOutPlan:
     removed, rows : for each group, if groups are left out, what `density` must know to do without it; without a
         density, the positions of its rows
     integral : integral over the groups' own weights, where the weights do not integrate out
+    approximated : rows left out under pseudo-data, where these stand for the rows' likelihoods; None elsewhere
     refit_all : whether densities given the draws are too poor, so that each group must be refitted
     """
 
@@ -67,6 +69,7 @@ class LeaveOutPlan:
     removed: Mapping[Hashable, Any]
     rows: Mapping[Hashable, np.ndarray]
     integral: GroupIntegral
+    approximated: LeftOutRows | None
     refit_all: bool
 
     @classmethod
@@ -104,18 +107,27 @@ class LeaveOutPlan:
             else:
                 rows = left_out.rows_by(bound, by)
                 integral, refit_all = over_groups(posterior, by, rows, isinstance(refit, NUTS))
+        approximated = None
+        if density is None and kind == "unit" and not left_out.shared(bound) and leaves_out(bound):
+            approximated = LeftOutRows.of(bound, values, chains * len(draws))
         work = 0.0
         if density is not None and kind == "unit":
             work = density.leave_one_out_work
         elif rows:
             work = integral.work(list(rows.values()))
+        elif approximated is not None:
+            work = approximated.work
         elif kind == "unit" and not left_out.shared(bound):
             work = LineIntegral(bound).work
         if work:
             draws = draws[:: stride(work, chains, len(draws))]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
-        return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, refit_all)
+            approximated = None if approximated is None else approximated.of_draws(chosen)
+        if approximated is not None and not approximated.within_reach:
+            approximated = None
+        return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, approximated,
+                   refit_all)
 
     @property
     def count(self) -> int:
@@ -179,9 +191,12 @@ class LeaveOutPlan:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
         if left_out.shared(bound):
             return left_out.conditional(bound, self.values, self.count, advance)
+        if self.approximated is not None:
+            return left_out.approximated(self.approximated, advance)
         return left_out.lines(bound, self.values, advance)
 
-    def refits(self, refit: bool | NUTS, rng: np.random.Generator) -> MarginalRefits | ExplicitRefits | None:
+    def refits(self, refit: bool | NUTS,
+               rng: np.random.Generator) -> MarginalRefits | ApproximatedRefits | ExplicitRefits | None:
         """Return how to refit; None where no refits are wanted or possible."""
         method = refit if isinstance(refit, NUTS) else None
         if refit is False or self.kind == "conditional" or self.as_new_environment:
@@ -191,7 +206,7 @@ class LeaveOutPlan:
         if self.density is not None:
             return MarginalRefits(self.density, rng, method, values, self.chains)
         if method is None:
-            return None
+            return None if self.approximated is None else ApproximatedRefits(self.posterior.bound, rng)
         integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
         return ExplicitRefits(integral, rng, method, values, self.chains)
 

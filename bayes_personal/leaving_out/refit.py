@@ -17,9 +17,11 @@ from bayes_personal.binding.own_weights import Values
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
+from bayes_personal.samplers.corrected import AGAIN, CORRECTED, Sample, corrected
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.importance import Weighted
 from bayes_personal.samplers.laplace import Laplace
+from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.nuts import NUTS
 
 # Rounds of the iteration that finds the bridge, which takes a handful.
@@ -209,6 +211,42 @@ def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistic
     draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
              for name, value in density.values(points).items()}
     return xr.DataTree.from_dict({"posterior": xr.Dataset(draws), "sample_stats": statistics})
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ApproximatedRefits:
+    """Refits of a model in memory whose likelihood pseudo-data stand for, by importance sampling.
+
+    Attributes
+    ----------
+    bound : the model with all rows
+    rng : generator for sampling
+    """
+
+    bound: BoundModel
+    rng: np.random.Generator
+
+    @cached_property
+    def given_all(self) -> Weighted:
+        """The posterior given all rows, by importance sampling."""
+        return self._sampled(self.bound).weighted
+
+    def _sampled(self, bound: BoundModel) -> Sample:
+        density, _ = linearised(bound, self.rng)
+        return corrected(density, CORRECTED, AGAIN, self.rng)
+
+    def without(self, rows: np.ndarray) -> Refit:
+        """Leave out the rows at these positions.
+
+        The estimate is the ratio of the evidences with and without them, which holds in the tail of a prediction too.
+        """
+        bound = self.bound
+        sample = self._sampled(bound.with_rows(np.setdiff1d(np.arange(len(bound.rows)), rows)))
+        parts = self.given_all, sample.weighted
+        elpd = parts[0].log_evidence - parts[1].log_evidence
+        error = float(np.hypot(parts[0].log_evidence_se, parts[1].log_evidence_se))
+        return Refit(elpd, error, min(part.ess for part in parts), () if sample.trusted else (sample.problem,))
 
 
 @final

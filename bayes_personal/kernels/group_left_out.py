@@ -1,0 +1,68 @@
+"""Rows left out of their groups one by one, on the nodes of `group_integrals`, whose arguments these are."""
+
+import numpy as np
+
+from bayes_personal.kernels.compiling import compiled
+from bayes_personal.kernels.group_integrals import (
+    climb,
+    mode_under_pseudo_data,
+    set_eta,
+    set_loadings,
+    set_node,
+    sum_over_nodes,
+    tallest,
+)
+from bayes_personal.kernels.likelihoods import add_log_likelihoods, fold
+
+
+@compiled
+def log_left_out(code, own, y, n, x, starts, sd, root, e, response, precision, nodes, log_weights, left_out, left_in):
+    """Set the log density of each row's outcome given those of its group's other rows, and given those of all of them.
+
+    Both are (slot, lane), without the rows' constants, and computed on the nodes of I_g: with the terms s_j of its sum,
+    ``-log sum_j s_j / p_ij`` and ``log sum_j s_j p_ij``, sum_j s_j = 1. Of a row that is alone in its group the first
+    is log I_g itself: the nodes lie where it is, which says little of the prior.
+    """
+    p, q, lanes = len(root), len(e), y.shape[1]
+    c, each = np.empty((p, q, tallest(starts), lanes)), np.empty(lanes)
+    z, h, logs = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((len(log_weights), lanes))
+    node, eta, factor = np.empty((p, lanes)), np.empty((q, lanes)), np.ones(lanes)
+    all_nodes, of_row = np.empty((len(log_weights), p, lanes)), np.empty((len(log_weights), lanes))
+    members = np.empty(lanes, np.int64)
+    for t in range(len(starts) - 1):
+        start, rows = starts[t], starts[t + 1] - starts[t]
+        set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
+        mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
+        climb(code, own, y, n, e, c, start, rows, z, h)
+        sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each)
+        for j in range(len(log_weights)):
+            set_node(nodes, j, z, h, node)
+            for k in range(p):
+                for g in range(lanes):
+                    all_nodes[j, k, g] = node[k, g]
+            for g in range(lanes):
+                volume = 1.0
+                for k in range(p):
+                    volume *= h[k, k, g]
+                logs[j, g] -= each[g] + np.log(volume)
+        members[:] = 0
+        for i in range(rows):
+            for g in range(lanes):
+                members[g] += n[start + i, g] > 0.0
+        for i in range(rows):
+            of_row[:] = 0.0
+            for j in range(len(log_weights)):
+                set_eta(e, c, start, i, all_nodes[j], eta)
+                add_log_likelihoods(code, own, y[start + i], n[start + i], eta, of_row[j], factor)
+                fold(code, of_row[j], factor)
+            for g in range(lanes):
+                without, again = -np.inf, -np.inf
+                for j in range(len(log_weights)):
+                    without = max(without, logs[j, g] - of_row[j, g])
+                    again = max(again, logs[j, g] + of_row[j, g])
+                sum_without, sum_again = 0.0, 0.0
+                for j in range(len(log_weights)):
+                    sum_without += np.exp(logs[j, g] - of_row[j, g] - without)
+                    sum_again += np.exp(logs[j, g] + of_row[j, g] - again)
+                left_out[start + i, g] = each[g] if members[g] == 1 else -without - np.log(sum_without)
+                left_in[start + i, g] = again + np.log(sum_again)

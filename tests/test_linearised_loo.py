@@ -1,0 +1,78 @@
+"""Leave-one-out of families that are not Normal, theta_i integrated out."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_linearised import FAMILIES, PRIORS, frame
+
+import bayes_personal as bp
+from bayes_personal.densities.linearised import left_out
+from bayes_personal.densities.linearised.left_out import LeftOutRows
+from bayes_personal.kernels import likelihoods
+from bayes_personal.leaving_out.question import LeaveOutPlan
+from bayes_personal.leaving_out.refit import ApproximatedRefits
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.samplers.redrawn import all_draws
+
+
+def fitted(family: str, prior: str, **arguments: Any) -> Posterior:
+    model = bp.Model(f"{family} ~ x", PRIORS[prior], FAMILIES[family])
+    return bp.fit(model, frame(**arguments), seed=1, method=bp.Laplace(draws=400), progress=False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("prior", ["intercepts", "own scales"])
+def test_a_row_given_its_group(family: str, prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The integral over the group's weights with the row, divided by that without."""
+    monkeypatch.setattr(left_out, "ORDERS", {1: 41, 2: 41})
+    posterior = fitted(family, prior)
+    bound = posterior.bound
+    values = {name: value[:3] for name, value in all_draws(bound, posterior.tree).items()}
+    rows = LeftOutRows.of(bound, values, 3)
+    (densities, _), groups, gaussian = rows.densities(), rows.density.groups, rows.density.gaussian
+    assert groups is not None
+    scaling, _ = gaussian.draws(values, 3)
+    eta = groups.eta(gaussian.natural_weights(values, 3))
+    for draw in range(3):
+        own, scales = rows.own[draw], groups.scales(scaling, draw)
+        with_all = groups.log_integrals(own, scales, eta[draw], 41).sum()
+        for row in (0, 11, 59):
+            without = replace(groups, n=groups.n.copy(), y=groups.y.copy(), precision=groups.precision.copy())
+            at = groups.tiles.slots[0][row], groups.tiles.slots[1][row]
+            without.n[at], without.y[at], without.precision[:, :, *at] = 0.0, 0.0, 0.0
+            constant = groups.rows.constants[row] + family_rest(rows, draw, row)
+            wanted = with_all - without.log_integrals(own, scales, eta[draw], 41).sum() + constant
+            assert densities.left_out[draw, row] == pytest.approx(wanted, abs=2e-3)
+
+
+def family_rest(rows: LeftOutRows, draw: int, row: int) -> float:
+    y = rows.density.rows.outcomes[0][[row]]
+    return float(likelihoods.rests(rows.density.rows.code, rows.own[draw], y)[0])
+
+
+@pytest.mark.parametrize(("family", "prior"), [("Bernoulli", "smooth"), ("Poisson", "smooth"), ("StudentT", "smooth"),
+                                               ("NegativeBinomial", "slopes"), ("Binomial", "crossed")])
+def test_rows_are_predicted_as_by_refits(family: str, prior: str) -> None:
+    posterior = fitted(family, prior, seed=5, rows=120, even=True)
+    result = bp.loo(posterior, refit=False, progress=False)
+    good = np.flatnonzero(result.pareto_k.to_numpy() < 0.5)
+    chosen = good[np.argsort(result.elpd_i.to_numpy()[good])[[0, 1, len(good) // 2]]]
+    refits = ApproximatedRefits(posterior.bound, np.random.default_rng(2))
+    trusted = {row: refit for row in chosen if not (refit := refits.without(np.array([row]))).complaints}
+    assert len(trusted) > 1
+    for row, refit in trusted.items():
+        assert abs(result.elpd_i.to_numpy()[row] - refit.elpd) < 0.1 + 4 * refit.se
+
+
+def test_a_second_equal_outcome() -> None:
+    """It is likelier given the first one: the effective number of parameters is positive."""
+    result = bp.loo(fitted("Poisson", "slopes"), refit=False, progress=False)
+    assert result.p > 1.0
+
+
+def test_the_plan_approximates_where_it_can() -> None:
+    posterior = fitted("Bernoulli", "smooth")
+    assert LeaveOutPlan.of(posterior, "unit", None, True).approximated is not None
+    assert LeaveOutPlan.of(posterior, "conditional", None, True).approximated is None
