@@ -10,6 +10,7 @@ import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.samplers import corrected, group_weights
 from bayes_personal.samplers.linearising import linearised
+from bayes_personal.samplers.route import route
 
 POOLED = bp.PartialPooling("g")
 
@@ -73,3 +74,13 @@ def test_nuts_over_hyperparameters_is_corrected_and_diagnosed() -> None:
     error = np.hypot(walked.std() / np.sqrt(diagnostics.ess_bulk.value),
                      weighted.std() / np.sqrt(reference.diagnostics.importance.ess))
     assert abs(walked.mean() - weighted.mean()) < 4 * error
+
+
+def test_the_default_method() -> None:
+    """Importance sampling for a few hyperparameters, NUTS for many, and for what pseudo-data cannot stand for."""
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"t": np.arange(60), "c": rng.uniform(size=60), "y": rng.poisson(3, 60)})
+    for prior, expected in ((bp.GaussianProcess("c"), bp.Laplace), (bp.TotalVariation("t"), bp.NUTS),
+                            (bp.Mixture(2, gate="c"), bp.NUTS)):
+        assert isinstance(route(bp.Model("y ~ 1", prior, bp.Poisson()).bind(data)).method, expected)
+    assert isinstance(route(bp.Model("y ~ 1", bp.GaussianProcess("c")).bind(data)).method, bp.NUTS)

@@ -14,6 +14,9 @@ from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
 
+# Most hyperparameters that importance sampling proposes together by default, where pseudo-data stand for the rows.
+MOST = 25
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Route:
 
 def route(bound: BoundModel, method: Any = None) -> Route:
     """Choose the way a model takes: by default NUTS, or Laplace where it needs far fewer evaluations of a density that
-    takes milliseconds, or where pseudo-data stand for the rows.
+    takes milliseconds, or where pseudo-data stand for the rows and hyperparameters are few.
 
     Raises
     ------
@@ -49,7 +52,8 @@ def route(bound: BoundModel, method: Any = None) -> Route:
         More draws than this machine has memory for.
     """
     density = marginal_density(bound)
-    by_importance = density.slow if density is not None else linearises(bound)
+    few = sum(parameter.size for parameter in bound.parameters) <= MOST
+    by_importance = density.slow if density is not None else few and linearises(bound)
     chosen = method or (Laplace() if by_importance else NUTS())
     must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
     return Route(bound, chosen)
