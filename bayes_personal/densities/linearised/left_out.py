@@ -20,8 +20,10 @@ from bayes_personal.kernels import likelihoods
 # Draws over which pseudo-data are averaged, and nodes of a row's integral over its linear predictor.
 AVERAGED, NODES = 200, 21
 # Nodes along each weight of a group that has one, two or more of them.
-ORDERS = {1: 21, 2: 11}
-ORDER = 7
+ORDERS = {1: 15, 2: 7}
+ORDER = 5
+# An evaluation on a node costs as much as so many of those that draws are thinned by: it takes two exponentials more.
+ON_NODES = 16.0
 # A triangular system costs this much of an evaluation of a row's likelihood, for every square of a weight.
 SOLVED = 0.05
 
@@ -86,7 +88,7 @@ class LeftOutRows:
         """About how many evaluations of a row's likelihood one draw takes."""
         rows, groups = len(self.density.bound.rows), self.density.groups
         if groups is not None:
-            return 2.0 * rows * self.order ** len(groups.x)
+            return ON_NODES * rows * self.order ** len(groups.x)
         return rows * (SOLVED * self.density.gaussian.arrangement.size**2 + 2 * NODES)
 
     def of_draws(self, chosen: np.ndarray) -> "LeftOutRows":
