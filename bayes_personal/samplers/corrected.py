@@ -92,7 +92,11 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
     rng
         Generator of all draws.
     """
-    target, proposal = adapted(Corrected(density, FIRST_ORDER), proposals(density, rng), rng)
+    target = Corrected(density, FIRST_ORDER)
+    if density.size + target.weights == 0:
+        # Nothing is unknown but the weights of groups, which are integrated and drawn exactly.
+        return settled(target, np.empty((count, 0)), np.zeros(count), rng)
+    target, proposal = adapted(target, proposals(density, rng), rng)
     for number in (count, again * count):
         points = proposal.draw(number, rng)
         sample = settled(target, points, proposal.log_density(points), rng)

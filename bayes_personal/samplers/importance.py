@@ -46,8 +46,12 @@ class Weighted:
         # Where a hyperprior has drawn a point beyond the range of floating point, neither density is a number.
         ratios = np.where(np.isfinite(log_densities), log_densities - log_proposals, -np.inf)
         evidence = float(np.logaddexp.reduce(ratios) - np.log(len(points)))
-        # ArviZ takes log likelihoods, whose weights are their inverse.
-        smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))
+        if ratios.min() == ratios.max() > -np.inf:
+            # The proposal is the density, and ArviZ refuses ratios without a tail.
+            smoothed, k = ratios, 0.0
+        else:
+            # ArviZ takes log likelihoods, whose weights are their inverse.
+            smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))
         weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
         raw = np.exp(ratios - evidence)
         ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
