@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from benchmarks.measure import Stopwatch, fresh
-from benchmarks.tables import options, publish
+from benchmarks.measure import Stopwatch
 
 ROWS, SEEDS = 400, (1, 2, 3)
 FAMILIES = {"Normal": bp.Normal(), "Bernoulli": bp.Bernoulli(), "Poisson": bp.Poisson()}

@@ -16,7 +16,7 @@ from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.errors import SpecificationError
 from bayes_personal.testing import QUICK, check_model, simulated
 
-METHODS = {"nuts": QUICK, "laplace": bp.Laplace(draws=60, fallback=True),
+METHODS = {"nuts": QUICK, "laplace": bp.Laplace(draws=60),
            "advi": bp.ADVI(draws=60, max_iterations=3000)}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -46,7 +46,13 @@ def test_laws(prior: str, family: str, method: str, seed: int) -> None:
         with pytest.raises(SpecificationError):
             bp.fit(model, simulated(model, rows(48), seed)[0], seed=seed, method=METHODS[method], progress=False)
         return
-    check_model(model_of(prior, family), rows(48), method=METHODS[method], seed=seed)
+    # The program does not depend on the method.
+    compiled = method == "nuts" and seed == 1
+    try:
+        check_model(model_of(prior, family), rows(48), method=METHODS[method], seed=seed, compiled=compiled)
+    except SpecificationError as refusal:
+        assert method == "laplace" and "Use NUTS" in str(refusal)
+        pytest.skip("importance sampling refuses, and says so")
 
 
 # Priors under which no Normal family lets all but hyperparameters integrate out.

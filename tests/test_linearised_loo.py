@@ -12,7 +12,6 @@ from bayes_personal.densities.linearised import left_out
 from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.kernels import likelihoods
 from bayes_personal.leaving_out.question import LeaveOutPlan
-from bayes_personal.leaving_out.refit import ApproximatedRefits
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.redrawn import all_draws
 
@@ -59,7 +58,8 @@ def test_rows_are_predicted_as_by_refits(family: str, prior: str) -> None:
     result = bp.loo(posterior, refit=False, progress=False)
     good = np.flatnonzero(result.pareto_k.to_numpy() < 0.5)
     chosen = good[np.argsort(result.elpd_i.to_numpy()[good])[[0, 1, len(good) // 2]]]
-    refits = ApproximatedRefits(posterior.bound, np.random.default_rng(2))
+    plan = LeaveOutPlan.of(posterior, "unit", None, True)
+    refits = plan.refits(True, np.random.default_rng(2))
     trusted = {row: refit for row in chosen if not (refit := refits.without(np.array([row]))).complaints}
     assert len(trusted) > 1
     for row, refit in trusted.items():

@@ -14,6 +14,7 @@ from leave_one_out import ASSUMPTIONS, curve, left_out, on_a_grid, prior_of_eta,
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.errors import ConvergenceWarning, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
 from bayes_personal.leaving_out.elpd import remedy
@@ -260,7 +261,8 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
     frame = pd.DataFrame({"y": [0, 1, 0, 3, 2, 5, 1, 1, 0, 9, 6, 4], "g": np.repeat(list("abcd"), 3)})
     posterior, grid = on_a_grid(Poisson(), frame, draws=1000)
     exact = np.array([grid.left_out(row) for row in range(len(frame))])
-    monkeypatch.setattr("bayes_personal.binding.own_weights.BUDGET", 0.0)
+    monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
+    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LARGEST_SHARE", np.inf)
     found = bp.loo(posterior, progress=False)
     values = bp.log_likelihood(posterior, progress=False)["y_left_out"]
     assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]
@@ -273,7 +275,9 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
 def test_where_weights_integrate_out_rows_of_too_many_draws_are_thinned(pooled: Posterior,
                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     every = bp.log_likelihood(pooled, progress=False)["y_left_out"]
-    monkeypatch.setattr("bayes_personal.binding.own_weights.BUDGET", 4.0 * len(pooled.bound.rows) * 250)
+    density = marginal_density(pooled.bound)
+    assert density is not None
+    monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", density.leave_one_out_work * 250)
     some = bp.log_likelihood(pooled, progress=False)["y_left_out"]
     assert every.sizes["draw"] * every.sizes["chain"] == 500
     assert list(some["draw"][:3]) == [0, 2, 4]

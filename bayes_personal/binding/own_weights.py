@@ -21,9 +21,10 @@ Values = Mapping[str, np.ndarray]
 Advance = Callable[[float], Any]
 
 
-def stride(work: float, chains: int, draws: int) -> int:
-    """Return the step by which draws are thinned, where each draw costs `work` density evaluations."""
-    target = max(BUDGET / work, FEWEST) / chains
+def stride(work: float, chains: int, draws: int, budget: float = BUDGET, fewest: float = FEWEST) -> int:
+    """Return the step by which draws are thinned, where each draw costs `work` density evaluations: to what the budget
+    allows, or the fewest that must remain."""
+    target = max(budget / work, fewest) / chains
     return max(1, int(draws // max(target, 1)))
 
 

@@ -150,6 +150,11 @@ class MarginalDensity(HyperparameterDensity):
         """Count of numbers that leaving out all rows one by one computes at each draw; 0 where it is small."""
         return 0
 
+    @property
+    def few_rows_are_cheap(self) -> bool:
+        """Whether leaving out a few rows costs little of what all of them cost."""
+        return False
+
     @abstractmethod
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
                   rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,33 +1,31 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
-import warnings
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base.array import array_stats
 from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
-from scipy.special import logsumexp
 
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
+from bayes_personal.leaving_out.smoothing import predictive, separated
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
-# Log densities that differ by less are equal.
-EQUAL = 1e-10
 # A refit is trusted with at most this Monte Carlo error, or at least this many effective draws.
 LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
+# Thinned draws leave at most this share of the standard error of a sum as its Monte Carlo error.
+LARGEST_SHARE = 0.1
 # Where more rows than this need a refit, the draws of the posterior are poor.
 MOST_REFITS = 200
 # The last result of all rows of a posterior, kept as long as the posterior.
@@ -45,6 +43,7 @@ class ELPD(ELPDDataLOO):
     conditioning : "unit", "group" or "conditional"
     refits : a row for each unit or group that was refitted: its Pareto k and elpd before, elpd after with its Monte
         Carlo error and effective sample size, and the complaints of the refit's diagnostics
+    mcse : Monte Carlo standard error of `elpd`
     complaints : why the result must not be trusted: complaints about the posterior, refits and integrals; empty when
         nothing speaks against it but the Pareto k of some rows
     """
@@ -52,12 +51,14 @@ class ELPD(ELPDDataLOO):
     question: str
     conditioning: str
     refits: pd.DataFrame
+    mcse: float
     complaints: tuple[str, ...]
 
     def __str__(self) -> str:
         refitted = f"\n{len(self.refits)} refitted exactly." if len(self.refits) else ""
         doubt = "\nDO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else ""
-        return f"{self.question}\n{ELPDDataLOO.__str__(self)}{refitted}{doubt}"
+        error = f"Monte Carlo error of elpd: {self.mcse:.2g}"
+        return f"{self.question}\n{ELPDDataLOO.__str__(self)}{error}{refitted}{doubt}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -151,51 +152,121 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
     plan = LeaveOutPlan.of(posterior, kind, by, refit)
-    refits = plan.refits(refit, np.random.default_rng(seed_number("loo", seed)))
-    labels = plan.labels
-    selected = chosen(rows, kind, labels)
-    elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
-    refitted: dict[int, tuple[float, float, Refit]] = {}
-    good, efficiency = min(1 - 1 / np.log10(plan.count), 0.7), plan.efficiency
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("leave one out", total=len(labels))
-        refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
-        for part in plan.parts(partial(bar.advance, task)):
-            places = part.places
-            elpd[places], k[places] = smoothed(part.densities, efficiency)
-            if part.inexact is not None:
-                k[places[part.inexact]] = np.inf
-            left_in[places], error[places] = part.left_in, part.error
-            for entry, place in enumerate(places):
-                wanted = selected[place] and (plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS))
-                if refits is not None and wanted:
-                    bar.update(refit_task, visible=True)
-                    refit_result = refits.without(part.removal(entry))
-                    refitted[int(place)] = float(k[place]), float(elpd[place]), refit_result
-                    elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
-                    bar.advance(refit_task)
-    table = pd.DataFrame([(k_before, elpd_before, after.elpd, after.se, after.ess, "; ".join(after.complaints))
-                          for k_before, elpd_before, after in refitted.values()],
-                         columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
-                         index=labels[list(refitted)] if refitted else labels[:0])
-    elpd, k, left_in, error = (each[selected] for each in (elpd, k, left_in, error))
-    labels = labels[selected]
+    selected = chosen(rows, kind, plan.labels)
+    estimates = Estimates.of(plan, selected, refit, seed, progress)
+    if plan.thinned and estimates.needed > plan.count:
+        plan = LeaveOutPlan.of(posterior, kind, by, refit, estimates.needed)
+        estimates = Estimates.of(plan, selected, refit, seed, progress)
+    elpd, k, left_in = (each[selected] for each in (estimates.elpd, estimates.k, estimates.left_in))
+    labels, table, good = plan.labels[selected], estimates.refits, estimates.good
     exhausted = len(table) >= MOST_REFITS and not plan.refit_all and bool((k > good).any())
-    doubts = tuple(doubtful(elpd, error, labels, table, plan))
+    doubts = tuple(doubtful(elpd, estimates.error[selected], labels, table, plan))
     warn_of_high_k(k, good, labels, exhausted, plan)
     for doubt in doubts:
         warn(f"loo: {doubt}.", ConvergenceWarning)
     coords = {plan.dimension: np.asarray(plan.coordinate)[selected]}
     elpd_i, pareto_k = (xr.DataArray(each, dims=[plan.dimension], coords=coords) for each in (elpd, k))
-    se = float(np.sqrt(len(elpd) * elpd.var(ddof=1))) if len(elpd) > 1 else np.nan
     exhausted_words = (f"Pareto k is too high in more than {MOST_REFITS} {plan.noun}",) if exhausted else ()
-    result = ELPD(elpd=float(elpd.sum()), se=se, p=float((left_in - elpd).sum()),
+    result = ELPD(elpd=float(elpd.sum()), se=estimates.se, p=float((left_in - elpd).sum()),
                   n_samples=plan.count, n_data_points=len(elpd), scale="log", warning=bool((k > good).any()),
                   good_k=float(good), elpd_i=elpd_i, pareto_k=pareto_k, question=QUESTIONS[kind], conditioning=kind,
-                  refits=table, complaints=(*posterior.complaints, *doubts, *exhausted_words))
+                  refits=table, mcse=estimates.mcse, complaints=(*posterior.complaints, *doubts, *exhausted_words))
     if kind == "unit" and rows is None and refit is not False:
         RECENT[posterior] = deepcopy(result)
     return result
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """What draws and refits say of the units or groups that are left out one by one.
+
+    Attributes
+    ----------
+    elpd, k, left_in, error : log predictive density, Pareto k, log density left in and possible error of the
+        integrals, (place,)
+    selected : mask of the places that are summed, (place,)
+    refits : as in `ELPD`
+    good : the largest Pareto k that is not too high
+    influence : what each draw adds to the error of the sum, (draw,)
+    efficiency : effective sample size of a draw
+    """
+
+    elpd: np.ndarray
+    k: np.ndarray
+    left_in: np.ndarray
+    error: np.ndarray
+    selected: np.ndarray
+    refits: pd.DataFrame
+    good: float
+    influence: np.ndarray
+    efficiency: float
+
+    @classmethod
+    def of(cls, plan: LeaveOutPlan, selected: np.ndarray, refit: bool | NUTS, seed: Seed, progress: bool) -> Self:
+        """Smooth importance weights, a part of the rows at a time, and refit where that fails."""
+        refits = plan.refits(refit, np.random.default_rng(seed_number("loo", seed)))
+        labels, influence = plan.labels, np.zeros(plan.count)
+        elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
+        refitted: dict[int, tuple[float, float, Refit]] = {}
+        enough, efficiency = largest_k(plan.count), plan.efficiency
+        good = enough
+        with Progress(disable=not progress, transient=True) as bar:
+            task = bar.add_task("leave one out", total=len(labels))
+            refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
+            for part in plan.parts(partial(bar.advance, task)):
+                places = part.places
+                elpd[places], k[places], part_influence = predictive(part.densities, efficiency)
+                if part.at_more_draws is not None:
+                    good = largest_k(len(plan.more))
+                    poor = np.flatnonzero(selected[places] & ~(k[places] <= enough))
+                    if len(poor):
+                        elpd[places[poor]], k[places[poor]], _ = predictive(part.at_more_draws(poor), efficiency)
+                        part_influence[:, poor] = 0.0
+                if part.inexact is not None:
+                    k[places[part.inexact]] = np.inf
+                left_in[places], error[places] = part.left_in, part.error
+                for entry, place in enumerate(places):
+                    wanted = plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS)
+                    if refits is not None and selected[place] and wanted:
+                        bar.update(refit_task, visible=True)
+                        refit_result = refits.without(part.removal(entry))
+                        refitted[int(place)] = float(k[place]), float(elpd[place]), refit_result
+                        elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
+                        part_influence[:, entry] = 0.0
+                        bar.advance(refit_task)
+                influence += part_influence[:, selected[places]].sum(axis=1)
+        table = pd.DataFrame([(k_before, elpd_before, after.elpd, after.se, after.ess, "; ".join(after.complaints))
+                              for k_before, elpd_before, after in refitted.values()],
+                             columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
+                             index=labels[list(refitted)] if refitted else labels[:0])
+        return cls(elpd, k, left_in, error, selected, table, good, influence, efficiency)
+
+    @property
+    def se(self) -> float:
+        """Standard error of the sum, as an estimate for other data."""
+        summed = self.elpd[self.selected]
+        return float(np.sqrt(len(summed) * summed.var(ddof=1))) if len(summed) > 1 else np.nan
+
+    @property
+    def of_draws(self) -> float:
+        """Monte Carlo variance of the sum that comes from draws."""
+        return len(self.influence) * float(self.influence.var()) / self.efficiency
+
+    @property
+    def mcse(self) -> float:
+        """Monte Carlo standard error of the sum."""
+        return float(np.sqrt(self.of_draws + (self.refits["se"] ** 2).sum()))
+
+    @property
+    def needed(self) -> float:
+        """Number of draws with which the Monte Carlo error is a tenth of the standard error."""
+        return len(self.influence) * self.of_draws / (LARGEST_SHARE * self.se) ** 2 if self.se > 0 else np.inf
+
+
+def largest_k(count: int) -> float:
+    """Return the Pareto k up to which weights of so many draws are good."""
+    return min(1 - 1 / np.log10(count), 0.7)
 
 
 def recent(posterior: Posterior) -> ELPD:
@@ -224,27 +295,6 @@ def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:
     if selected.sum() < 2:
         raise InputError(f"loo: rows chooses {selected.sum()} of {len(labels)} rows; need two or more.")
     return selected
-
-
-def smoothed(densities: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log predictive density and Pareto k of each column of log densities."""
-    densities = separated(densities)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        # ArviZ's annotation is an integer because its default is 1.
-        weights, k = array_stats.psislw(densities, r_eff=efficiency, axis=0)  # pyright: ignore[reportArgumentType]
-    elpd: Any = logsumexp(weights + densities.T, axis=1)
-    # ArviZ fits no tail, and returns NaN, where a single draw has all the weight, which is the worst case.
-    return elpd, np.where(np.isnan(k), np.inf, k)
-
-
-def separated(densities: np.ndarray) -> np.ndarray:
-    """Make log densities that are constant differ a little from draw to draw: ArviZ refuses weights without a tail,
-    as those of a row that no varying parameter bears on."""
-    result = densities.copy()
-    is_constant = np.ptp(result, axis=0) <= EQUAL * (1 + np.abs(result).max(axis=0))
-    result[:, is_constant] = result[:, is_constant].mean(axis=0) + EQUAL * np.linspace(-1, 1, len(result))[:, None]
-    return result
 
 
 def warn_of_high_k(k: np.ndarray, good: float, labels: pd.Index, exhausted: bool, plan: LeaveOutPlan) -> None:

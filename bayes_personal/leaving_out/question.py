@@ -1,14 +1,14 @@
 """The plan of `loo`: what is left out one by one, from which draws, and by which integrals."""
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import arviz_stats
 import numpy as np
 import pandas as pd
 
-from bayes_personal.binding.own_weights import Advance, stride
+from bayes_personal.binding.own_weights import FEWEST, Advance, stride
 from bayes_personal.data.columns import spelled
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.left_out import LeftOutRows, leaves_out
@@ -37,7 +37,11 @@ QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrate
              "conditional": "CONDITIONAL on each row's own theta_i, which has seen the row: optimistic where theta_i "
                             "leans on it."}
 
-FEWEST = 25
+FEWEST_DRAWS = 25
+# Numbers that all draws may take to leave out all rows, above which draws are thinned.
+BUDGET = 2e8
+# Draws to which rows are left out anew whose Pareto k is too high with fewer.
+MORE = 2000
 
 
 @final
@@ -57,6 +61,7 @@ class LeaveOutPlan:
     integral : integral over the groups' own weights, where the weights do not integrate out
     approximated : rows left out under pseudo-data, where these stand for the rows' likelihoods; None elsewhere
     refit_all : whether densities given the draws are too poor, so that each group must be refitted
+    more : positions, flat over chains, of draws to which rows are left out anew whose Pareto k is too high
     """
 
     posterior: Posterior
@@ -71,10 +76,12 @@ class LeaveOutPlan:
     integral: GroupIntegral
     approximated: LeftOutRows | None
     refit_all: bool
+    more: np.ndarray
 
     @classmethod
-    def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS) -> "LeaveOutPlan":
-        """Check the arguments of `loo`, and plan."""
+    def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS,
+           fewest: float = FEWEST) -> "LeaveOutPlan":
+        """Check the arguments of `loo`, and plan; draws are thinned to the fewest or more of them."""
         if not isinstance(posterior, Posterior):
             raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
         one_of("loo", QUESTIONS, kind=kind)
@@ -89,10 +96,10 @@ class LeaveOutPlan:
                                      "is none, and without a row both stages would differ. Fit with freeze=None, or "
                                      "fit without the rows and compare with what predict says of them.")
         chains, draws = sizes["chain"], np.arange(sizes["draw"])
-        if chains * len(draws) < FEWEST:
+        if chains * len(draws) < FEWEST_DRAWS:
             raise SpecificationError(f"loo: the posterior has {chains * len(draws)} draws in all; smoothing the tail "
-                                     f"of their weights needs {FEWEST}, and thousands to be precise. Fit with more "
-                                     "draws.")
+                                     f"of their weights needs {FEWEST_DRAWS}, and thousands to be precise. Fit with "
+                                     "more draws.")
         density, values = marginal_density(bound), all_draws(bound, posterior.tree)
         check(refit, kind, density is not None)
         removed: Mapping[Hashable, Any] = {}
@@ -110,7 +117,7 @@ class LeaveOutPlan:
         approximated = None
         if density is None and kind == "unit" and not left_out.shared(bound) and leaves_out(bound):
             approximated = LeftOutRows.of(bound, values, chains * len(draws))
-        work = 0.0
+        more, work = np.arange(0, chains * len(draws), max(1, chains * len(draws) // MORE)), 0.0
         if density is not None and kind == "unit":
             work = density.leave_one_out_work
         elif rows:
@@ -120,19 +127,25 @@ class LeaveOutPlan:
         elif kind == "unit" and not left_out.shared(bound):
             work = LineIntegral(bound).work
         if work:
-            draws = draws[:: stride(work, chains, len(draws))]
+            draws = draws[:: stride(work, chains, len(draws), BUDGET, fewest)]
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
-            approximated = None if approximated is None else approximated.of_draws(chosen)
+            if approximated is not None:
+                approximated = replace(approximated.of_draws(chosen), whole=approximated.of_draws(more))
         if approximated is not None and not approximated.within_reach:
             approximated = None
         return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, approximated,
-                   refit_all)
+                   refit_all, more)
 
     @property
     def count(self) -> int:
         """Number of draws."""
         return self.chains * len(self.draws)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether the posterior has more draws."""
+        return len(self.draws) < self.posterior.tree["posterior"].sizes["draw"]
 
     @property
     def groups(self) -> list[Hashable]:
@@ -176,6 +189,14 @@ class LeaveOutPlan:
         ess: Any = arviz_stats.ess(draws, method="mean")  # pyright: ignore[reportPrivateImportUsage]
         return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / self.count
 
+    @property
+    def evidence(self) -> tuple[float, float] | None:
+        """The log of the evidence of all rows, and its standard error, where importance sampling made the posterior."""
+        if "importance" not in self.posterior.tree:
+            return None
+        told = self.posterior.tree["importance"].attrs
+        return (told["log_evidence"], told["log_evidence_se"]) if "log_evidence" in told else None
+
     def parts(self, advance: Advance) -> Iterator[LeftOut]:
         """Yield the log densities, a part at a time."""
         bound = self.posterior.bound
@@ -186,7 +207,11 @@ class LeaveOutPlan:
                 return left_out.environments(bound, self.values, self.count, advance)
             if self.removed:
                 return left_out.groups(self.density, self.values, self.removed, advance)
-            return left_out.units(self.density, self.values, self.count, advance)
+            finer = None
+            if self.thinned:
+                values = all_draws(bound, self.posterior.tree)
+                finer = {name: value[self.more] for name, value in values.items()}, len(self.more)
+            return left_out.units(self.density, self.values, self.count, advance, finer)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
         if left_out.shared(bound):
@@ -206,7 +231,7 @@ class LeaveOutPlan:
         if self.density is not None:
             return MarginalRefits(self.density, rng, method, values, self.chains)
         if method is None:
-            return None if self.approximated is None else ApproximatedRefits(self.posterior.bound, rng)
+            return None if self.approximated is None else ApproximatedRefits(self.approximated, rng, self.evidence)
         integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
         return ExplicitRefits(integral, rng, method, values, self.chains)
 

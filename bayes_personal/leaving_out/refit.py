@@ -14,21 +14,28 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Values
+from bayes_personal.densities.linearised.corrected import Corrected
+from bayes_personal.densities.linearised.left_out import LeftOutRows
+from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
-from bayes_personal.samplers.corrected import AGAIN, CORRECTED, Sample, corrected
+from bayes_personal.samplers.corrected import AGAIN, CORRECTED, FIRST_ORDER, Sample, corrected, judged
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.importance import Weighted
+from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.nuts import NUTS
+from bayes_personal.samplers.proposal import Proposes
 
 # Rounds of the iteration that finds the bridge, which takes a handful.
 ROUNDS = 100
 # Draws given all rows that are tried before anything is sampled anew. They are enough with a Pareto k up to LIGHT, or
 # with logs that differ by less than LEVEL, whose weights have no tail to speak of.
 SOME, LIGHT, LEVEL = 100, 0.5, 1.0
+# Draws that are weighted where a refit starts from the fit, a power of two.
+REFITTED = 1024
 
 
 @final
@@ -218,35 +225,51 @@ def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistic
 class ApproximatedRefits:
     """Refits of a model in memory whose likelihood pseudo-data stand for, by importance sampling.
 
+    They start from the fit: its pseudo-data, and proposals that are fitted to its draws.
+
     Attributes
     ----------
-    bound : the model with all rows
+    rows : draws given all rows, with their pseudo-data
     rng : generator for sampling
+    evidence : log of the evidence given all rows, with its standard error, where the fit knows it
     """
 
-    bound: BoundModel
+    rows: LeftOutRows
     rng: np.random.Generator
+    evidence: tuple[float, float] | None
 
     @cached_property
-    def given_all(self) -> Weighted:
-        """The posterior given all rows, by importance sampling."""
-        return self._sampled(self.bound).weighted
+    def given_all(self) -> tuple[float, float]:
+        """The log of the evidence given all rows, and its standard error."""
+        if self.evidence is not None:
+            return self.evidence
+        sample = self._sampled(self.rows.density).weighted
+        return sample.log_evidence, sample.log_evidence_se
 
-    def _sampled(self, bound: BoundModel) -> Sample:
-        density, _ = linearised(bound, self.rng)
-        return corrected(density, CORRECTED, AGAIN, self.rng)
+    @cached_property
+    def _proposal(self) -> Proposes:
+        density = self.rows.density
+        return fitted(density, density.points(self.rows.values))
+
+    def _sampled(self, density: LinearisedDensity) -> Sample:
+        if density.size + density.gaussian.arrangement.size:
+            sample = judged(Corrected(density, FIRST_ORDER), self._proposal, REFITTED, AGAIN, self.rng)
+            if sample.trusted:
+                return sample
+        return corrected(linearised(density.bound, self.rng)[0], CORRECTED, AGAIN, self.rng)
 
     def without(self, rows: np.ndarray) -> Refit:
         """Leave out the rows at these positions.
 
         The estimate is the ratio of the evidences with and without them, which holds in the tail of a prediction too.
         """
-        bound = self.bound
-        sample = self._sampled(bound.with_rows(np.setdiff1d(np.arange(len(bound.rows)), rows)))
-        parts = self.given_all, sample.weighted
-        elpd = parts[0].log_evidence - parts[1].log_evidence
-        error = float(np.hypot(parts[0].log_evidence_se, parts[1].log_evidence_se))
-        return Refit(elpd, error, min(part.ess for part in parts), () if sample.trusted else (sample.problem,))
+        density = self.rows.density
+        remaining = np.setdiff1d(np.arange(len(density.bound.rows)), rows)
+        reduced = replace(density, bound=density.bound.with_rows(remaining), pseudo=density.pseudo.take(remaining))
+        sample, (log_all, error_all) = self._sampled(reduced), self.given_all
+        weighted = sample.weighted
+        return Refit(log_all - weighted.log_evidence, float(np.hypot(error_all, weighted.log_evidence_se)),
+                     weighted.ess, () if sample.trusted else (sample.problem,))
 
 
 @final

@@ -96,7 +96,11 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
     if density.size + target.weights == 0:
         # Nothing is unknown but the weights of groups, which are integrated and drawn exactly.
         return settled(target, np.empty((count, 0)), np.zeros(count), rng)
-    target, proposal = adapted(target, proposals(density, rng), rng)
+    return judged(*adapted(target, proposals(density, rng), rng), count, again, rng)
+
+
+def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator) -> Sample:
+    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted."""
     for number in (count, again * count):
         points = proposal.draw(number, rng)
         sample = settled(target, points, proposal.log_density(points), rng)

@@ -117,11 +117,21 @@ def together(mixture: Proposal, density: LinearisedDensity, weights: int) -> Pro
 
 def proposals(density: LinearisedDensity, rng: np.random.Generator) -> Proposes:
     """Return the first proposals: those of the posterior under the pseudo-data, made wider."""
+    mixture = Modes.search(density, rng).mixture if density.size else Proposal((Skewed.standard(0),), np.ones(1))
+    return with_weights(mixture, density)
+
+
+def fitted(density: LinearisedDensity, points: np.ndarray) -> Proposes:
+    """Return proposals that are fitted to draws of the hyperparameters, (draw, size)."""
+    if not density.size:
+        return with_weights(Proposal((Skewed.standard(0),), np.ones(1)), density)
+    component = Skewed.fitted(points, np.full(len(points), 1 / len(points)))
+    return with_weights(Proposal((component,), np.ones(1), HyperpriorProposal(density)), density)
+
+
+def with_weights(mixture: Proposal, density: LinearisedDensity) -> Proposes:
+    """Return proposals of hyperparameters by a mixture, and of weights as the pseudo-data have them."""
     weights = density.gaussian.arrangement.size
-    if density.size:
-        mixture = Modes.search(density, rng).mixture
-    else:
-        mixture = Proposal((Skewed.standard(0),), np.ones(1))
     if weights <= FEW:
         return together(mixture, density, weights)
     return Apart(mixture if density.size else None, WeightProposal.standard(weights), density.size)

@@ -1,6 +1,7 @@
 """The pseudo-data of a model: at the mode of its weights, and then averaged over the posterior that they lead to."""
 
 from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -58,38 +59,74 @@ def own_at(bound: BoundModel, point: np.ndarray) -> np.ndarray:
 
 
 def at_mode(bound: BoundModel, point: np.ndarray, eta: np.ndarray) -> tuple[LinearisedDensity, np.ndarray]:
-    """Climb from eta to the mode of the weights at a point of the hyperparameters; return the pseudo-data there.
+    """Climb to the mode of the weights at a point of the hyperparameters; return the pseudo-data there.
 
-    Each step goes to the conditional mean of the weights under pseudo-data; it is halved where the density falls.
+    Each step goes to the conditional mean of the weights under pseudo-data, of which the first touch the likelihoods at
+    eta; it is halved where the density falls. The first one is a step from weights of zero.
     """
     rows = bound.once(RowLikelihoods)
-    own, whitened, height = own_at(bound, point), None, -np.inf
-    pseudo, centre = PseudoData.touching(rows, eta, own), np.zeros(0)
+    own = own_at(bound, point)
+    pseudo = PseudoData.touching(rows, eta, own)
+    last = at_zero(LinearisedDensity(bound, pseudo, np.zeros(0)), point)
+    height = rows.total(last.eta, own)
     for _ in range(STEPS):
-        last_eta, last_whitened, last_centre = eta, whitened, centre
-        eta, whitened, centre = conditional_mean(LinearisedDensity(bound, pseudo, centre), point)
+        at = conditional_mean(LinearisedDensity(bound, pseudo, last.centre), point)
         for _ in range(HALVINGS):
-            new_height = rows.total(eta, own) - 0.5 * (whitened**2).sum()
-            if last_whitened is None or new_height >= height - 1e-9 * abs(height):
+            new_height = rows.total(at.eta, own) - 0.5 * (at.whitened**2).sum()
+            if new_height >= height - 1e-9 * abs(height):
                 break
-            eta, whitened, centre = (eta + last_eta) / 2, (whitened + last_whitened) / 2, (centre + last_centre) / 2
+            at = at.halfway(last)
         height = new_height
-        change = np.abs(eta - last_eta).max(axis=0) * np.sqrt(np.einsum("ppn->n", pseudo.precision))
-        pseudo = PseudoData.touching(rows, eta, own)
+        change = np.abs(at.eta - last.eta).max(axis=0) * np.sqrt(np.einsum("ppn->n", pseudo.precision))
+        pseudo, last = PseudoData.touching(rows, at.eta, own), at
         if change.max() < CLOSE:
             break
-    return LinearisedDensity(bound, pseudo, centre), eta
+    return LinearisedDensity(bound, pseudo, last.centre), last.eta
 
 
-def conditional_mean(density: LinearisedDensity, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return means given a point: eta (predictor, unit), all whitened weights (weight,), and those that are not
-    eliminated in natural units."""
-    bound, gaussian, arrangement = density.bound, density.gaussian, density.gaussian.arrangement
-    values = density.values(point[None])
-    z, group_z = np.zeros((1, arrangement.size)), np.zeros((1, arrangement.varying, 1, arrangement.groups))
-    values |= gaussian.drawn(*gaussian.draws(values, 1), z, group_z)
-    eta = np.concatenate([linear_predictors(bound, values, batch)[0] for batch in bound.rows.batches()], axis=-1)
-    return eta, np.concatenate([z.ravel(), group_z.ravel()]), gaussian.natural_weights(values, 1)[0]
+class Weights(NamedTuple):
+    """Weights at one point of the hyperparameters, and where they lead.
+
+    Attributes
+    ----------
+    eta : (predictor, unit)
+    whitened : all whitened weights, (weight,)
+    centre : weights that are not eliminated, in natural units, (weight,)
+    """
+
+    eta: np.ndarray
+    whitened: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def of(cls, density: LinearisedDensity, values: dict[str, np.ndarray], z: np.ndarray, group_z: np.ndarray) -> Self:
+        """Read them off values of all variables, of one draw."""
+        bound = density.bound
+        eta = np.concatenate([linear_predictors(bound, values, batch)[0] for batch in bound.rows.batches()], axis=-1)
+        return cls(eta, np.concatenate([z.ravel(), group_z.ravel()]), density.gaussian.natural_weights(values, 1)[0])
+
+    def halfway(self, other: "Weights") -> "Weights":
+        """Return the weights between these and others."""
+        return Weights(*((one + another) / 2 for one, another in zip(self, other, strict=True)))
+
+
+def at_zero(density: LinearisedDensity, point: np.ndarray) -> Weights:
+    """Return weights of zero."""
+    z, group_z = no_weights(density)
+    return Weights.of(density, density.values(point[None]) | density.gaussian.named(z, group_z), z, group_z)
+
+
+def conditional_mean(density: LinearisedDensity, point: np.ndarray) -> Weights:
+    """Return the means of the weights under the pseudo-data."""
+    values, (z, group_z) = density.values(point[None]), no_weights(density)
+    values |= density.gaussian.drawn(*density.gaussian.draws(values, 1), z, group_z)
+    return Weights.of(density, values, z, group_z)
+
+
+def no_weights(density: LinearisedDensity) -> tuple[np.ndarray, np.ndarray]:
+    """Return zeros for the weights that are not eliminated, and for those that are."""
+    arrangement = density.gaussian.arrangement
+    return np.zeros((1, arrangement.size)), np.zeros((1, arrangement.varying, 1, arrangement.groups))
 
 
 def near_mode(density: LinearisedDensity, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:

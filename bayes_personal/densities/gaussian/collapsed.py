@@ -26,8 +26,19 @@ from bayes_personal.kernels.tape import Symbolic, Tape
 from bayes_personal.priors.parts.pieces import weights
 
 SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
+# Rows that are multiplied together, so few that they stay near the processor.
+TOGETHER = 1000
 # Most numbers in the factors of draws that are kept from one part of the rows to the next.
 KEPT = 2**24
+# What leaving out rows costs at each draw, in the time of a few simple operations: to smooth a row's importance
+# weights, for each product with one of its group's weights, for each square of a weight; and the cube of the weights.
+OF_ROW, OF_GROUP, OF_SQUARE, OF_CUBE = 20.0, 1.0, 0.04, 1.0
+
+
+def substituted(lower: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return L^-1 times the transpose of rows, (weight, unit)."""
+    # Transposed, the lower triangle is an upper one for Fortran.
+    return SUBSTITUTE(lower.T, rows.T, lower=0, trans=1)[0]
 
 
 class Scaling(NamedTuple):
@@ -200,18 +211,14 @@ class GaussianDensity(MarginalDensity):
         """Return such draws from noise: `z` for the weights that are not eliminated, (draw, weight), and `own_z` for
         the eliminated ones, (draw, varying, 1, group), or for none of them, (draw, varying, 1, 0). Both arrays are
         overwritten."""
-        arrangement = self.arrangement
         sd, roots, own_sd, own_root = scaling
         if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own_z):
             raise FloatingPointError("the precision of the weights is not finite")
-        result = self.named(z)
-        if own_z.shape[3]:
-            assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
-            result[f"{arrangement.eliminated.term.name}_z"] = own_z[:, :, 0].mT
-        return result
+        return self.named(z, own_z)
 
-    def named(self, z: np.ndarray) -> dict[str, np.ndarray]:
-        """Return whitened weights that are not eliminated (draw, weight) by name, the mean in data units."""
+    def named(self, z: np.ndarray, own_z: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return whitened weights by name, the mean in data units: those that are not eliminated, (draw, weight), and
+        the eliminated ones if they are given, (draw, varying, 1, group)."""
         result = {}
         for block in self.arrangement.blocks:
             part = z[:, block.weights].reshape(len(z), block.features, block.varying)
@@ -221,6 +228,9 @@ class GaussianDensity(MarginalDensity):
                 result[shared.name] = shared.arguments["mu"] + shared.arguments["sigma"] * part[:, 0]
             else:
                 result[f"{block.term.name}_z"] = part
+        if own_z is not None and own_z.shape[3]:
+            assert self.arrangement.eliminated is not None and self.arrangement.eliminated.term is not None
+            result[f"{self.arrangement.eliminated.term.name}_z"] = own_z[:, :, 0].mT
         return result
 
     def placed(self, scaling: Scaling, s: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -257,8 +267,13 @@ class GaussianDensity(MarginalDensity):
 
     @property
     def leave_one_out_work(self) -> int:
-        # Smoothing the importance weights of a row's draws costs more than its densities.
-        return 4 * len(self.bound.rows)
+        size, varying = self.arrangement.size, self.arrangement.varying if self.arrangement.groups else 0
+        a_row = OF_ROW + OF_GROUP * varying * (varying + size) + OF_SQUARE * size**2
+        return int(a_row * len(self.bound.rows) + OF_CUBE * size**3)
+
+    @property
+    def few_rows_are_cheap(self) -> bool:
+        return True
 
     def log_repeated(self, values: Mapping[str, np.ndarray], points: np.ndarray, log_densities: np.ndarray,
                      contribution: Statistics) -> np.ndarray:
@@ -297,33 +312,55 @@ class Projection:
         return {}
 
     def shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return L and the conditional mean of the weights that are not eliminated, after a pass over all groups."""
-        if draw not in self._kept:
-            factor = self.density.factor(self.scaling, self.s, draw)
-            if (len(self._kept) + 1) * factor.lower.size > KEPT:
-                return factor.lower, factor.mean
-            self._kept[draw] = factor.lower, factor.mean
-        return self._kept[draw]
+        """Return what stands for the distribution of the weights that are not eliminated: L and their mean, after a
+        pass over all groups; without groups the matrix B and the vector m for which rows z have the variance |z B|^2
+        and the fit z m."""
+        if draw in self._kept:
+            return self._kept[draw]
+        factor = self.density.factor(self.scaling, self.s, draw)
+        result = factor.lower, factor.mean
+        if not self.density.arrangement.groups and len(factor.mean):
+            rooted = self._rooted(np.eye(len(factor.mean)), draw)
+            result = substituted(factor.lower, rooted).T, rooted @ factor.mean
+        if (len(self._kept) + 1) * factor.lower.size <= KEPT:
+            self._kept[draw] = result
+        return result
+
+    def _rooted(self, dense: np.ndarray, draw: int) -> np.ndarray:
+        """Return loadings of the whitened weights, (unit, weight)."""
+        result = np.ascontiguousarray(dense * self.scaling.sd[draw])
+        gaussian.apply_roots(result, self.scaling.roots[draw], self.density.places)
+        return result
 
     def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield, at each draw, E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z."""
-        arrangement, (_, _, sums) = self.density.arrangement, self.density.statistics.matrices
-        groups, own_sds = z.groups, self.scaling.own_sd
-        if arrangement.groups:
-            seen, groups = np.unique(z.groups, return_inverse=True)
-            sums = np.ascontiguousarray(sums[:, :, seen])
-            own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
+        return self._of_groups(z) if self.density.arrangement.groups else self._of_dense(z.dense)
+
+    def _of_dense(self, z: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        fits, variances = np.empty((2, len(self.s), len(z)))
+        for start in range(0, len(z), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            for draw in range(len(self.s)):
+                turn, fit = self.shared(draw)
+                turned = z[part] @ turn
+                np.einsum("ij,ij->i", turned, turned, out=variances[draw, part])
+                np.matmul(z[part], fit, out=fits[draw, part])
+        return zip(fits, variances, strict=True)
+
+    def _of_groups(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        _, _, sums = self.density.statistics.matrices
+        seen, groups = np.unique(z.groups, return_inverse=True)
+        sums = np.ascontiguousarray(sums[:, :, seen])
+        own_sds = self.scaling.own_sd
+        own_sds = own_sds[:, seen] if own_sds.shape[1] > 1 else own_sds
         for draw, s in enumerate(self.s):
             sd, roots, _, own_root = (each[draw] for each in self.scaling)
             lower, mean = self.shared(draw)
-            dense = np.ascontiguousarray(z.dense * sd)
-            gaussian.apply_roots(dense, roots, self.density.places)
+            dense = self._rooted(z.dense, draw)
             fit, variance = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,
                                              own_root, own_sds[draw], s)
-            if arrangement.size:
-                # Transposed, the lower triangle of C is an upper one for Fortran.
-                solved, _ = SUBSTITUTE(lower.T, dense.T, lower=0, trans=1)
-                variance = variance + (solved**2).sum(axis=0)
+            if len(mean):
+                variance = variance + (substituted(lower, dense) ** 2).sum(axis=0)
             yield fit, variance
 
     def densities(self, batch: Batch) -> Densities:

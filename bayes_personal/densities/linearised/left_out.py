@@ -1,15 +1,17 @@
 """log p(y_i | y_-i, draw), theta_i integrated out, for rows without a Normal likelihood."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 from scipy.special import roots_hermitenorm
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.gaussian.collapsed import Projection
+from bayes_personal.binding.own_weights import NUMBERS
+from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import Corrected, Placed, moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
 from bayes_personal.densities.linearised.pseudo_data import PseudoData
@@ -24,8 +26,6 @@ ORDERS = {1: 15, 2: 7}
 ORDER = 5
 # An evaluation on a node costs as much as so many of those that draws are thinned by: it takes two exponentials more.
 ON_NODES = 16.0
-# A triangular system costs this much of an evaluation of a row's likelihood, for every square of a weight.
-SOLVED = 0.05
 
 
 def leaves_out(bound: BoundModel) -> bool:
@@ -47,6 +47,7 @@ class LeftOutRows:
     density : density of phi under pseudo-data that are averaged over the posterior
     values : draws of all variables
     count : number of draws
+    whole : the same at more draws; None where there are no more
 
     References
     ----------
@@ -56,6 +57,7 @@ class LeftOutRows:
     density: LinearisedDensity
     values: Mapping[str, np.ndarray]
     count: int
+    whole: "LeftOutRows | None" = None
 
     @classmethod
     def of(cls, bound: BoundModel, values: Mapping[str, np.ndarray], count: int) -> Self:
@@ -89,11 +91,13 @@ class LeftOutRows:
         rows, groups = len(self.density.bound.rows), self.density.groups
         if groups is not None:
             return ON_NODES * rows * self.order ** len(groups.x)
-        return rows * (SOLVED * self.density.gaussian.arrangement.size**2 + 2 * NODES)
+        size = self.density.gaussian.arrangement.size
+        return rows * (OF_SQUARE * size**2 + 2 * NODES) + OF_CUBE * size**3
 
     def of_draws(self, chosen: np.ndarray) -> "LeftOutRows":
         """Return the same at some of the draws."""
-        return LeftOutRows(self.density, {name: value[chosen] for name, value in self.values.items()}, len(chosen))
+        values = {name: value[chosen] for name, value in self.values.items()}
+        return LeftOutRows(self.density, values, len(chosen))
 
     @cached_property
     def own(self) -> np.ndarray:
@@ -103,43 +107,62 @@ class LeftOutRows:
     def densities(self) -> tuple[Densities, np.ndarray]:
         """Return the log densities of all rows, (draw, unit), and how far eta moves where a row is left out under
         pseudo-data, in standard deviations, (unit,); 0 where the densities are exact."""
-        left_out, left_in, moved = self._by_cavities() if self.density.groups is None else self._by_groups()
-        constants = self._constants()
-        return Densities(left_out + constants, left_in + constants), moved
+        count = len(self.density.bound.rows)
+        if self.density.groups is not None:
+            densities, moved = self._by_groups(), np.zeros(count)
+        else:
+            parts = [self._by_cavities(batch, np.arange(batch.start, batch.start + len(batch)))
+                     for batch in self.density.bound.rows.batches(max(1, NUMBERS // self.count))]
+            densities, moved = Densities(*(np.hstack([part[0][side] for part in parts]) for side in range(2))), \
+                np.concatenate([part[1] for part in parts])
+        constants = self._constants(slice(None))
+        return Densities(*(side + constants for side in densities)), moved
 
-    def _constants(self) -> np.ndarray:
-        """Return what log p(y_i) has beside l, (1 or draw, unit)."""
+    @property
+    def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Function from places of rows to their densities at the draws of `whole`, left out; None where there are no
+        more draws, and where groups are left out on nodes, all of them together."""
+        if self.whole is None or self.whole.count <= self.count or self.density.groups is not None:
+            return None
+        return self.whole.few
+
+    def few(self, places: np.ndarray) -> np.ndarray:
+        """Return the log densities of some rows left out, (draw, place)."""
+        bound = self.density.bound
+        rows = Batch(-1, bound.frame.iloc[places], bound.x[places], bound.y[places], bound.constants[places])
+        return self._by_cavities(rows, places)[0].left_out + self._constants(places)
+
+    def _constants(self, places: Any) -> np.ndarray:
+        """Return what log p(y_i) has beside l, (1 or draw, place)."""
         rows = self.density.rows
-        distinct, places = np.unique(rows.outcomes[0], return_inverse=True)
+        distinct, entries = np.unique(rows.outcomes[0][places], return_inverse=True)
         by_draw = np.array([likelihoods.rests(rows.code, own, distinct) for own in self.own]) if self.own.size else \
             np.zeros((1, len(distinct)))
-        return rows.constants + by_draw[:, places]
+        return rows.constants[places] + by_draw[:, entries]
 
-    def _by_cavities(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _by_cavities(self, batch: Batch, places: np.ndarray) -> tuple[Densities, np.ndarray]:
         rows, pseudo, bound = self.density.rows, self.density.pseudo, self.density.bound
         arrangement, projection = self.density.gaussian.arrangement, self._projection
         nodes, weights = roots_hermitenorm(NODES)
-        left_out, left_in = np.empty((2, self.count, len(bound.rows)))
-        moved, (y, n) = np.zeros(len(bound.rows)), rows.outcomes
-        for batch in bound.rows.batches():
-            at, natural = batch.places, np.full(len(batch), bound.unit)
-            z = arrangement.loadings(batch.x, natural, bound.features_at(batch.frame))
-            offset = bound.coefficients.predictors(batch.x, bound.everywhere) @ arrangement.centre
-            for draw, (fit, variance) in enumerate(projection.of(z)):
-                mean, variance = offset + bound.unit * fit, bound.unit**2 * variance
-                response, precision = pseudo.response[0, at], pseudo.precision[0, 0, at]
-                left_out[draw, at], left_in[draw, at] = likelihoods.log_averages(
-                    rows.code, self.own[draw], y[at], n[at], mean, variance, response, precision, nodes,
-                    np.log(weights / weights.sum()))
-                leverage = np.minimum(precision * variance, likelihoods.MOST_LEVERAGE)
-                moved[at] += leverage / (1 - leverage) * np.abs(mean - response) / np.sqrt(variance) / self.count
-        return left_out, left_in, moved
+        log_weights = np.log(weights / weights.sum())
+        left_out, left_in = np.empty((2, self.count, len(batch)))
+        moved, (y, n) = np.zeros(len(batch)), (each[places] for each in rows.outcomes)
+        response, precision = pseudo.response[0, places], pseudo.precision[0, 0, places]
+        z = arrangement.loadings(batch.x, np.full(len(batch), bound.unit), bound.features_at(batch.frame))
+        offset = bound.coefficients.predictors(batch.x, bound.everywhere) @ arrangement.centre
+        for draw, (fit, variance) in enumerate(projection.of(z)):
+            mean, variance = offset + bound.unit * fit, bound.unit**2 * variance
+            left_out[draw], left_in[draw] = likelihoods.log_averages(
+                rows.code, self.own[draw], y, n, mean, variance, response, precision, nodes, log_weights)
+            leverage = np.minimum(precision * variance, likelihoods.MOST_LEVERAGE)
+            moved += leverage / (1 - leverage) * np.abs(mean - response) / np.sqrt(variance) / self.count
+        return Densities(left_out, left_in), moved
 
     @cached_property
     def _projection(self) -> Projection:
         return self.density.gaussian.projection(self.values, self.count)
 
-    def _by_groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _by_groups(self) -> Densities:
         gaussian, groups = self.density.gaussian, self.density.groups
         assert groups is not None
         scaling, _ = gaussian.draws(self.values, self.count)
@@ -149,4 +172,4 @@ class LeftOutRows:
         for draw, eta in Corrected(self.density, self.order).eta_of_groups(placed):
             left_out[draw], left_in[draw] = groups.log_left_out(self.own[draw], groups.scales(scaling, draw), eta,
                                                                  self.order)
-        return left_out, left_in, np.zeros(left_out.shape[1])
+        return Densities(left_out, left_in)

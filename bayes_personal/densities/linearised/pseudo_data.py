@@ -73,6 +73,10 @@ class PseudoData:
         step = (vectors / values[:, None]) @ (vectors.mT @ score.T[:, :, None])
         return cls(mean, root, mean + step[:, :, 0].T, np.ascontiguousarray(precision.transpose(1, 2, 0)))
 
+    def take(self, places: np.ndarray) -> "PseudoData":
+        """Return the pseudo-data of some of the rows."""
+        return PseudoData(*(each[..., places] for each in (self.mean, self.root, self.response, self.precision)))
+
     @cached_property
     def precision_root(self) -> np.ndarray:
         """P_i with P_i'P_i the precision of a row, (unit, predictor, predictor)."""
