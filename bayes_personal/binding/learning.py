@@ -15,7 +15,7 @@ from bayes_personal.data.moments import Moments
 from bayes_personal.data.stored import coded_together
 from bayes_personal.errors import SpecificationError, first
 from bayes_personal.families.parts.base import Family
-from bayes_personal.families.parts.measurements import measured, must_vary
+from bayes_personal.families.parts.measurements import must_vary
 from bayes_personal.formulas.design import Design, must_not_depend
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import categories, computed, evaluate, needed, outcome
@@ -37,7 +37,7 @@ class Coding:
     family: Family
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y = measured(outcome(self.design.formula, frame), ROLE)
+        y = self.family.outcome(outcome(self.design.formula, frame), frame)
         return self.design.at(frame), y, self.family.constants(frame)
 
 
@@ -50,7 +50,7 @@ class Learned:
     ----------
     coding : coding of the rows by the model's formula and family
     columns : columns that the coding reads
-    location, unit : mean and standard deviation of the outcome
+    location, unit : expected linear predictor and its natural unit
     """
 
     coding: Coding
@@ -61,7 +61,7 @@ class Learned:
 
 @one_blas_thread()
 def learn(formula: Formula, family: Family, files: Files) -> Learned:
-    """Learn the coding in one pass over the columns of the formula and of a family with Normal errors."""
+    """Learn the coding in one pass over the columns of the formula and of the family."""
     names = _names(formula, family, files)
     head = next(replace(files, progress=False).pieces(names, HEAD))
     with files.locating(head):
@@ -71,9 +71,12 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     name = formula.outcome.text
     from_expressions = formula.computed or name not in files.columns
     predictors, outcomes, kept, least = None, None, [], pd.Series(dtype=float)
+    observed: list[tuple[np.ndarray, np.ndarray]] = []
     for frame in files.pieces(names, coded_together(len(design.coefficients))):
         with files.locating(frame):
             x, y, constants = coding(frame)
+        if not family.gaussian:
+            observed.append((y, constants))
         least = pd.concat([least, pd.Series(constants, frame.index)]).nsmallest(LEAST)
         if predictors is None or outcomes is None:
             predictors, outcomes = Moments.of(x), Moments.of(y)
@@ -86,8 +89,13 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
             kept.append((frame.iloc[chosen], x[chosen], y[chosen]))
     assert predictors is not None and outcomes is not None
     coding = replace(coding, design=design.scaled(predictors))
-    must_vary(outcomes, f"{ROLE}: column {name!r}")
-    unit = float(outcomes.spread_about(outcomes.mean)[0]) or 1.0
+    if family.gaussian:
+        must_vary(outcomes, f"{ROLE}: column {name!r}")
+        location, unit = float(outcomes.mean[0]), float(outcomes.spread_about(outcomes.mean)[0]) or 1.0
+    else:
+        y, constants = (np.concatenate(part) for part in zip(*observed, strict=True))
+        family.examine_outcome(y, constants, name)
+        location, unit = family.location_scale(y, constants)
     family.must_add_up(least.to_numpy(), least.index, unit)
     if kept:
         frames, x, y = zip(*kept, strict=True)
@@ -96,7 +104,7 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
                         coding.design.spread)
         must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
     coding.design.warn_of_identification(predictors)
-    return Learned(coding, names, float(outcomes.mean[0]), unit)
+    return Learned(coding, names, location, unit)
 
 
 def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:

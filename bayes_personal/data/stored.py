@@ -113,8 +113,8 @@ class OnDisk:
     def _refusal(self) -> SpecificationError:
         return SpecificationError(
             f"This needs all {len(self):,} rows of {self.files.label} in memory, and they are read a batch at a time. "
-            "Such rows fit models whose Gaussian weights integrate out (Normal family, with NUTS() or Laplace()); give "
-            "rows of interest as a frame to predict at them. For all else read the table first, for example with "
+            "Such rows fit models whose Gaussian weights integrate out, or are corrected (with NUTS() or Laplace()); "
+            "give rows of interest as a frame to predict at them. For all else read the table first, for example with "
             "pandas.read_parquet.")
 
 

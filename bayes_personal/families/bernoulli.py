@@ -17,6 +17,8 @@ from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
 
+ROLE = "outcome of a Bernoulli family"
+
 
 @final
 @dataclass(frozen=True, repr=False)
@@ -59,7 +61,7 @@ class Bernoulli(Family):
         return codes.BERNOULLI
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        role, name = "outcome of a Bernoulli family", values.name
+        role, name = ROLE, values.name
         if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(values):
             labels = list(values.dropna().unique())
             raise InputTypeError(f"{role}: column {name!r} holds {first(labels)}: need False and True, or 0 and 1. Say "
@@ -70,10 +72,13 @@ class Bernoulli(Family):
             raise InputError(f"{role}: column {name!r} takes the values {first(sorted(values.unique()), 5)}; "
                              f"{wrong.sum()} of {len(y)} rows are neither 0 nor 1 ({first(values.index[wrong])}). "
                              "Recode it as 0 and 1; for successes out of several trials use Binomial(trials=column).")
-        if len(y) > 1 and np.ptp(y) == 0:
-            warn(f"{role}: column {name!r} is {y[0]:g} in all {len(y)} rows. The likelihood has no maximum: "
-                 "how near to 0 or 1 the probabilities are rests on the prior.", InputWarning)
         return y
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Warn where all outcomes are the same."""
+        if len(outcome) > 1 and np.ptp(outcome) == 0:
+            warn(f"{ROLE}: column {name!r} is {outcome[0]:g} in all {len(outcome)} rows. The likelihood has no "
+                 "maximum: how near to 0 or 1 the probabilities are rests on the prior.", InputWarning)
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return np.ones(len(frame))

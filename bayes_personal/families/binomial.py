@@ -18,6 +18,8 @@ from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
 
+ROLE = "outcome of a Binomial family"
+
 
 @final
 @dataclass(frozen=True, repr=False)
@@ -75,7 +77,7 @@ class Binomial(Family):
         return codes.BINOMIAL
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        role = "outcome of a Binomial family"
+        role = ROLE
         y, trials = counts(values, role), self.constants(frame)
         above = y > trials
         if above.any():
@@ -83,11 +85,15 @@ class Binomial(Family):
             raise InputError(f"{role}: column {values.name!r} has more successes than {self.trials!r} has trials in "
                              f"{above.sum()} of {len(y)} rows ({first(values.index[above])}), the first "
                              f"{y[worst]:g} of {trials[worst]:g}. Are the two columns swapped?")
-        if y.sum() in (0, trials.sum()):
-            warn(f"{role}: column {values.name!r} has no {'success' if y.sum() == 0 else 'failure'} in all "
-                 f"{trials.sum():g} trials. The likelihood has no maximum: how near to 0 or 1 the "
-                 "probabilities are rests on the prior.", InputWarning)
         return y
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Warn where all trials end the same way."""
+        successes, trials = outcome.sum(), constants.sum()
+        if successes in (0, trials):
+            warn(f"{ROLE}: column {name!r} has no {'success' if successes == 0 else 'failure'} in all {trials:g} "
+                 "trials. The likelihood has no maximum: how near to 0 or 1 the probabilities are rests on the prior.",
+                 InputWarning)
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         role = "Binomial(trials=...)"

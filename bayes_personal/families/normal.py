@@ -8,20 +8,24 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.data.columns import column, numbers
+from bayes_personal.data.moments import Moments
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
-    measurements,
+    measured,
     must_add_up,
     must_have_errors,
     must_have_errors_within,
+    must_vary,
 )
 from bayes_personal.hyperpriors.conjugate import NormalConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import column_name
+
+ROLE = "outcome of a Normal family"
 
 
 @final
@@ -89,7 +93,11 @@ class Normal(Family):
         return self.sigma or NATURAL_SCALE
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return measurements(values, "outcome of a Normal family")
+        return measured(values, ROLE)
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Refuse an outcome that does not vary."""
+        must_vary(Moments.of(outcome), f"{ROLE}: column {name!r}")
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         if self.sd is None:

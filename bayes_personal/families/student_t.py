@@ -8,13 +8,21 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from bayes_personal.data.moments import Moments
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.likelihood import Likelihood
-from bayes_personal.families.parts.measurements import measurements, must_have_errors, must_have_errors_within
+from bayes_personal.families.parts.measurements import (
+    measured,
+    must_have_errors,
+    must_have_errors_within,
+    must_vary,
+)
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
+
+ROLE = "outcome of a StudentT family"
 
 
 @final
@@ -81,7 +89,11 @@ class StudentT(Family):
         return (values["nu"], values["sigma"])
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return measurements(values, "outcome of a StudentT family")
+        return measured(values, ROLE)
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Refuse an outcome that does not vary."""
+        must_vary(Moments.of(outcome), f"{ROLE}: column {name!r}")
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return np.ones(len(frame))

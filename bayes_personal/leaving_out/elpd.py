@@ -13,6 +13,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
 
+from bayes_personal.data.rows import InMemory
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
@@ -313,6 +314,8 @@ def remedy(exhausted: bool, plan: LeaveOutPlan) -> str:
         return f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
     if plan.kind == "conditional":
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
+    if plan.approximated is not None and not isinstance(bound.rows, InMemory):
+        return "With all rows in memory, as a table, they are left out in earnest."
     if plan.density is None and plan.approximated is None:
         return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
     heavier = bound.family.heavier if bound.division is None and bound.elsewhere is None else ""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayes_personal.binding.own_weights import FEWEST, Advance, stride
 from bayes_personal.data.columns import spelled
+from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.left_out import LeftOutRows, leaves_out
 from bayes_personal.densities.marginal import MarginalDensity
@@ -231,7 +232,9 @@ class LeaveOutPlan:
         if self.density is not None:
             return MarginalRefits(self.density, rng, method, values, self.chains)
         if method is None:
-            return None if self.approximated is None else ApproximatedRefits(self.approximated, rng, self.evidence)
+            if self.approximated is None or not isinstance(self.posterior.bound.rows, InMemory):
+                return None
+            return ApproximatedRefits(self.approximated, rng, self.evidence)
         integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
         return ExplicitRefits(integral, rng, method, values, self.chains)
 

@@ -148,6 +148,7 @@ class Model:
             by_all_rows = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
             must_not_depend(self.read, (self.outcome,), by_subset, by_all_rows, np.abs(by_all_rows).max(axis=0))
         y, constants = self.family.outcome(observed, rows), self.family.constants(rows)
+        self.family.examine_outcome(y, constants, str(observed.name))
         self.family.examine(y, constants, x, design.coefficients)
         location, unit = self.family.location_scale(y, constants)
         self.family.must_add_up(constants, rows.index, unit)
@@ -161,11 +162,13 @@ class Model:
         return bound
 
     def _bind_files(self, data: Any, client: Any, progress: bool) -> BoundModel:
-        if not self.family.gaussian or not self.mean.gaussian or not self.prior.linear:
-            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out: a Normal family, "
-                                     "a Normal hyperprior of the mean, and a prior that is linear in such weights; "
-                                     f"got {self.family!r}, {self.mean!r} and {self.prior!r}. Read the table first, "
-                                     "for example with pandas.read_parquet.")
+        integrates = self.family.gaussian or self.family.compiled is not None
+        if not integrates or not self.mean.gaussian or not self.prior.linear:
+            raise SpecificationError("Rows in files fit models whose Gaussian weights integrate out, or are corrected: "
+                                     "a family with a compiled likelihood, as those of this package, a Normal "
+                                     "hyperprior of the mean, and a prior that is linear in such weights; got "
+                                     f"{self.family!r}, {self.mean!r} and {self.prior!r}. Read the table first, for "
+                                     "example with pandas.read_parquet.")
         from bayes_personal.binding import learning
         from bayes_personal.data.files import opened
 

@@ -153,13 +153,14 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
         Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them, of an Arrow
         file, a pattern such as ``"rows/*.parquet"``, or a `pyarrow.dataset.Dataset` of such files, whose rows are read
         a batch at a time. Memory then holds one context column at a time, and does not grow with the number of rows
-        otherwise. Rows in files need a Normal family, with `NUTS()` or `Laplace()`, and a formula none of whose terms
-        needs other rows.
+        otherwise, but for a few numbers a row where the family is not Normal. Rows in files need a family of this
+        package, `NUTS()` or `Laplace()`, and a formula none of whose terms needs other rows.
     seed
         Seed of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
         How to sample: `NUTS()`, `Laplace()` or `ADVI()`, or their names in lower case, as in ``method="laplace"``, for
-        these defaults. If none is given, `NUTS()`, and `Laplace()` under a `Partition` of 400 contexts or more, or
+        these defaults. If none is given, `NUTS()`; and `Laplace()` where the family is not Normal, the model is linear
+        in Gaussian weights and its hyperparameters are at most 25, and under a `Partition` of 400 contexts or more or
         `DistanceRegularized`.
     progress
         Whether to show a progress bar.

@@ -10,7 +10,7 @@ from scipy.special import roots_hermitenorm
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS
-from bayes_personal.data.rows import Batch
+from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import Corrected, Placed, moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
@@ -121,10 +121,9 @@ class LeftOutRows:
     @property
     def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Function from places of rows to their densities at the draws of `whole`, left out; None where there are no
-        more draws, and where groups are left out on nodes, all of them together."""
-        if self.whole is None or self.whole.count <= self.count or self.density.groups is not None:
-            return None
-        return self.whole.few
+        more draws, where rows are in files, and where groups are left out on nodes, all of them together."""
+        few = self.density.groups is None and isinstance(self.density.bound.rows, InMemory)
+        return self.whole.few if few and self.whole is not None and self.whole.count > self.count else None
 
     def few(self, places: np.ndarray) -> np.ndarray:
         """Return the log densities of some rows left out, (draw, place)."""

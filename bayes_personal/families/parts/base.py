@@ -60,7 +60,15 @@ class Family(ABC):
 
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        """Return the outcome as numbers, or raise an error that explains why it does not suit this family."""
+        """Return the outcome as numbers, or raise an error that explains why it does not suit this family.
+
+        The frame may be a part of the rows.
+        """
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Warn where the outcome of all rows, the column `name`, leaves the posterior to the prior, or refuse it; most
+        families accept all outcomes."""
+        return None
 
     @abstractmethod
     def constants(self, frame: pd.DataFrame) -> np.ndarray:

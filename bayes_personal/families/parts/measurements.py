@@ -31,13 +31,6 @@ def must_vary(moments: Moments, label: str) -> None:
         must_resolve(moments.spread_about(moments.mean)[0], low, high, label)
 
 
-def measurements(values: pd.Series, role: str) -> np.ndarray:
-    """Return an outcome of finite numbers that differ, as float64."""
-    y = measured(values, role)
-    must_vary(Moments.of(y), f"{role}: column {values.name!r}")
-    return y
-
-
 def must_add_up(errors: np.ndarray, index: pd.Index, unit: float, label: str) -> None:
     """Refuse standard errors so small, relative to the spread of the outcome, that sums lose the other rows."""
     least = SHARPEST * unit

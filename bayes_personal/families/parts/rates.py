@@ -31,12 +31,17 @@ class Rates(Family):
         return () if self.exposure is None else (self.exposure,)
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        role = f"outcome of a {self.owner} family"
-        result = counts(values, role)
-        if not result.any():
-            warn(f"{role}: column {values.name!r} is 0 in all {len(result)} rows. The likelihood has no "
-                 "maximum: how small the rates are rests on the prior.", InputWarning)
-        return result
+        return counts(values, self._role)
+
+    @property
+    def _role(self) -> str:
+        return f"outcome of a {self.owner} family"
+
+    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
+        """Warn where nothing was counted."""
+        if not outcome.any():
+            warn(f"{self._role}: column {name!r} is 0 in all {len(outcome)} rows. The likelihood has no maximum: how "
+                 "small the rates are rests on the prior.", InputWarning)
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         if self.exposure is None:
