@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
-from bayes_personal.errors import InputError
+from bayes_personal.errors import InputError, SpecificationError
 
 ROWS = 24
 CODES = np.tile([0, 1, 2], ROWS // 3)
@@ -90,3 +90,17 @@ def test_a_level_that_training_had_not_is_named() -> None:
     new = rows(NUMBERS.replace(2, 7)).set_axis(range(100, 100 + ROWS))
     with pytest.raises(InputError, match=r"has the level 7 in 8 rows \(102, 105, 108, \.\.\.\), not seen in training"):
         bound.design.at(new)
+
+
+def test_a_predictor_within_the_levels_of_another() -> None:
+    x = np.random.default_rng(0).normal(size=12)
+    rows = pd.DataFrame({"y": np.arange(12.0) ** 1.3, "x": x, "g": list("abc") * 4})
+    nested, crossed = (bp.Model(f"y ~ {terms}").bind(rows) for terms in ("x %in% g", "g + x:g"))
+    columns = sorted(map(tuple, nested.x.T)), sorted(map(tuple, crossed.x.T))
+    np.testing.assert_array_equal(*columns)
+
+
+@pytest.mark.parametrize("terms", ["1:x", "1*x", "0:x", "x:1", "x*0", "z + 1:x"])
+def test_numbers_do_not_interact(terms: str) -> None:
+    with pytest.raises(SpecificationError, match="the number [01] would rescale a predictor, or interact"):
+        bp.Model(f"y ~ {terms}")
