@@ -112,6 +112,18 @@ class Importance:
         return tuple(lines)
 
 
+    @property
+    def explanation(self) -> str:
+        """What the numbers mean, in words."""
+        result = (f"Draws are weighted by the ratio of the posterior to what they were drawn from: Pareto k tells how "
+                  f"heavy the tail of these weights is, which have a variance up to {LARGEST_K}, and the importance "
+                  "ESS how many independent draws they are worth.")
+        if self.rule_error:
+            result += (" The weights of groups are integrated on nodes, whose error in the log likelihood should be "
+                       "far below 1, and drawn by as many steps as the largest ratio asks for.")
+        return result
+
+
 @final
 @dataclass(frozen=True)
 class Diagnostics:
@@ -125,6 +137,7 @@ class Diagnostics:
     Attributes
     ----------
     chains, draws : how many chains, and draws in each
+    engine : what drew the posterior, in words; empty where that is not on record
     divergences : transitions of NUTS that left the trajectory
     r_hat : largest rank-normalised split R-hat; None for a single chain
     ess_bulk, ess_tail : least effective sample sizes
@@ -154,6 +167,7 @@ class Diagnostics:
     correction: Importance | None = None
     exact: bool = False
     population: "Diagnostics | None" = None
+    engine: str = ""
 
     @classmethod
     def of(cls, tree: xr.DataTree, bound: BoundModel | None = None) -> Self:
@@ -162,13 +176,16 @@ class Diagnostics:
 
         posterior = tree["posterior"].to_dataset()
         chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+        engine = posterior.attrs.get("engine", "")
         population = Diagnostics.of(tree.children["population"], bound) if "population" in tree.children else None
         if "variational" in tree:
             attributes = tree["variational"].attrs
             return cls(chains, draws, variational=Variational(
-                float(attributes["pareto_k"]), bool(attributes["converged"]), int(attributes["iterations"])))
+                float(attributes["pareto_k"]), bool(attributes["converged"]), int(attributes["iterations"])),
+                engine=engine)
         if "importance" in tree:
-            return cls(chains, draws, population=population, importance=Importance.of(tree["importance"]))
+            return cls(chains, draws, population=population, importance=Importance.of(tree["importance"]),
+                       engine=engine)
         statistics = tree["sample_stats"].to_dataset() if "sample_stats" in tree else xr.Dataset()
         left_out = bound.undiagnosed(bool(posterior.attrs.get("collapsed"))) if bound else frozenset()
         moving = list(_moving(posterior.drop_vars(left_out, errors="ignore")))
@@ -180,7 +197,7 @@ class Diagnostics:
             _worst(moving, lambda values: array_stats.ess(values, method="tail", prob=(0.05, 0.95)), 0.0),
             _least_e_bfmi(statistics["energy"]) if "energy" in statistics else None,
             correction=Importance.of(tree["correction"]) if "correction" in tree else None,
-            exact=posterior.attrs.get("inference_library") == "exact", population=population)
+            exact=posterior.attrs.get("inference_library") == "exact", population=population, engine=engine)
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -207,7 +224,14 @@ class Diagnostics:
     def words(self) -> tuple[str, ...]:
         """The diagnostics, a line a statement."""
         inherited = () if self.population is None else self.population.words
-        return (*(f"population: {line}" for line in inherited), *self._words)
+        engine = (f"engine: {self.engine}",) if self.engine else ()
+        return (*(f"population: {line}" for line in inherited), *engine, *self._words)
+
+    @property
+    def explanation(self) -> str:
+        """What the numbers of importance sampling mean, in words; empty where there are none."""
+        weighted = self.importance or self.correction
+        return "" if weighted is None else weighted.explanation
 
     @property
     def _words(self) -> tuple[str, ...]:

@@ -114,7 +114,8 @@ class ADVI:
         points = group.symbolic_random.eval({group.symbolic_initial: noise})
         if batch is not None:
             ratios = _of_all_rows(bound, group, points, inference.approx)
-        result = tree(bound, _values(bound, model, group.ordering, points), 1, inference_library="pymc", method="ADVI")
+        result = tree(bound, _values(bound, model, group.ordering, points), 1, inference_library="pymc", method="ADVI",
+                      engine="a variational approximation of all unknowns")
         result["variational"] = xr.DataTree(xr.Dataset(
             {"loss": ("iteration", losses)}, coords={"iteration": np.arange(1, len(losses) + 1)},
             attrs={"covariance": self.covariance, "converged": int(converged), "iterations": len(losses),

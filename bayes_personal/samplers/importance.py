@@ -9,6 +9,8 @@ from bayes_personal.samplers.proposal import Proposes
 
 # Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
 LARGEST_K, LEAST_ESS = 0.5, 400.0
+# Of fewer draws no tail can be fitted.
+FEWEST = 25
 
 
 @final
@@ -49,6 +51,8 @@ class Weighted:
         if ratios.min() == ratios.max() > -np.inf:
             # The proposal is the density, and ArviZ refuses ratios without a tail.
             smoothed, k = ratios, 0.0
+        elif len(ratios) < FEWEST:
+            smoothed, k = ratios, np.inf
         else:
             # ArviZ takes log likelihoods, whose weights are their inverse.
             smoothed, k = array_stats.psislw(np.minimum(-ratios, 1e300))

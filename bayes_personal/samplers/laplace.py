@@ -1,7 +1,7 @@
 """Laplace: near-independent draws of the hyperparameters by importance sampling around their modes."""
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,10 @@ from bayes_personal.system.arguments import flag, whole_number
 
 # Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
 ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
+# What draws the posterior, where all but the hyperparameters integrates out, and where pseudo-data stand for the rows.
+EXACT = "importance sampling of the hyperparameters; all else drawn exactly given these"
+WEIGHTED = ("importance sampling of the hyperparameters and weights under Normal pseudo-data, weighted by the rows' "
+            "own likelihoods")
 
 
 @final
@@ -115,7 +119,7 @@ class Laplace:
             return self._refused(weighted.problem, bound, seed, progress)
         values = density.values(weighted.resample(self.draws, rng))
         exact_draws, attributes = remainder(density, values, self.draws, rng)
-        return self._tree(bound, values | exact_draws, weighted, attributes)
+        return self._tree(bound, values | exact_draws, weighted, {"engine": EXACT, **attributes})
 
     def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw hyperparameters and weights under pseudo-data, weighted by the rows' own likelihoods."""
@@ -127,12 +131,12 @@ class Laplace:
             sample = replace(sample, largest_ratio=ratio)
         if not sample.trusted:
             return self._refused(sample.problem, bound, seed, progress)
-        result = self._tree(bound, values, sample.weighted, {})
+        result = self._tree(bound, values, sample.weighted, {"engine": WEIGHTED})
         result["importance"].attrs |= sample.summary
         return result
 
     def _tree(self, bound: BoundModel, values: dict[str, np.ndarray], weighted: Weighted,
-              attributes: dict[str, int]) -> xr.DataTree:
+              attributes: dict[str, Any]) -> xr.DataTree:
         result = tree(bound, values, 1, None, inference_library="bayes_personal", **attributes)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
             "pareto_k": weighted.pareto_k, "ess": weighted.ess, "proposals": len(weighted.points),

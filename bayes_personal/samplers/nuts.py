@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
 START = 2.0
+# What draws a model that is stated to PyMC.
+ENGINE = "NUTS over all unknowns"
 
 
 @final
@@ -91,13 +93,14 @@ class NUTS:
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
-        density = marginal_density(bound)
+        density, engine = marginal_density(bound), ENGINE
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
         if density is None and self.collapse and self.sampler == "nutpie" and linearises(bound):
             sampled = self._corrected(bound, seed, progress)
-            if sampled is not None:
+            if isinstance(sampled, xr.DataTree):
                 return sampled
+            engine = f"{ENGINE}, for draws under pseudo-data could not be corrected: {sampled}"
         if bound.division is not None:
             raise SpecificationError(f"{self!r}: the divisions of {bound.division.prior!r} are always summed out, "
                                      "which takes collapse=True and sampler='nutpie', the defaults.")
@@ -107,12 +110,15 @@ class NUTS:
 
         information = Information.of(bound)
         if information is None:
-            return self._sample_program(program(bound), seed, progress)
+            sampled = self._sample_program(program(bound), seed, progress)
+            sampled["posterior"].attrs["engine"] = engine
+            return sampled
         whitened = Whitened(bound, information)
         sampled = self._sample_program(whitened_program(whitened), seed, progress)
         u = sampled["posterior"]["u"].to_numpy()
         values, _ = whitened.values(u.reshape(-1, whitened.size), np)
-        return tree(bound, values, len(u), sampled["sample_stats"].to_dataset(), inference_library=self.sampler)
+        return tree(bound, values, len(u), sampled["sample_stats"].to_dataset(), inference_library=self.sampler,
+                    engine=engine)
 
     def _sample_program(self, model: "pm.Model", seed: int | None, progress: bool) -> xr.DataTree:
         """Draw all variables of a program."""
@@ -128,15 +134,17 @@ class NUTS:
         rng, count = np.random.default_rng(weights), self.draws * self.chains
         if density.size == 0:
             values, attributes = remainder(density, {}, count, rng)
-            return tree(density.bound, values, self.chains, None, inference_library="exact", **attributes)
+            return tree(density.bound, values, self.chains, None, inference_library="exact",
+                        engine="exact draws: nothing is unknown but weights that integrate out", **attributes)
         points, statistics = self.walk(density, int(hyper.generate_state(1)[0]), progress)
         values = density.values(points)
         exact_draws, attributes = remainder(density, values, count, rng)
         return tree(density.bound, values | exact_draws, self.chains, statistics, inference_library="nutpie",
-                    collapsed=1, **attributes)
+                    collapsed=1, engine="NUTS over the hyperparameters; all else drawn exactly given these",
+                    **attributes)
 
-    def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree | None:
-        """Walk over the hyperparameters under pseudo-data, and correct the draws; None where that cannot be trusted."""
+    def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree | str:
+        """Walk over the hyperparameters under pseudo-data, and correct the draws, or say why they are not trusted."""
         hyper, rest = np.random.SeedSequence(seed).spawn(2)
         rng, number = np.random.default_rng(rest), int(hyper.generate_state(1)[0])
         statistics: list[xr.Dataset] = []
@@ -148,14 +156,16 @@ class NUTS:
 
         density, mode = linearised(bound, rng)
         if not density.size:
-            return None
+            return "there are no hyperparameters to walk over"
         sample = walked(density, mode, walk, rng)
         if sample.trusted:
             values, ratio = sample.values(sample.weighted.resample_chains(self.chains, rng), rng)
             sample = replace(sample, largest_ratio=ratio)
         if not sample.trusted:
-            return None
-        result = tree(bound, values, self.chains, statistics[0], inference_library="nutpie", collapsed=1)
+            return sample.problem
+        result = tree(bound, values, self.chains, statistics[0], inference_library="nutpie", collapsed=1,
+                      engine="NUTS over the hyperparameters under Normal pseudo-data; weights drawn given these, and "
+                             "all weighted by the rows' own likelihoods")
         result["correction"] = xr.DataTree(xr.Dataset(attrs=sample.summary))
         return result
 

@@ -265,6 +265,7 @@ class Stages:
             warn(f"{bound.second_stage.prior.owner}: in stage two of the cut Pareto k is {ratios.pareto_k:.2f} (at "
                  f"most {LARGEST_K}) and the effective sample size {ratios.ess:.0f} (at least {LEAST_ESS:.0f}) at some "
                  "draws of the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
-        result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1)
+        result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1,
+                      engine="importance sampling of stage two at every draw of the population")
         result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": ratios.pareto_k, "ess": ratios.ess}))
         return result
