@@ -104,3 +104,9 @@ def test_a_predictor_within_the_levels_of_another() -> None:
 def test_numbers_do_not_interact(terms: str) -> None:
     with pytest.raises(SpecificationError, match="the number [01] would rescale a predictor, or interact"):
         bp.Model(f"y ~ {terms}")
+
+
+@pytest.mark.parametrize("text", ["y ~", "y ~ ", "y ~ \n"])
+def test_an_outcome_alone(text: str) -> None:
+    with pytest.raises(SpecificationError, match="it names no predictors, not even an intercept"):
+        bp.Model(text)
