@@ -16,7 +16,7 @@ from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.errors import SpecificationError
 from bayes_personal.testing import QUICK, check_model, simulated
 
-METHODS = {"nuts": QUICK, "laplace": bp.Laplace(draws=60),
+METHODS = {"nuts": QUICK, "laplace": bp.Laplace(draws=60, fallback=False),
            "advi": bp.ADVI(draws=60, max_iterations=3000)}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
-from bayes_personal.densities.linearised.linearised_density import linearises
+from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.densities.marginal import ACCEPT, HyperparameterDensity, MarginalDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.corrected import walked
@@ -96,7 +96,7 @@ class NUTS:
         density, engine = marginal_density(bound), ENGINE
         if density is not None and self.collapse and self.sampler == "nutpie":
             return self._collapsed(density, seed, progress)
-        if density is None and self.collapse and self.sampler == "nutpie" and linearises(bound):
+        if density is None and self.collapse and self.sampler == "nutpie" and corrects(bound):
             sampled = self._corrected(bound, seed, progress)
             if isinstance(sampled, xr.DataTree):
                 return sampled

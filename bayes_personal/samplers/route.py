@@ -7,15 +7,12 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
-from bayes_personal.densities.linearised.linearised_density import linearises
+from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.samplers.footprint import must_hold
 from bayes_personal.samplers.invariant_sets import completed
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
-
-# Most hyperparameters that importance sampling proposes together by default, where pseudo-data stand for the rows.
-MOST = 25
 
 
 @final
@@ -52,8 +49,7 @@ def route(bound: BoundModel, method: Any = None) -> Route:
         More draws than this machine has memory for.
     """
     density = marginal_density(bound)
-    few = sum(parameter.size for parameter in bound.parameters) <= MOST
-    by_importance = density.slow if density is not None else few and linearises(bound)
+    by_importance = density.slow if density is not None else corrects(bound)
     chosen = method or (Laplace() if by_importance else NUTS())
     must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
     return Route(bound, chosen)

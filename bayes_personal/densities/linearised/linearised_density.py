@@ -23,12 +23,20 @@ NODES = 3
 ORDER = 5
 # Rows over which an average of log likelihoods takes no longer than a gradient.
 CHEAP = 2048
+# Most hyperparameters of which importance weights correct draws by default.
+MOST = 25
 
 
 def linearises(bound: BoundModel) -> bool:
     """Say whether rows have compiled likelihoods, and eta consists of weights that integrate out of Gaussian ones."""
     gaussian = bound.family.compiled is not None and bound.mean_prior.gaussian and not bound.nonlinear
     return gaussian and bound.second_stage is None and Arrangement(bound).size <= LARGEST
+
+
+def corrects(bound: BoundModel) -> bool:
+    """Say whether importance weights may correct draws under pseudo-data: of many hyperparameters they have no
+    variance."""
+    return sum(parameter.size for parameter in bound.parameters) <= MOST and linearises(bound)
 
 
 @final
