@@ -75,20 +75,19 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     only the parameters that many rows share are reweighted:
 
     - where the weights integrate out (a Normal family with Normal hyperprior of the mean): ``p(y_i | y_-i, phi)``
-      exactly; draws are thinned evenly, to 250 or more, where draws times rows are above 500 million. Rows whose Pareto
-      k is still too high are refitted: their part of the sums over rows is taken away, and the hyperparameters are
-      sampled anew;
+      exactly. Rows whose Pareto k is too high are refitted: their part of the sums over rows is taken away, and the
+      hyperparameters are sampled anew;
     - where a row has no parameters of its own, and theta follows from mu, a network or types that all rows share:
       ``p(y_i | phi)``, types summed out;
     - for other families whose linear predictor is linear in weights (all of this package), where no group is integrated
       out, under Normal pseudo-data in place of the other rows' likelihoods: ``p(y_i | y_-i, phi)`` up to their error,
       which is small where leaving out the row moves eta_i by less than its standard deviation; other rows are
-      refitted, and so are those whose Pareto k is too high. Where groups are integrated out, ``p(y_i | y_-i, phi, w)``
-      by quadrature over the weights of the row's group, given all other weights w. Draws are thinned as above;
+      refitted, and so are those whose Pareto k is too high, from the fit's own pseudo-data and proposals. Where groups
+      are integrated out, ``p(y_i | y_-i, phi, w)`` by quadrature over the weights of the row's group, given all other
+      weights w;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all
       weights, where no context has groups), given everything else. Its cost grows with the sum of squared group sizes,
-      or with the square of the number of rows; draws are thinned evenly to 250 or more to keep it bounded. Rows with a
-      high Pareto k are refitted if `refit` says how, here and in the previous case.
+      or with the square of the number of rows. Rows with a high Pareto k are refitted if `refit` says how.
 
     ``kind="group"`` leaves out all rows of a group together, which is how well a new group is predicted:
 
@@ -97,6 +96,10 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
       consist of such groups, or are parts of them), these are integrated out by quadrature given phi and all other
       weights: by product grids up to three of them, beyond that by importance sampling;
     - otherwise, and where rows are of types that are summed out, every group is refitted, if `refit` says how.
+
+    Draws are thinned evenly where all of them would take more than about a second, to as many as leave the Monte Carlo
+    error of elpd below a tenth of its standard error, and 250 or more; rows whose Pareto k is too high with few draws
+    are left out at 2000 where that is cheap.
 
     Parameters
     ----------
@@ -123,8 +126,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Returns
     -------
     arviz ELPDData
-        With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, `refits`, and
-        `complaints`, which repeat those of the posterior. ``p``, the effective number of parameters, is the sum of
+        With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, `refits`, the
+        Monte Carlo error `mcse` of elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective number of parameters, is the sum of
         ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both: about the number of coefficients and
         scales where rows are many and priors weak, less where theta is pooled. Under ``kind="group"`` y_i is all that
         a group observed.
