@@ -127,10 +127,10 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     -------
     arviz ELPDData
         With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, `refits`, the
-        Monte Carlo error `mcse` of elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective number of parameters, is the sum of
-        ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both: about the number of coefficients and
-        scales where rows are many and priors weak, less where theta is pooled. Under ``kind="group"`` y_i is all that
-        a group observed.
+        Monte Carlo error `mcse` of elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective
+        number of parameters, is the sum of ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both:
+        about the number of coefficients and scales where rows are many and priors weak, less where theta is pooled.
+        Under ``kind="group"`` y_i is all that a group observed.
 
     Raises
     ------
