@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from calibration import z_scores
 from scipy import integrate, stats
-from scipy.sparse.linalg import splu
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
@@ -322,40 +320,6 @@ def test_laplace_and_nuts_agree() -> None:
         # Draws of the one are resampled, and those of the other correlate: about half and a third of them count.
         z = z_scores(first.reshape(1000, -1)[::2], second.reshape(600, -1)[::3])
         assert np.abs(z).max() < 4, (name, z)
-
-
-def test_thousands_of_contexts_have_the_density_that_scipys_sparse_factors_give() -> None:
-    rng = np.random.default_rng(9)
-    frame = pd.DataFrame(rng.normal(size=(1200, 4)), columns=["a", "b", "x", "y"])
-    bound = bp.Model("y ~ x", bp.DistanceRegularized("a", "b")).bind(frame)
-    (field,), density = bound.nonlinear, marginal_density(bound)
-    assert isinstance(density, FieldDensity)
-    values = density.values(np.zeros(density.size))
-    scale, unit = values[f"{field.name}_scale"], bound.coefficients.unit
-    weight = field.weights(field.metric(values, np), np)
-    joined = sp.coo_array((weight, tuple(field.edges.T)), shape=(1200, 1200))
-    joined = joined + joined.T
-    q = sp.csc_array(sp.diags_array(values[f"{field.name}_anchor"] + joined.sum(axis=1)) - joined)
-    own = splu(q.tocsc())
-    covariance = own.solve(np.eye(1200))
-    variance = np.diag(covariance).mean() - covariance.mean()
-    x = bound.coefficients.predictors(bound.x, bound.everywhere)[np.argsort(bound.features[0].matrix[:, 0])]
-    residual = (bound.y - bound.coefficients.location[0])[np.argsort(bound.features[0].matrix[:, 0])]
-    loads = sp.hstack([sp.diags_array(x[:, 0]), sp.diags_array(x[:, 1]), sp.csc_array(x)]).tocsc()
-    prior = sp.block_diag([q * variance / scale[0] ** 2, q * variance / scale[1] ** 2,
-                           sp.diags_array((2.5 * unit) ** -2.0)]).tocsc()
-    sigma = float(values["sigma"])
-    factor = splu((prior + loads.T @ loads / sigma**2).tocsc())
-
-    def log_determinant(found: Any) -> float:
-        return float(np.log(np.abs(found.U.diagonal())).sum())
-
-    determinant = (log_determinant(factor) - 2 * log_determinant(own) - 1200 * np.log(variance**2 / np.prod(scale) ** 2)
-                   + 2 * np.log(2.5 * unit).sum())
-    fit = loads.T @ residual / sigma**2
-    wanted = -0.5 * (determinant + residual @ residual / sigma**2 - fit @ factor.solve(fit)) - 1200 * np.log(
-        np.sqrt(2 * np.pi) * sigma) + density.log_prior(np.zeros(density.size), values)
-    np.testing.assert_allclose(density.value(np.zeros(density.size)), wanted, rtol=1e-10)
 
 
 def test_it_is_saved_and_read_with_its_draws(tmp_path: Path) -> None:
