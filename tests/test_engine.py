@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from test_linearised import FAMILIES, PRIORS, frame
+from test_linearised import FAMILIES, PRIORS, density_of, frame
 
 import bayes_personal as bp
+from bayes_personal.samplers.corrected import ADAPTING, ROUND, corrected
 
 SMOOTH = bp.GaussianProcess("c")
 FITS: dict[str, tuple[str, Any, Any, str]] = {
@@ -46,3 +48,10 @@ def test_nuts_says_why_it_walks_over_everything(draws: int) -> None:
     first, *_ = posterior.diagnostics.words
     assert first.startswith("engine: NUTS over all unknowns, for draws under pseudo-data could not be corrected: ")
     assert posterior.theta.sizes["draw"] == draws
+
+
+def test_progress_counts_the_draws_that_are_weighted() -> None:
+    counts: list[int] = []
+    sample = corrected(density_of("Poisson", "smooth"), 1024, 2, np.random.default_rng(1), counts.append)
+    assert counts[-1] == len(sample.weighted.points) and set(counts[:-1]) <= {ROUND, 1024}
+    assert 1 <= len(counts) - 1 <= ADAPTING // ROUND + 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -17,10 +17,13 @@ from bayes_personal.samplers.linearising import averaged, own_at
 from bayes_personal.samplers.mode import Mode
 from bayes_personal.samplers.proposal import Proposes
 
+Advance = Callable[[int], Any]
+
 # Draws that are weighted, and times as many where these cannot be trusted: a weight takes a pass over the rows.
 CORRECTED, AGAIN = 2048, 4
 # Rounds of adaptation and the draws of each; they end where this share of the draws counts.
 ROUNDS, ROUND, GOOD = 4, 512, 0.6
+ADAPTING = ROUNDS * ROUND
 # Pseudo-data are made anew where a smaller share counts, and not fewer draws.
 POOR, LEAST = 0.4, 50.0
 # Proposals of weights that are tried beside a walk over the hyperparameters.
@@ -78,7 +81,8 @@ class Sample:
         return with_groups(self.target, self.target.placed(points), rng)
 
 
-def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random.Generator) -> Sample:
+def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random.Generator,
+              advance: Advance = lambda count: None) -> Sample:
     """Sample a model by importance: proposals are adapted to rounds of draws, and judged by draws they have not seen.
 
     Parameters
@@ -91,19 +95,23 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
         Factor by which there are more where the first ones cannot be trusted.
     rng
         Generator of all draws.
+    advance
+        Called with the number of further draws that are weighted.
     """
     target = Corrected(density, FIRST_ORDER)
     if density.size + target.weights == 0:
         # Nothing is unknown but the weights of groups, which are integrated and drawn exactly.
         return settled(target, np.empty((count, 0)), np.zeros(count), rng)
-    return judged(*adapted(target, proposals(density, rng), rng), count, again, rng)
+    return judged(*adapted(target, proposals(density, rng), rng, advance), count, again, rng, advance)
 
 
-def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator) -> Sample:
+def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
+           advance: Advance = lambda count: None) -> Sample:
     """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted."""
     for number in (count, again * count):
         points = proposal.draw(number, rng)
         sample = settled(target, points, proposal.log_density(points), rng)
+        advance(number)
         if sample.trusted:
             break
         target, proposal = sample.target, proposal.adapted(points, sample.weighted.weights)
@@ -151,12 +159,14 @@ def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rn
         target = replace(target, order=next(order for order in ORDERS if order > target.order))
 
 
-def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator) -> tuple[Corrected, Proposes]:
+def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
+            advance: Advance) -> tuple[Corrected, Proposes]:
     """Adapt proposals to a few rounds of draws, and once the pseudo-data too where few draws count."""
     size, renewed = target.density.size, False
     pool = Pool.empty(size + target.weights)
     for _ in range(ROUNDS):
         latest = weighed(target, proposal, ROUND, rng)
+        advance(ROUND)
         pool = pool.with_round(proposal, latest.points, latest.log_densities)
         proposal = proposal.adapted(pool.points, pool.weighted.weights)
         if latest.ess > GOOD * ROUND:

@@ -1,10 +1,12 @@
 """Laplace: near-independent draws of the hyperparameters by importance sampling around their modes."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
 import xarray as xr
+from rich.progress import Progress
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.sufficient import LARGEST
@@ -12,7 +14,7 @@ from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
-from bayes_personal.samplers.corrected import AGAIN, CORRECTED, corrected
+from bayes_personal.samplers.corrected import ADAPTING, AGAIN, CORRECTED, corrected
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.linearising import linearised
@@ -124,8 +126,12 @@ class Laplace:
     def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw hyperparameters and weights under pseudo-data, weighted by the rows' own likelihoods."""
         rng = np.random.default_rng(seed)
-        density, _ = linearised(bound, rng)
-        sample = corrected(density, self.proposals or CORRECTED, AGAIN, rng)
+        count = self.proposals or CORRECTED
+        with Progress(disable=not progress, transient=True) as bar:
+            task = bar.add_task("find pseudo-data", total=None)
+            density, _ = linearised(bound, rng)
+            bar.update(task, description="weigh draws", total=ADAPTING + count)
+            sample = corrected(density, count, AGAIN, rng, partial(bar.advance, task))
         if sample.trusted:
             values, ratio = sample.values(sample.weighted.resample(self.draws, rng), rng)
             sample = replace(sample, largest_ratio=ratio)
