@@ -197,7 +197,8 @@ def test_rows_with_a_high_pareto_k_are_counted(shape: float, every: bool, frame:
 def test_the_family_that_is_advised_is_one_that_can_be_taken(prior: Prior, family: Family, words: str | None,
                                                              frame: pd.DataFrame) -> None:
     bound = bp.Model("few ~ 1", prior, family).bind(frame.assign(few=np.arange(len(frame)) % 2))
-    asked = SimpleNamespace(posterior=SimpleNamespace(bound=bound), kind="unit", density=object(), noun="rows")
+    asked = SimpleNamespace(posterior=SimpleNamespace(bound=bound), kind="unit", density=object(),
+                            approximated=None, noun="rows")
     said = remedy(False, asked)
     assert said.startswith("refit=True") and (words in said if words else "family" not in said)
 

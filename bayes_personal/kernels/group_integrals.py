@@ -196,6 +196,14 @@ def climb(code, own, y, n, e, c, start, rows, z, h):
 
 
 @inlined
+def set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h):
+    """Set the loadings c of the rows of tile t, the mode z of its groups' whitened weights, and the root h there."""
+    set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
+    mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
+    climb(code, own, y, n, e, c, start, rows, z, h)
+
+
+@inlined
 def set_node(nodes, j, z, h, node):
     """Set node (varying, lane) to z + L'^-1 t_j."""
     for k in range(len(z)):
@@ -253,9 +261,7 @@ def log_integrals(code, own, y, n, x, starts, sd, root, e, response, precision, 
     z, h, logs = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((len(log_weights), lanes))
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
-        set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
-        mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
-        climb(code, own, y, n, e, c, start, rows, z, h)
+        set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h)
         sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each[t])
 
 
@@ -276,9 +282,7 @@ def log_integrals_and_slopes(code, own, y, n, x, starts, sd, root, e, response, 
     by_own[:], by_e[:], by_t[:] = 0.0, 0.0, 0.0
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
-        set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
-        mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
-        climb(code, own, y, n, e, c, start, rows, z, h)
+        set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h)
         sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each[t])
         for j in range(len(log_weights)):
             set_node(nodes, j, z, h, node)

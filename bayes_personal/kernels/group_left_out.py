@@ -4,10 +4,8 @@ import numpy as np
 
 from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.group_integrals import (
-    climb,
-    mode_under_pseudo_data,
     set_eta,
-    set_loadings,
+    set_mode,
     set_node,
     sum_over_nodes,
     tallest,
@@ -31,9 +29,7 @@ def log_left_out(code, own, y, n, x, starts, sd, root, e, response, precision, n
     members = np.empty(lanes, np.int64)
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
-        set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
-        mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
-        climb(code, own, y, n, e, c, start, rows, z, h)
+        set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h)
         sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each)
         for j in range(len(log_weights)):
             set_node(nodes, j, z, h, node)

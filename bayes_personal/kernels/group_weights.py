@@ -5,10 +5,8 @@ import numpy as np
 from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.elementary import HALF_LOG_2PI
 from bayes_personal.kernels.group_integrals import (
-    climb,
-    mode_under_pseudo_data,
     set_eta,
-    set_loadings,
+    set_mode,
     solve_upper,
     tallest,
 )
@@ -44,9 +42,7 @@ def draw_weights(code, own, y, n, x, starts, sd, root, e, response, precision, n
     log_share, log_rest, half = np.log(share), np.log(1.0 - share), HALF_LOG_2PI * p
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
-        set_loadings(x, start, rows, sd[:, t if sd.shape[1] > 1 else 0], root, c)
-        mode_under_pseudo_data(e, c, start, rows, response, precision, z, h)
-        climb(code, own, y, n, e, c, start, rows, z, h)
+        set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h)
         volume[:] = constant
         for k in range(p):
             for g in range(lanes):
