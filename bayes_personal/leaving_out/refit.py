@@ -27,7 +27,7 @@ from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.samplers.proposal import Proposes
+from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Proposes, Skewed
 
 # Rounds of the iteration that finds the bridge, which takes a handful.
 ROUNDS = 100
@@ -148,7 +148,23 @@ class MarginalRefits:
     @cached_property
     def given_all(self) -> Weighted:
         """The posterior of the hyperparameters given all rows, by importance sampling."""
-        return Laplace().weighted(self.density, self.rng)
+        return self._sampled(self.density)
+
+    @cached_property
+    def _proposal(self) -> Proposal:
+        """Proposals that are fitted to the draws given all rows."""
+        points = self.density.points(self.values)
+        component = Skewed.fitted(points, np.full(len(points), 1 / len(points)))
+        return Proposal((component,), np.ones(1), HyperpriorProposal(self.density))
+
+    def _sampled(self, density: MarginalDensity) -> Weighted:
+        """Sample by importance, at first from where the fit is, then from the density's own modes."""
+        if self.values:
+            points = self._proposal.draw(REFITTED, self.rng)
+            weighted = Weighted.of(points, density.each_value(points), self._proposal.log_density(points))
+            if weighted.trusted:
+                return weighted
+        return Laplace().weighted(density, self.rng)
 
     def without(self, removed: Any) -> Refit:
         """Leave out the rows that `removed` describes to the density."""
@@ -161,7 +177,7 @@ class MarginalRefits:
             if refit is not None:
                 return refit
         if self.method is None:
-            sample = Laplace().weighted(reduced, self.rng)
+            sample = self._sampled(reduced)
             if sample.trusted:
                 return self.weighted(reduced, sample)
         method = self.method or NUTS()
