@@ -38,7 +38,7 @@ def test_it_fits(prior: str, family: str) -> None:
         posterior = bp.fit(model, data, seed=1, method=bp.Laplace(fallback=False), progress=False)
     except SpecificationError as refusal:
         assert "Use NUTS()" in str(refusal)
-        return
+        pytest.skip("importance sampling refuses these draws of the prior, and says so")
     assert posterior.theta.sizes["unit"] == len(data) and not posterior.complaints
     assert np.isfinite(posterior.theta.mean(("chain", "draw")).to_numpy()).all()
 
