@@ -8,9 +8,14 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.linalg.lapack  # noqa: F401 (loads its own BLAS, which is limited below)
+from threadpoolctl import threadpool_limits
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.model.program import program
+
+# As fits do it. The workers of a test run share the processors, where threads of BLAS would wait for each other.
+threadpool_limits(1, user_api="blas")
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = {"positive": "_log__", "real": "_standardised__", "unit interval": "_logodds__"}

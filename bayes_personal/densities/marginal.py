@@ -16,6 +16,8 @@ from bayes_personal.data.rows import Batch
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels.tape import are_finite
 
+# Most hyperparameters that are sampled by importance by default.
+MOST = 25
 # Acceptance rate to which NUTS adapts its step size.
 ACCEPT = 0.9
 

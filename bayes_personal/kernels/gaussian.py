@@ -51,7 +51,7 @@ import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.eliminated_groups import eliminate, excess, moment_root, own_weights, second_moments
-from bayes_personal.kernels.lapack import cholesky, invert, subtract_gram
+from bayes_personal.kernels.lapack import add_gram, cholesky, invert
 from bayes_personal.kernels.tape import backward, forward, outputs_of
 
 # Number of groups handled together: the innermost loops run over them and use the processor's vectors.
@@ -125,7 +125,7 @@ def factor(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s):
     fine = True
     if size and groups:
         for a in range(p):
-            subtract_gram(blocks[a, p:outcome], lower)
+            add_gram(blocks[a, p:outcome], -1.0, lower)
     if size:
         fine = cholesky(lower)
         for i in range(size):
@@ -194,15 +194,27 @@ def slopes_of_weights(lower, mean, sd, by_sd):
 
 
 @inlined
+def slopes_of_block(block, t, at, sd, roots, by_sd, by_roots):
+    """Add the slopes by a term's root, and set those by `sd`, of one feature whose weights from number `at` on have
+    second moments `block`, (varying, varying, 1), which is overwritten."""
+    width = len(block)
+    root = roots[t, :width, :width].copy()
+    excess(block, root)
+    for a in range(width):
+        total = 0.0
+        for b in range(a + 1):
+            by_roots[t, a, b] += block[b, a, 0]
+            total += block[b, a, 0] * root[a, b]
+        by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
+
+
+@inlined
 def slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots):
     """Set the slopes by `roots`, and by `sd` of the weights with roots; `lower` is L^-1."""
     size = len(mean)
     for t in range(len(rooted)):
         first, features, width = rooted[t]
-        root, block = np.empty((width, width)), np.empty((width, width, 1))
-        for a in range(width):
-            for b in range(width):
-                root[a, b] = roots[t, a, b]
+        block = np.empty((width, width, 1))
         for j in range(features):
             at = first + j * width
             for a in range(width):
@@ -211,13 +223,7 @@ def slopes_of_roots(lower, mean, sd, roots, rooted, by_sd, by_roots):
                     for i in range(at + max(a, b), size):
                         total += lower[i, at + a] * lower[i, at + b]
                     block[a, b, 0] = total
-            excess(block, root)
-            for a in range(width):
-                total = 0.0
-                for b in range(a + 1):
-                    by_roots[t, a, b] += block[b, a, 0]
-                    total += block[b, a, 0] * root[a, b]
-                by_sd[at + a] = total / sd[at + a] if sd[at + a] > 0 else 0.0
+            slopes_of_block(block, t, at, sd, roots, by_sd, by_roots)
 
 
 @inlined
@@ -275,12 +281,36 @@ def value_and_gradient(point, start, given, code, outputs, shape, gram, moment, 
     return result, backward(work, by_place, given, code)
 
 
+@inlined
+def alike(array, i, j):
+    """Return whether two rows of an array are the same."""
+    one, other = array[i].ravel(), array[j].ravel()
+    for k in range(len(one)):
+        if one[k] != other[k]:
+            return False
+    return True
+
+
+@inlined
+def repeated(order, place, sd, roots, own_sd, own_root, s):
+    """Return whether the hyperparameters at a place in this order of the draws are those before it."""
+    if place == 0:
+        return False
+    i, j = order[place], order[place - 1]
+    return (s[i] == s[j] and alike(sd, i, j) and alike(roots, i, j) and alike(own_sd, i, j) and alike(own_root, i, j))
+
+
 @compiled
-def draw(gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
-    """Replace standard normal noise by exact draws of the weights, one for each draw of the hyperparameters."""
-    for i in range(len(s)):
-        fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i],
-                                                 own_root[i], s[i])
+def draw(order, gram, moment, sums, sd, roots, rooted, own_sd, own_root, s, z, own_z):
+    """Replace standard normal noise by exact draws of the weights, one for each draw of the hyperparameters.
+
+    `order` is an order of the draws in which those with the same hyperparameters follow each other.
+    """
+    for place in range(len(order)):
+        i = order[place]
+        if not repeated(order, place, sd, roots, own_sd, own_root, s):
+            fine, lower, mean, blocks, _, _ = factor(gram, moment, sums, sd[i], roots[i], rooted, own_sd[i],
+                                                     own_root[i], s[i])
         if not fine:
             return False
         solve_upper(lower, z[i])

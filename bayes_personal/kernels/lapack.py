@@ -28,6 +28,7 @@ _dpotrf = _routine("cython_lapack", "dpotrf", 5)
 _dtrtri = _routine("cython_lapack", "dtrtri", 6)
 _dsyrk = _routine("cython_blas", "dsyrk", 10)
 _dtrmm = _routine("cython_blas", "dtrmm", 11)
+_dtrsm = _routine("cython_blas", "dtrsm", 11)
 
 # Letters as numbers: little-endian memory begins with the letter that Fortran reads.
 UPPER, PLAIN, TRANSPOSED, RIGHT = map(ord, "UNTR")
@@ -55,11 +56,11 @@ def invert(lower):
 
 
 @inlined
-def subtract_gram(rows, lower):
-    """Subtract the lower triangle of R R' from that of `lower`, in place; both are C-ordered."""
+def add_gram(rows, sign, lower):
+    """Add the lower triangle of sign R R' to that of `lower`, in place; both are C-ordered."""
     call, factors = np.empty(4, np.int32), np.empty(2)
     call[0], call[1], call[2], call[3] = UPPER, TRANSPOSED, rows.shape[0], rows.shape[1]
-    factors[0], factors[1] = -1.0, 1.0
+    factors[0], factors[1] = sign, 1.0
     at, by = call.ctypes.data, factors.ctypes.data
     _dsyrk(at, at + 4, at + 8, at + 12, by, rows.ctypes.data, at + 12, by + 8, lower.ctypes.data, at + 8)
     # Reading both arrays keeps them from being freed before the call.
@@ -73,6 +74,18 @@ def multiply_lower(lower, rows):
     call[0], call[1], call[2], call[3], call[4] = RIGHT, UPPER, PLAIN, rows.shape[1], rows.shape[0]
     at = call.ctypes.data
     _dtrmm(at, at + 4, at + 8, at + 8, at + 12, at + 16, factors.ctypes.data, lower.ctypes.data, at + 16,
+           rows.ctypes.data, at + 12)
+    # Reading both arrays keeps them from being freed before the call.
+    return call[0] + factors[0]
+
+
+@inlined
+def divide_lower(lower, rows):
+    """Replace R by L^-1 R, for a lower triangle L; both are C-ordered."""
+    call, factors = np.empty(5, np.int32), np.ones(1)
+    call[0], call[1], call[2], call[3], call[4] = RIGHT, UPPER, PLAIN, rows.shape[1], rows.shape[0]
+    at = call.ctypes.data
+    _dtrsm(at, at + 4, at + 8, at + 8, at + 12, at + 16, factors.ctypes.data, lower.ctypes.data, at + 16,
            rows.ctypes.data, at + 12)
     # Reading both arrays keeps them from being freed before the call.
     return call[0] + factors[0]

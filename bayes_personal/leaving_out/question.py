@@ -230,7 +230,7 @@ class LeaveOutPlan:
         # A variational fit is not the posterior.
         values = {} if "variational" in self.posterior.tree else self.values
         if self.density is not None:
-            return MarginalRefits(self.density, rng, method, values, self.chains)
+            return MarginalRefits(self.density, rng, method, values, self.chains, self.evidence)
         if method is None:
             if self.approximated is None or not isinstance(self.posterior.bound.rows, InMemory):
                 return None

@@ -22,10 +22,11 @@ from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.samplers.corrected import AGAIN, CORRECTED, FIRST_ORDER, Sample, corrected, judged
 from bayes_personal.samplers.draws import flat
-from bayes_personal.samplers.importance import Weighted
+from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.linearising import linearised
+from bayes_personal.samplers.modes import Modes
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Proposes, Skewed
 
@@ -34,8 +35,8 @@ ROUNDS = 100
 # Draws given all rows that are tried before anything is sampled anew. They are enough with a Pareto k up to LIGHT, or
 # with logs that differ by less than LEVEL, whose weights have no tail to speak of.
 SOME, LIGHT, LEVEL = 100, 0.5, 1.0
-# Draws that are weighted where a refit starts from the fit, a power of two.
-REFITTED = 1024
+# Draws that are weighted at a time where a refit starts from the fit, a power of two, and how often.
+REFITTED, TURNS = 1024, 6
 
 
 @final
@@ -130,6 +131,7 @@ class MarginalRefits:
     rng : generator for sampling
     method : sampler; None for importance sampling, and NUTS() where the importance ratios cannot be trusted
     values, chains : draws given all rows, if they are draws of the posterior itself; empty where not
+    evidence : log of the evidence given all rows, with its standard error, where the fit knows it
     """
 
     density: MarginalDensity
@@ -137,6 +139,7 @@ class MarginalRefits:
     method: NUTS | None
     values: Values
     chains: int
+    evidence: tuple[float, float] | None = None
 
     @cached_property
     def subset(self) -> tuple[np.ndarray, np.ndarray]:
@@ -146,9 +149,12 @@ class MarginalRefits:
         return points, self.density.each_value(points)
 
     @cached_property
-    def given_all(self) -> Weighted:
-        """The posterior of the hyperparameters given all rows, by importance sampling."""
-        return self._sampled(self.density)
+    def given_all(self) -> tuple[float, float]:
+        """The log of the evidence given all rows, and its standard error, infinite where it cannot be trusted."""
+        if self.evidence is not None:
+            return self.evidence
+        sample = self._sampled(self.density)
+        return sample.log_evidence, sample.log_evidence_se if sample.trusted else np.inf
 
     @cached_property
     def _proposal(self) -> Proposal:
@@ -160,11 +166,26 @@ class MarginalRefits:
     def _sampled(self, density: MarginalDensity) -> Weighted:
         """Sample by importance, at first from where the fit is, then from the density's own modes."""
         if self.values:
-            points = self._proposal.draw(REFITTED, self.rng)
-            weighted = Weighted.of(points, density.each_value(points), self._proposal.log_density(points))
+            weighted = self._near_fit(density)
             if weighted.trusted:
                 return weighted
         return Laplace().weighted(density, self.rng)
+
+    def _near_fit(self, density: MarginalDensity) -> Weighted:
+        """Draw from proposals that are fitted to the draws given all rows, weighted as draws given the other rows, and
+        then adapted to rounds of draws; the last round is judged by itself."""
+        points, log_all = self.subset
+        ratios = density.each_value(points) - log_all
+        proposal = self._proposal.adapted(points, np.exp(ratios - logsumexp(ratios)))
+        modes, pool = Modes(density, list(proposal.components)), Pool.empty(density.size)
+        for _ in range(TURNS):
+            points = proposal.draw(REFITTED, self.rng)
+            weighted = Weighted.of(points, density.each_value(points), proposal.log_density(points))
+            if weighted.trusted:
+                break
+            pool = pool.with_round(proposal, points, weighted.log_densities)
+            proposal = modes.grown(proposal.adapted(pool.points, pool.weighted.weights), weighted)
+        return weighted
 
     def without(self, removed: Any) -> Refit:
         """Leave out the rows that `removed` describes to the density."""
@@ -216,16 +237,17 @@ class MarginalRefits:
         """
         # Proposals where the density is not finite have no weight.
         positive = sample.weights > 0
-        logs, weights = self.predicted(reduced, sample.points[positive]), sample.weights[positive]
+        logs = self.density.each_value(sample.points[positive]) - sample.log_densities[positive]
+        weights = sample.weights[positive]
         highest = logs.max()
         parts = weights * np.exp(logs - highest)
         mean = parts.sum()
         ess = float(mean**2 / (parts**2).sum())
         se = float(np.sqrt(((parts - weights * mean) ** 2).sum()) / mean)
-        if self.given_all.trusted:
-            ratio_se = float(np.hypot(sample.log_evidence_se, self.given_all.log_evidence_se))
-            if ratio_se < se:
-                return Refit(self.given_all.log_evidence - sample.log_evidence, ratio_se, ess)
+        log_evidence, evidence_se = self.given_all
+        ratio_se = float(np.hypot(sample.log_evidence_se, evidence_se))
+        if ratio_se < se:
+            return Refit(log_evidence - sample.log_evidence, ratio_se, ess)
         return Refit(float(highest + np.log(mean)), se, ess)
 
 

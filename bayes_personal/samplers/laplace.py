@@ -14,6 +14,7 @@ from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.samplers.coarse import coarse
 from bayes_personal.samplers.corrected import ADAPTING, AGAIN, CORRECTED, corrected
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.importance import Pool, Weighted
@@ -153,11 +154,12 @@ class Laplace:
         """Sample by importance: proposals are adapted to rounds of draws, and judged by draws they have not seen."""
         effort = density.effort
         proposals = self.proposals or effort.proposals
-        modes, pool, best = Modes.search(density, rng), Pool.empty(density.size), 0.0
+        near = coarse(density, rng)
+        modes, pool, best = Modes.search(near, rng), Pool.empty(density.size), 0.0
         mixture = modes.mixture
         for _ in range(ROUNDS):
             points = mixture.draw(proposals // effort.fewer, rng)
-            values = density.each_value(points)
+            values = near.each_value(points)
             round_draws = Weighted.of(points, values, mixture.log_density(points))
             pool = pool.with_round(mixture, points, values)
             mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), round_draws)

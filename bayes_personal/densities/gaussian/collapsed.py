@@ -9,7 +9,7 @@ natural units: y and the predictors standardised, weights in units of outcome / 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, final
 
@@ -18,10 +18,11 @@ from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Block, Loadings, Statistics
-from bayes_personal.densities.marginal import Densities, MarginalDensity, log_normal
+from bayes_personal.densities.gaussian.rows import Rows, form
+from bayes_personal.densities.gaussian.sufficient import MANY, Arrangement, Block, Loadings, Statistics
+from bayes_personal.densities.marginal import MOST, Densities, Effort, MarginalDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.kernels import gaussian
+from bayes_personal.kernels import gaussian, gaussian_by_rows
 from bayes_personal.kernels.tape import Symbolic, Tape
 from bayes_personal.priors.parts.pieces import weights
 
@@ -77,11 +78,11 @@ class GaussianDensity(MarginalDensity):
     Attributes
     ----------
     bound : the model with its data
-    of_rows : sums over the rows; None stands for those over all rows of the model
+    of_rows : what the density needs of the rows; None stands for all rows of the model
     """
 
     bound: BoundModel
-    of_rows: Statistics | None = None
+    of_rows: Statistics | Rows | None = None
 
     @cached_property
     def arrangement(self) -> Arrangement:
@@ -89,11 +90,16 @@ class GaussianDensity(MarginalDensity):
         return Arrangement(self.bound)
 
     @cached_property
-    def statistics(self) -> Statistics:
-        """The sums over the rows."""
+    def data(self) -> Statistics | Rows:
+        """What the density needs of the rows: sums over them, or the rows themselves where these are few."""
         if self.of_rows is not None:
             return self.of_rows
-        return self.bound.rows.total(partial(Statistics.of, self.arrangement))
+        return self.bound.rows.total(partial(form(self.arrangement).of, self.arrangement))
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """The sums over the rows."""
+        return self.data.summed() if isinstance(self.data, Rows) else self.data
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -137,7 +143,7 @@ class GaussianDensity(MarginalDensity):
             own_root = np.broadcast_to(np.eye(arrangement.varying), (*shape, arrangement.varying, arrangement.varying))
         return Scaling(sd, padded, own_sd, own_root)
 
-    def _outputs(self, point: Any) -> list[Any]:
+    def outputs(self, point: Any) -> list[Any]:
         """Return the numbers that the kernel needs at a point (size,) of symbols."""
         stepped = point[None, :]
         values = self.values(stepped)
@@ -147,19 +153,19 @@ class GaussianDensity(MarginalDensity):
     @cached_property
     def tape(self) -> Tape:
         """The log prior, s and T as functions of a point."""
-        return Tape.of(self._outputs, self.size)
+        return Tape.of(self.outputs, self.size)
 
     @cached_property
     def arguments(self) -> tuple[Any, ...]:
         """The arguments that the kernel's functions of a point take beside the point."""
-        return self._arguments(self.statistics)
+        return self._arguments(self.data)
 
-    def _arguments(self, sums: Statistics) -> tuple[Any, ...]:
+    def _arguments(self, data: Statistics | Rows) -> tuple[Any, ...]:
         shapes = self.scaling(self.values(np.zeros((1, self.size))), (1,), np)
         shape = (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
-        constant = -0.5 * sums.count * np.log(2 * np.pi) - sums.log_error - sums.count * np.log(self.bound.unit)
-        return (*self.tape.arrays, shape, *sums.matrices, self.places,
-                (float(sums.square), float(sums.count), float(constant)))
+        constant = -0.5 * data.count * np.log(2 * np.pi) - data.log_error - data.count * np.log(self.bound.unit)
+        return (*self.tape.arrays, shape, *data.matrices, self.places,
+                (float(data.square), float(data.count), float(constant)))
 
     @cached_property
     def places(self) -> np.ndarray:
@@ -168,22 +174,24 @@ class GaussianDensity(MarginalDensity):
         return np.array(places, np.int64).reshape(-1, 3)
 
     def _value(self, point: np.ndarray) -> float:
-        return gaussian.value(point, *self.arguments)
+        return self.data.kernel.value(point, *self.arguments)
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
-        return gaussian.values(np.ascontiguousarray(points), *self.arguments)
+        return self.data.kernel.values(np.ascontiguousarray(points), *self.arguments)
 
-    def each_value_without(self, points: np.ndarray, contribution: Statistics) -> np.ndarray:
-        return gaussian.values(np.ascontiguousarray(points), *self._arguments(self.statistics - contribution))
+    def each_value_without(self, points: np.ndarray, contribution: Any) -> np.ndarray:
+        arguments = self._arguments(self.data - contribution)
+        return self.data.kernel.values(np.ascontiguousarray(points), *arguments)
 
-    def contribution(self, batch: Batch, rows: np.ndarray) -> Statistics:
-        return Statistics.of(self.arrangement, [batch.take(rows)])
+    def contribution(self, batch: Batch, rows: np.ndarray) -> Any:
+        some = type(self.data).of(self.arrangement, [batch.take(rows)])
+        return replace(some, places=batch.start + rows) if isinstance(some, Rows) else some
 
-    def without(self, contribution: Statistics) -> "GaussianDensity":
-        return GaussianDensity(self.bound, self.statistics - contribution)
+    def without(self, contribution: Any) -> "GaussianDensity":
+        return GaussianDensity(self.bound, self.data - contribution)
 
     def _log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        return gaussian.value_and_gradient(point, *self.arguments)
+        return self.data.kernel.value_and_gradient(point, *self.arguments)
 
     def draws(self, values: Mapping[str, np.ndarray], count: int) -> tuple[Scaling, np.ndarray]:
         """Return T and s at draws of the hyperparameters, as the kernel takes them."""
@@ -212,7 +220,11 @@ class GaussianDensity(MarginalDensity):
         the eliminated ones, (draw, varying, 1, group), or for none of them, (draw, varying, 1, 0). Both arrays are
         overwritten."""
         sd, roots, own_sd, own_root = scaling
-        if not gaussian.draw(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, own_z):
+        # Importance sampling repeats draws: in this order equal ones follow each other, and share a factor.
+        keys = [each.reshape(len(s), -1)[:, -1:] for each in (own_sd, sd, s) if each.size]
+        order = np.lexsort(np.hstack(keys).T)
+        if not self.data.kernel.draw(order, *self.data.matrices, sd, roots, self.places, own_sd, own_root, s, z,
+                                     own_z):
             raise FloatingPointError("the precision of the weights is not finite")
         return self.named(z, own_z)
 
@@ -238,7 +250,7 @@ class GaussianDensity(MarginalDensity):
         the hyperparameters, and log |dz/du|, minus infinity where these are out of reach, (draw,)."""
         z, log_volumes = np.array(u, float, order="C"), np.empty(len(s))
         sd, roots, own_sd, own_root = scaling
-        gaussian.place(*self.statistics.matrices, sd, roots, self.places, own_sd, own_root, s, z, log_volumes)
+        self.data.kernel.place(*self.data.matrices, sd, roots, self.places, own_sd, own_root, s, z, log_volumes)
         return z, -log_volumes
 
     def shared_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
@@ -266,7 +278,17 @@ class GaussianDensity(MarginalDensity):
         return result
 
     @property
+    def slow(self) -> bool:
+        return self.arrangement.rank >= MANY and self.size <= MOST
+
+    @property
+    def effort(self) -> Effort:
+        return Effort(climbs=8, proposals=2048) if self.arrangement.rank >= MANY else Effort()
+
+    @property
     def leave_one_out_work(self) -> int:
+        if isinstance(self.data, Rows):
+            return int(OF_CUBE * self.data.count**2 * self.arrangement.size)
         size, varying = self.arrangement.size, self.arrangement.varying if self.arrangement.groups else 0
         a_row = OF_ROW + OF_GROUP * varying * (varying + size) + OF_SQUARE * size**2
         return int(a_row * len(self.bound.rows) + OF_CUBE * size**3)
@@ -276,9 +298,9 @@ class GaussianDensity(MarginalDensity):
         return True
 
     def log_repeated(self, values: Mapping[str, np.ndarray], points: np.ndarray, log_densities: np.ndarray,
-                     contribution: Statistics) -> np.ndarray:
-        arguments = self._arguments(self.statistics + contribution)
-        return gaussian.values(np.ascontiguousarray(points), *arguments) - log_densities
+                     contribution: Any) -> np.ndarray:
+        arguments = self._arguments(self.data + contribution)
+        return self.data.kernel.values(np.ascontiguousarray(points), *arguments) - log_densities
 
     def projection(self, values: Mapping[str, np.ndarray], count: int) -> "Projection":
         """Return the projection of rows on the weights given all rows, at draws."""
@@ -307,24 +329,35 @@ class Projection:
     s: np.ndarray
 
     @cached_property
-    def _kept(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _kept(self) -> dict[int, tuple[np.ndarray, ...]]:
         """The results of `shared` by draw."""
         return {}
 
-    def shared(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    def shared(self, draw: int) -> tuple[np.ndarray, ...]:
         """Return what stands for the distribution of the weights that are not eliminated: L and their mean, after a
         pass over all groups; without groups the matrix B and the vector m for which rows z have the variance |z B|^2
-        and the fit z m."""
+        and the fit z m; and where rows stand in place of sums over them what their kernel calls L, B and L^-1 y."""
         if draw in self._kept:
             return self._kept[draw]
-        factor = self.density.factor(self.scaling, self.s, draw)
-        result = factor.lower, factor.mean
-        if not self.density.arrangement.groups and len(factor.mean):
-            rooted = self._rooted(np.eye(len(factor.mean)), draw)
-            result = substituted(factor.lower, rooted).T, rooted @ factor.mean
-        if (len(self._kept) + 1) * factor.lower.size <= KEPT:
+        result = self._by_rows(draw) if isinstance(self.density.data, Rows) else self._by_weights(draw)
+        if (len(self._kept) + 1) * result[0].size <= KEPT:
             self._kept[draw] = result
         return result
+
+    def _by_weights(self, draw: int) -> tuple[np.ndarray, ...]:
+        factor = self.density.factor(self.scaling, self.s, draw)
+        if self.density.arrangement.groups or not len(factor.mean):
+            return factor.lower, factor.mean
+        rooted = self._rooted(np.eye(len(factor.mean)), draw)
+        return substituted(factor.lower, rooted).T, rooted @ factor.mean
+
+    def _by_rows(self, draw: int) -> tuple[np.ndarray, ...]:
+        loadings, outcome, _ = self.density.data.matrices
+        sd, roots, _, _ = (each[draw] for each in self.scaling)
+        fine, *result, _ = gaussian_by_rows.factor(loadings, outcome, sd, roots, self.density.places, self.s[draw])
+        if not fine:
+            raise FloatingPointError("the covariance of the rows is not finite")
+        return tuple(result)
 
     def _rooted(self, dense: np.ndarray, draw: int) -> np.ndarray:
         """Return loadings of the whitened weights, (unit, weight)."""
@@ -334,18 +367,30 @@ class Projection:
 
     def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield, at each draw, E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z."""
-        return self._of_groups(z) if self.density.arrangement.groups else self._of_dense(z.dense)
+        if self.density.arrangement.groups:
+            return self._of_groups(z)
+        return self._of_dense(z.dense, self._given_rows if isinstance(self.density.data, Rows) else self._given_sums)
 
-    def _of_dense(self, z: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _of_dense(self, z: np.ndarray, given: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
+                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         fits, variances = np.empty((2, len(self.s), len(z)))
         for start in range(0, len(z), TOGETHER):
             part = slice(start, start + TOGETHER)
             for draw in range(len(self.s)):
-                turn, fit = self.shared(draw)
-                turned = z[part] @ turn
-                np.einsum("ij,ij->i", turned, turned, out=variances[draw, part])
-                np.matmul(z[part], fit, out=fits[draw, part])
+                fits[draw, part], variances[draw, part] = given(z[part], draw)
         return zip(fits, variances, strict=True)
+
+    def _given_sums(self, z: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        turn, fit = self.shared(draw)
+        turned = z @ turn
+        return z @ fit, np.einsum("ij,ij->i", turned, turned)
+
+    def _given_rows(self, z: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        lower, b, turned_outcome = self.shared(draw)
+        rooted = self._rooted(z, draw)
+        turned = substituted(lower, rooted @ b.T)
+        prior = np.einsum("ij,ij->i", rooted, rooted)
+        return turned_outcome @ turned, prior - np.einsum("ij,ij->j", turned, turned)
 
     def _of_groups(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         _, _, sums = self.density.statistics.matrices

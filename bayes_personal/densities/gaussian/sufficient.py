@@ -6,9 +6,9 @@ weights the sums hold only each group's own block of Z'Z and its products with t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,17 +16,22 @@ from scipy.linalg.blas import dsyrk  # pyright: ignore[reportAttributeAccessIssu
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
+from bayes_personal.kernels import gaussian
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.pieces import Term
 
-# Most weights beside the eliminated groups: with more, a Cholesky factor an evaluation costs more than sampling them.
+# Most weights beside the eliminated groups, or most rows where these are fewer: with more, a Cholesky factor an
+# evaluation costs more than sampling the weights.
 LARGEST = 1000
+# From so many weights on, a matrix of rows is factored in place of one of weights where rows are fewer than this share
+# of the weights: a matrix product that the one needs and the other does not has both as its sides.
+MANY, FEWER = 100, 0.6
 
 
 def collapses(bound: BoundModel) -> bool:
     """Say whether the weights of this model integrate out exactly, at a cost worth paying."""
     gaussian = bound.family.gaussian and bound.mean_prior.gaussian and not bound.nonlinear
-    return gaussian and Arrangement(bound).size <= LARGEST
+    return gaussian and Arrangement(bound).rank <= LARGEST
 
 
 @final
@@ -108,6 +113,17 @@ class Arrangement:
     def size(self) -> int:
         """Number of weights that are not eliminated."""
         return self.blocks[-1].stop if self.blocks else 0
+
+    @cached_property
+    def by_rows(self) -> bool:
+        """Whether rows are so few that they themselves stand in place of sums over them."""
+        outcomes = len(self.bound.rows) * self.bound.coefficients.linear_predictors
+        return self.eliminated is None and self.size >= MANY and outcomes <= FEWER * self.size
+
+    @property
+    def rank(self) -> int:
+        """Number of rows of the matrix that is factored at each evaluation of the density."""
+        return len(self.bound.rows) if self.by_rows else self.size
 
     @cached_property
     def groups(self) -> int:
@@ -192,6 +208,8 @@ class Statistics:
     log_error : sum of the logarithms of the known errors
     """
 
+    kernel: ClassVar = gaussian
+
     gram: np.ndarray
     moment: np.ndarray
     group_gram: np.ndarray
@@ -235,6 +253,16 @@ class Statistics:
         """The sums as the kernel takes them, without those of the outcomes alone; those of groups in one array."""
         of_groups = np.concatenate([self.group_gram, self.cross, self.group_moment[:, :, None]], axis=2)
         return self.gram, self.moment, np.ascontiguousarray(np.moveaxis(of_groups, 0, -1))
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Sum of the squared loadings of each weight that is not eliminated, (weight,)."""
+        return np.diag(self.gram)
+
+    def at_weights(self, kept: np.ndarray) -> Self:
+        """Return the sums without those of other weights that are not eliminated."""
+        return replace(self, gram=np.asfortranarray(self.gram[np.ix_(kept, kept)]), moment=self.moment[kept],
+                       cross=self.cross[:, :, kept])
 
     def combined(self, other: "Statistics", sign: float) -> Self:
         """Return the sum of both, the other with this sign."""

@@ -12,7 +12,7 @@ from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
 from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
-from bayes_personal.densities.marginal import Effort, HyperparameterDensity
+from bayes_personal.densities.marginal import MOST, Effort, HyperparameterDensity
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import likelihoods, pseudo_integrals
 from bayes_personal.kernels.tape import Tape, outputs, pulled_back
@@ -23,8 +23,6 @@ NODES = 3
 ORDER = 5
 # Rows over which an average of log likelihoods takes no longer than a gradient.
 CHEAP = 2048
-# Most hyperparameters of which importance weights correct draws by default.
-MOST = 25
 
 
 def linearises(bound: BoundModel) -> bool:

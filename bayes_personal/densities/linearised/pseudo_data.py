@@ -11,6 +11,7 @@ from scipy.special import roots_hermitenorm
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.gaussian.rows import Rows, form
 from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.families import Normal
@@ -86,10 +87,10 @@ class PseudoData:
         """Return the model of these observations with its weights integrated out; it has no family of its own."""
         model = replace(bound, family=Normal(sd="error of a pseudo-outcome"))
         arrangement = Arrangement(model)
-        return GaussianDensity(model, bound.rows.total(partial(self._sums, arrangement)))
+        return GaussianDensity(model, bound.rows.total(partial(self._total, arrangement)))
 
-    def _sums(self, arrangement: Arrangement, batches: Iterable[Batch]) -> Statistics:
-        return Statistics.total(arrangement, self._standardised(arrangement, batches))
+    def _total(self, arrangement: Arrangement, batches: Iterable[Batch]) -> Statistics | Rows:
+        return form(arrangement).total(arrangement, self._standardised(arrangement, batches))
 
     def _standardised(self, arrangement: Arrangement,
                       batches: Iterable[Batch]) -> Iterator[tuple[Loadings, np.ndarray, float]]:
