@@ -240,6 +240,7 @@ def test_types_and_hidden_units_do_not_start_alike(frame: pd.DataFrame) -> None:
     assert all((sd == NARROW).all() for sd in start["start_sigma"].values())
 
 
+@pytest.mark.slow
 def test_batches_find_the_same_fit(regression: tuple[bp.Model, pd.DataFrame]) -> None:
     """Pareto k is that of the density of all rows; a batch that holds all rows is no batch."""
     model, rows = regression

@@ -177,9 +177,11 @@ def test_a_posterior_that_must_not_be_trusted_is_not_best(cheap: dict[str, Poste
     assert found["complaints"].iloc[0] == "" and found["complaints"].iloc[1].startswith("1000 divergences")
     # What is said of the other rests on nothing that is doubted; the elpd and its difference are still there.
     assert found["weight"].iloc[0] == 1 and np.isnan(found["weight"].iloc[1])
-    assert found.loc["each its own", "elpd"] == pytest.approx(sure.loc["each its own", "elpd"])
+    # The doubted copy does not know the evidence that refits use.
+    error = 4 * bp.loo(cheap["each its own"], progress=False).mcse
+    assert found.loc["each its own", "elpd"] == pytest.approx(sure.loc["each its own", "elpd"], abs=error)
     assert found["difference"].iloc[0] == 0 and abs(found["difference"].iloc[1]) == pytest.approx(
-        abs(sure["difference"].iloc[1]))
+        abs(sure["difference"].iloc[1]), abs=error)
     assert len(bp.plot_comparison(found).axes) == 1
     with pytest.warns(ConvergenceWarning, match="2 of 2 assumptions"):
         none = bp.compare({name: doubted(each) for name, each in cheap.items()}, progress=False)

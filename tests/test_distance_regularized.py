@@ -310,6 +310,7 @@ def test_a_context_that_does_not_matter_is_switched_off(relevant: str) -> None:
     np.testing.assert_allclose(metric.sum("near_a_b_reading"), 1.0, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_laplace_and_nuts_agree() -> None:
     model, frame = MODELS["learned"], rows()
     one = bp.fit(model, frame, seed=1, method=bp.Laplace(draws=1000), progress=False)

@@ -297,7 +297,7 @@ def test_everything_else_works_on_it(sleep, tmp_path) -> None:
 
 def test_it_hands_over_to_nuts(sleep, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the ratios say, here they are not good enough."""
-    monkeypatch.setattr(importance, "LARGEST_K", -np.inf)
+    monkeypatch.setattr(importance, "largest_k", lambda count: -np.inf)
     model = bp.Model("reaction ~ days")
     with pytest.warns(ConvergenceWarning, match="NUTS takes over"):
         posterior = bp.fit(model, sleep, seed=1, progress=False, method=bp.Laplace())

@@ -159,7 +159,8 @@ def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:
     far = np.full((1, density.size), -900.0)
     with np.errstate(all="ignore"):
         assert density.each_value(far)[0] == rest.each_value(far)[0] == -np.inf
-    more = replace(found, points=np.concatenate([far, found.points]), weights=np.append(0.0, found.weights))
+    more = replace(found, points=np.concatenate([far, found.points]), weights=np.append(0.0, found.weights),
+                   log_densities=np.append(-np.inf, found.log_densities))
     refits = MarginalRefits(density, np.random.default_rng(1), None, {}, 1)
     wanted, got = refits.weighted(rest, found), refits.weighted(rest, more)
     assert np.isfinite(got.elpd) and got == wanted

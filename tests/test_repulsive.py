@@ -263,6 +263,7 @@ def regimes(seed: int, rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame({"y": y, "a": x[:, 0], "b": x[:, 1], "c": c}), theta
 
 
+@pytest.mark.slow
 def test_adjacent_opposite_regimes_are_found() -> None:
     rows, theta = regimes(2)
     errors = {}

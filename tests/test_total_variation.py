@@ -151,6 +151,7 @@ def test_dates_name_the_places() -> None:
     assert [each.shape for each in term.parameters()] == [(1,), (4, 1)]
 
 
+@pytest.mark.slow
 def test_laplace_increments_sample_well_along_a_hundred_contexts() -> None:
     frame, _ = world(5)
     posterior = bp.fit(bp.Model("y ~ x", bp.TotalVariation("c", on="Intercept")), frame, seed=1, progress=False)

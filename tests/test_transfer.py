@@ -48,6 +48,7 @@ def test_error_beside_that_of_the_target_alone(signs: tuple[int, int, int], most
     assert found[0] <= most * found[1]
 
 
+@pytest.mark.slow
 def test_agreeing_sources_halve_the_error_and_one_that_is_opposite_costs_nothing() -> None:
     agreeing, opposite = (np.median([errors(seed, signs) for seed in range(3)], axis=0)
                           for signs in ((1, 1, 1), (1, -1, 1)))

@@ -30,11 +30,14 @@ class Effort(NamedTuple):
     climbs : number of climbs to modes from random points
     proposals : number of draws that are weighted in the end
     fewer : factor by which a round of adaptation has fewer draws
+    ridged : whether the density may have curved ridges, which clusters of draws follow; elsewhere these are not worth
+        their risk, which is that draws agree with each other and miss a tail that none of them has reached
     """
 
     climbs: int = 15
     proposals: int = 4096
     fewer: int = 2
+    ridged: bool = False
 
 
 class Densities(NamedTuple):
@@ -73,7 +76,7 @@ class HyperparameterDensity(ABC):
 
     @property
     def slow(self) -> bool:
-        """Whether the evaluations that NUTS needs take minutes."""
+        """Whether NUTS needs more evaluations than importance sampling by more than it is worth."""
         return False
 
     @property

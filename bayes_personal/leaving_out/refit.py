@@ -22,7 +22,7 @@ from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.samplers.corrected import AGAIN, CORRECTED, FIRST_ORDER, Sample, corrected, judged
 from bayes_personal.samplers.draws import flat
-from bayes_personal.samplers.importance import Pool, Weighted
+from bayes_personal.samplers.importance import Pool, Weighted, largest_k
 from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.linearising import linearised
@@ -32,9 +32,9 @@ from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Propo
 
 # Rounds of the iteration that finds the bridge, which takes a handful.
 ROUNDS = 100
-# Draws given all rows that are tried before anything is sampled anew. They are enough with a Pareto k up to LIGHT, or
+# Draws given all rows that are tried before anything is sampled anew. They are enough with a Pareto k that is good, or
 # with logs that differ by less than LEVEL, whose weights have no tail to speak of.
-SOME, LIGHT, LEVEL = 100, 0.5, 1.0
+SOME, LEVEL = 100, 1.0
 # Draws that are weighted at a time where a refit starts from the fit, a power of two, and how often.
 REFITTED, TURNS = 1024, 6
 
@@ -216,7 +216,7 @@ class MarginalRefits:
         smoothed, k = -logs - logsumexp(-logs), 0.0
         if np.ptp(logs) > LEVEL:
             smoothed, k = array_stats.psislw(logs)
-        if not k <= LIGHT:
+        if not k <= largest_k(len(logs)):
             return None
         weights = np.exp(smoothed)
         relative = weights / weights.mean()

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
+from bayes_personal.samplers.importance import LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
 
@@ -66,7 +66,7 @@ class Importance:
 
     Attributes
     ----------
-    pareto_k : shape of the tail of the importance ratios
+    pareto_k, largest_k : shape of the tail of the importance ratios, and up to which one they can be trusted
     ess : Kish's effective sample size of the weights
     log_evidence, log_evidence_se : log of the marginal likelihood, and its standard error; None after a cut, which is
         weighted at each draw of a population; `pareto_k` and `ess` are then the worst of 99 % of these draws
@@ -82,6 +82,7 @@ class Importance:
     log_evidence_se: float | None = None
     rule_error: float | None = None
     largest_ratio: float | None = None
+    largest_k: float = 0.7
 
     @classmethod
     def of(cls, node: xr.DataTree | xr.DataArray) -> Self:
@@ -95,7 +96,8 @@ class Importance:
         cut = self.log_evidence is None and self.rule_error is None
         remedy = "take freeze='plug-in'" if cut else "use NUTS(collapse=False)" if self.rule_error is not None else \
             "use NUTS"
-        checks = ((not self.pareto_k <= LARGEST_K, f"Pareto k is {self.pareto_k:.2f}, above {LARGEST_K}; {remedy}"),
+        checks = ((not self.pareto_k <= self.largest_k,
+                   f"Pareto k is {self.pareto_k:.2f}, above {self.largest_k:.2f}; {remedy}"),
                   (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
                                               f"{LEAST_ESS:.0f}; {remedy}"))
         return tuple(words for failed, words in checks if failed)
@@ -116,8 +118,8 @@ class Importance:
     def explanation(self) -> str:
         """What the numbers mean, in words."""
         result = (f"Draws are weighted by the ratio of the posterior to what they were drawn from: Pareto k tells how "
-                  f"heavy the tail of these weights is, which have a variance up to {LARGEST_K}, and the importance "
-                  "ESS how many independent draws they are worth.")
+                  f"heavy the tail of these weights is, which can be trusted up to {self.largest_k:.2f}, and the "
+                  "importance ESS how many independent draws they are worth.")
         if self.rule_error:
             result += (" The weights of groups are integrated on nodes, whose error in the log likelihood should be "
                        "far below 1, and drawn by as many steps as the largest ratio asks for.")

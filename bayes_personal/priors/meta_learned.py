@@ -134,6 +134,11 @@ class TasksTerm(Grouped):
         """The directions, as labels of a dimension."""
         return {f"{self.name}_direction": tuple(str(place + 1) for place in range(self.rank))}
 
+    @property
+    def ridged(self) -> bool:
+        # Loadings turn and change sign together, and share a variance with the scales.
+        return self.rank > 0
+
     def parameters(self) -> tuple[Parameter, ...]:
         scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
         if not self.rank:

@@ -4,6 +4,7 @@ import numpy as np
 
 from bayes_personal.densities.gaussian.coarse import CoarseDensity, most_needed
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.gaussian.sufficient import MANY
 from bayes_personal.densities.marginal import HyperparameterDensity, MarginalDensity
 from bayes_personal.samplers.mode import Mode
 
@@ -18,7 +19,7 @@ NEAR, POINTS, FAR = 0.5, 24, 2.5
 
 def coarse(density: MarginalDensity, rng: np.random.Generator) -> HyperparameterDensity:
     """Return a cheaper density that is near a density where this has its mass; the same one if there is none."""
-    if not isinstance(density, GaussianDensity) or not density.slow:
+    if not isinstance(density, GaussianDensity) or density.arrangement.rank < MANY:
         return density
     count, points = int(FIRST * density.arrangement.size), np.zeros((1, density.size))
     while count <= WORTH * density.arrangement.rank:

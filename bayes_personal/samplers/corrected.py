@@ -15,7 +15,7 @@ from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.joint_proposals import Apart, WeightProposal, proposals
 from bayes_personal.samplers.linearising import averaged, own_at
 from bayes_personal.samplers.mode import Mode
-from bayes_personal.samplers.proposal import Proposes
+from bayes_personal.samplers.proposal import Proposal, Proposes
 
 Advance = Callable[[int], Any]
 
@@ -23,6 +23,8 @@ Advance = Callable[[int], Any]
 CORRECTED, AGAIN = 2048, 4
 # Rounds of adaptation and the draws of each; they end where this share of the draws counts.
 ROUNDS, ROUND, GOOD = 4, 512, 0.6
+# The round after which draws of a density with ridges are clustered.
+CLUSTERED = 1
 ADAPTING = ROUNDS * ROUND
 # Pseudo-data are made anew where a smaller share counts, and not fewer draws.
 POOR, LEAST = 0.4, 50.0
@@ -73,7 +75,8 @@ class Sample:
     @property
     def summary(self) -> dict[str, float]:
         """How well the draws were corrected."""
-        return {"pareto_k": self.weighted.pareto_k, "ess": self.weighted.ess, "rule_error": self.rule_error,
+        return {"pareto_k": self.weighted.pareto_k, "largest_k": self.weighted.largest_k, "ess": self.weighted.ess,
+                "rule_error": self.rule_error,
                 "largest_ratio": self.largest_ratio}
 
     def values(self, points: np.ndarray, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], float]:
@@ -164,13 +167,15 @@ def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
     """Adapt proposals to a few rounds of draws, and once the pseudo-data too where few draws count."""
     size, renewed = target.density.size, False
     pool = Pool.empty(size + target.weights)
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         latest = weighed(target, proposal, ROUND, rng)
         advance(ROUND)
         pool = pool.with_round(proposal, latest.points, latest.log_densities)
         proposal = proposal.adapted(pool.points, pool.weighted.weights)
         if latest.ess > GOOD * ROUND:
             break
+        if turn == CLUSTERED and target.density.effort.ridged and isinstance(proposal, Proposal):
+            proposal = proposal.clustered(pool.points, pool.weighted.weights, rng)
         if not renewed and isinstance(proposal, Apart) and LEAST < latest.ess < POOR * ROUND:
             target, renewed = replace(target, density=renewed_density(target, latest, rng)), True
             proposal = Apart(proposal.hyper, WeightProposal.standard(target.weights), size)

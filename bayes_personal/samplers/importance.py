@@ -1,16 +1,26 @@
 """Importance sampling: draws of a proposal, weighted by their ratios to a density, and whether to trust the weights."""
 
 from dataclasses import dataclass
+from math import log10
 from typing import Self, final
 
 import numpy as np
 
-from bayes_personal.samplers.proposal import Proposes
+from bayes_personal.samplers.proposal import Proposes, systematic
 
-# Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
-LARGEST_K, LEAST_ESS = 0.5, 400.0
+# With fewer effective draws than this no estimate is good.
+LEAST_ESS = 400.0
 # Of fewer draws no tail can be fitted.
 FEWEST = 25
+
+
+def largest_k(count: int) -> float:
+    """Return the Pareto k up to which smoothed weights of so many draws are good (Vehtari et al. 2024, section 3.2.4).
+
+    The ratios themselves have a variance up to 0.5 only; smoothing serves beyond, and k above 0.5 with enough effective
+    draws often says that the draws reach far into a tail, k below it that they miss it.
+    """
+    return min(1 - 1 / log10(max(count, 2)), 0.7)
 
 
 @final
@@ -23,12 +33,12 @@ class Weighted:
     points : (draw, size)
     log_densities : log density of each, (draw,)
     weights : Pareto smoothed, sum 1, (draw,)
-    pareto_k : shape of the tail of the weights; above 0.5 their variance does not exist
+    pareto_k : shape of the tail of the weights; above `largest_k` they cannot be trusted
     ess : Kish's effective sample size of the weights or of the raw ratios, whichever is smaller: smoothing would hide
         the ratio of the one draw that hits what the others miss
     log_evidence : log of the integral of the density
     log_evidence_se : standard error of log_evidence for independent draws; Sobol points do better in few dimensions.
-        Infinite where the ratios have no variance.
+        Infinite where the weights cannot be trusted.
     """
 
     points: np.ndarray
@@ -59,13 +69,18 @@ class Weighted:
         weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
         raw = np.exp(ratios - evidence)
         ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
-        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= LARGEST_K else np.inf
+        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= largest_k(len(points)) else np.inf
         return cls(points, log_densities, weights, float(k), float(ess), evidence, float(error))
 
     @property
     def trusted(self) -> bool:
-        """Whether the importance ratios have a variance, and enough draws count."""
-        return self.pareto_k <= LARGEST_K and self.ess >= self.least_ess
+        """Whether the tail of the importance ratios can be smoothed, and enough draws count."""
+        return self.pareto_k <= self.largest_k and self.ess >= self.least_ess
+
+    @property
+    def largest_k(self) -> float:
+        """The Pareto k up to which so many draws can be trusted."""
+        return largest_k(len(self.points))
 
     @property
     def least_ess(self) -> float:
@@ -75,8 +90,8 @@ class Weighted:
     @property
     def problem(self) -> str:
         """Why the draws cannot be trusted."""
-        return (f"Pareto k is {self.pareto_k:.2f} (at most {LARGEST_K}) and the effective sample size {self.ess:.0f} "
-                f"(at least {self.least_ess:.0f}): the posterior is not near a mixture of skewed t's")
+        return (f"Pareto k is {self.pareto_k:.2f} (at most {self.largest_k:.2f}) and the effective sample size "
+                f"{self.ess:.0f} (at least {self.least_ess:.0f}): the posterior is not near a mixture of skewed t's")
 
     @property
     def heaviest(self) -> np.ndarray:
@@ -95,12 +110,6 @@ class Weighted:
     def resample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return equally weighted draws by systematic resampling, in random order, (count, size)."""
         return self.points[rng.permutation(systematic(self.weights, count, rng))]
-
-
-def systematic(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return places drawn in proportion to weights of sum 1, by one random number, in ascending order, (count,)."""
-    places = (rng.random() + np.arange(count)) / count
-    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
 @final

@@ -26,7 +26,8 @@ from bayes_personal.samplers.start import hyperpriors_must_reach
 from bayes_personal.system.arguments import flag, whole_number
 
 # Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
-ROUNDS, GROWTH, GOOD = 10, 1.1, 0.75
+# Where it then is a poor share, the draws of a density with ridges are clustered once, and rounds go on.
+ROUNDS, GROWTH, GOOD, POOR = 10, 1.1, 0.75, 0.35
 # What draws the posterior, where all but the hyperparameters integrates out, and where pseudo-data stand for the rows.
 EXACT = "importance sampling of the hyperparameters; all else drawn exactly given these"
 WEIGHTED = ("importance sampling of the hyperparameters and weights under Normal pseudo-data, weighted by the rows' "
@@ -54,7 +55,7 @@ class Laplace:
 
     Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included;
     for other families with up to a thousand weights beside those of one set of groups, where rows are no fewer than
-    these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an
+    these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.7 or an
     effective sample size below 400, twice, the second time with four times as many draws; where quadrature leaves an
     error above 0.02 in the log likelihood; and where a chain of 200 steps would not forget its start. It then says so
     and hands over to NUTS.
@@ -146,7 +147,8 @@ class Laplace:
               attributes: dict[str, Any]) -> xr.DataTree:
         result = tree(bound, values, 1, None, inference_library="bayes_personal", **attributes)
         result["importance"] = xr.DataTree(xr.Dataset(attrs={
-            "pareto_k": weighted.pareto_k, "ess": weighted.ess, "proposals": len(weighted.points),
+            "pareto_k": weighted.pareto_k, "largest_k": weighted.largest_k, "ess": weighted.ess,
+            "proposals": len(weighted.points),
             "log_evidence": weighted.log_evidence, "log_evidence_se": weighted.log_evidence_se}))
         return result
 
@@ -156,15 +158,20 @@ class Laplace:
         proposals = self.proposals or effort.proposals
         near = coarse(density, rng)
         modes, pool, best = Modes.search(near, rng), Pool.empty(density.size), 0.0
-        mixture = modes.mixture
+        mixture, clustered = modes.mixture, False
         for _ in range(ROUNDS):
             points = mixture.draw(proposals // effort.fewer, rng)
             values = near.each_value(points)
             round_draws = Weighted.of(points, values, mixture.log_density(points))
             pool = pool.with_round(mixture, points, values)
             mixture = modes.grown(mixture.adapted(pool.points, pool.weighted.weights), round_draws)
-            if round_draws.ess < GROWTH * best or round_draws.ess > GOOD * len(points):
+            if round_draws.ess > GOOD * len(points):
                 break
+            if round_draws.ess < GROWTH * best:
+                if clustered or not effort.ridged or round_draws.ess > POOR * len(points):
+                    break
+                clustered, best = True, 0.0
+                mixture = mixture.clustered(pool.points, pool.weighted.weights, rng)
             best = max(best, round_draws.ess)
         for count in (proposals, AGAIN * proposals):
             points = mixture.draw(count, rng)
@@ -179,4 +186,5 @@ class Laplace:
         if not self.fallback:
             raise SpecificationError(f"Laplace: {problem}. Use NUTS().")
         warn(f"Laplace: {problem}; NUTS takes over.", ConvergenceWarning)
-        return NUTS().sample(bound, seed, progress)
+        # Where pseudo-data stand for the rows, draws that NUTS makes under these would be refused too.
+        return NUTS(collapse=marginal_density(bound) is not None).sample(bound, seed, progress)

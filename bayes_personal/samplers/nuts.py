@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TUNE_HYPER, TUNE_ALL = 300, 1000
 # Standard deviations of the normal approximation over which chains start: wide enough for R-hat to mean something.
 START = 2.0
+# Draws of chains that disagree more are those of no density, so that weights cannot correct them.
+STUCK = 1.1
 # What draws a model that is stated to PyMC.
 ENGINE = "NUTS over all unknowns"
 
@@ -158,6 +160,9 @@ class NUTS:
         if not density.size:
             return "there are no hyperparameters to walk over"
         sample = walked(density, mode, walk, rng)
+        stuck = worst_r_hat(sample.weighted.points[:, : density.size], self.chains)
+        if stuck > STUCK:
+            return f"chains that walked under them do not agree: R-hat is {stuck:.2f}"
         if sample.trusted:
             values, ratio = sample.values(sample.weighted.resample_chains(self.chains, rng), rng)
             sample = replace(sample, largest_ratio=ratio)
@@ -186,3 +191,13 @@ class NUTS:
                                   target_accept=self.target_accept or density.target_accept)
         whitened = sampled["posterior"]["v"].to_numpy().reshape(-1, density.size)
         return mode.point + whitened @ mode.root.T, sampled["sample_stats"].to_dataset()
+
+
+def worst_r_hat(points: np.ndarray, chains: int) -> float:
+    """Return the largest R-hat over the columns of draws, one chain after the other; 0 where one chain has none."""
+    from arviz_stats.base.array import array_stats
+
+    if chains == 1:
+        return 0.0
+    columns = points.reshape(chains, -1, points.shape[1])
+    return max((float(array_stats.rhat(columns[..., k])) for k in range(points.shape[1])), default=0.0)

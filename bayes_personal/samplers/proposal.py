@@ -23,6 +23,10 @@ NARROW, WIDE = 0.3, 6.0
 PEAKS = np.linspace(-1.4, 1.4, 29)
 # Effective draws a dimension to which weights are tempered, and those below which a component stays as it is.
 TEMPERED, ENOUGH = 10, 5
+# Most clusters of draws, each of which becomes a component, and how many draws are clustered.
+CLUSTERS, CLUSTERED = 4, 1000
+# The share of the components before them.
+KEPT = 0.3
 
 
 def log_t(z: np.ndarray, degrees: float) -> np.ndarray:
@@ -224,6 +228,20 @@ class Proposal:
         """Add a component, which has this share of the integral of the density."""
         return Proposal((*self.components, component), np.append(self.weights / self.weights.sum(), share), self.prior)
 
+    def clustered(self, points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> "Proposal":
+        """Add components that are fitted to clusters of draws with weights of sum 1: one after the other they follow a
+        curved ridge. Those before keep a share, for draws that no cluster reaches."""
+        from scipy.cluster.vq import kmeans2, whiten
+
+        enough = int(1 / (weights**2).sum() / (ENOUGH * points.shape[1]))
+        some = points[systematic(weights, CLUSTERED, rng)]
+        _, labels = kmeans2(whiten(some), max(1, min(CLUSTERS, enough)), minit="++", rng=rng)
+        parts = [some[labels == label] for label in np.unique(labels)]
+        components = tuple(Skewed.fitted(part, np.full(len(part), 1 / len(part))) for part in parts)
+        shares = np.concatenate([KEPT * self.weights / self.weights.sum(),
+                                 (1 - KEPT) * np.array([len(part) for part in parts]) / CLUSTERED])
+        return Proposal((*self.components, *components), shares, self.prior)
+
     def adapted(self, points: np.ndarray, weights: np.ndarray) -> "Proposal":
         """Fit each component to the draws it accounts for, by weights of sum 1; draws that the hyperpriors alone
         account for become a component."""
@@ -242,6 +260,12 @@ class Proposal:
                 components.append(member)
                 shares.append(max(share, LEAST_SHARE))
         return Proposal(tuple(components), np.array(shares), self.prior)
+
+
+def systematic(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return places drawn in proportion to weights of sum 1, by one random number, in ascending order, (count,)."""
+    places = (rng.random() + np.arange(count)) / count
+    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
 def tempered(weights: np.ndarray, least_count: float) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.gaussian.collapsed import GaussianDensity, Scaling
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.kernels import gaussian
 from bayes_personal.priors.parts.pieces import Term, weights

@@ -28,7 +28,7 @@ from bayes_personal.densities.gaussian.sufficient import LARGEST, collapses
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.samplers.draws import flat, tree
-from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
+from bayes_personal.samplers.importance import LEAST_ESS, largest_k
 from bayes_personal.samplers.laplace import Laplace, Modes
 from bayes_personal.samplers.nuts import NUTS
 
@@ -60,8 +60,13 @@ class Ratios(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """Whether the ratios have a variance, and enough proposals count, at all draws but a hundredth."""
-        return self.pareto_k <= LARGEST_K and self.ess >= LEAST_ESS
+        """Whether the ratios' tail can be smoothed, and enough proposals count, at all draws but a hundredth."""
+        return self.pareto_k <= self.largest_k and self.ess >= LEAST_ESS
+
+    @property
+    def largest_k(self) -> float:
+        """The Pareto k up to which so many proposals can be trusted."""
+        return largest_k(len(self.shares))
 
 
 class FirstStage(NamedTuple):
@@ -263,9 +268,11 @@ class Stages:
         if not ratios.trusted:
             assert bound.second_stage is not None
             warn(f"{bound.second_stage.prior.owner}: in stage two of the cut Pareto k is {ratios.pareto_k:.2f} (at "
-                 f"most {LARGEST_K}) and the effective sample size {ratios.ess:.0f} (at least {LEAST_ESS:.0f}) at some "
-                 "draws of the population. Take freeze='plug-in', or hyperpriors that say more.", ConvergenceWarning)
+                 f"most {ratios.largest_k:.2f}) and the effective sample size {ratios.ess:.0f} (at least "
+                 f"{LEAST_ESS:.0f}) at some draws of the population. Take freeze='plug-in', or hyperpriors that say "
+                 "more.", ConvergenceWarning)
         result = tree(bound, values, chains, inference_library="bayes_personal", collapsed=1,
                       engine="importance sampling of stage two at every draw of the population")
-        result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": ratios.pareto_k, "ess": ratios.ess}))
+        result["importance"] = xr.DataTree(xr.Dataset(attrs={"pareto_k": ratios.pareto_k, "ess": ratios.ess,
+                                                             "largest_k": ratios.largest_k}))
         return result

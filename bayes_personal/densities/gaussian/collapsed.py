@@ -19,6 +19,7 @@ from scipy.linalg import get_lapack_funcs
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.gaussian.rows import Rows, form
+from bayes_personal.densities.gaussian.scaling import Scaling, correlated
 from bayes_personal.densities.gaussian.sufficient import MANY, Arrangement, Block, Loadings, Statistics
 from bayes_personal.densities.marginal import MOST, Densities, Effort, MarginalDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -40,23 +41,6 @@ def substituted(lower: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return L^-1 times the transpose of rows, (weight, unit)."""
     # Transposed, the lower triangle is an upper one for Fortran.
     return SUBSTITUTE(lower.T, rows.T, lower=0, trans=1)[0]
-
-
-class Scaling(NamedTuple):
-    """T, at one or more values of the hyperparameters.
-
-    Attributes
-    ----------
-    sd : standard deviations of the weights that are not eliminated, (..., weight)
-    roots : factors of the correlations of the blocks that correlate, (..., block, widest, widest)
-    own_sd : standard deviations of the eliminated weights, (..., 1 or group, varying)
-    own_root : factor of the correlations of the eliminated weights, (..., varying, varying)
-    """
-
-    sd: Any
-    roots: Any
-    own_sd: Any
-    own_root: Any
 
 
 class Factor(NamedTuple):
@@ -113,35 +97,11 @@ class GaussianDensity(MarginalDensity):
     @cached_property
     def rooted(self) -> tuple[Block, ...]:
         """The blocks that are not eliminated and whose coefficients correlate."""
-        values = self.values(np.zeros(self.size))
-        return tuple(block for block in self.arrangement.blocks
-                     if block.term is not None and block.term.scales(values, np)[1] is not None)
+        return correlated(self.arrangement, self.values(np.zeros(self.size)))
 
     def scaling(self, values: Mapping[str, Any], shape: tuple[int, ...], xp: Any) -> Scaling:
         """Return T at hyperparameters with leading axes of this shape."""
-        arrangement, sd, roots = self.arrangement, [], {}
-        for block in arrangement.blocks:
-            if block.term is None:
-                assert self.bound.mean is not None
-                scale = self.bound.mean.arguments["sigma"] / self.bound.mean.unit * np.ones(block.varying)
-                scale = scale[None, :]
-            else:
-                scale, roots[block.start] = block.term.scales(values, xp)
-                scale = scale / block.term.unit
-            sd.append(np.broadcast_to(scale, (*shape, block.features, block.varying)).reshape((*shape, -1)))
-        sd = np.concatenate([np.zeros((*shape, 0)), *sd], axis=-1)
-        widest = max((block.varying for block in self.rooted), default=1)
-        padded = np.zeros((*shape, len(self.rooted), widest, widest), sd.dtype)
-        for place, block in enumerate(self.rooted):
-            padded[..., place, : block.varying, : block.varying] = roots[block.start]
-        own_sd, own_root = np.ones((*shape, 1, 1)), None
-        if arrangement.eliminated is not None:
-            term: Any = arrangement.eliminated.term
-            own_sd, own_root = term.scales(values, xp)
-            own_sd = np.broadcast_to(own_sd / term.unit, (*shape, *np.shape(own_sd)[-2:]))
-        if own_root is None:
-            own_root = np.broadcast_to(np.eye(arrangement.varying), (*shape, arrangement.varying, arrangement.varying))
-        return Scaling(sd, padded, own_sd, own_root)
+        return Scaling.at(self.arrangement, self.rooted, values, shape, xp)
 
     def outputs(self, point: Any) -> list[Any]:
         """Return the numbers that the kernel needs at a point (size,) of symbols."""
@@ -160,11 +120,15 @@ class GaussianDensity(MarginalDensity):
         """The arguments that the kernel's functions of a point take beside the point."""
         return self._arguments(self.data)
 
-    def _arguments(self, data: Statistics | Rows) -> tuple[Any, ...]:
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The numbers of weights, of terms with roots, the widest root, rows of `own_sd`, and varying coefficients."""
         shapes = self.scaling(self.values(np.zeros((1, self.size))), (1,), np)
-        shape = (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
+        return (self.arrangement.size, *shapes.roots.shape[1:3], *shapes.own_sd.shape[1:])
+
+    def _arguments(self, data: Statistics | Rows) -> tuple[Any, ...]:
         constant = -0.5 * data.count * np.log(2 * np.pi) - data.log_error - data.count * np.log(self.bound.unit)
-        return (*self.tape.arrays, shape, *data.matrices, self.places,
+        return (*self.tape.arrays, self.shape, *data.matrices, self.places,
                 (float(data.square), float(data.count), float(constant)))
 
     @cached_property
@@ -279,11 +243,12 @@ class GaussianDensity(MarginalDensity):
 
     @property
     def slow(self) -> bool:
-        return self.arrangement.rank >= MANY and self.size <= MOST
+        return self.size <= MOST and (self.arrangement.rank >= MANY or self.effort.ridged)
 
     @property
     def effort(self) -> Effort:
-        return Effort(climbs=8, proposals=2048) if self.arrangement.rank >= MANY else Effort()
+        effort = Effort(climbs=8, proposals=2048) if self.arrangement.rank >= MANY else Effort()
+        return effort._replace(ridged=any(term.ridged for term in self.bound.terms))
 
     @property
     def leave_one_out_work(self) -> int:

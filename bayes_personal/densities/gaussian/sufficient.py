@@ -193,6 +193,22 @@ class Arrangement:
                     np.multiply(matrix, predictors[:, k : k + 1], out=column)
         return Loadings(dense, groups, of_group)
 
+    def by_predictor(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the linear predictors of rows consist of, in their own units.
+
+        The group of each row, (unit,); what weights in natural units add to the linear predictors, those of its group
+        (varying, predictor, unit), and those that are not eliminated (weight, predictor, unit); and the predictors'
+        prior means, (predictor, unit).
+        """
+        bound, coefficients = self.bound, self.bound.coefficients
+        count, features = coefficients.linear_predictors, bound.features_at(batch.frame)
+        natural = np.full(len(batch), bound.unit)
+        parts = [self.loadings(batch.x, natural, features, None if count == 1 else place) for place in range(count)]
+        products = coefficients.predictors(batch.x, bound.everywhere) * self.centre
+        return (parts[0].groups, np.stack([part.of_group.T for part in parts], axis=1) * bound.unit,
+                np.stack([part.dense.T for part in parts], axis=1) * bound.unit,
+                coefficients.total(products, bound.everywhere, np).T)
+
 
 @final
 @dataclass(frozen=True, eq=False)

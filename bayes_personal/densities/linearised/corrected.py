@@ -8,7 +8,7 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.gaussian.collapsed import Scaling
+from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.kernels import likelihoods
 

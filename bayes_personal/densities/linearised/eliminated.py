@@ -7,7 +7,8 @@ from typing import NamedTuple, Self, final
 import numpy as np
 from scipy.special import gammaln
 
-from bayes_personal.densities.gaussian.collapsed import GaussianDensity, Scaling
+from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.linearised.tiles import Tiles
@@ -66,21 +67,11 @@ class EliminatedGroups:
     @classmethod
     def of(cls, rows: RowLikelihoods, gaussian: GaussianDensity, pseudo: PseudoData) -> Self:
         """Arrange the rows of a model, of which one term's groups are eliminated."""
-        bound, arrangement = rows.bound, gaussian.arrangement
-        count, coefficients = bound.coefficients.linear_predictors, bound.coefficients
-        group, x, dense, offset = [], [], [], []
-        for batch in bound.rows.batches():
-            features, natural = arrangement.bound.features_at(batch.frame), np.full(len(batch), bound.unit)
-            parts = [arrangement.loadings(batch.x, natural, features, None if count == 1 else place)
-                     for place in range(count)]
-            group.append(parts[0].groups)
-            x.append(np.stack([part.of_group.T for part in parts], axis=1) * bound.unit)
-            dense.append(np.stack([part.dense.T for part in parts], axis=1) * bound.unit)
-            products = coefficients.predictors(batch.x, bound.everywhere) * arrangement.centre
-            offset.append(coefficients.total(products, bound.everywhere, np).T)
-        tiles = Tiles(np.concatenate(group), arrangement.groups)
-        arrays = (np.concatenate(x, axis=-1), np.concatenate(dense, axis=-1), np.concatenate(offset, axis=-1),
-                  *rows.outcomes, pseudo.response, pseudo.precision)
+        arrangement = gaussian.arrangement
+        parts = [arrangement.by_predictor(batch) for batch in rows.bound.rows.batches()]
+        group, x, dense, offset = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
+        tiles = Tiles(group, arrangement.groups)
+        arrays = x, dense, offset, *rows.outcomes, pseudo.response, pseudo.precision
         assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
         return cls(rows, arrangement.eliminated.term, tiles, *map(tiles.of_rows, arrays))
 

@@ -51,6 +51,11 @@ class Piece(ABC):
     narrow: ClassVar[str] = ""
 
     @property
+    def ridged(self) -> bool:
+        """Whether hyperparameters trade off along curved ridges, or mirror each other, so that NUTS mixes badly."""
+        return False
+
+    @property
     def name(self) -> str:
         """Prefix of the names of its variables."""
         return self.prior.name
