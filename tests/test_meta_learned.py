@@ -111,7 +111,7 @@ def test_few_directions_predict_better_than_coefficients_pooled_apart(seed: int)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("family", [bp.Normal(), bp.Bernoulli()], ids=["Normal", "Bernoulli"])
 def test_curved_ridges_are_healthy_at_the_defaults(family: Any, seed: int) -> None:
-    """Of two coefficients any one direction fits three numbers with five: NUTS gets stuck in the tails of the scales."""
+    """Five numbers fit the three of a covariance of two coefficients: NUTS gets stuck in the tails of the scales."""
     rng = np.random.default_rng(seed)
     g, x = np.arange(400) % 40, rng.normal(size=400)
     eta = 0.3 + 0.5 * rng.normal(size=40)[g] + (0.3 + 0.4 * rng.normal(size=40)[g]) * x

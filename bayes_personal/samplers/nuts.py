@@ -1,7 +1,7 @@
 """NUTS, the default sampler of a posterior."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 import xarray as xr
@@ -199,5 +199,6 @@ def worst_r_hat(points: np.ndarray, chains: int) -> float:
 
     if chains == 1:
         return 0.0
-    columns = points.reshape(chains, -1, points.shape[1])
-    return max((float(array_stats.rhat(columns[..., k])) for k in range(points.shape[1])), default=0.0)
+    columns: Any = points.reshape(chains, -1, points.shape[1])
+    r_hats: list[Any] = [array_stats.rhat(columns[..., k]) for k in range(points.shape[1])]
+    return max(map(float, r_hats), default=0.0)
