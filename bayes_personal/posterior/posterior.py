@@ -160,8 +160,9 @@ def fit(model: Model, data: Any, *, seed: Seed = None, method: "NUTS | Laplace |
     method
         How to sample: `NUTS()`, `Laplace()` or `ADVI()`, or their names in lower case, as in ``method="laplace"``, for
         these defaults. If none is given, `NUTS()`; and `Laplace()` where the family is not Normal, the model is linear
-        in Gaussian weights and its hyperparameters are at most 25, and under a `Partition` of 400 contexts or more or
-        `DistanceRegularized`.
+        in Gaussian weights and its hyperparameters are at most 25; with a Normal family under a `Partition` of 400
+        contexts or more and `DistanceRegularized`, and, up to 25 hyperparameters, under `MetaLearned` and where 100
+        weights or more remain beside those of one set of groups, as those of a process over two contexts.
     progress
         Whether to show a progress bar.
     client

@@ -41,7 +41,7 @@ class Route:
 
 def route(bound: BoundModel, method: Any = None) -> Route:
     """Choose the way a model takes: by default NUTS, or Laplace where it needs far fewer evaluations of a density that
-    takes milliseconds, or where pseudo-data stand for the rows and hyperparameters are few.
+    takes milliseconds or has curved ridges, or where pseudo-data stand for the rows and hyperparameters are few.
 
     Raises
     ------

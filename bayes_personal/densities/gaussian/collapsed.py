@@ -305,7 +305,7 @@ class Projection:
         if draw in self._kept:
             return self._kept[draw]
         result = self._by_rows(draw) if isinstance(self.density.data, Rows) else self._by_weights(draw)
-        if (len(self._kept) + 1) * result[0].size <= KEPT:
+        if (len(self._kept) + 1) * sum(each.size for each in result) <= KEPT:
             self._kept[draw] = result
         return result
 
