@@ -109,13 +109,11 @@ def test_few_directions_predict_better_than_coefficients_pooled_apart(seed: int)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("family", [bp.Normal(), bp.Bernoulli()], ids=["Normal", "Bernoulli"])
-def test_curved_ridges_are_healthy_at_the_defaults(family: Any, seed: int) -> None:
+def test_a_curved_ridge_is_healthy_at_the_defaults(seed: int) -> None:
     """Five numbers fit the three of a covariance of two coefficients: NUTS gets stuck in the tails of the scales."""
     rng = np.random.default_rng(seed)
     g, x = np.arange(400) % 40, rng.normal(size=400)
     eta = 0.3 + 0.5 * rng.normal(size=40)[g] + (0.3 + 0.4 * rng.normal(size=40)[g]) * x
-    y = eta + rng.normal(size=400) if family.gaussian else rng.binomial(1, 1 / (1 + np.exp(-eta)))
-    posterior = bp.fit(bp.Model("y ~ x", bp.MetaLearned("g"), family), pd.DataFrame({"y": y, "x": x, "g": g}),
-                       seed=seed, progress=False)
+    data = pd.DataFrame({"y": rng.binomial(1, 1 / (1 + np.exp(-eta))), "x": x, "g": g})
+    posterior = bp.fit(bp.Model("y ~ x", bp.MetaLearned("g"), bp.Bernoulli()), data, seed=seed, progress=False)
     assert posterior.diagnostics.importance is not None and not posterior.complaints, posterior.complaints

@@ -19,7 +19,6 @@ from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
 from bayes_personal.leaving_out.smoothing import predictive, separated
 from bayes_personal.posterior.posterior import Posterior
-from bayes_personal.samplers.importance import largest_k
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
@@ -267,6 +266,11 @@ class Estimates:
     def needed(self) -> float:
         """Number of draws with which the Monte Carlo error is a tenth of the standard error."""
         return len(self.influence) * self.of_draws / (LARGEST_SHARE * self.se) ** 2 if self.se > 0 else np.inf
+
+
+def largest_k(count: int) -> float:
+    """Return the Pareto k up to which weights of so many draws are good, as ArviZ has it."""
+    return min(1 - 1 / np.log10(count), 0.7)
 
 
 def recent(posterior: Posterior) -> ELPD:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.samplers.importance import LEAST_ESS
+from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
 
@@ -82,7 +82,7 @@ class Importance:
     log_evidence_se: float | None = None
     rule_error: float | None = None
     largest_ratio: float | None = None
-    largest_k: float = 0.7
+    largest_k: float = LARGEST_K
 
     @classmethod
     def of(cls, node: xr.DataTree | xr.DataArray) -> Self:

@@ -8,19 +8,19 @@ import numpy as np
 
 from bayes_personal.samplers.proposal import Proposes, systematic
 
-# With fewer effective draws than this no estimate is good.
-LEAST_ESS = 400.0
+# Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
+LARGEST_K, LEAST_ESS = 0.5, 400.0
 # Of fewer draws no tail can be fitted.
 FEWEST = 25
 
 
 def largest_k(count: int) -> float:
-    """Return the Pareto k up to which smoothed weights of so many draws are good (Vehtari et al. 2024, section 3.2.4).
+    """Return the Pareto k up to which weights of so many draws of a posterior can be trusted.
 
-    The ratios themselves have a variance up to 0.5 only; smoothing serves beyond, and k above 0.5 with enough effective
-    draws often says that the draws reach far into a tail, k below it that they miss it.
+    Above 0.5 the ratios have no variance. Smoothing serves up to 0.7 (Vehtari et al. 2024), where a mixture of t's is
+    near the posterior; but where it is far, as in a funnel, draws that miss most of it show k between 0.5 and 0.7 too.
     """
-    return min(1 - 1 / log10(max(count, 2)), 0.7)
+    return min(1 - 1 / log10(max(count, 2)), LARGEST_K)
 
 
 @final

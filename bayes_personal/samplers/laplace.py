@@ -59,7 +59,7 @@ class Laplace:
 
     Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included;
     for other families with up to a thousand weights beside those of one set of groups, where rows are no fewer than
-    these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.7 or an
+    these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an
     effective sample size below 400, twice, the second time with four times as many draws; where quadrature leaves an
     error above 0.02 in the log likelihood; and where a chain of 200 steps would not forget its start. It then says so
     and hands over to NUTS.
