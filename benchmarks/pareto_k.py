@@ -1,7 +1,7 @@
 """Up to which Pareto k can smoothed importance weights be trusted?
 
 Densities whose integral is 1 and whose mean is known, sampled as `Laplace` samples hyperparameters: Neal's funnel in
-several dimensions, which no mixture of t's covers from five dimensions on, and log scales that the data do not tell
+several dimensions, which no mixture of t's covers from four dimensions on, and log scales that the data do not tell
 from zero. Every set of at least 1024 weighted draws with an effective sample size of 400, the least that is trusted,
 counts in the row of its k. Columns are root mean squares of errors in standard errors: of the log of the integral, and
 of the weighted mean of the first coordinate. Both are near 1 where the weights keep their promise.
