@@ -124,8 +124,8 @@ def test_more_weights_than_any_density_by_sums_takes() -> None:
     assert collapses(model.bind(data))
 
 
-def test_a_map_is_fitted_by_default_and_left_out() -> None:
-    """The posterior is that of NUTS, and leaving out is refitting without the row."""
+def test_a_map_is_fitted_by_default() -> None:
+    """By importance sampling, and the posterior is that of NUTS."""
     model, data = bp.Model("y ~ x", SMOOTH), frame()
     posterior = bp.fit(model, data, seed=1, progress=False)
     assert not posterior.diagnostics.complaints and "importance" in posterior.tree

@@ -82,7 +82,7 @@ def test_rows_of_a_high_pareto_k_are_left_out_at_more_draws(sloped: Posterior, m
     thinned = bp.loo(sloped, progress=False, refit=False)
     worst = np.flatnonzero(thinned.pareto_k > np.quantile(thinned.pareto_k, 0.9))
     limit = float(np.quantile(thinned.pareto_k, 0.9))
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.largest_k", lambda count: limit if count == 250 else 0.7)
+    monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: limit if count == 250 else 0.7)
     found = bp.loo(sloped, progress=False, refit=False)
     others = np.setdiff1d(np.arange(len(found.elpd_i)), worst)
     np.testing.assert_allclose(found.elpd_i[worst], every.elpd_i[worst], rtol=1e-3)

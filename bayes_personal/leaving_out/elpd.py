@@ -213,7 +213,7 @@ class Estimates:
         labels, influence = plan.labels, np.zeros(plan.count)
         elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
         refitted: dict[int, tuple[float, float, Refit]] = {}
-        enough, efficiency = largest_k(plan.count), plan.efficiency
+        enough, efficiency = good_k(plan.count), plan.efficiency
         good = enough
         with Progress(disable=not progress, transient=True) as bar:
             task = bar.add_task("leave one out", total=len(labels))
@@ -222,7 +222,7 @@ class Estimates:
                 places = part.places
                 elpd[places], k[places], part_influence = predictive(part.densities, efficiency)
                 if part.at_more_draws is not None:
-                    good = largest_k(len(plan.more))
+                    good = good_k(len(plan.more))
                     poor = np.flatnonzero(selected[places] & ~(k[places] <= enough))
                     if len(poor):
                         elpd[places[poor]], k[places[poor]], _ = predictive(part.at_more_draws(poor), efficiency)
@@ -268,7 +268,7 @@ class Estimates:
         return len(self.influence) * self.of_draws / (LARGEST_SHARE * self.se) ** 2 if self.se > 0 else np.inf
 
 
-def largest_k(count: int) -> float:
+def good_k(count: int) -> float:
     """Return the Pareto k up to which weights of so many draws are good, as ArviZ has it."""
     return min(1 - 1 / np.log10(count), 0.7)
 

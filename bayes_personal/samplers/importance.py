@@ -74,7 +74,7 @@ class Weighted:
 
     @property
     def trusted(self) -> bool:
-        """Whether the tail of the importance ratios can be smoothed, and enough draws count."""
+        """Whether the importance ratios have a variance, and enough draws count."""
         return self.pareto_k <= self.largest_k and self.ess >= self.least_ess
 
     @property

@@ -60,7 +60,7 @@ class Ratios(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """Whether the ratios' tail can be smoothed, and enough proposals count, at all draws but a hundredth."""
+        """Whether the ratios have a variance, and enough proposals count, at all draws but a hundredth."""
         return self.pareto_k <= self.largest_k and self.ess >= LEAST_ESS
 
     @property

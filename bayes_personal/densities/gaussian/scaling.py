@@ -52,14 +52,6 @@ class Scaling(NamedTuple):
             own_root = np.broadcast_to(np.eye(arrangement.varying), (*shape, arrangement.varying, arrangement.varying))
         return cls(sd, padded, own_sd, own_root)
 
-    @classmethod
-    def of_numbers(cls, numbers: np.ndarray, shape: tuple[int, ...]) -> Self:
-        """Read T at one value of the hyperparameters off a list of its entries."""
-        size, roots, widest, own_rows, varying = shape
-        parts = np.split(numbers, np.cumsum([size, roots * widest**2, own_rows * varying]))
-        return cls(parts[0][None], parts[1].reshape(1, roots, widest, widest), parts[2].reshape(1, own_rows, varying),
-                   parts[3].reshape(1, varying, varying))
-
 
 def correlated(arrangement: Arrangement, values: Mapping[str, Any]) -> tuple[Block, ...]:
     """Return the blocks that are not eliminated and whose coefficients correlate."""

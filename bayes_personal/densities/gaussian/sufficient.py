@@ -117,13 +117,17 @@ class Arrangement:
     @cached_property
     def by_rows(self) -> bool:
         """Whether rows are so few that they themselves stand in place of sums over them."""
-        outcomes = len(self.bound.rows) * self.bound.coefficients.linear_predictors
-        return self.eliminated is None and self.size >= MANY and outcomes <= FEWER * self.size
+        return self.eliminated is None and self.size >= MANY and self._outcomes <= FEWER * self.size
+
+    @property
+    def _outcomes(self) -> int:
+        """Number of outcomes, or of pseudo-observations, of which a row has one for each linear predictor."""
+        return len(self.bound.rows) * self.bound.coefficients.linear_predictors
 
     @property
     def rank(self) -> int:
         """Number of rows of the matrix that is factored at each evaluation of the density."""
-        return len(self.bound.rows) if self.by_rows else self.size
+        return self._outcomes if self.by_rows else self.size
 
     @cached_property
     def groups(self) -> int:
