@@ -7,8 +7,8 @@ from conftest import affine, explicit, split, weights_given, width
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.arrangement import collapses
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.errors import SpecificationError
 from bayes_personal.priors.parts.base import Prior
 

@@ -11,7 +11,7 @@ from calibration import unsampled
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.gaussian.sufficient import collapses
+from bayes_personal.densities.gaussian.arrangement import collapses
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.draws import flat, tree

@@ -15,10 +15,11 @@ from bayes_personal.samplers.route import route
 POOLED = bp.PartialPooling("g")
 
 
-def outliers() -> pd.DataFrame:
-    """A single measurement with a heavy-tailed error in each group."""
+def outliers(rows: int = 2, degrees: float = 2.0) -> pd.DataFrame:
+    """A few measurements with heavy-tailed errors in each of 60 groups."""
     rng = np.random.default_rng(0)
-    return pd.DataFrame({"g": np.arange(60), "y": 3 * rng.normal(size=60) + rng.standard_t(2, 60)})
+    g = np.repeat(np.arange(60), rows)
+    return pd.DataFrame({"g": g, "y": 3 * rng.normal(size=60)[g] + rng.standard_t(degrees, len(g))})
 
 
 def test_a_coarse_rule_is_refused_and_a_fine_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,11 +32,29 @@ def test_a_coarse_rule_is_refused_and_a_fine_one_is_found(monkeypatch: pytest.Mo
         bp.fit(model, outliers(), seed=1, method=bp.Laplace(fallback=False), progress=False)
 
 
+def test_integrands_with_several_peaks_are_refused() -> None:
+    """Cauchy errors, of which a few a group give its weights several modes, which no rule around one of them sees."""
+    with pytest.raises(SpecificationError, match=r"have an error of .* with 31 nodes along each weight"):
+        bp.fit(bp.Model("y ~ 1", POOLED, bp.StudentT()), outliers(4, 1.0), seed=1, method=bp.Laplace(fallback=False),
+               progress=False)
+
+
 def test_chains_that_do_not_forget_their_start_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_weights, "LONGEST", 3)
     with pytest.raises(SpecificationError, match="candidates whose density is .* times too small"):
         bp.fit(bp.Model("y ~ 1", POOLED, bp.StudentT()), outliers(), seed=1, method=bp.Laplace(fallback=False),
                progress=False)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_posteriors_with_several_modes_are_refused(seed: int) -> None:
+    """Cauchy errors of a few rows, which a curve goes through or leaves aside."""
+    rng = np.random.default_rng(1)
+    c = rng.uniform(0, 10, 40)
+    data = pd.DataFrame({"c": c, "y": 3 * np.sin(c) + rng.standard_t(1, 40)})
+    with pytest.raises(SpecificationError, match=r"^Laplace: Pareto k is"):
+        bp.fit(bp.Model("y ~ 1", bp.GaussianProcess("c"), bp.StudentT()), data, seed=seed,
+               method=bp.Laplace(fallback=False), progress=False)
 
 
 def test_ratios_without_a_variance_are_refused() -> None:

@@ -33,7 +33,7 @@ def test_a_row_given_its_group(family: str, prior: str, monkeypatch: pytest.Monk
     (densities, _), groups, gaussian = rows.densities(), rows.density.groups, rows.density.gaussian
     assert groups is not None
     scaling, _ = gaussian.draws(values, 3)
-    eta = groups.eta(gaussian.natural_weights(values, 3))
+    eta = groups.eta(gaussian.arrangement.natural_weights(values, 3))
     for draw in range(3):
         own, scales = rows.own[draw], groups.scales(scaling, draw)
         with_all = groups.log_integrals(own, scales, eta[draw], 41).sum()

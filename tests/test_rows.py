@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import bayes_personal as bp
+from bayes_personal.densities.gaussian.arrangement import collapses
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.rows import Rows
 from bayes_personal.densities.gaussian.scaling import Scaling
-from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.densities.linearised.pseudo_data import PseudoData
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 

@@ -3,8 +3,8 @@
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.field.field_density import FieldDensity, integrates
+from bayes_personal.densities.gaussian.arrangement import collapses
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import collapses
 from bayes_personal.densities.marginal import MarginalDensity
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
+from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.families import Normal
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN

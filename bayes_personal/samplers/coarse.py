@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from bayes_personal.densities.gaussian.arrangement import MANY
 from bayes_personal.densities.gaussian.coarse import CoarseDensity, most_needed
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import MANY
 from bayes_personal.densities.marginal import HyperparameterDensity, MarginalDensity
 from bayes_personal.samplers.mode import Mode
 

@@ -9,9 +9,9 @@ from scipy import optimize
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.gaussian.arrangement import LARGEST, Arrangement
 from bayes_personal.densities.gaussian.collapsed import Factor, GaussianDensity
 from bayes_personal.densities.gaussian.scaling import Scaling
-from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
 from bayes_personal.families import Normal
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.hyperpriors.parameter import Parameter

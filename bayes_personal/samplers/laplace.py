@@ -9,7 +9,7 @@ import xarray as xr
 from rich.progress import Progress
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.gaussian.sufficient import LARGEST
+from bayes_personal.densities.gaussian.arrangement import LARGEST
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity

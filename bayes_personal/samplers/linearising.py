@@ -7,7 +7,7 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
-from bayes_personal.densities.linearised.corrected import linear_predictors, moments
+from bayes_personal.densities.linearised.corrected import moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.linearised.pseudo_data import PseudoData
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
@@ -101,9 +101,10 @@ class Weights(NamedTuple):
     @classmethod
     def of(cls, density: LinearisedDensity, values: dict[str, np.ndarray], z: np.ndarray, group_z: np.ndarray) -> Self:
         """Read them off values of all variables, of one draw."""
-        bound = density.bound
-        eta = np.concatenate([linear_predictors(bound, values, batch)[0] for batch in bound.rows.batches()], axis=-1)
-        return cls(eta, np.concatenate([z.ravel(), group_z.ravel()]), density.gaussian.natural_weights(values, 1)[0])
+        arrangement = density.gaussian.arrangement
+        natural, of_groups = arrangement.natural_weights(values, 1), arrangement.natural_group_weights(values)
+        eta = [arrangement.linear_predictors(batch).at(natural, of_groups)[0] for batch in density.bound.rows.batches()]
+        return cls(np.concatenate(eta, axis=-1), np.concatenate([z.ravel(), group_z.ravel()]), natural[0])
 
     def halfway(self, other: "Weights") -> "Weights":
         """Return the weights between these and others."""
@@ -140,6 +141,6 @@ def near_mode(density: LinearisedDensity, point: np.ndarray, rng: np.random.Gene
 def averaged(density: LinearisedDensity, values: Mapping[str, np.ndarray], count: int,
              own: np.ndarray) -> LinearisedDensity:
     """Return the density under pseudo-data that are averaged over draws of all variables."""
-    bound = density.bound
-    pseudo = PseudoData.averaged(density.rows, *moments(bound, values, count), own)
-    return LinearisedDensity(bound, pseudo, density.gaussian.natural_weights(values, count).mean(axis=0))
+    arrangement = density.gaussian.arrangement
+    pseudo = PseudoData.averaged(density.rows, *moments(arrangement, values, count), own)
+    return LinearisedDensity(density.bound, pseudo, arrangement.natural_weights(values, count).mean(axis=0))

@@ -106,7 +106,8 @@ class Redrawn:
     def conditioning(self) -> tuple[Scaling, np.ndarray, np.ndarray]:
         """T, s and the whitened weights that are not eliminated, at the draws."""
         chosen = {name: value[self.draws] for name, value in self.values.items()}
-        return *self.density.draws(chosen, len(self.draws)), self.density.shared_weights(chosen, len(self.draws))
+        count = len(self.draws)
+        return *self.density.draws(chosen, count), self.density.arrangement.whitened_weights(chosen, count)
 
     def z(self, groups: np.ndarray) -> np.ndarray:
         """Return the whitened weights of groups of training."""

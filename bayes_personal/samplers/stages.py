@@ -23,8 +23,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.arrangement import LARGEST, collapses
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import LARGEST, collapses
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
 from bayes_personal.samplers.draws import flat, tree

@@ -20,7 +20,7 @@ from pytensor.graph.replace import graph_replace
 from scipy.linalg import solve_triangular
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Block
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Block
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.model.program import program
 from bayes_personal.samplers.information import Information

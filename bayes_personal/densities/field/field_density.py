@@ -10,7 +10,7 @@ import numpy as np
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.field.field_posterior import FieldGiven, FieldPosterior, Point, Sums
-from bayes_personal.densities.gaussian.sufficient import Arrangement
+from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.marginal import Densities, Effort, MaskedDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import sparse

@@ -18,18 +18,21 @@ from scipy.linalg import get_lapack_funcs
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.arrangement import MANY, Arrangement, Block, Loadings
 from bayes_personal.densities.gaussian.rows import Rows, form
 from bayes_personal.densities.gaussian.scaling import Scaling, correlated
-from bayes_personal.densities.gaussian.sufficient import MANY, Arrangement, Block, Loadings, Statistics
+from bayes_personal.densities.gaussian.spanned import Spanned
+from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.densities.marginal import MOST, Densities, Effort, MarginalDensity, log_normal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import gaussian, gaussian_by_rows
 from bayes_personal.kernels.tape import Symbolic, Tape
-from bayes_personal.priors.parts.pieces import weights
 
 SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
 # Rows that are multiplied together, so few that they stay near the processor.
 TOGETHER = 1000
+# Rows a draw from which on it pays to look for what the matrices of all draws have in common.
+MANY_ROWS = 4
 # Most numbers in the factors of draws that are kept from one part of the rows to the next.
 KEPT = 2**24
 # What leaving out rows costs at each draw, in the time of a few simple operations: to smooth a row's importance
@@ -217,30 +220,6 @@ class GaussianDensity(MarginalDensity):
         self.data.kernel.place(*self.data.matrices, sd, roots, self.places, own_sd, own_root, s, z, log_volumes)
         return z, -log_volumes
 
-    def shared_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """Return the whitened weights that are not eliminated, (draw, weight)."""
-        result, mean = np.empty((count, self.arrangement.size)), self.bound.mean
-        for block in self.arrangement.blocks:
-            if block.term is not None:
-                part = values[f"{block.term.name}_z"]
-            else:
-                assert mean is not None
-                part = (values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]
-            result[:, block.weights] = part.reshape(count, -1)
-        return result
-
-    def natural_weights(self, values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """Return the weights that are not eliminated in natural units, (draw, weight)."""
-        result, mean, bound = np.empty((count, self.arrangement.size)), self.bound.mean, self.bound
-        for block in self.arrangement.blocks:
-            if block.term is not None:
-                part = weights(block.term, values, values[f"{block.term.name}_z"], np) / block.term.unit
-            else:
-                assert mean is not None
-                part = (values[mean.name] - mean.arguments["mu"]) / bound.coefficients.unit[bound.shared]
-            result[:, block.weights] = part.reshape(count, -1)
-        return result
-
     @property
     def slow(self) -> bool:
         return self.size <= MOST and (self.arrangement.rank >= MANY or self.effort.ridged)
@@ -334,7 +313,21 @@ class Projection:
         """Yield, at each draw, E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z."""
         if self.density.arrangement.groups:
             return self._of_groups(z)
-        return self._of_dense(z.dense, self._given_rows if isinstance(self.density.data, Rows) else self._given_sums)
+        if isinstance(self.density.data, Rows):
+            return self._of_dense(z.dense, self._given_rows)
+        if len(z.dense) >= MANY_ROWS * len(self.s) and self._spanned is not None:
+            return zip(self._fits @ z.dense.T, self._spanned.variances(z.dense), strict=True)
+        return self._of_dense(z.dense, self._given_sums)
+
+    @cached_property
+    def _spanned(self) -> Spanned | None:
+        """What stands for the matrices B of all draws where there are sums over rows and no groups."""
+        return Spanned.of([self.shared(draw)[0] for draw in range(len(self.s))])
+
+    @cached_property
+    def _fits(self) -> np.ndarray:
+        """The vectors m of all draws, (draw, weight)."""
+        return np.array([self.shared(draw)[1] for draw in range(len(self.s))])
 
     def _of_dense(self, z: np.ndarray, given: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
                   ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

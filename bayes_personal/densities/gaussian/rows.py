@@ -11,7 +11,8 @@ from typing import ClassVar, Self, final
 import numpy as np
 
 from bayes_personal.data.rows import Batch
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
+from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.kernels import gaussian_by_rows
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Block
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Block
 
 
 class Scaling(NamedTuple):

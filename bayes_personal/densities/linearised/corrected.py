@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.kernels import likelihoods
 
-# Numbers in arrays of linear predictors that are handled together.
-NUMBERS = 2**22
+# Numbers in arrays of linear predictors that are handled together; so many stay near the processor.
+NUMBERS, NEAR = 2**22, 2**18
 # Least variance of eta, in natural units.
 LEAST_VARIANCE = 1e-12
 
@@ -74,11 +74,14 @@ class Corrected:
 
     def _of_rows(self, placed: "Placed", own: np.ndarray) -> np.ndarray:
         rows, result, (y, n) = self.density.rows, np.zeros(len(own)), self.density.rows.outcomes
+        arrangement = self.density.gaussian.arrangement
+        weights = arrangement.natural_weights(placed.values, len(own))
         for batch in self.bound.rows.batches():
-            together, at = max(1, NUMBERS // len(batch)), batch.places
+            together, at = max(1, NEAR // len(batch)), batch.places
+            predictors = arrangement.linear_predictors(batch)
             for start in range(0, len(own), together):
                 part = slice(start, start + together)
-                eta = linear_predictors(self.bound, placed.take(part).values, batch)
+                eta = predictors.at(weights[part], None)
                 result[part] += likelihoods.totals(rows.code, own[part], y[at], n[at], eta)
         return result
 
@@ -94,7 +97,7 @@ class Corrected:
         """Yield the draws, and the linear predictors without the groups' weights, (predictor, slot, lane)."""
         groups = self.density.groups
         assert groups is not None
-        weights = self.density.gaussian.natural_weights(placed.values, len(placed.z))
+        weights = self.density.gaussian.arrangement.natural_weights(placed.values, len(placed.z))
         together = max(1, NUMBERS // groups.offset.size)
         for start in range(0, len(weights), together):
             yield from enumerate(groups.eta(weights[start : start + together]), start)
@@ -127,17 +130,13 @@ def log_normal(z: np.ndarray) -> np.ndarray:
     return -0.5 * (z**2).sum(axis=1) - 0.5 * z.shape[1] * np.log(2 * np.pi)
 
 
-def linear_predictors(bound: BoundModel, values: Mapping[str, np.ndarray], batch: Batch) -> np.ndarray:
-    """Return the linear predictors of some rows at draws of all variables, (draw, predictor, unit)."""
-    eta = bound.eta_at(values, batch.x, bound.features_at(batch.frame), np)
-    return np.ascontiguousarray(np.moveaxis(eta, -1, -2))
-
-
-def moments(bound: BoundModel, values: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
+def moments(arrangement: Arrangement, values: Mapping[str, np.ndarray],
+            count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and root of the covariance of every row's eta over draws of all variables."""
-    means, covariances = [], []
+    means, covariances, bound = [], [], arrangement.bound
+    weights = arrangement.natural_weights(values, count), arrangement.natural_group_weights(values)
     for batch in bound.rows.batches():
-        eta = linear_predictors(bound, values, batch)
+        eta = arrangement.linear_predictors(batch).at(*weights)
         mean = eta.mean(axis=0)
         gap = eta - mean
         means.append(mean)

@@ -68,7 +68,7 @@ class EliminatedGroups:
     def of(cls, rows: RowLikelihoods, gaussian: GaussianDensity, pseudo: PseudoData) -> Self:
         """Arrange the rows of a model, of which one term's groups are eliminated."""
         arrangement = gaussian.arrangement
-        parts = [arrangement.by_predictor(batch) for batch in rows.bound.rows.batches()]
+        parts = [arrangement.linear_predictors(batch) for batch in rows.bound.rows.batches()]
         group, x, dense, offset = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
         tiles = Tiles(group, arrangement.groups)
         arrays = x, dense, offset, *rows.outcomes, pseudo.response, pseudo.precision

@@ -1,8 +1,8 @@
 """log p(y_i | y_-i, draw), theta_i integrated out, for rows without a Normal likelihood."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self, final
 
 import numpy as np
@@ -11,16 +11,19 @@ from scipy.special import roots_hermitenorm
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS
 from bayes_personal.data.rows import Batch, InMemory
+from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import Corrected, Placed, moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
-from bayes_personal.densities.linearised.pseudo_data import PseudoData
+from bayes_personal.densities.linearised.pseudo_data import PseudoData, with_pseudo_outcome
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.marginal import Densities
 from bayes_personal.kernels import likelihoods
 
 # Draws over which pseudo-data are averaged, and nodes of a row's integral over its linear predictor.
 AVERAGED, NODES = 200, 21
+# Fewer of these, which are enough where another number of nodes changes a log density by no more than this.
+FEWER_NODES, SETTLED = (3, 5, 9), 1e-6
 # Nodes along each weight of a group that has one, two or more of them.
 ORDERS = {1: 15, 2: 7}
 ORDER = 5
@@ -66,8 +69,9 @@ class LeftOutRows:
         chosen = {name: value[some] for name, value in values.items()}
         rows = bound.once(RowLikelihoods)
         own = np.median(rows.own(chosen, len(some)), axis=0)
-        pseudo = PseudoData.averaged(rows, *moments(bound, chosen, len(some)), own)
-        centre = LinearisedDensity(bound, pseudo, np.zeros(0)).gaussian.natural_weights(chosen, len(some)).mean(axis=0)
+        arrangement = Arrangement(with_pseudo_outcome(bound))
+        pseudo = PseudoData.averaged(rows, *moments(arrangement, chosen, len(some)), own)
+        centre = arrangement.natural_weights(chosen, len(some)).mean(axis=0)
         return cls(LinearisedDensity(bound, pseudo, centre), values, count)
 
     @property
@@ -142,20 +146,24 @@ class LeftOutRows:
     def _by_cavities(self, batch: Batch, places: np.ndarray) -> tuple[Densities, np.ndarray]:
         rows, pseudo, bound = self.density.rows, self.density.pseudo, self.density.bound
         arrangement, projection = self.density.gaussian.arrangement, self._projection
-        nodes, weights = roots_hermitenorm(NODES)
-        log_weights = np.log(weights / weights.sum())
         left_out, left_in = np.empty((2, self.count, len(batch)))
-        moved, (y, n) = np.zeros(len(batch)), (each[places] for each in rows.outcomes)
+        y, n = (each[places] for each in rows.outcomes)
         response, precision = pseudo.response[0, places], pseudo.precision[0, 0, places]
         z = arrangement.loadings(batch.x, np.full(len(batch), bound.unit), bound.features_at(batch.frame))
         offset = bound.coefficients.predictors(batch.x, bound.everywhere) @ arrangement.centre
-        for draw, (fit, variance) in enumerate(projection.of(z)):
-            mean, variance = offset + bound.unit * fit, bound.unit**2 * variance
-            left_out[draw], left_in[draw] = likelihoods.log_averages(
-                rows.code, self.own[draw], y, n, mean, variance, response, precision, nodes, log_weights)
-            leverage = np.minimum(precision * variance, likelihoods.MOST_LEVERAGE)
-            moved += leverage / (1 - leverage) * np.abs(mean - response) / np.sqrt(variance) / self.count
-        return Densities(left_out, left_in), moved
+        means, variances = map(np.array, zip(*projection.of(z), strict=True))
+        means, variances = offset + bound.unit * means, bound.unit**2 * variances
+
+        def averages(draw: int, some: np.ndarray, order: int) -> np.ndarray:
+            data = (each[some] for each in (y, n, means[draw], variances[draw], response, precision))
+            return np.array(likelihoods.log_averages(rows.code, self.own[draw], *data, *average_over(order)))
+
+        for order, some in orders(averages, variances):
+            for draw in range(self.count):
+                left_out[draw, some], left_in[draw, some] = averages(draw, some, order)
+        leverage = np.minimum(precision * variances, likelihoods.MOST_LEVERAGE)
+        moved = leverage / (1 - leverage) * np.abs(means - response) / np.sqrt(variances)
+        return Densities(left_out, left_in), moved.mean(axis=0)
 
     @cached_property
     def _projection(self) -> Projection:
@@ -165,10 +173,36 @@ class LeftOutRows:
         gaussian, groups = self.density.gaussian, self.density.groups
         assert groups is not None
         scaling, _ = gaussian.draws(self.values, self.count)
-        whitened = gaussian.shared_weights(self.values, self.count)
+        whitened = gaussian.arrangement.whitened_weights(self.values, self.count)
         placed = Placed(dict(self.values), whitened, np.zeros(self.count), scaling)
         left_out, left_in = np.empty((2, self.count, len(groups.tiles.group)))
         for draw, eta in Corrected(self.density, self.order).eta_of_groups(placed):
             left_out[draw], left_in[draw] = groups.log_left_out(self.own[draw], groups.scales(scaling, draw), eta,
                                                                  self.order)
         return Densities(left_out, left_in)
+
+
+@cache
+def average_over(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and log weights of an average over a standard normal variable."""
+    nodes, weights = roots_hermitenorm(order)
+    return nodes, np.log(weights / weights.sum())
+
+
+def orders(averages: Callable[[int, np.ndarray, int], np.ndarray],
+           variances: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield numbers of nodes, and the rows for which they are enough.
+
+    That is tried at the first draw and at the one at which variances (draw, unit) are largest, where integrands are
+    widest. `averages` returns log averages over eta of some rows at one of the draws.
+    """
+    remaining = np.arange(variances.shape[1])
+    for order in FEWER_NODES:
+        error = np.zeros(len(remaining))
+        for draw in {0, int(variances.sum(axis=1).argmax())}:
+            gap = averages(draw, remaining, order) - averages(draw, remaining, NODES)
+            error = np.maximum(error, np.abs(gap).max(axis=0))
+        enough = error < SETTLED
+        yield order, remaining[enough]
+        remaining = remaining[~enough]
+    yield NODES, remaining

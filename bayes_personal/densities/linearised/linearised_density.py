@@ -7,8 +7,8 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.gaussian.arrangement import LARGEST, Arrangement
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.densities.gaussian.sufficient import LARGEST, Arrangement
 from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods

@@ -10,9 +10,10 @@ from scipy.special import roots_hermitenorm
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.rows import Rows, form
-from bayes_personal.densities.gaussian.sufficient import Arrangement, Loadings, Statistics
+from bayes_personal.densities.gaussian.sufficient import Statistics
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.families import Normal
 from bayes_personal.kernels import likelihoods
@@ -84,8 +85,8 @@ class PseudoData:
         return np.linalg.cholesky(self.precision.transpose(2, 0, 1)).mT
 
     def gaussian(self, bound: BoundModel) -> GaussianDensity:
-        """Return the model of these observations with its weights integrated out; it has no family of its own."""
-        model = replace(bound, family=Normal(sd="error of a pseudo-outcome"))
+        """Return the model of these observations with its weights integrated out."""
+        model = with_pseudo_outcome(bound)
         arrangement = Arrangement(model)
         return GaussianDensity(model, bound.rows.total(partial(self._total, arrangement)))
 
@@ -130,6 +131,11 @@ class PseudoData:
         """The sum over rows of the log density's average over their linear predictors."""
         spread = np.einsum("pqn,prn,qrn->", self.precision, self.root, self.root)
         return float(self.log_density(self.mean) - 0.5 * spread)
+
+
+def with_pseudo_outcome(bound: BoundModel) -> BoundModel:
+    """Return the model of pseudo-observations, whose errors are known; it has no family of its own."""
+    return replace(bound, family=Normal(sd="error of a pseudo-outcome"))
 
 
 @cache
