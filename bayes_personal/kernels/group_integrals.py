@@ -16,7 +16,7 @@ position:
 
     ============  ===================================  ==============================================================
     code, own     as in `likelihoods`
-    y, n          (slot, lane)                         outcomes and constants, the slots of all tiles in a row
+    y, n          (slot * lane,)                       outcomes and constants, the slots of all tiles in a row
     x             (varying, predictor, slot, lane)     what a weight adds to eta, in units of eta
     starts        (tile + 1,)                          first slot of each tile, and the number of slots
     sd            (varying, 1 or tile, lane)           standard deviations of the weights, and
@@ -32,9 +32,13 @@ position:
 import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
+from bayes_personal.kernels.elementary import exp_of
+from bayes_personal.kernels.grid_of_nodes import add_on_grid, set_inverse, set_node
 from bayes_personal.kernels.likelihoods import FOLDED, add_and_set_slopes, add_log_likelihoods, add_own_slopes, fold
 
 LANES = 64
+# Rows of a tile's groups whose log likelihoods are computed together.
+ROWS = 8
 # Most steps of Newton's method, and the squared length in standard deviations of a step that may be the last.
 STEPS, CLOSE = 8, 1e-1
 # Least curvature of a row relative to one that is never negative.
@@ -57,14 +61,42 @@ def set_loadings(x, start, rows, sd, root, c):
 
 
 @inlined
-def set_eta(e, c, start, i, z, eta):
-    """Set eta (predictor, lane) of slot i of a tile at whitened weights z (varying, lane)."""
+def set_eta(e, c, start, first, count, z, eta):
+    """Set eta (predictor, row * lane) of `count` slots of a tile, from the first one on, at whitened weights z."""
+    p, lanes = z.shape
     for r in range(len(eta)):
-        for g in range(eta.shape[1]):
-            eta[r, g] = e[r, start + i, g]
-        for k in range(len(z)):
-            for g in range(eta.shape[1]):
-                eta[r, g] += c[k, r, i, g] * z[k, g]
+        for i in range(count):
+            for g in range(lanes):
+                eta[r, i * lanes + g] = e[r, start + first + i, g]
+            for k in range(p):
+                for g in range(lanes):
+                    eta[r, i * lanes + g] += c[k, r, first + i, g] * z[k, g]
+
+
+@inlined
+def add_rows(code, own, y, n, e, c, start, rows, z, eta, out, factor, product, total):
+    """Add the log likelihoods of the rows of a tile's groups at whitened weights z to `total`, (lane,).
+
+    `eta` (predictor, row * lane), `out` and `factor` (row * lane,), and `product` (lane,) are overwritten.
+    """
+    lanes, since = len(total), 0
+    for g in range(lanes):
+        product[g] = 1.0
+    for first in range(0, rows, ROWS):
+        count = min(ROWS, rows - first)
+        set_eta(e, c, start, first, count, z, eta)
+        for i in range(count * lanes):
+            out[i], factor[i] = 0.0, 1.0
+        add_log_likelihoods(code, own, y, n, (start + first) * lanes, eta, 0, count * lanes, out, factor)
+        if since + count > FOLDED:
+            fold(code, lanes, total, product)
+            since = 0
+        since += count
+        for i in range(count):
+            for g in range(lanes):
+                total[g] += out[i * lanes + g]
+                product[g] *= factor[i * lanes + g]
+    fold(code, lanes, total, product)
 
 
 @inlined
@@ -143,11 +175,12 @@ def climb(code, own, y, n, e, c, start, rows, z, h):
 
     A step after which the density is lower is halved, lane by lane.
     """
-    p, q, lanes = len(z), len(e), z.shape[1]
-    eta, score = np.empty((q, lanes)), np.empty((q, lanes))
-    curvature, positive = np.empty((q, q, lanes)), np.empty((q, q, lanes))
+    p, q, lanes, since = len(z), len(e), z.shape[1], 0
+    eta, score = np.empty((q, ROWS * lanes)), np.empty((q, ROWS * lanes))
+    curvature, positive = np.empty((q, q, ROWS * lanes)), np.empty((q, q, ROWS * lanes))
+    out, factor, product = np.empty(ROWS * lanes), np.empty(ROWS * lanes), np.ones(lanes)
     height, total, length, share = np.full(lanes, -np.inf), np.empty(lanes), np.empty(lanes), np.ones(lanes)
-    move, last, step, factor = np.zeros((p, lanes)), z.copy(), np.empty((p, lanes)), np.ones(lanes)
+    move, last, step = np.zeros((p, lanes)), z.copy(), np.empty((p, lanes))
     for _ in range(STEPS):
         total[:] = 0.0
         set_identity(h)
@@ -155,22 +188,35 @@ def climb(code, own, y, n, e, c, start, rows, z, h):
             for g in range(lanes):
                 total[g] -= 0.5 * z[k, g] * z[k, g]
                 step[k, g] = -z[k, g]
-        for i in range(rows):
-            set_eta(e, c, start, i, z, eta)
-            add_and_set_slopes(code, own, y[start + i], n[start + i], eta, total, factor, score, curvature, positive)
-            if (i + 1) % FOLDED == 0 or i == rows - 1:
-                fold(code, total, factor)
+        for first in range(0, rows, ROWS):
+            count = min(ROWS, rows - first)
+            set_eta(e, c, start, first, count, z, eta)
+            for i in range(count * lanes):
+                out[i], factor[i] = 0.0, 1.0
+            add_and_set_slopes(code, own, y, n, (start + first) * lanes, eta, 0, count * lanes, out, factor, score,
+                               curvature, positive)
+            if since + count > FOLDED:
+                fold(code, lanes, total, product)
+                since = 0
+            since += count
             if q == 1:
+                for i in range(count * lanes):
+                    positive[0, 0, i] = max(curvature[0, 0, i], LEAST * positive[0, 0, i])
+            for i in range(count):
+                at, row = i * lanes, first + i
                 for g in range(lanes):
-                    positive[0, 0, g] = max(curvature[0, 0, g], LEAST * positive[0, 0, g])
-            for r in range(q):
-                for k in range(p):
-                    for g in range(lanes):
-                        step[k, g] += score[r, g] * c[k, r, i, g]
-                    for s in range(q):
-                        for m in range(k + 1):
-                            for g in range(lanes):
-                                h[k, m, g] += positive[r, s, g] * c[k, r, i, g] * c[m, s, i, g]
+                    total[g] += out[at + g]
+                    product[g] *= factor[at + g]
+                for r in range(q):
+                    for k in range(p):
+                        for g in range(lanes):
+                            step[k, g] += score[r, at + g] * c[k, r, row, g]
+                        for s in range(q):
+                            for m in range(k + 1):
+                                for g in range(lanes):
+                                    h[k, m, g] += positive[r, s, at + g] * c[k, r, row, g] * c[m, s, row, g]
+        fold(code, lanes, total, product)
+        since = 0
         factor_lanes(h)
         solve_lower(h, step)
         length[:] = 0.0
@@ -204,44 +250,36 @@ def set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precisio
 
 
 @inlined
-def set_node(nodes, j, z, h, node):
-    """Set node (varying, lane) to z + L'^-1 t_j."""
-    for k in range(len(z)):
-        for g in range(z.shape[1]):
-            node[k, g] = nodes[k, j]
-    solve_upper(h, node)
-    for k in range(len(z)):
-        for g in range(z.shape[1]):
-            node[k, g] += z[k, g]
-
-
-@inlined
 def sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each):
     """Set `logs` (node, lane) to the logs of the terms of the sums, and `each` (lane,) to log I_g."""
     p, lanes = z.shape
-    node, eta, factor = np.empty((p, lanes)), np.empty((len(e), lanes)), np.ones(lanes)
+    node, inverse = np.empty((p, lanes)), np.empty((p, p, lanes))
+    set_inverse(h, inverse)
     for j in range(len(log_weights)):
-        set_node(nodes, j, z, h, node)
+        set_node(nodes, j, z, inverse, node)
         for g in range(lanes):
             logs[j, g] = log_weights[j]
         for k in range(p):
             for g in range(lanes):
                 logs[j, g] -= 0.5 * node[k, g] * node[k, g]
-        for i in range(rows):
-            set_eta(e, c, start, i, node, eta)
-            add_log_likelihoods(code, own, y[start + i], n[start + i], eta, logs[j], factor)
-            if (i + 1) % FOLDED == 0 or i == rows - 1:
-                fold(code, logs[j], factor)
-    for g in range(lanes):
-        highest = logs[0, g]
-        for j in range(1, len(log_weights)):
-            highest = max(highest, logs[j, g])
-        total, volume = 0.0, 1.0
+    if not (len(e) == 1 and add_on_grid(code, own, y, n, e, c, start, rows, z, inverse, nodes, logs)):
+        eta, product = np.empty((len(e), ROWS * lanes)), np.empty(lanes)
+        out, factor = np.empty(ROWS * lanes), np.empty(ROWS * lanes)
         for j in range(len(log_weights)):
-            total += np.exp(logs[j, g] - highest)
+            set_node(nodes, j, z, inverse, node)
+            add_rows(code, own, y, n, e, c, start, rows, node, eta, out, factor, product, logs[j])
+    highest, total = np.full(lanes, -np.inf), np.zeros(lanes)
+    for j in range(len(log_weights)):
+        for g in range(lanes):
+            highest[g] = max(highest[g], logs[j, g])
+    for j in range(len(log_weights)):
+        for g in range(lanes):
+            total[g] += exp_of(logs[j, g] - highest[g])
+    for g in range(lanes):
+        volume = 1.0
         for k in range(p):
             volume *= h[k, k, g]
-        each[g] = highest + np.log(total / volume)
+        each[g] = highest[g] + np.log(total[g] / volume)
 
 
 @inlined
@@ -256,7 +294,7 @@ def tallest(starts):
 @compiled
 def log_integrals(code, own, y, n, x, starts, sd, root, e, response, precision, nodes, log_weights, each):
     """Set `each` (tile, lane) to log I_g."""
-    p, q, lanes = len(root), len(e), y.shape[1]
+    p, q, lanes = len(root), len(e), e.shape[2]
     c = np.empty((p, q, tallest(starts), lanes))
     z, h, logs = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((len(log_weights), lanes))
     for t in range(len(starts) - 1):
@@ -273,35 +311,43 @@ def log_integrals_and_slopes(code, own, y, n, x, starts, sd, root, e, response, 
     `by_own` is (number,), `by_e` has the shape of e, and `by_t` is (varying, varying, tile, lane), the slope by T of
     each group.
     """
-    p, q, lanes = len(root), len(e), y.shape[1]
+    p, q, lanes = len(root), len(e), e.shape[2]
     c = np.empty((p, q, tallest(starts), lanes))
     z, h, logs = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((len(log_weights), lanes))
-    node, eta, score = np.empty((p, lanes)), np.empty((q, lanes)), np.empty((q, lanes))
-    curvature, positive, share = np.empty((q, q, lanes)), np.empty((q, q, lanes)), np.empty(lanes)
-    unused, factor = np.zeros(lanes), np.ones(lanes)
+    node, eta, score = np.empty((p, lanes)), np.empty((q, ROWS * lanes)), np.empty((q, ROWS * lanes))
+    curvature, positive = np.empty((q, q, ROWS * lanes)), np.empty((q, q, ROWS * lanes))
+    unused, factor, share = np.empty(ROWS * lanes), np.empty(ROWS * lanes), np.empty(ROWS * lanes)
+    inverse = np.empty((p, p, lanes))
     by_own[:], by_e[:], by_t[:] = 0.0, 0.0, 0.0
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
         set_mode(code, own, y, n, x, e, t, start, rows, sd, root, response, precision, c, z, h)
         sum_over_nodes(code, own, y, n, e, c, start, rows, z, h, nodes, log_weights, logs, each[t])
+        set_inverse(h, inverse)
         for j in range(len(log_weights)):
-            set_node(nodes, j, z, h, node)
+            set_node(nodes, j, z, inverse, node)
             for g in range(lanes):
                 volume = 1.0
                 for k in range(p):
                     volume *= h[k, k, g]
-                share[g] = np.exp(logs[j, g] - each[t, g]) / volume
-            for i in range(rows):
-                set_eta(e, c, start, i, node, eta)
-                factor[:] = 1.0
-                add_and_set_slopes(code, own, y[start + i], n[start + i], eta, unused, factor, score, curvature,
-                                   positive)
-                add_own_slopes(code, own, y[start + i], n[start + i], eta, share, by_own)
+                of_node = np.exp(logs[j, g] - each[t, g]) / volume
+                for i in range(ROWS):
+                    share[i * lanes + g] = of_node
+            for first in range(0, rows, ROWS):
+                count = min(ROWS, rows - first)
+                set_eta(e, c, start, first, count, node, eta)
+                for i in range(count * lanes):
+                    unused[i], factor[i] = 0.0, 1.0
+                add_and_set_slopes(code, own, y, n, (start + first) * lanes, eta, 0, count * lanes, unused, factor,
+                                   score, curvature, positive)
+                add_own_slopes(code, own, y, n, (start + first) * lanes, eta, 0, count * lanes, share, by_own)
                 for r in range(q):
-                    for g in range(lanes):
-                        score[r, g] *= share[g]
-                        by_e[r, start + i, g] += score[r, g]
-                    for a in range(p):
-                        for k in range(a + 1):
-                            for g in range(lanes):
-                                by_t[a, k, t, g] += x[a, r, start + i, g] * score[r, g] * node[k, g]
+                    for i in range(count):
+                        at, row = i * lanes, start + first + i
+                        for g in range(lanes):
+                            score[r, at + g] *= share[g]
+                            by_e[r, row, g] += score[r, at + g]
+                        for a in range(p):
+                            for k in range(a + 1):
+                                for g in range(lanes):
+                                    by_t[a, k, t, g] += x[a, r, row, g] * score[r, at + g] * node[k, g]

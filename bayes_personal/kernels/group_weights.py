@@ -5,12 +5,12 @@ import numpy as np
 from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.elementary import HALF_LOG_2PI
 from bayes_personal.kernels.group_integrals import (
-    set_eta,
+    ROWS,
+    add_rows,
     set_mode,
     solve_upper,
     tallest,
 )
-from bayes_personal.kernels.likelihoods import FOLDED, add_log_likelihoods, fold
 
 
 @compiled
@@ -33,12 +33,12 @@ def draw_weights(code, own, y, n, x, starts, sd, root, e, response, precision, n
     largest       (tile, lane)                    raised to the log of the largest ratio, relative to I_g
     ============  ==============================  =================================================================
     """
-    p, q, lanes = len(root), len(e), y.shape[1]
+    p, q, lanes = len(root), len(e), e.shape[2]
     c = np.empty((p, q, tallest(starts), lanes))
-    z, h, eta = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((q, lanes))
+    z, h, eta = np.empty((p, lanes)), np.empty((p, p, lanes)), np.empty((q, ROWS * lanes))
+    out, factor, product = np.empty(ROWS * lanes), np.empty(ROWS * lanes), np.empty(lanes)
     node, distance, height = np.empty((p, lanes)), np.empty((p, lanes)), np.empty(lanes)
     near, whole, volume, ratio = np.empty(lanes), np.empty(lanes), np.empty(lanes), np.empty(lanes)
-    factor = np.ones(lanes)
     log_share, log_rest, half = np.log(share), np.log(1.0 - share), HALF_LOG_2PI * p
     for t in range(len(starts) - 1):
         start, rows = starts[t], starts[t + 1] - starts[t]
@@ -70,11 +70,7 @@ def draw_weights(code, own, y, n, x, starts, sd, root, e, response, precision, n
                 of_prior = log_share - 0.5 * whole[g] - half
                 higher, lower = max(of_t, of_prior), min(of_t, of_prior)
                 ratio[g] = -0.5 * whole[g] - half - higher - np.log(1.0 + np.exp(lower - higher))
-            for i in range(rows):
-                set_eta(e, c, start, i, node, eta)
-                add_log_likelihoods(code, own, y[start + i], n[start + i], eta, ratio, factor)
-                if (i + 1) % FOLDED == 0 or i == rows - 1:
-                    fold(code, ratio, factor)
+            add_rows(code, own, y, n, e, c, start, rows, node, eta, out, factor, product, ratio)
             for g in range(lanes):
                 largest[t, g] = max(largest[t, g], ratio[g] - log_integral[t, g])
                 if m == 0 or log_uniform[m, t, g] < ratio[g] - height[g]:

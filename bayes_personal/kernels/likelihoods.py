@@ -44,7 +44,7 @@ SMALL = 1e-4
 # Rows whose factors are multiplied before a logarithm is taken.
 FOLDED = 512
 # Rows that are handled side by side.
-STRIP = 64
+STRIP = 256
 # Largest leverage of a row that is left out: without it eta has a finite variance.
 MOST_LEVERAGE = 1.0 - 1e-9
 
@@ -70,94 +70,96 @@ def decay(eta):
 
 
 @inlined
-def add_log_likelihoods(code, own, y, n, eta, out, factor):
-    """Add l of every row to `out`, (row,), but for a logarithm that `fold` adds: that of `factor`, (row,)."""
-    first = eta[0]
+def add_log_likelihoods(code, own, y, n, at, eta, begin, count, out, factor):
+    """Add l of `count` rows to `out`, (row,), but for a logarithm that `fold` adds: that of `factor`, (row,).
+
+    They are those whose outcomes and constants start at `at`, and whose linear predictors start at `begin`. Slices of
+    arrays would cost as much as several rows.
+    """
     if code == BERNOULLI:
-        for i in range(len(y)):
-            out[i] += y[i] * first[i] - n[i] * (first[i] if first[i] > 0 else 0.0)
-            factor[i] *= 1.0 + n[i] * decay(first[i])
+        for i in range(count):
+            out[i] += y[at + i] * eta[0, begin + i] - n[at + i] * (eta[0, begin + i] if eta[0, begin + i] > 0 else 0.0)
+            factor[i] *= 1.0 + n[at + i] * decay(eta[0, begin + i])
     elif code == BINOMIAL:
-        for i in range(len(y)):
-            above = first[i] if first[i] > 0 else 0.0
-            out[i] += y[i] * first[i] - n[i] * (above + log_one_plus(decay(first[i])))
+        for i in range(count):
+            above = eta[0, begin + i] if eta[0, begin + i] > 0 else 0.0
+            out[i] += y[at + i] * eta[0, begin + i] - n[at + i] * (above + log_one_plus(decay(eta[0, begin + i])))
     elif code == POISSON:
-        for i in range(len(y)):
-            out[i] += y[i] * first[i] - rate(n[i], first[i])
+        for i in range(count):
+            out[i] += y[at + i] * eta[0, begin + i] - rate(n[at + i], eta[0, begin + i])
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
-        for i in range(len(y)):
-            out[i] += y[i] * first[i] - (y[i] + a) * log_one_plus(rate(n[i], first[i]) / a)
+        for i in range(count):
+            x = rate(n[at + i], eta[0, begin + i]) / a
+            out[i] += y[at + i] * eta[0, begin + i] - (y[at + i] + a) * log_one_plus(x)
     else:
         a, b = own[0], own[1]
-        for i in range(len(y)):
-            r = (y[i] - first[i]) / b
-            out[i] -= 0.5 * n[i] * (a + 1.0) * log_one_plus(r * r / a)
+        for i in range(count):
+            r = (y[at + i] - eta[0, begin + i]) / b
+            out[i] -= 0.5 * n[at + i] * (a + 1.0) * log_one_plus(r * r / a)
 
 
 @inlined
-def add_and_set_slopes(code, own, y, n, eta, out, factor, score, curvature, positive):
+def add_and_set_slopes(code, own, y, n, at, eta, begin, count, out, factor, score, curvature, positive):
     """Do what `add_log_likelihoods` does, and set score l', (predictor, row), and the curvatures -l'' and one that is
     never negative, (predictor, predictor, row)."""
-    first, slope, curve, safe = eta[0], score[0], curvature[0, 0], positive[0, 0]
-    add_log_likelihoods(code, own, y, n, eta, out, factor)
+    add_log_likelihoods(code, own, y, n, at, eta, begin, count, out, factor)
     if code == BERNOULLI or code == BINOMIAL:
-        for i in range(len(y)):
-            e = decay(first[i])
+        for i in range(count):
+            e = decay(eta[0, begin + i])
             q = 1.0 / (1.0 + e)
-            slope[i] = y[i] - n[i] * (q if first[i] > 0 else e * q)
-            curve[i] = n[i] * e * q * q
-            safe[i] = curve[i]
+            score[0, i] = y[at + i] - n[at + i] * (q if eta[0, begin + i] > 0 else e * q)
+            curvature[0, 0, i] = n[at + i] * e * q * q
+            positive[0, 0, i] = curvature[0, 0, i]
     elif code == POISSON:
-        for i in range(len(y)):
-            mean = rate(n[i], first[i])
-            slope[i], curve[i], safe[i] = y[i] - mean, mean, mean
+        for i in range(count):
+            mean = rate(n[at + i], eta[0, begin + i])
+            score[0, i], curvature[0, 0, i], positive[0, 0, i] = y[at + i] - mean, mean, mean
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
-        for i in range(len(y)):
-            mean = rate(n[i], first[i])
+        for i in range(count):
+            mean = rate(n[at + i], eta[0, begin + i])
             share = 1.0 / (1.0 + mean / a)
-            slope[i] = (y[i] - mean) * share
-            curve[i] = (y[i] / a + 1.0) * mean * share * share
-            safe[i] = curve[i]
+            score[0, i] = (y[at + i] - mean) * share
+            curvature[0, 0, i] = (y[at + i] / a + 1.0) * mean * share * share
+            positive[0, 0, i] = curvature[0, 0, i]
     else:
         a, b = own[0], own[1]
-        for i in range(len(y)):
-            r = (y[i] - first[i]) / b
+        for i in range(count):
+            r = (y[at + i] - eta[0, begin + i]) / b
             share = 1.0 / (a + r * r)
-            safe[i] = n[i] * (a + 1.0) * share / (b * b)
-            slope[i] = safe[i] * b * r
-            curve[i] = safe[i] * (a - r * r) * share
+            positive[0, 0, i] = n[at + i] * (a + 1.0) * share / (b * b)
+            score[0, i] = positive[0, 0, i] * b * r
+            curvature[0, 0, i] = positive[0, 0, i] * (a - r * r) * share
 
 
 @inlined
-def fold(code, out, factor):
-    """Subtract from `out` the logarithms of `factor`, which becomes 1.
+def fold(code, count, out, factor):
+    """Subtract from the first entries of `out` the logarithms of those of `factor`, which become 1.
 
     One logarithm serves many Bernoulli rows, whose factors are at most 2.
     """
     if code == BERNOULLI:
-        for i in range(len(out)):
+        for i in range(count):
             out[i] -= log_of(factor[i])
             factor[i] = 1.0
 
 
 @inlined
-def add_own_slopes(code, own, y, n, eta, weights, out):
-    """Add the sum over rows of weight times dl/down to `out`, (number,)."""
-    first = eta[0]
+def add_own_slopes(code, own, y, n, at, eta, begin, count, weights, out):
+    """Add the sum over `count` rows of weight times dl/down to `out`, (number,)."""
     if code == NEGATIVE_BINOMIAL:
         a = own[0]
-        for i in range(len(y)):
-            x = rate(n[i], first[i]) / a
-            out[0] += weights[i] * ((1.0 + y[i] / a) * x / (1.0 + x) - log_one_plus(x))
+        for i in range(count):
+            x = rate(n[at + i], eta[0, begin + i]) / a
+            out[0] += weights[i] * ((1.0 + y[at + i] / a) * x / (1.0 + x) - log_one_plus(x))
     elif code == STUDENT_T:
         a, b = own[0], own[1]
-        for i in range(len(y)):
-            r = (y[i] - first[i]) / b
+        for i in range(count):
+            r = (y[at + i] - eta[0, begin + i]) / b
             x = r * r / a
-            share = n[i] * weights[i] * (a + 1.0) * x / (1.0 + x)
-            out[0] += 0.5 * share / a - 0.5 * n[i] * weights[i] * log_one_plus(x)
+            share = n[at + i] * weights[i] * (a + 1.0) * x / (1.0 + x)
+            out[0] += 0.5 * share / a - 0.5 * n[at + i] * weights[i] * log_one_plus(x)
             out[1] += share / b
 
 
@@ -165,8 +167,8 @@ def add_own_slopes(code, own, y, n, eta, weights, out):
 def log_likelihoods(code, own, y, n, eta):
     """Return l of every row, (row,)."""
     out, factor = np.zeros(len(y)), np.ones(len(y))
-    add_log_likelihoods(code, own, y, n, eta, out, factor)
-    fold(code, out, factor)
+    add_log_likelihoods(code, own, y, n, 0, eta, 0, len(y), out, factor)
+    fold(code, len(y), out, factor)
     return out
 
 
@@ -176,14 +178,12 @@ def total(code, own, y, n, eta, out, factor):
     out[:], factor[:] = 0.0, 1.0
     width, since, result = len(out), 0, 0.0
     for start in range(0, len(y), width):
-        stop = min(start + width, len(y))
-        of_strip, of_factor = out[: stop - start], factor[: stop - start]
-        add_log_likelihoods(code, own, y[start:stop], n[start:stop], eta[:, start:stop], of_strip, of_factor)
+        add_log_likelihoods(code, own, y, n, start, eta, start, min(width, len(y) - start), out, factor)
         since += 1
         if since == FOLDED:
-            fold(code, out, factor)
+            fold(code, width, out, factor)
             since = 0
-    fold(code, out, factor)
+    fold(code, width, out, factor)
     for i in range(width):
         result += out[i]
     return result
@@ -202,7 +202,8 @@ def totals(code, own, y, n, eta):
 def slopes(code, own, y, n, eta):
     """Return score (predictor, row) and the two curvatures (predictor, predictor, row)."""
     score, curvature, positive = np.empty(eta.shape), np.empty((len(eta), *eta.shape)), np.empty((len(eta), *eta.shape))
-    add_and_set_slopes(code, own, y, n, eta, np.zeros(len(y)), np.ones(len(y)), score, curvature, positive)
+    add_and_set_slopes(code, own, y, n, 0, eta, 0, len(y), np.zeros(len(y)), np.ones(len(y)), score, curvature,
+                       positive)
     return score, curvature, positive
 
 
@@ -210,7 +211,7 @@ def slopes(code, own, y, n, eta):
 def own_slopes(code, own, y, n, eta):
     """Return the sum over rows of dl/down, (number,)."""
     out = np.zeros(len(own))
-    add_own_slopes(code, own, y, n, eta, np.ones(len(y)), out)
+    add_own_slopes(code, own, y, n, 0, eta, 0, len(y), np.ones(len(y)), out)
     return out
 
 
@@ -233,7 +234,7 @@ def average(code, own, y, n, mean, root, nodes, weights):
     for j in range(len(weights)):
         place_node(mean, root, nodes, j, eta)
         by_own_at_node[:] = 0.0
-        add_own_slopes(code, own, y, n, eta, ones, by_own_at_node)
+        add_own_slopes(code, own, y, n, 0, eta, 0, len(y), ones, by_own_at_node)
         result += weights[j] * total(code, own, y, n, eta, out, factor)
         by_own += weights[j] * by_own_at_node
     return result, by_own
@@ -253,7 +254,7 @@ def average_slopes(code, own, y, n, mean, root, nodes, weights):
     for j in range(len(weights)):
         place_node(mean, root, nodes, j, eta)
         factor[:] = 1.0
-        add_and_set_slopes(code, own, y, n, eta, out, factor, slope, curve, safe)
+        add_and_set_slopes(code, own, y, n, 0, eta, 0, len(y), out, factor, slope, curve, safe)
         for k in range(len(mean)):
             for i in range(mean.shape[1]):
                 score[k, i] += weights[j] * slope[k, i]
@@ -318,17 +319,18 @@ def log_averages(code, own, y, n, mean, variance, response, precision, nodes, lo
     for j in range(len(nodes)):
         for i in range(rows):
             eta[0, i] = centre[i] + width[i] * nodes[j]
-        add_log_likelihoods(code, own, y, n, eta, logs[j], factor)
-        fold(code, logs[j], factor)
+        add_log_likelihoods(code, own, y, n, 0, eta, 0, rows, logs[j], factor)
+        fold(code, rows, logs[j], factor)
+    once, twice, sum_once, sum_twice = np.full(rows, -np.inf), np.full(rows, -np.inf), np.zeros(rows), np.zeros(rows)
+    for j in range(len(nodes)):
+        for i in range(rows):
+            once[i] = max(once[i], log_weights[j] + logs[j, i])
+            twice[i] = max(twice[i], log_weights[j] + 2.0 * logs[j, i])
+    for j in range(len(nodes)):
+        for i in range(rows):
+            sum_once[i] += exp_of(log_weights[j] + logs[j, i] - once[i])
+            sum_twice[i] += exp_of(log_weights[j] + 2.0 * logs[j, i] - twice[i])
     for i in range(rows):
-        once, twice = -np.inf, -np.inf
-        for j in range(len(nodes)):
-            once = max(once, log_weights[j] + logs[j, i])
-            twice = max(twice, log_weights[j] + 2.0 * logs[j, i])
-        sum_once, sum_twice = 0.0, 0.0
-        for j in range(len(nodes)):
-            sum_once += np.exp(log_weights[j] + logs[j, i] - once)
-            sum_twice += np.exp(log_weights[j] + 2.0 * logs[j, i] - twice)
-        left_out[i] = once + np.log(sum_once)
-        left_in[i] = twice + np.log(sum_twice) - left_out[i]
+        left_out[i] = once[i] + np.log(sum_once[i])
+        left_in[i] = twice[i] + np.log(sum_twice[i]) - left_out[i]
     return left_out, left_in

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_personal.densities.linearised.corrected import Corrected
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
+from bayes_personal.densities.linearised.remainder import Remainder, draws_for
 from bayes_personal.densities.linearised.surrogate import SurrogateDensity
 from bayes_personal.densities.marginal import HyperparameterDensity
 from bayes_personal.samplers.group_weights import may_be_drawn, with_groups
@@ -33,8 +34,9 @@ TURNS = 2
 # Draws of the posterior over which pseudo-data are averaged anew.
 AVERAGED = 200
 # Nodes along each weight of a group: the first rule and finer ones; its error may have this standard deviation, over so
-# many draws of the posterior.
+# many draws of the posterior. A polynomial that stands for a finer rule may miss it by half of that.
 FIRST_ORDER, ORDERS, SETTLED, CHECKED = 4, (6, 8, 11, 15, 21, 31), 0.02, 32
+HALF_SETTLED = SETTLED / 2
 
 
 @final
@@ -153,13 +155,40 @@ def walked(density: LinearisedDensity, mode: np.ndarray, walk: Callable[[Hyperpa
 
 
 def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator) -> Sample:
-    """Weigh draws, with a rule for the groups' integrals whose error is small over the posterior."""
+    """Weigh draws, with a rule for the groups' integrals whose error is small over the posterior.
+
+    What a finer rule adds is a polynomial that is fitted to some of the draws where that is near enough; elsewhere
+    the finer rule is taken at all draws.
+    """
+    weighted = Weighted.of(points, target.each_value(points), log_proposals)
+    coarse, fits = replace(target, remainder=None), 2 * draws_for(points.shape[1]) <= len(points)
     while True:
-        weighted = Weighted.of(points, target.each_value(points), log_proposals)
         error = rule_error(target, weighted, rng)
-        if error <= SETTLED or target.order == ORDERS[-1]:
+        if error <= SETTLED or target.finest == ORDERS[-1]:
             return Sample(target, weighted, error)
-        target = replace(target, order=next(order for order in ORDERS if order > target.order))
+        finer = next(order for order in ORDERS if order > target.finest)
+        remainder = fitted_remainder(coarse, weighted, finer, rng) if fits else None
+        if remainder is None:
+            fits, coarse = False, replace(coarse, order=finer)
+            target, log_densities = coarse, coarse.each_value(points)
+        else:
+            known = 0.0 if target.remainder is None else target.remainder.at(points)
+            log_densities = weighted.log_densities - known + remainder.at(points)
+            target = replace(coarse, remainder=remainder)
+        weighted = Weighted.of(points, log_densities, log_proposals)
+
+
+def fitted_remainder(target: Corrected, weighted: Weighted, finer: int, rng: np.random.Generator) -> Remainder | None:
+    """Return what a finer rule adds to a density, as a polynomial; None where it is not near enough to one."""
+    count = draws_for(weighted.points.shape[1])
+    points = np.unique(weighted.resample(count + CHECKED, rng), axis=0)
+    points = points[rng.permutation(len(points))]
+    added = finer_less_coarse(target, points, finer)
+    if len(points) <= count // 2 + CHECKED or not np.isfinite(added).all():
+        return None
+    remainder = Remainder.fitted(finer, points[CHECKED:], added[CHECKED:])
+    left = added[:CHECKED] - remainder.at(points[:CHECKED])
+    return remainder if left.std() <= HALF_SETTLED else None
 
 
 def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
@@ -193,10 +222,16 @@ def rule_error(target: Corrected, weighted: Weighted, rng: np.random.Generator) 
     """Return the standard deviation, over draws of the posterior, of what a finer rule adds to the log likelihood."""
     if target.density.groups is None:
         return 0.0
-    placed = target.placed(weighted.resample(CHECKED, rng))
-    coarse, fine = (target.group_integrals(placed, order).sum(axis=(1, 2))
-                    for order in (target.order, 2 * target.order - 1))
-    return float((fine - coarse).std())
+    points = weighted.resample(CHECKED, rng)
+    known = 0.0 if target.remainder is None else target.remainder.at(points)
+    return float((finer_less_coarse(target, points, 2 * target.finest - 1) - known).std())
+
+
+def finer_less_coarse(target: Corrected, points: np.ndarray, order: int) -> np.ndarray:
+    """Return what a rule of this order adds to the log likelihood under that of the density, (draw,)."""
+    placed = target.placed(points)
+    coarse, fine = (target.group_integrals(placed, each).sum(axis=(1, 2)) for each in (target.order, order))
+    return fine - coarse
 
 
 def renewed_density(target: Corrected, weighted: Weighted, rng: np.random.Generator) -> LinearisedDensity:

@@ -10,6 +10,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
+from bayes_personal.densities.linearised.remainder import Remainder
 from bayes_personal.kernels import likelihoods
 
 # Numbers in arrays of linear predictors that are handled together; so many stay near the processor.
@@ -31,10 +32,17 @@ class Corrected:
     ----------
     density : density of the hyperparameters under the pseudo-data
     order : nodes along each weight of a group
+    remainder : what a finer rule adds, if that has been fitted; it is part of the density
     """
 
     density: LinearisedDensity
     order: int
+    remainder: Remainder | None = None
+
+    @property
+    def finest(self) -> int:
+        """Nodes along each weight of a group of the finest rule that the density knows of."""
+        return self.order if self.remainder is None else self.remainder.order
 
     @property
     def bound(self) -> BoundModel:
@@ -62,6 +70,8 @@ class Corrected:
             result = self.density.log_prior(phi, placed.values) + placed.log_jacobian + log_normal(placed.z)
             usable = np.flatnonzero(np.isfinite(result))
             result[usable] += self.log_likelihood(placed.take(usable))
+        if self.remainder is not None:
+            result += self.remainder.at(points)
         return np.where(np.isfinite(result), result, -np.inf)
 
     def log_likelihood(self, placed: "Placed") -> np.ndarray:

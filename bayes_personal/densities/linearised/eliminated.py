@@ -75,6 +75,10 @@ class EliminatedGroups:
         assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
         return cls(rows, arrangement.eliminated.term, tiles, *map(tiles.of_rows, arrays))
 
+    @property
+    def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.y.ravel(), self.n.ravel()
+
     def eta(self, weights: np.ndarray) -> np.ndarray:
         """Return the linear predictors without the groups' weights, at natural weights (draw, weight) that are not
         eliminated, (draw, predictor, slot, lane)."""
@@ -90,7 +94,7 @@ class EliminatedGroups:
                       order: int) -> np.ndarray:
         """Return log I_g, (tile, lane), at the family's own numbers and one draw's scales and eta."""
         each = np.empty((self.tiles.tiles, LANES))
-        group_integrals.log_integrals(self.rows.code, own, self.y, self.n, self.x, self.tiles.starts, *scales, eta,
+        group_integrals.log_integrals(self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta,
                                       self.response, self.precision, *nodes(order, len(self.x)), each)
         return each
 
@@ -98,7 +102,7 @@ class EliminatedGroups:
                      order: int) -> tuple[np.ndarray, np.ndarray]:
         """Return l of each row given the other rows of its group, and given all of them, (unit,) each."""
         left_out, left_in = np.empty(self.y.shape), np.empty(self.y.shape)
-        group_left_out.log_left_out(self.rows.code, own, self.y, self.n, self.x, self.tiles.starts, *scales, eta,
+        group_left_out.log_left_out(self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta,
                                      self.response, self.precision, *nodes(order, len(self.x)), left_out, left_in)
         return self.tiles.to_rows(left_out), self.tiles.to_rows(left_in)
 
@@ -115,7 +119,7 @@ class EliminatedGroups:
         constant = (gammaln((DEGREES + size) / 2) - gammaln(DEGREES / 2) - 0.5 * size * np.log(DEGREES * np.pi))
         result = np.empty((size, *shape[1:]))
         group_weights.draw_weights(
-            self.rows.code, own, self.y, self.n, self.x, self.tiles.starts, *scales, eta, self.response,
+            self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta, self.response,
             self.precision, rng.standard_normal((steps, size, *shape[1:])), spread, -rng.standard_exponential(shape),
             lengths, DEGREES, SHARE, float(constant), log_integrals, result, largest)
         return self.tiles.to_groups(result).T
@@ -126,7 +130,7 @@ class EliminatedGroups:
         each, by_own, by_eta = np.empty((self.tiles.tiles, LANES)), np.empty(len(own)), np.empty(eta.shape)
         by_t = np.empty((len(self.x), len(self.x), *each.shape))
         group_integrals.log_integrals_and_slopes(
-            self.rows.code, own, self.y, self.n, self.x, self.tiles.starts, *scales, eta, self.response,
+            self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta, self.response,
             self.precision, *nodes(order, len(self.x)), each, by_own, by_eta, by_t)
         return float(each.sum()), Slopes(by_own, self.tiles.to_rows(by_eta), *self.by_scales(scales, by_t))
 
