@@ -9,7 +9,7 @@ import pytest
 from test_linearised import FAMILIES, PRIORS, density_of, frame
 
 import bayes_personal as bp
-from bayes_personal.samplers.corrected import ADAPTING, ROUND, corrected
+from bayes_personal.samplers.corrected import corrected
 
 SMOOTH = bp.GaussianProcess("c")
 FITS: dict[str, tuple[str, Any, Any, str]] = {
@@ -52,6 +52,7 @@ def test_nuts_says_why_it_walks_over_everything(draws: int) -> None:
 
 def test_progress_counts_the_draws_that_are_weighted() -> None:
     counts: list[int] = []
-    sample = corrected(density_of("Poisson", "smooth"), 1024, 2, np.random.default_rng(1), counts.append)
-    assert counts[-1] == len(sample.weighted.points) and set(counts[:-1]) <= {ROUND, 1024}
-    assert 1 <= len(counts) - 1 <= ADAPTING // ROUND + 1
+    density = density_of("Poisson", "smooth")
+    sample = corrected(density, 1024, 2, np.random.default_rng(1), counts.append)
+    assert counts[-1] == len(sample.weighted.points) and set(counts[:-1]) <= {density.effort.round, 1024}
+    assert 1 <= len(counts) - 1 <= density.effort.rounds + 1

@@ -30,6 +30,7 @@ class Effort(NamedTuple):
     climbs : number of climbs to modes from random points
     proposals : number of draws that are weighted in the end
     fewer : factor by which a round of adaptation has fewer draws
+    rounds : most rounds of adaptation
     ridged : whether the density may have curved ridges, which clusters of draws follow; elsewhere these are not worth
         their risk, which is that draws agree with each other and miss a tail that none of them has reached
     """
@@ -37,7 +38,18 @@ class Effort(NamedTuple):
     climbs: int = 15
     proposals: int = 4096
     fewer: int = 2
+    rounds: int = 10
     ridged: bool = False
+
+    @property
+    def round(self) -> int:
+        """Number of draws of a round of adaptation."""
+        return self.proposals // self.fewer
+
+    @property
+    def adapting(self) -> int:
+        """The most draws that proposals are adapted to."""
+        return self.rounds * self.round
 
 
 class Densities(NamedTuple):

@@ -2,12 +2,13 @@
 
 At the node t a row's linear predictor is ``eta_hat + d``, ``d = sum_k a_k t_k``, where eta_hat is that at the centre of
 the grid and ``a = L^-1 c``, c what whitened weights add. With n nodes along each of p axes, e^d at all n^p nodes are
-products of the p n numbers e^(a_k t). A row adds, relative to its log likelihood at the centre,
+products of the p n numbers e^(a_k t). A row adds, relative to its log likelihood at the centre (for POISSON to
+y eta_hat, as m may be large),
 
     ==================  =======================================================================================
     BERNOULLI           y d - log(u + q e^d),              q = 1 - u the probability of 1 at the centre
     BINOMIAL            y d - n log(u + q e^d)
-    POISSON             y d - m (e^d - 1),                 m the rate at the centre
+    POISSON             y d - m e^d,                       m the rate at the centre
     NEGATIVE_BINOMIAL   y d - (y + a) log(u + q e^d),      q = 1 - u = m / (a + m)
     ==================  =======================================================================================
 
@@ -153,7 +154,7 @@ def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
         elif code == POISSON:
             for g in range(lanes):
                 q[v + g] = rate(n[w + g], eta[0, v + g])
-                total[g] += y[w + g] * eta[0, v + g] - q[v + g]
+                total[g] += y[w + g] * eta[0, v + g]
         elif code == NEGATIVE_BINOMIAL:
             for g in range(lanes):
                 x = rate(n[w + g], eta[0, v + g]) / own[0]
@@ -184,7 +185,7 @@ def add_row(code, own, y, n, at, u, q, v, front, last, count, logs, factor):
                     logs[j, g] -= n[at + g] * log_of(u[v + g] + q[v + g] * (front[place, g] * last[b, g]))
             elif code == POISSON:
                 for g in range(lanes):
-                    logs[j, g] -= front[place, g] * last[b, g] - q[v + g]
+                    logs[j, g] -= front[place, g] * last[b, g]
             elif code == NEGATIVE_BINOMIAL:
                 for g in range(lanes):
                     e = front[place, g] * last[b, g]

@@ -20,7 +20,7 @@ from bayes_personal.densities.linearised.linearised_density import LinearisedDen
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
-from bayes_personal.samplers.corrected import AGAIN, CORRECTED, FIRST_ORDER, Sample, corrected, judged
+from bayes_personal.samplers.corrected import AGAIN, FIRST_ORDER, Sample, corrected, judged
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.importance import Pool, Weighted, largest_k
 from bayes_personal.samplers.joint_proposals import fitted
@@ -294,7 +294,8 @@ class ApproximatedRefits:
             sample = judged(Corrected(density, FIRST_ORDER), self._proposal, REFITTED, AGAIN, self.rng)
             if sample.trusted:
                 return sample
-        return corrected(linearised(density.bound, self.rng)[0], CORRECTED, AGAIN, self.rng)
+        again = linearised(density.bound, self.rng)[0]
+        return corrected(again, again.effort.proposals, AGAIN, self.rng)
 
     def without(self, rows: np.ndarray) -> Refit:
         """Leave out the rows at these positions.

@@ -20,13 +20,12 @@ from bayes_personal.samplers.proposal import Proposal, Proposes
 
 Advance = Callable[[int], Any]
 
-# Draws that are weighted, and times as many where these cannot be trusted: a weight takes a pass over the rows.
-CORRECTED, AGAIN = 2048, 4
-# Rounds of adaptation and the draws of each; they end where this share of the draws counts.
-ROUNDS, ROUND, GOOD = 4, 512, 0.6
+# Times as many draws are weighted where the first ones cannot be trusted.
+AGAIN = 4
+# Rounds of adaptation end where this share of the draws counts.
+GOOD = 0.6
 # The round after which draws of a density with ridges are clustered.
 CLUSTERED = 1
-ADAPTING = ROUNDS * ROUND
 # Pseudo-data are made anew where a smaller share counts, and not fewer draws.
 POOR, LEAST = 0.4, 50.0
 # Proposals of weights that are tried beside a walk over the hyperparameters.
@@ -194,18 +193,18 @@ def fitted_remainder(target: Corrected, weighted: Weighted, finer: int, rng: np.
 def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
             advance: Advance) -> tuple[Corrected, Proposes]:
     """Adapt proposals to a few rounds of draws, and once the pseudo-data too where few draws count."""
-    size, renewed = target.density.size, False
+    size, renewed, effort = target.density.size, False, target.density.effort
     pool = Pool.empty(size + target.weights)
-    for turn in range(ROUNDS):
-        latest = weighed(target, proposal, ROUND, rng)
-        advance(ROUND)
+    for turn in range(effort.rounds):
+        latest = weighed(target, proposal, effort.round, rng)
+        advance(effort.round)
         pool = pool.with_round(proposal, latest.points, latest.log_densities)
         proposal = proposal.adapted(pool.points, pool.weighted.weights)
-        if latest.ess > GOOD * ROUND:
+        if latest.ess > GOOD * effort.round:
             break
-        if turn == CLUSTERED and target.density.effort.ridged and isinstance(proposal, Proposal):
+        if turn == CLUSTERED and effort.ridged and isinstance(proposal, Proposal):
             proposal = proposal.clustered(pool.points, pool.weighted.weights, rng)
-        if not renewed and isinstance(proposal, Apart) and LEAST < latest.ess < POOR * ROUND:
+        if not renewed and isinstance(proposal, Apart) and LEAST < latest.ess < POOR * effort.round:
             target, renewed = replace(target, density=renewed_density(target, latest, rng)), True
             proposal = Apart(proposal.hyper, WeightProposal.standard(target.weights), size)
             pool = Pool.empty(size + target.weights)

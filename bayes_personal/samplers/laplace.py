@@ -15,7 +15,7 @@ from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.samplers.coarse import coarse
-from bayes_personal.samplers.corrected import ADAPTING, AGAIN, CORRECTED, corrected
+from bayes_personal.samplers.corrected import AGAIN, corrected
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.linearising import linearised
@@ -27,7 +27,7 @@ from bayes_personal.system.arguments import flag, whole_number
 
 # Rounds of adaptation end where the effective sample size grows by less than this factor, or is this share of draws.
 # Where it then is a poor share, the draws of a density with ridges are clustered once, and rounds go on.
-ROUNDS, GROWTH, GOOD, POOR = 10, 1.1, 0.75, 0.35
+GROWTH, GOOD, POOR = 1.1, 0.75, 0.35
 # What draws the posterior, where all but the hyperparameters integrates out, and where pseudo-data stand for the rows.
 EXACT = "importance sampling of the hyperparameters; all else drawn exactly given these"
 WEIGHTED = ("importance sampling of the hyperparameters and weights under Normal pseudo-data, weighted by the rows' "
@@ -73,7 +73,7 @@ class Laplace:
     proposals
         Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where
         there are change points in 400 contexts or more 1024, and a quarter of them in each round; where pseudo-data
-        stand for the rows 2048, after rounds of 512.
+        stand for the rows 2048, after rounds of 512, and four times as many of both where a term has curved ridges.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -132,11 +132,12 @@ class Laplace:
     def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw hyperparameters and weights under pseudo-data, weighted by the rows' own likelihoods."""
         rng = np.random.default_rng(seed)
-        count = self.proposals or CORRECTED
         with Progress(disable=not progress, transient=True) as bar:
             task = bar.add_task("find pseudo-data", total=None)
             density, _ = linearised(bound, rng)
-            bar.update(task, description="weigh draws", total=ADAPTING + count)
+            effort = density.effort
+            count = self.proposals or effort.proposals
+            bar.update(task, description="weigh draws", total=effort.adapting + count)
             sample = corrected(density, count, AGAIN, rng, partial(bar.advance, task))
         if sample.trusted:
             values, ratio = sample.values(sample.weighted.resample(self.draws, rng), rng)
@@ -163,7 +164,7 @@ class Laplace:
         near = coarse(density, rng)
         modes, pool, best = Modes.search(near, rng), Pool.empty(density.size), 0.0
         mixture, clustered = modes.mixture, False
-        for _ in range(ROUNDS):
+        for _ in range(effort.rounds):
             points = mixture.draw(proposals // effort.fewer, rng)
             values = near.each_value(points)
             round_draws = Weighted.of(points, values, mixture.log_density(points))

@@ -1,8 +1,9 @@
 """How a model is fitted: the sampler, its stages, and what is inferred from the draws afterwards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
+import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
@@ -39,6 +40,11 @@ class Route:
         return draws
 
 
+def last_stage(bound: BoundModel) -> BoundModel:
+    """Return the model of the last stage: where a population is frozen, that with a known population."""
+    return bound if bound.second_stage is None else replace(bound, population=np.zeros(len(bound.everywhere)))
+
+
 def route(bound: BoundModel, method: Any = None) -> Route:
     """Choose the way a model takes: by default NUTS, or Laplace where it needs far fewer evaluations of a density that
     takes milliseconds or has curved ridges, or where pseudo-data stand for the rows and hyperparameters are few.
@@ -49,7 +55,7 @@ def route(bound: BoundModel, method: Any = None) -> Route:
         More draws than this machine has memory for.
     """
     density = marginal_density(bound)
-    by_importance = density.slow if density is not None else corrects(bound)
+    by_importance = density.slow if density is not None else corrects(last_stage(bound))
     chosen = method or (Laplace() if by_importance else NUTS())
     must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
     return Route(bound, chosen)

@@ -23,14 +23,20 @@ NODES = 3
 ORDER = 5
 # Climbs to modes that mirror the one where pseudo-data are made.
 CLIMBS = 4
+# Draws that are weighted in the end: a weight takes a pass over the rows.
+CORRECTED = 2048
 # Rows over which an average of log likelihoods takes no longer than a gradient.
 CHEAP = 2048
 
 
 def linearises(bound: BoundModel) -> bool:
-    """Say whether rows have compiled likelihoods, and eta consists of weights that integrate out of Gaussian ones."""
+    """Say whether rows have compiled likelihoods, and eta consists of weights that integrate out of Gaussian ones.
+
+    Of a model in two stages that is the second one, whose population is known.
+    """
     gaussian = bound.family.compiled is not None and bound.mean_prior.gaussian and not bound.nonlinear
-    return gaussian and bound.second_stage is None and Arrangement(bound).size <= LARGEST
+    known = bound.second_stage is None or bound.population is not None
+    return gaussian and known and Arrangement(bound).size <= LARGEST
 
 
 def corrects(bound: BoundModel) -> bool:
@@ -75,7 +81,9 @@ class LinearisedDensity(HyperparameterDensity):
     def effort(self) -> Effort:
         # Pseudo-data are made at one mode; those that mirror it are as dense.
         ridged = any(term.ridged for term in self.bound.terms)
-        return Effort(climbs=CLIMBS if ridged else 0, ridged=ridged)
+        if ridged:
+            return Effort(climbs=CLIMBS, proposals=4 * CORRECTED, fewer=4, rounds=6, ridged=True)
+        return Effort(climbs=0, proposals=CORRECTED, fewer=4, rounds=4)
 
     @cached_property
     def gaussian(self) -> GaussianDensity:
