@@ -37,6 +37,8 @@ ROUNDS = 100
 SOME, LEVEL = 100, 1.0
 # Draws that are weighted at a time where a refit starts from the fit, a power of two, and how often.
 REFITTED, TURNS = 1024, 6
+# Effective draws that are enough for the ratio of two evidences: its error is then a tenth.
+ENOUGH = 100.0
 
 
 @final
@@ -180,7 +182,7 @@ class MarginalRefits:
         modes, pool = Modes(density, list(proposal.components)), Pool.empty(density.size)
         for _ in range(TURNS):
             points = proposal.draw(REFITTED, self.rng)
-            weighted = Weighted.of(points, density.each_value(points), proposal.log_density(points))
+            weighted = Weighted.of(points, density.each_value(points), proposal.log_density(points), ENOUGH)
             if weighted.trusted:
                 break
             pool = pool.with_round(proposal, points, weighted.log_densities)
@@ -291,7 +293,8 @@ class ApproximatedRefits:
 
     def _sampled(self, density: LinearisedDensity) -> Sample:
         if density.size + density.gaussian.arrangement.size:
-            sample = judged(Corrected(density, FIRST_ORDER), self._proposal, REFITTED, AGAIN, self.rng)
+            sample = judged(Corrected(density, FIRST_ORDER), self._proposal, REFITTED, AGAIN, self.rng,
+                            enough=ENOUGH)
             if sample.trusted:
                 return sample
         again = linearised(density.bound, self.rng)[0]

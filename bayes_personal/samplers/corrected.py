@@ -12,7 +12,7 @@ from bayes_personal.densities.linearised.remainder import Remainder, draws_for
 from bayes_personal.densities.linearised.surrogate import SurrogateDensity
 from bayes_personal.densities.marginal import HyperparameterDensity
 from bayes_personal.samplers.group_weights import may_be_drawn, with_groups
-from bayes_personal.samplers.importance import Pool, Weighted
+from bayes_personal.samplers.importance import LEAST_ESS, Pool, Weighted
 from bayes_personal.samplers.joint_proposals import Apart, WeightProposal, proposals
 from bayes_personal.samplers.linearising import averaged, own_at
 from bayes_personal.samplers.mode import Mode
@@ -110,11 +110,14 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
 
 
 def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
-           advance: Advance = lambda count: None) -> Sample:
-    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted."""
+           advance: Advance = lambda count: None, enough: float = LEAST_ESS) -> Sample:
+    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted.
+
+    `enough` effective draws are asked for.
+    """
     for number in (count, again * count):
         points = proposal.draw(number, rng)
-        sample = settled(target, points, proposal.log_density(points), rng)
+        sample = settled(target, points, proposal.log_density(points), rng, enough)
         advance(number)
         if sample.trusted:
             break
@@ -153,13 +156,14 @@ def walked(density: LinearisedDensity, mode: np.ndarray, walk: Callable[[Hyperpa
     return sample
 
 
-def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator) -> Sample:
+def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator,
+            enough: float = LEAST_ESS) -> Sample:
     """Weigh draws, with a rule for the groups' integrals whose error is small over the posterior.
 
     What a finer rule adds is a polynomial that is fitted to some of the draws where that is near enough; elsewhere
     the finer rule is taken at all draws.
     """
-    weighted = Weighted.of(points, target.each_value(points), log_proposals)
+    weighted = Weighted.of(points, target.each_value(points), log_proposals, enough)
     coarse, fits = replace(target, remainder=None), 2 * draws_for(points.shape[1]) <= len(points)
     while True:
         error = rule_error(target, weighted, rng)
@@ -174,7 +178,7 @@ def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rn
             known = 0.0 if target.remainder is None else target.remainder.at(points)
             log_densities = weighted.log_densities - known + remainder.at(points)
             target = replace(coarse, remainder=remainder)
-        weighted = Weighted.of(points, log_densities, log_proposals)
+        weighted = Weighted.of(points, log_densities, log_proposals, enough)
 
 
 def fitted_remainder(target: Corrected, weighted: Weighted, finer: int, rng: np.random.Generator) -> Remainder | None:

@@ -39,6 +39,7 @@ class Weighted:
     log_evidence : log of the integral of the density
     log_evidence_se : standard error of log_evidence for independent draws; Sobol points do better in few dimensions.
         Infinite where the weights cannot be trusted.
+    enough : effective draws that are asked for
     """
 
     points: np.ndarray
@@ -48,9 +49,11 @@ class Weighted:
     ess: float
     log_evidence: float
     log_evidence_se: float
+    enough: float = LEAST_ESS
 
     @classmethod
-    def of(cls, points: np.ndarray, log_densities: np.ndarray, log_proposals: np.ndarray) -> Self:
+    def of(cls, points: np.ndarray, log_densities: np.ndarray, log_proposals: np.ndarray,
+           enough: float = LEAST_ESS) -> Self:
         """Weigh draws of a proposal by the log densities and the log proposal densities at them, (draw,)."""
         # Imported here because this module is imported wherever a Posterior is.
         from arviz_stats.base.array import array_stats
@@ -70,7 +73,7 @@ class Weighted:
         raw = np.exp(ratios - evidence)
         ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
         error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= largest_k(len(points)) else np.inf
-        return cls(points, log_densities, weights, float(k), float(ess), evidence, float(error))
+        return cls(points, log_densities, weights, float(k), float(ess), evidence, float(error), enough)
 
     @property
     def trusted(self) -> bool:
@@ -85,7 +88,7 @@ class Weighted:
     @property
     def least_ess(self) -> float:
         """Effective draws that are enough: of few draws half of them."""
-        return min(LEAST_ESS, len(self.points) / 2)
+        return min(self.enough, len(self.points) / 2)
 
     @property
     def problem(self) -> str:
