@@ -50,10 +50,10 @@ def plain(family: str, seed: int, rows: int = ROWS) -> pd.DataFrame:
                          "h": [f"h{i}" for i in h]})
 
 
-def groups(family: str, seed: int, rows: int) -> pd.DataFrame:
-    """A group for every ten rows, up to 1000 of them, with its own intercept and slope."""
+def groups(family: str, seed: int, rows: int, most: int = 1000) -> pd.DataFrame:
+    """A group for every ten rows, up to so many of them, with its own intercept and slope."""
     rng = np.random.default_rng(seed)
-    count = min(1000, rows // 10)
+    count = min(most, rows // 10)
     g, x, theta = np.arange(rows) % count, rng.normal(size=rows), rng.normal(size=(count, 2)) * [0.8, 0.5]
     return pd.DataFrame({"y": outcomes(family, theta[g, 0] + (0.5 + theta[g, 1]) * x, rng), "x": x,
                          "g": pd.Categorical.from_codes(g, [f"g{j}" for j in range(count)])})
