@@ -1,7 +1,9 @@
 """Generalised linear mixed models of the BUGS manual, at the defaults: healthy draws and the published means.
 
 The data, in `data/bugs_*.json`, and the posterior means are those of the examples Surgical, Epil and Salm of BUGS,
-volume I (Spiegelhalter, Thomas, Best and Gilks 1996).
+volume I (Spiegelhalter, Thomas, Best and Gilks 1996). So are those of Pumps, where log rates are Normal here and rates
+are Gamma there. `data/cbpp.json`, serological incidence in herds of zebu cattle, and the estimates are those of lme4
+(Bates, Maechler, Bolker and Walker 2015, doi:10.18637/jss.v067.i01).
 """
 
 import json
@@ -82,6 +84,29 @@ def test_salm(seed: int) -> None:
     model = bp.Model("colonies ~ log(dose + 10) + dose", bp.PartialPooling("plate", on="Intercept"), bp.Poisson())
     posterior = bp.fit(model, salm(), seed=seed, progress=False)
     must_be_right(posterior, {"Intercept": 2.174, "log(dose + 10)": 0.313, "dose": -0.00101})
+
+
+@SEEDS
+def test_cbpp(seed: int) -> None:
+    """The estimates of `glmer(cbind(incidence, size - incidence) ~ period + (1 | herd), family = binomial)`."""
+    data = pd.DataFrame(json.loads((DATA / "cbpp.json").read_text())).astype({"period": "category"})
+    model = bp.Model("incidence ~ period", bp.PartialPooling("herd", on="Intercept"), bp.Binomial(trials="size"))
+    posterior = bp.fit(model, data, seed=seed, progress=False)
+    must_be_right(posterior, {"Intercept": -1.3983, "period[T.2]": -0.9919, "period[T.3]": -1.1282,
+                              "period[T.4]": -1.5797})
+
+
+@SEEDS
+def test_pumps(seed: int) -> None:
+    found = json.loads((DATA / "bugs_pump.json").read_text())
+    data = pd.DataFrame({"failures": found["x"], "time": found["t"], "pump": list("ABCDEFGHIJ")})
+    model = bp.Model("failures ~ 1", bp.PartialPooling("pump"), bp.Poisson(exposure="time"))
+    posterior = bp.fit(model, data, seed=seed, progress=False)
+    must_be_right(posterior, {})
+    rates = np.exp(posterior.theta.sel(coefficient="Intercept"))
+    published = [0.0598, 0.102, 0.0891, 0.116, 0.602, 0.609, 0.90, 0.90, 1.59, 1.99]
+    z = (rates.mean(("chain", "draw")) - published) / rates.std(("chain", "draw"))
+    assert np.abs(z).max() < 0.5, z
 
 
 @SEEDS
