@@ -54,8 +54,9 @@ class Laplace:
     likelihoods of the rows themselves, so that the result is the posterior of the model as stated. Of several terms
     with groups, the weights of the one with most are integrated out of its rows' likelihoods by adaptive Gauss-Hermite
     quadrature, with as many nodes as its error asks for, and drawn at the end by short chains that start anew at every
-    draw. It is the default of such models. ``tree["importance"]`` has what the weights, the quadrature and the chains
-    say of themselves.
+    draw. What more nodes add may be a polynomial of all other unknowns that is fitted to some of the draws; the error
+    that is told includes what it misses. It is the default of such models. ``tree["importance"]`` has what the weights,
+    the quadrature and the chains say of themselves.
 
     Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included;
     for other families with up to a thousand weights beside those of one set of groups, where rows are no fewer than
