@@ -27,7 +27,7 @@ import pandas as pd
 import bayes_personal as bp
 from benchmarks.agreement import Estimates, of_chains, of_clusters, z_scores
 from benchmarks.measure import Stopwatch, fresh
-from benchmarks.tables import options, publish
+from benchmarks.tables import RESULTS, options, publish
 
 # Effective draws of every hyperparameter that are asked of the long run, its first length, and the longest.
 ENOUGH, FIRST, LONGEST = 2000, 2500, 20_000
@@ -172,32 +172,45 @@ def long_run(case: str, enough: int) -> tuple[Estimates, float, int]:
         draws = int(min(LONGEST, max(1.5 * draws, 1.2 * draws * enough / least)))
 
 
-def compared(case: str, seeds: Sequence[int], enough: int, caches: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """One row of the table, and the z scores."""
+def compared(case: str, seeds: Sequence[int], enough: int, caches: Path) -> dict[str, Any]:
+    """One row of the table."""
     mine = fresh(engine, case, seeds, caches=caches)
     truth, seconds, diverged = fresh(long_run, case, enough, caches=caches)
     pooled = Estimates.pooled(mine["fits"])
     z = z_scores(pooled, truth)
     hyper = mine["hyper"]
     least = [float(each.ess[:hyper].min()) for each in (pooled, truth)]
-    row = {"case": case, "engine": mine["engine"], "k": mine["k"], "numbers": len(z.mean),
-           "largest z": float(np.abs(z.mean).max()), "mean square": float(np.mean(z.mean**2)),
-           "expected": "{:.2f} to {:.2f}".format(*z.range_of_mean_square), "sd z": float(np.abs(z.sd).max()),
-           "least ESS": least[0], "of NUTS": least[1], "divergences of NUTS": diverged, "CPU, s": mine["CPU, s"],
-           "NUTS, s": seconds, "ratio": seconds / least[1] / (len(seeds) * mine["CPU, s"] / least[0]),
-           "complaints": mine["complaints"]}
-    return row, z.mean
+    return {"case": case, "engine": mine["engine"], "k": mine["k"], "numbers": len(z.mean),
+            "largest z": float(np.abs(z.mean).max()), "mean square": float(np.mean(z.mean**2)),
+            "expected": "{:.2f} to {:.2f}".format(*z.range_of_mean_square), "sd z": float(np.abs(z.sd).max()),
+            "least ESS": least[0], "of NUTS": least[1], "divergences of NUTS": diverged, "CPU, s": mine["CPU, s"],
+            "NUTS, s": seconds, "ratio": seconds / least[1] / (len(seeds) * mine["CPU, s"] / least[0]),
+            "complaints": mine["complaints"]}
+
+
+def over_all(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the cases come to."""
+    numbers = sum(int(row["numbers"]) for row in rows)
+    square = sum(int(row["numbers"]) * float(row["mean square"]) for row in rows) / numbers
+    return {"cells": len(rows), "numbers": numbers, "mean square of z": square,
+            "largest z": max(float(row["largest z"]) for row in rows)}
+
+
+def kept(small: bool) -> dict[str, dict[str, Any]]:
+    """Rows of cases that were run before, which take minutes each."""
+    file = RESULTS / "against_nuts.csv"
+    if small or not file.exists():
+        return {}
+    read = pd.read_csv(file, keep_default_na=False)
+    return {row["case"]: row for row in read.to_dict("records")}
 
 
 if __name__ == "__main__":
     given = options(__doc__, tuple(CASES), repetitions=None)
     chosen = SMALL if given.small else given.parts or tuple(CASES)
-    rows, scores = {}, []
+    rows = kept(given.small)
     with tempfile.TemporaryDirectory() as folder:
         for name in chosen:
-            rows[name], one = compared(name, SEEDS, 400 if given.small else ENOUGH, Path(folder))
-            scores.append(one)
-            print(rows[name], flush=True)
-    over_all = {"cells": len(rows), "numbers": sum(map(len, scores)),
-                "mean square of z": float(np.mean(np.concatenate(scores) ** 2))}
-    publish("against_nuts", __doc__, {"Cases": list(rows.values()), "All": [over_all]}, given.small)
+            rows[name] = compared(name, SEEDS, 400 if given.small else ENOUGH, Path(folder))
+            ordered = [rows[case] for case in CASES if case in rows]
+            publish("against_nuts", __doc__, {"Cases": ordered, "All": [over_all(ordered)]}, given.small)

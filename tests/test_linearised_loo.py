@@ -46,6 +46,17 @@ def test_a_row_given_its_group(family: str, prior: str, monkeypatch: pytest.Monk
             assert densities.left_out[draw, row] == pytest.approx(wanted, abs=2e-3)
 
 
+@pytest.mark.parametrize("family", ["Bernoulli", "NegativeBinomial"])
+@pytest.mark.parametrize("prior", ["slopes", "own scales", "crossed", "smooth"])
+def test_some_rows_are_left_out_as_all_are(family: str, prior: str) -> None:
+    posterior = fitted(family, prior)
+    values = {name: value[:5] for name, value in all_draws(posterior.bound, posterior.tree).items()}
+    rows = LeftOutRows.of(posterior.bound, values, 5)
+    of_all, _ = rows.densities()
+    for places in (np.array([59, 0, 11]), np.array([7])):
+        np.testing.assert_allclose(rows.few(places), of_all.left_out[:, places], rtol=1e-9, atol=1e-9)
+
+
 def family_rest(rows: LeftOutRows, draw: int, row: int) -> float:
     y = rows.density.rows.outcomes[0][[row]]
     return float(likelihoods.rests(rows.density.rows.code, rows.own[draw], y)[0])

@@ -13,8 +13,8 @@ from bayes_personal.densities.linearised.linearised_density import LinearisedDen
 from bayes_personal.densities.linearised.remainder import Remainder
 from bayes_personal.kernels import likelihoods
 
-# Numbers in arrays of linear predictors that are handled together; so many stay near the processor.
-NUMBERS, NEAR = 2**22, 2**18
+# Numbers in arrays of linear predictors that are handled together, so few that they stay near the processor.
+NEAR = 2**18
 # Least variance of eta, in natural units.
 LEAST_VARIANCE = 1e-12
 
@@ -104,13 +104,10 @@ class Corrected:
                          for draw, eta in self.eta_of_groups(placed)])
 
     def eta_of_groups(self, placed: "Placed") -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the draws, and the linear predictors without the groups' weights, (predictor, slot, lane)."""
+        """Iterate over the draws, with the linear predictors without the groups' weights, (predictor, slot, lane)."""
         groups = self.density.groups
         assert groups is not None
-        weights = self.density.gaussian.arrangement.natural_weights(placed.values, len(placed.z))
-        together = max(1, NUMBERS // groups.offset.size)
-        for start in range(0, len(weights), together):
-            yield from enumerate(groups.eta(weights[start : start + together]), start)
+        return groups.each_eta(self.density.gaussian.arrangement.natural_weights(placed.values, len(placed.z)))
 
 
 class Placed(NamedTuple):

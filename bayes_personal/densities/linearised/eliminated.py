@@ -1,5 +1,6 @@
 """Groups whose weights are integrated out of their rows' own likelihoods, given all other unknowns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Self, final
@@ -16,6 +17,8 @@ from bayes_personal.kernels import group_integrals, group_left_out, group_weight
 from bayes_personal.kernels.group_integrals import LANES
 from bayes_personal.priors.parts.pieces import Term
 
+# Numbers in arrays of linear predictors that are computed together.
+NUMBERS = 2**22
 # Candidates of a group's weights: degrees of freedom of the t's around the mode, and the share of draws of the prior.
 DEGREES, SHARE = 5.0, 0.1
 
@@ -75,6 +78,14 @@ class EliminatedGroups:
         assert arrangement.eliminated is not None and arrangement.eliminated.term is not None
         return cls(rows, arrangement.eliminated.term, tiles, *map(tiles.of_rows, arrays))
 
+    def some(self, chosen: np.ndarray) -> tuple["EliminatedGroups", np.ndarray]:
+        """Return some of the groups, in ascending order, by themselves, and the places of their rows."""
+        rows = np.flatnonzero(np.isin(self.tiles.group, chosen))
+        tiles = Tiles(np.searchsorted(chosen, self.tiles.group[rows]), len(chosen))
+        arrays = self.x, self.dense, self.offset, self.y, self.n, self.response, self.precision
+        parts = (tiles.of_rows(self.tiles.to_rows(each)[..., rows]) for each in arrays)
+        return EliminatedGroups(self.rows, self.term, tiles, *parts), rows
+
     @property
     def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
         return self.y.ravel(), self.n.ravel()
@@ -83,6 +94,12 @@ class EliminatedGroups:
         """Return the linear predictors without the groups' weights, at natural weights (draw, weight) that are not
         eliminated, (draw, predictor, slot, lane)."""
         return self.offset + np.tensordot(weights, self.dense, 1)
+
+    def each_eta(self, weights: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the draws, and `eta` at each, (predictor, slot, lane)."""
+        together = max(1, NUMBERS // self.offset.size)
+        for start in range(0, len(weights), together):
+            yield from enumerate(self.eta(weights[start : start + together]), start)
 
     def scales(self, scaling: Scaling, draw: int) -> tuple[np.ndarray, np.ndarray]:
         """Return sd (varying, 1 or tile, lane) and root of the groups' weights at one of some draws."""

@@ -13,7 +13,8 @@ from bayes_personal.binding.own_weights import NUMBERS
 from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
-from bayes_personal.densities.linearised.corrected import Corrected, Placed, moments
+from bayes_personal.densities.linearised.corrected import moments
+from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, with_pseudo_outcome
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
@@ -113,7 +114,7 @@ class LeftOutRows:
         pseudo-data, in standard deviations, (unit,); 0 where the densities are exact."""
         count = len(self.density.bound.rows)
         if self.density.groups is not None:
-            densities, moved = self._by_groups(), np.zeros(count)
+            densities, moved = self._by_groups(self.density.groups, slice(None)), np.zeros(count)
         else:
             parts = [self._by_cavities(batch, np.arange(batch.start, batch.start + len(batch)))
                      for batch in self.density.bound.rows.batches(max(1, NUMBERS // self.count))]
@@ -125,13 +126,18 @@ class LeftOutRows:
     @property
     def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Function from places of rows to their densities at the draws of `whole`, left out; None where there are no
-        more draws, where rows are in files, and where groups are left out on nodes, all of them together."""
-        few = self.density.groups is None and isinstance(self.density.bound.rows, InMemory)
-        return self.whole.few if few and self.whole is not None and self.whole.count > self.count else None
+        more draws, and where rows are in files."""
+        held = isinstance(self.density.bound.rows, InMemory)
+        return self.whole.few if held and self.whole is not None and self.whole.count > self.count else None
 
     def few(self, places: np.ndarray) -> np.ndarray:
         """Return the log densities of some rows left out, (draw, place)."""
-        bound = self.density.bound
+        bound, groups = self.density.bound, self.density.groups
+        if groups is not None:
+            chosen = np.unique(groups.tiles.group[places])
+            some, rows_of_groups = groups.some(chosen)
+            densities = self._by_groups(some, chosen if self.density.many_scales else slice(None))
+            return densities.left_out[:, np.searchsorted(rows_of_groups, places)] + self._constants(places)
         rows = Batch(-1, bound.frame.iloc[places], bound.x[places], bound.y[places], bound.constants[places])
         return self._by_cavities(rows, places)[0].left_out + self._constants(places)
 
@@ -169,14 +175,14 @@ class LeftOutRows:
     def _projection(self) -> Projection:
         return self.density.gaussian.projection(self.values, self.count)
 
-    def _by_groups(self) -> Densities:
-        gaussian, groups = self.density.gaussian, self.density.groups
-        assert groups is not None
+    def _by_groups(self, groups: EliminatedGroups, scales: Any) -> Densities:
+        """Leave out the rows of some groups; `scales` are the places of theirs among those of all groups."""
+        gaussian = self.density.gaussian
         scaling, _ = gaussian.draws(self.values, self.count)
-        whitened = gaussian.arrangement.whitened_weights(self.values, self.count)
-        placed = Placed(dict(self.values), whitened, np.zeros(self.count), scaling)
+        scaling = scaling._replace(own_sd=scaling.own_sd[:, scales])
+        weights = gaussian.arrangement.natural_weights(self.values, self.count)
         left_out, left_in = np.empty((2, self.count, len(groups.tiles.group)))
-        for draw, eta in Corrected(self.density, self.order).eta_of_groups(placed):
+        for draw, eta in groups.each_eta(weights):
             left_out[draw], left_in[draw] = groups.log_left_out(self.own[draw], groups.scales(scaling, draw), eta,
                                                                  self.order)
         return Densities(left_out, left_in)
