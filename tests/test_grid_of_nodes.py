@@ -62,6 +62,12 @@ def test_the_grid_gives_what_its_nodes_give(code: int, varying: int, rows: int, 
     assert_allclose(by_grid, by_node, rtol=1e-11, atol=1e-9 * np.sqrt(rows))
 
 
+def test_the_unit_of_a_measured_outcome_does_not_matter() -> None:
+    fine, by_grid, by_node = both(*tile(STUDENT_T, 2, 40, 1e6, 4))
+    assert fine
+    assert_allclose(by_grid, by_node, rtol=1e-11)
+
+
 def test_nodes_that_are_too_far_are_left_to_the_slow_way() -> None:
     for distance in (1e3, np.inf, np.nan):
         arguments = list(tile(POISSON, 2, 5, 0.5, 4))

@@ -66,7 +66,8 @@ def test_leaving_out_many_rows_is_as_leaving_out_few(family: str, monkeypatch: p
     assert 4 * many.n_samples <= 3000
     monkeypatch.setattr(collapsed, "MANY_ROWS", 10**9)
     few = bp.loo(posterior, refit=False, seed=2, progress=False)
-    assert 0 < np.abs(many.elpd_i - few.elpd_i).max() < 1e-4
+    # All rows together, whatever the signs, are off by a small part of the Monte Carlo error.
+    assert 0 < np.abs(many.elpd_i - few.elpd_i).sum() < 0.1 * many.mcse
     assert_allclose(many.pareto_k, few.pareto_k, atol=0.02)
 
 

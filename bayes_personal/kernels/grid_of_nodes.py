@@ -26,6 +26,8 @@ from bayes_personal.kernels.likelihoods import FOLDED, rate
 
 # Largest |d|, and largest sum of the logarithms of factors that are multiplied: float64 ends at e^709.
 FARTHEST, LARGEST = 300.0, 600.0
+# Largest |d| of StudentT in its scales: the square is a number.
+FARTHEST_IN_SCALES = 1e100
 
 
 @inlined
@@ -235,7 +237,9 @@ def add_on_grid(code, own, y, n, e, c, start, rows, z, inverse, nodes, logs):
     at_once = multiply and largest < LARGEST
     if not at_once:
         for i in range(rows):
-            if farthest(a, i, reach) >= FARTHEST:
+            distance = farthest(a, i, reach)
+            # d of StudentT is in units of the outcome, and its factors are powers of it, not of e.
+            if distance >= FARTHEST if multiply else distance / own[1] >= FARTHEST_IN_SCALES:
                 return False
     eta, u, q = np.empty((1, of_tile)), np.ones(of_tile), np.empty(of_tile)
     for i in range(rows):
