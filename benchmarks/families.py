@@ -2,7 +2,7 @@
 
 `plain`: every prior that is linear in Gaussian weights, and sums of them, on one plain frame: 400 rows in 40 groups
 with intercepts of their own, two contexts, and a slope that is a wave over one of them. `size`: groups with their own
-intercept and slope, up to 1000 of them, and a process over one context. Seconds are processor seconds of a process that
+intercept and slope, up to 1000 of them, and a process over one context; all families at 10,000 rows. Seconds are processor seconds of a process that
 has fitted such a model before, so that all is compiled but what PyTensor compiles for these rows. `complaints` counts
 the fits, and the results of `loo`, that do complain; `Normal` is the ratio to the Normal fit.
 """
@@ -23,8 +23,13 @@ from benchmarks.measure import Stopwatch, fresh, peak
 from benchmarks.tables import options, publish
 
 ROWS = 400
-SMALL, SIZES = (400,), (400, 10_000, 100_000)
-FAMILIES: dict[str, Any] = {"Normal": bp.Normal(), "Bernoulli": bp.Bernoulli(), "Poisson": bp.Poisson()}
+# All families are compared at the second size.
+SMALL, SIZES = (400,), (400, BESIDE := 10_000, 100_000)
+FAMILIES: dict[str, Any] = {"Normal": bp.Normal(), "Bernoulli": bp.Bernoulli(), "Poisson": bp.Poisson(),
+                            "Binomial": bp.Binomial("n"), "NegativeBinomial": bp.NegativeBinomial(),
+                            "StudentT": bp.StudentT()}
+OF_PLAIN = ("Normal", "Bernoulli", "Poisson")
+TRIALS, DISPERSION, FREEDOM = 8, 3, 4
 PRIORS = {
     "Population": bp.Population(), "Conditional": bp.Conditional("g"), "PartialPooling": bp.PartialPooling("g"),
     "MetaLearned": bp.MetaLearned("g"), "Transfer": bp.Transfer("g", "g0"), "Invariant": bp.Invariant("g"),
@@ -56,23 +61,26 @@ def groups(family: str, seed: int, rows: int, most: int = 1000) -> pd.DataFrame:
     count = min(most, rows // 10)
     g, x, theta = np.arange(rows) % count, rng.normal(size=rows), rng.normal(size=(count, 2)) * [0.8, 0.5]
     return pd.DataFrame({"y": outcomes(family, theta[g, 0] + (0.5 + theta[g, 1]) * x, rng), "x": x,
-                         "g": pd.Categorical.from_codes(g, [f"g{j}" for j in range(count)])})
+                         "g": pd.Categorical.from_codes(g, [f"g{j}" for j in range(count)]), "n": TRIALS})
 
 
 def smooth(family: str, seed: int, rows: int) -> pd.DataFrame:
     """Two coefficients that are curves over a context."""
     rng = np.random.default_rng(seed)
     c, x = rng.uniform(0, 10, rows), rng.normal(size=rows)
-    return pd.DataFrame({"y": outcomes(family, np.sin(c) + np.sin(0.6 * c) * x, rng), "x": x, "c": c})
+    return pd.DataFrame({"y": outcomes(family, np.sin(c) + np.sin(0.6 * c) * x, rng), "x": x, "c": c,
+                         "n": TRIALS})
 
 
 def outcomes(family: str, eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Outcomes given their linear predictors."""
-    if family == "Normal":
-        return eta + rng.normal(size=len(eta))
-    if family == "Poisson":
-        return rng.poisson(np.exp(eta))
-    return rng.binomial(1, 1 / (1 + np.exp(-eta)))
+    mean, probability, rows = np.exp(eta), 1 / (1 + np.exp(-eta)), len(eta)
+    return {
+        "Normal": lambda: eta + rng.normal(size=rows), "Bernoulli": lambda: rng.binomial(1, probability),
+        "Poisson": lambda: rng.poisson(mean), "Binomial": lambda: rng.binomial(TRIALS, probability),
+        "NegativeBinomial": lambda: rng.negative_binomial(DISPERSION, DISPERSION / (DISPERSION + mean)),
+        "StudentT": lambda: eta + rng.standard_t(FREEDOM, rows),
+    }[family]()
 
 
 WORLDS = {"groups": (groups, bp.PartialPooling("g")), "process": (smooth, bp.GaussianProcess("c"))}
@@ -135,11 +143,12 @@ if __name__ == "__main__":
             tables["Plain"] = beside_normal(
                 [{"prior": prior, "family": family, **run(at_the_defaults, prior, family, given.repetitions)}
                  for prior in (("PartialPooling", "GaussianProcess") if given.small else PRIORS)
-                 for family in FAMILIES if family == "Normal" or prior not in NORMAL_ONLY], ["prior"])
+                 for family in OF_PLAIN if family == "Normal" or prior not in NORMAL_ONLY], ["prior"])
         if "size" in given.parts or not given.parts:
             tables["Size"] = beside_normal(
                 [{"world": world, "rows": rows, "family": family,
                   **run(at_size, world, family, rows, given.repetitions)}
-                 for world in WORLDS for rows in (SMALL if given.small else SIZES) for family in FAMILIES],
+                 for world in WORLDS for rows in (SMALL if given.small else SIZES)
+                 for family in (FAMILIES if rows == BESIDE else OF_PLAIN)],
                 ["world", "rows"])
     publish("families", __doc__, tables, given.small)

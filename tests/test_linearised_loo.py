@@ -30,7 +30,7 @@ def test_a_row_given_its_group(family: str, prior: str, monkeypatch: pytest.Monk
     bound = posterior.bound
     values = {name: value[:3] for name, value in all_draws(bound, posterior.tree).items()}
     rows = LeftOutRows.of(bound, values, 3)
-    (densities, _), groups, gaussian = rows.densities(), rows.density.groups, rows.density.gaussian
+    ((_, densities),), groups, gaussian = rows.parts(), rows.density.groups, rows.density.gaussian
     assert groups is not None
     scaling, _ = gaussian.draws(values, 3)
     eta = groups.eta(gaussian.arrangement.natural_weights(values, 3))
@@ -52,9 +52,26 @@ def test_some_rows_are_left_out_as_all_are(family: str, prior: str) -> None:
     posterior = fitted(family, prior)
     values = {name: value[:5] for name, value in all_draws(posterior.bound, posterior.tree).items()}
     rows = LeftOutRows.of(posterior.bound, values, 5)
-    of_all, _ = rows.densities()
+    ((_, of_all),) = rows.parts()
     for places in (np.array([59, 0, 11]), np.array([7])):
         np.testing.assert_allclose(rows.few(places), of_all.left_out[:, places], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("prior", ["slopes", "own scales", "smooth"])
+def test_rows_are_left_out_a_part_at_a_time(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Groups are beside others in a part, and so their nodes lie elsewhere: many nodes do not depend on it.
+    monkeypatch.setattr(left_out, "ORDERS", {2: 25})
+    posterior = fitted("NegativeBinomial", prior)
+    values = {name: value[:40] for name, value in all_draws(posterior.bound, posterior.tree).items()}
+    rows = LeftOutRows.of(posterior.bound, values, 40)
+    ((places, of_all),) = rows.parts()
+    monkeypatch.setattr(left_out, "NUMBERS", 40 * 17)
+    parts = list(rows.parts())
+    assert len(parts) > 2
+    assert np.array_equal(np.sort(np.concatenate([some for some, _ in parts])), places)
+    for some, densities in parts:
+        for side, whole in zip(densities, of_all, strict=True):
+            np.testing.assert_allclose(side, whole[..., some], rtol=1e-6, atol=1e-6)
 
 
 def family_rest(rows: LeftOutRows, draw: int, row: int) -> float:

@@ -45,8 +45,6 @@ SMALL = 1e-4
 FOLDED = 512
 # Rows that are handled side by side.
 STRIP = 256
-# Largest leverage of a row that is left out: without it eta has a finite variance.
-MOST_LEVERAGE = 1.0 - 1e-9
 
 
 @inlined
@@ -298,39 +296,3 @@ def rests(code, own, outcomes):
         one[0] = outcomes[k]
         result[k] = rest(code, own, one, count)[0]
     return result
-
-
-@compiled
-def log_averages(code, own, y, n, mean, variance, response, precision, nodes, log_weights):
-    """Return log p(y_i | all other rows) and log p(y_i again | all rows) of rows whose one eta is nearly normal.
-
-    Under pseudo-data eta is ``Normal(mean, variance)`` given all rows. Without the row's own pseudo-observation it has
-    another mean and variance, over which the likelihood and its square are averaged. All arrays are (row,) but the
-    nodes, (node,); the rows' constants are left out.
-    """
-    rows = len(y)
-    left_out, left_in = np.empty(rows), np.empty(rows)
-    eta, factor, logs = np.empty((1, rows)), np.ones(rows), np.zeros((len(nodes), rows))
-    centre, width = np.empty(rows), np.empty(rows)
-    for i in range(rows):
-        leverage = min(precision[i] * variance[i], MOST_LEVERAGE)
-        centre[i] = (mean[i] - leverage * response[i]) / (1.0 - leverage)
-        width[i] = np.sqrt(variance[i] / (1.0 - leverage))
-    for j in range(len(nodes)):
-        for i in range(rows):
-            eta[0, i] = centre[i] + width[i] * nodes[j]
-        add_log_likelihoods(code, own, y, n, 0, eta, 0, rows, logs[j], factor)
-        fold(code, rows, logs[j], factor)
-    once, twice, sum_once, sum_twice = np.full(rows, -np.inf), np.full(rows, -np.inf), np.zeros(rows), np.zeros(rows)
-    for j in range(len(nodes)):
-        for i in range(rows):
-            once[i] = max(once[i], log_weights[j] + logs[j, i])
-            twice[i] = max(twice[i], log_weights[j] + 2.0 * logs[j, i])
-    for j in range(len(nodes)):
-        for i in range(rows):
-            sum_once[i] += exp_of(log_weights[j] + logs[j, i] - once[i])
-            sum_twice[i] += exp_of(log_weights[j] + 2.0 * logs[j, i] - twice[i])
-    for i in range(rows):
-        left_out[i] = once[i] + np.log(sum_once[i])
-        left_in[i] = twice[i] + np.log(sum_twice[i]) - left_out[i]
-    return left_out, left_in

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS, Advance, Values
@@ -15,6 +14,7 @@ from bayes_personal.data.rows import Batch
 from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.densities.marginal import Densities, MarginalDensity, given_weights
 from bayes_personal.errors import InputError, first
+from bayes_personal.kernels.cavities import log_means
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.samplers.invariant_sets import InvariantSets
@@ -82,7 +82,7 @@ def removal_of(density: MarginalDensity, batch: Batch, row: int) -> Any:
 
 def averaged(densities: np.ndarray) -> np.ndarray:
     """Return the log of the average density over draws, (place,)."""
-    return logsumexp(densities, axis=0) - np.log(len(densities))
+    return log_means(np.ascontiguousarray(densities))
 
 
 def groups(density: MarginalDensity, values: Values, removed: Mapping[Hashable, Any],
@@ -151,11 +151,10 @@ def shared(bound: BoundModel) -> bool:
 
 def approximated(rows: LeftOutRows, advance: Advance) -> Iterator[LeftOut]:
     """Yield log p(y_i | y_-i, draw), theta_i integrated out under pseudo-data or by quadrature."""
-    places = np.arange(len(rows.density.bound.rows))
-    (densities, left_in), moved = rows.densities()
-    advance(len(places))
-    yield LeftOut(places, densities, averaged(left_in), places[:, None].__getitem__, inexact=moved > FARTHEST,
-                  at_more_draws=rows.at_more_draws)
+    for places, densities in rows.parts():
+        advance(len(places))
+        yield LeftOut(places, densities.left_out, densities.left_in, places[:, None].__getitem__,
+                      inexact=densities.moved > FARTHEST, at_more_draws=rows.at_more_draws)
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

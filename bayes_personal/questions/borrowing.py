@@ -157,7 +157,7 @@ class Answer:
         loadings, reads = self.target
         sums = Statistics.of(self.arrangement, (self.shifted(batch, k) for batch in batches))
         shifted_density = GaussianDensity(self.linear, sums)
-        fits = np.array([fit for fit, _ in shifted_density.projection(values, count).of(loadings)])
+        fits, _ = shifted_density.projection(values, count).moments(loadings)
         return fits @ reads[k] * self.linear.unit
 
     def shifted(self, batch: Batch, k: int) -> Batch:

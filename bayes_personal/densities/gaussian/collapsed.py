@@ -33,6 +33,8 @@ SUBSTITUTE: Any = get_lapack_funcs("trtrs", dtype=float)
 TOGETHER = 1000
 # Rows a draw from which on it pays to look for what the matrices of all draws have in common.
 MANY_ROWS = 4
+# So many times fewer rows than weights are projected without the matrix that serves any row.
+FEW_ROWS = 4
 # Most numbers in the factors of draws that are kept from one part of the rows to the next.
 KEPT = 2**24
 # What leaving out rows costs at each draw, in the time of a few simple operations: to smooth a row's importance
@@ -309,15 +311,16 @@ class Projection:
         gaussian.apply_roots(result, self.scaling.roots[draw], self.density.places)
         return result
 
-    def of(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield, at each draw, E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z."""
+    def moments(self, z: Loadings) -> tuple[np.ndarray, np.ndarray]:
+        """Return E[eta | y, phi] less its prior mean and the variance of eta of rows with loadings z, (draw, unit)."""
         if self.density.arrangement.groups:
             return self._of_groups(z)
         if isinstance(self.density.data, Rows):
             return self._of_dense(z.dense, self._given_rows)
         if len(z.dense) >= MANY_ROWS * len(self.s) and self._spanned is not None:
-            return zip(self._fits @ z.dense.T, self._spanned.variances(z.dense), strict=True)
-        return self._of_dense(z.dense, self._given_sums)
+            return self._fits @ z.dense.T, self._spanned.variances(z.dense)
+        few = FEW_ROWS * len(z.dense) < self.density.arrangement.size
+        return self._of_dense(z.dense, self._given_factor if few else self._given_sums)
 
     @cached_property
     def _spanned(self) -> Spanned | None:
@@ -330,18 +333,22 @@ class Projection:
         return np.array([self.shared(draw)[1] for draw in range(len(self.s))])
 
     def _of_dense(self, z: np.ndarray, given: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
-                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+                  ) -> tuple[np.ndarray, np.ndarray]:
         fits, variances = np.empty((2, len(self.s), len(z)))
         for start in range(0, len(z), TOGETHER):
             part = slice(start, start + TOGETHER)
             for draw in range(len(self.s)):
                 fits[draw, part], variances[draw, part] = given(z[part], draw)
-        return zip(fits, variances, strict=True)
+        return fits, variances
 
     def _given_sums(self, z: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
         turn, fit = self.shared(draw)
         turned = z @ turn
         return z @ fit, np.einsum("ij,ij->i", turned, turned)
+
+    def _given_factor(self, z: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        factor, rooted = self.density.factor(self.scaling, self.s, draw), self._rooted(z, draw)
+        return rooted @ factor.mean, (substituted(factor.lower, rooted) ** 2).sum(axis=0)
 
     def _given_rows(self, z: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
         lower, b, turned_outcome = self.shared(draw)
@@ -350,7 +357,8 @@ class Projection:
         prior = np.einsum("ij,ij->i", rooted, rooted)
         return turned_outcome @ turned, prior - np.einsum("ij,ij->j", turned, turned)
 
-    def _of_groups(self, z: Loadings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _of_groups(self, z: Loadings) -> tuple[np.ndarray, np.ndarray]:
+        fits, variances = np.empty((2, len(self.s), len(z.dense)))
         _, _, sums = self.density.statistics.matrices
         seen, groups = np.unique(z.groups, return_inverse=True)
         sums = np.ascontiguousarray(sums[:, :, seen])
@@ -360,11 +368,11 @@ class Projection:
             sd, roots, _, own_root = (each[draw] for each in self.scaling)
             lower, mean = self.shared(draw)
             dense = self._rooted(z.dense, draw)
-            fit, variance = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,
+            fits[draw], variances[draw] = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,
                                              own_root, own_sds[draw], s)
             if len(mean):
-                variance = variance + (substituted(lower, dense) ** 2).sum(axis=0)
-            yield fit, variance
+                variances[draw] += (substituted(lower, dense) ** 2).sum(axis=0)
+        return fits, variances
 
     def densities(self, batch: Batch) -> Densities:
         """Return the log densities of some of the rows, left out and left in."""
@@ -373,7 +381,7 @@ class Projection:
         y = arrangement.outcome(batch.x, batch.y, batch.constants)
         shift = np.log(arrangement.error(batch.constants)) + np.log(bound.unit)
         left_out, left_in = np.empty((len(self.s), len(batch))), np.empty((len(self.s), len(batch)))
-        for draw, (fit, variance) in enumerate(self.of(z)):
+        for draw, (fit, variance) in enumerate(zip(*self.moments(z), strict=True)):
             square = self.s[draw] ** 2
             share = 1 - variance / square
             left_out[draw] = log_normal((y - fit) / share, square / share) - shift

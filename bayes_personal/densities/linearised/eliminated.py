@@ -83,7 +83,7 @@ class EliminatedGroups:
         rows = np.flatnonzero(np.isin(self.tiles.group, chosen))
         tiles = Tiles(np.searchsorted(chosen, self.tiles.group[rows]), len(chosen))
         arrays = self.x, self.dense, self.offset, self.y, self.n, self.response, self.precision
-        parts = (tiles.of_rows(self.tiles.to_rows(each)[..., rows]) for each in arrays)
+        parts = (tiles.of_rows(self.tiles.to_rows(each, rows)) for each in arrays)
         return EliminatedGroups(self.rows, self.term, tiles, *parts), rows
 
     @property

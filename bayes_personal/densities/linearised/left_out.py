@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 from scipy.special import roots_hermitenorm
@@ -14,12 +14,10 @@ from bayes_personal.data.rows import Batch, InMemory
 from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import moments
-from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, with_pseudo_outcome
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
-from bayes_personal.densities.marginal import Densities
-from bayes_personal.kernels import likelihoods
+from bayes_personal.kernels import cavities, likelihoods
 
 # Draws over which pseudo-data are averaged, and nodes of a row's integral over its linear predictor.
 AVERAGED, NODES = 200, 21
@@ -109,19 +107,15 @@ class LeftOutRows:
         """The family's own numbers at the draws, (draw, number)."""
         return self.density.rows.own(self.values, self.count)
 
-    def densities(self) -> tuple[Densities, np.ndarray]:
-        """Return the log densities of all rows, (draw, unit), and how far eta moves where a row is left out under
-        pseudo-data, in standard deviations, (unit,); 0 where the densities are exact."""
-        count = len(self.density.bound.rows)
-        if self.density.groups is not None:
-            densities, moved = self._by_groups(self.density.groups, slice(None)), np.zeros(count)
-        else:
-            parts = [self._by_cavities(batch, np.arange(batch.start, batch.start + len(batch)))
-                     for batch in self.density.bound.rows.batches(max(1, NUMBERS // self.count))]
-            densities, moved = Densities(*(np.hstack([part[0][side] for part in parts]) for side in range(2))), \
-                np.concatenate([part[1] for part in parts])
-        constants = self._constants(slice(None))
-        return Densities(*(side + constants for side in densities)), moved
+    def parts(self) -> Iterator[tuple[np.ndarray, "LeftOutDensities"]]:
+        """Yield positions of rows and their log densities, a part of the rows at a time."""
+        together, groups = max(1, NUMBERS // self.count), self.density.groups
+        if groups is not None:
+            yield from map(self._by_groups, groups.tiles.parts(together))
+            return
+        for batch in self.density.bound.rows.batches(together):
+            places = np.arange(batch.start, batch.start + len(batch))
+            yield places, self._by_cavities(batch, places)
 
     @property
     def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -134,81 +128,105 @@ class LeftOutRows:
         """Return the log densities of some rows left out, (draw, place)."""
         bound, groups = self.density.bound, self.density.groups
         if groups is not None:
-            chosen = np.unique(groups.tiles.group[places])
-            some, rows_of_groups = groups.some(chosen)
-            densities = self._by_groups(some, chosen if self.density.many_scales else slice(None))
-            return densities.left_out[:, np.searchsorted(rows_of_groups, places)] + self._constants(places)
+            all_places, densities = self._by_groups(np.unique(groups.tiles.group[places]))
+            return densities.left_out[:, np.searchsorted(all_places, places)]
         rows = Batch(-1, bound.frame.iloc[places], bound.x[places], bound.y[places], bound.constants[places])
-        return self._by_cavities(rows, places)[0].left_out + self._constants(places)
+        return self._by_cavities(rows, places).left_out
 
     def _constants(self, places: Any) -> np.ndarray:
-        """Return what log p(y_i) has beside l, (1 or draw, place)."""
+        """Return what log p(y_i) has beside l, (draw, place)."""
         rows = self.density.rows
         distinct, entries = np.unique(rows.outcomes[0][places], return_inverse=True)
         by_draw = np.array([likelihoods.rests(rows.code, own, distinct) for own in self.own]) if self.own.size else \
             np.zeros((1, len(distinct)))
-        return rows.constants[places] + by_draw[:, entries]
+        return np.broadcast_to(rows.constants[places] + by_draw[:, entries], (self.count, len(places)))
 
-    def _by_cavities(self, batch: Batch, places: np.ndarray) -> tuple[Densities, np.ndarray]:
+    def _by_cavities(self, batch: Batch, places: np.ndarray) -> "LeftOutDensities":
         rows, pseudo, bound = self.density.rows, self.density.pseudo, self.density.bound
-        arrangement, projection = self.density.gaussian.arrangement, self._projection
-        left_out, left_in = np.empty((2, self.count, len(batch)))
-        y, n = (each[places] for each in rows.outcomes)
-        response, precision = pseudo.response[0, places], pseudo.precision[0, 0, places]
+        arrangement = self.density.gaussian.arrangement
         z = arrangement.loadings(batch.x, np.full(len(batch), bound.unit), bound.features_at(batch.frame))
         offset = bound.coefficients.predictors(batch.x, bound.everywhere) @ arrangement.centre
-        means, variances = map(np.array, zip(*projection.of(z), strict=True))
-        means, variances = offset + bound.unit * means, bound.unit**2 * variances
+        fits, variances = self._projection.moments(z)
+        fits, variances = offset + bound.unit * fits, bound.unit**2 * variances
+        constants = self._constants(places)
+        data = *(each[places] for each in rows.outcomes), pseudo.response[0, places], pseudo.precision[0, 0, places]
 
-        def averages(draw: int, some: np.ndarray, order: int) -> np.ndarray:
-            data = (each[some] for each in (y, n, means[draw], variances[draw], response, precision))
-            return np.array(likelihoods.log_averages(rows.code, self.own[draw], *data, *average_over(order)))
+        def of_some(draws: Any, some: Any, order: int) -> LeftOutDensities:
+            y, n, *pseudo_data = (each[some] for each in data)
+            fit, variance = (np.ascontiguousarray(each[draws][:, some]) for each in (fits, variances))
+            (left_out, left_in), moved = np.empty((2, *fit.shape)), np.empty(len(y))
+            cavities.set_cavities(rows.code, self.own[draws], y, n, fit, variance, *pseudo_data, *average_over(order),
+                                  left_out, left_in, moved)
+            return LeftOutDensities.of(left_out, left_in, constants[draws][:, some], moved)
 
-        for order, some in orders(averages, variances):
-            for draw in range(self.count):
-                left_out[draw, some], left_in[draw, some] = averages(draw, some, order)
-        leverage = np.minimum(precision * variances, likelihoods.MOST_LEVERAGE)
-        moved = leverage / (1 - leverage) * np.abs(means - response) / np.sqrt(variances)
-        return Densities(left_out, left_in), moved.mean(axis=0)
+        result = LeftOutDensities(np.empty(fits.shape), np.empty(len(places)), np.empty(len(places)))
+        for order, some in orders(of_some, variances):
+            result.left_out[:, some], result.left_in[some], result.moved[some] = of_some(slice(None), some, order)
+        return result
 
     @cached_property
     def _projection(self) -> Projection:
         return self.density.gaussian.projection(self.values, self.count)
 
-    def _by_groups(self, groups: EliminatedGroups, scales: Any) -> Densities:
-        """Leave out the rows of some groups; `scales` are the places of theirs among those of all groups."""
-        gaussian = self.density.gaussian
+    def _by_groups(self, chosen: np.ndarray) -> tuple[np.ndarray, "LeftOutDensities"]:
+        """Leave out the rows of some groups, in ascending order; return their positions too."""
+        assert self.density.groups is not None
+        groups, places = self.density.groups.some(chosen)
+        gaussian, scales = self.density.gaussian, chosen if self.density.many_scales else slice(None)
         scaling, _ = gaussian.draws(self.values, self.count)
         scaling = scaling._replace(own_sd=scaling.own_sd[:, scales])
         weights = gaussian.arrangement.natural_weights(self.values, self.count)
-        left_out, left_in = np.empty((2, self.count, len(groups.tiles.group)))
+        left_out, left_in = np.empty((2, self.count, len(places)))
         for draw, eta in groups.each_eta(weights):
             left_out[draw], left_in[draw] = groups.log_left_out(self.own[draw], groups.scales(scaling, draw), eta,
                                                                  self.order)
-        return Densities(left_out, left_in)
+        return places, LeftOutDensities.of(left_out, left_in, self._constants(places), np.zeros(len(places)))
+
+
+class LeftOutDensities(NamedTuple):
+    """Log densities of some rows.
+
+    Attributes
+    ----------
+    left_out : log p(y_i | all other rows, draw), (draw, unit)
+    left_in : log p(y_i again | all rows), averaged over draws, (unit,)
+    moved : how far eta moves where a row is left out under pseudo-data, in standard deviations averaged over draws,
+        (unit,); 0 where the densities are exact
+    """
+
+    left_out: np.ndarray
+    left_in: np.ndarray
+    moved: np.ndarray
+
+    @classmethod
+    def of(cls, left_out: np.ndarray, left_in: np.ndarray, constants: np.ndarray, moved: np.ndarray) -> Self:
+        """Average over draws, and add to log densities (draw, unit), in place, what they have beside l."""
+        left_out += constants
+        left_in += constants
+        return cls(left_out, cavities.log_means(left_in), moved)
 
 
 @cache
 def average_over(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and log weights of an average over a standard normal variable."""
+    """Return nodes and weights of an average over a standard normal variable."""
     nodes, weights = roots_hermitenorm(order)
-    return nodes, np.log(weights / weights.sum())
+    return nodes, weights / weights.sum()
 
 
-def orders(averages: Callable[[int, np.ndarray, int], np.ndarray],
-           variances: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield numbers of nodes, and the rows for which they are enough.
+def orders(of_some: Callable[[Any, Any, int], LeftOutDensities],
+           variances: np.ndarray) -> Iterator[tuple[int, Any]]:
+    """Yield numbers of nodes, and the places of the rows for which they are enough.
 
     That is tried at the first draw and at the one at which variances (draw, unit) are largest, where integrands are
-    widest. `averages` returns log averages over eta of some rows at one of the draws.
+    widest.
     """
-    remaining = np.arange(variances.shape[1])
+    remaining, tried = np.arange(variances.shape[1]), [0, int(variances.sum(axis=1).argmax())]
     for order in FEWER_NODES:
-        error = np.zeros(len(remaining))
-        for draw in {0, int(variances.sum(axis=1).argmax())}:
-            gap = averages(draw, remaining, order) - averages(draw, remaining, NODES)
-            error = np.maximum(error, np.abs(gap).max(axis=0))
-        enough = error < SETTLED
+        fewer, most = (of_some(tried, remaining, each) for each in (order, NODES))
+        gap = np.maximum(np.abs(fewer.left_out - most.left_out).max(axis=0), np.abs(fewer.left_in - most.left_in))
+        if (enough := gap < SETTLED).all():
+            yield order, slice(None) if len(remaining) == variances.shape[1] else remaining
+            return
         yield order, remaining[enough]
         remaining = remaining[~enough]
     yield NODES, remaining

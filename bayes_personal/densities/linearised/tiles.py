@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -57,15 +57,20 @@ class Tiles:
         place = self.places[self.group]
         return self.starts[place // LANES] + within, place % LANES
 
+    def parts(self, rows: int) -> list[np.ndarray]:
+        """Return the groups in parts of so many rows, or of one group of more rows."""
+        ends = np.cumsum(self.sizes)
+        return np.split(np.arange(self.count), np.flatnonzero(np.diff(ends // rows)) + 1)
+
     def of_rows(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., unit) as (..., slot, lane), 0 where there is no row."""
         result = np.zeros((*values.shape[:-1], self.starts[-1], LANES))
         result[..., self.slots[0], self.slots[1]] = values
         return result
 
-    def to_rows(self, values: np.ndarray) -> np.ndarray:
-        """Return values (..., slot, lane) as (..., unit)."""
-        return values[..., self.slots[0], self.slots[1]]
+    def to_rows(self, values: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """Return values (..., slot, lane) of some or all rows, (..., unit)."""
+        return values[..., self.slots[0][rows], self.slots[1][rows]]
 
     def of_groups(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., group) as (..., tile, lane), 0 where there is no group."""
