@@ -2,9 +2,10 @@
 
 `plain`: every prior that is linear in Gaussian weights, and sums of them, on one plain frame: 400 rows in 40 groups
 with intercepts of their own, two contexts, and a slope that is a wave over one of them. `size`: groups with their own
-intercept and slope, up to 1000 of them, and a process over one context; all families at 10,000 rows. Seconds are processor seconds of a process that
-has fitted such a model before, so that all is compiled but what PyTensor compiles for these rows. `complaints` counts
-the fits, and the results of `loo`, that do complain; `Normal` is the ratio to the Normal fit.
+intercept and slope, up to 1000 of them, and a process over one context; all families at 10,000 rows. Seconds are
+processor seconds of a process that has fitted such a model before, so that all is compiled but what PyTensor compiles
+for these rows. `complaints` counts the fits, and the results of `loo`, that do complain; `Normal` is the ratio to the
+Normal fit.
 """
 
 import tempfile

@@ -58,6 +58,20 @@ def test_log_density(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_far_out(name: str) -> None:
+    """Beyond what an exponential reaches no outcome becomes likelier, and slopes are finite."""
+    family, values = FAMILIES[name]
+    y, n, _ = rows(family)
+    for eta in (np.linspace(650, 2000, 64), np.linspace(-2000, -650, 64)):
+        heights = [likelihoods.log_likelihoods(family.compiled, own_of(family, values), y, n, shift * eta[None])
+                   for shift in (1.0, 1.1)]
+        assert np.isfinite(heights).all() and (heights[1] <= heights[0] + 1e-9).all()
+        score, curvature, positive = likelihoods.slopes(family.compiled, own_of(family, values), y, n, eta[None])
+        assert np.isfinite([score[0], curvature[0, 0], positive[0, 0]]).all()
+        assert (positive >= 0).all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_slopes(name: str) -> None:
     family, values = FAMILIES[name]
     y, n, eta = rows(family)

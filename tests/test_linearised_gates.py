@@ -8,7 +8,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.samplers import corrected, group_weights
+from bayes_personal.samplers import corrected, group_weights, laplace
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.route import route
 
@@ -97,9 +97,38 @@ def test_nuts_over_hyperparameters_is_corrected_and_diagnosed() -> None:
 
 def test_the_default_method() -> None:
     """Importance sampling for a few hyperparameters, NUTS for many, and for what pseudo-data cannot stand for."""
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(5)
     data = pd.DataFrame({"t": np.arange(60), "c": rng.uniform(size=60), "y": rng.poisson(3, 60)})
     for prior, expected in ((bp.GaussianProcess("c"), bp.Laplace), (bp.TotalVariation("t"), bp.NUTS),
                             (bp.Mixture(2, gate="c"), bp.NUTS)):
         assert isinstance(route(bp.Model("y ~ 1", prior, bp.Poisson()).bind(data)).method, expected)
     assert isinstance(route(bp.Model("y ~ 1", bp.GaussianProcess("c")).bind(data)).method, bp.NUTS)
+
+
+def steep() -> tuple[bp.Model, pd.DataFrame]:
+    """Counts from none to millions, whose slope changes with a context."""
+    rng = np.random.default_rng(5)
+    c, x = rng.uniform(-5, 5, 90), rng.normal(size=90)
+    mean = np.exp(-0.3 + (0.3 + 2.0 * c) * x + 0.3 * c)
+    data = pd.DataFrame({"c": c, "x": x, "y": rng.negative_binomial(1, 1 / (1 + mean))})
+    prior = bp.LinearVarying("c", scale=bp.Hyperprior("HalfNormal", sigma=1))
+    return bp.Model("y ~ x", prior, bp.NegativeBinomial(), bp.Hyperprior("Normal", mu=0, sigma=1)), data
+
+
+def test_counts_of_all_sizes() -> None:
+    model, data = steep()
+    posterior = bp.fit(model, data, seed=1, method=bp.Laplace(fallback=False), progress=False)
+    assert not posterior.complaints
+    slope = posterior.theta.sel(coefficient="x")
+    change = (slope.isel(unit=data["c"].argmax()) - slope.isel(unit=data["c"].argmin())) / np.ptp(data["c"])
+    assert abs(change.mean() - 2.0) < 4 * change.std()
+
+
+def test_rows_that_no_pseudo_data_stand_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_finite(*_: object) -> None:
+        raise FloatingPointError("the precision of the weights is not finite")
+
+    monkeypatch.setattr(laplace, "linearised", not_finite)
+    model, data = steep()
+    with pytest.raises(SpecificationError, match="no pseudo-data stand for the rows: the precision"):
+        bp.fit(model, data, seed=1, method=bp.Laplace(fallback=False), progress=False)

@@ -37,7 +37,8 @@ from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.count_factors import add_ratio_slopes, add_ratios, of_shape
 from bayes_personal.kernels.elementary import HALF_LOG_2PI, exp_of, log_of
 
-# Beyond this linear predictor the exponential stays as it is: float64 ends at e^709.
+# Beyond this linear predictor the exponential stays as it is, for float64 ends at e^709, and with it what it is a part
+# of: no outcome is likelier than there.
 HIGHEST = 700.0
 # Below this x, log(1 + x) is its series: the logarithm of a sum would lose its digits.
 SMALL = 1e-4
@@ -88,8 +89,8 @@ def add_log_likelihoods(code, own, y, n, at, eta, begin, count, out, factor):
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
         for i in range(count):
-            x = rate(n[at + i], eta[0, begin + i]) / a
-            out[i] += y[at + i] * eta[0, begin + i] - (y[at + i] + a) * log_one_plus(x)
+            reached = HIGHEST if eta[0, begin + i] > HIGHEST else eta[0, begin + i]
+            out[i] += y[at + i] * reached - (y[at + i] + a) * log_one_plus(n[at + i] * exp_of(reached) / a)
     else:
         a, b = own[0], own[1]
         for i in range(count):
@@ -116,10 +117,11 @@ def add_and_set_slopes(code, own, y, n, at, eta, begin, count, out, factor, scor
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
         for i in range(count):
-            mean = rate(n[at + i], eta[0, begin + i])
-            share = 1.0 / (1.0 + mean / a)
-            score[0, i] = (y[at + i] - mean) * share
-            curvature[0, 0, i] = (y[at + i] / a + 1.0) * mean * share * share
+            x = rate(n[at + i], eta[0, begin + i]) / a
+            share = 1.0 / (1.0 + x)
+            # The product of the two is at most 1, however large x is.
+            score[0, i] = y[at + i] * share - a * (x * share)
+            curvature[0, 0, i] = (y[at + i] + a) * (x * share) * share
             positive[0, 0, i] = curvature[0, 0, i]
     else:
         a, b = own[0], own[1]

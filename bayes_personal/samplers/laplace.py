@@ -15,7 +15,7 @@ from bayes_personal.densities.linearised.linearised_density import linearises
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.samplers.coarse import coarse
-from bayes_personal.samplers.corrected import AGAIN, corrected
+from bayes_personal.samplers.corrected import AGAIN, Sample, corrected
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.linearising import linearised
@@ -133,13 +133,10 @@ class Laplace:
     def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw hyperparameters and weights under pseudo-data, weighted by the rows' own likelihoods."""
         rng = np.random.default_rng(seed)
-        with Progress(disable=not progress, transient=True) as bar:
-            task = bar.add_task("find pseudo-data", total=None)
-            density, _ = linearised(bound, rng)
-            effort = density.effort
-            count = self.proposals or effort.proposals
-            bar.update(task, description="weigh draws", total=effort.adapting + count)
-            sample = corrected(density, count, AGAIN, rng, partial(bar.advance, task))
+        try:
+            sample = self._sampled(bound, rng, progress)
+        except FloatingPointError as error:
+            return self._refused(f"no pseudo-data stand for the rows: {error}", bound, seed, progress)
         if sample.trusted:
             values, ratio = sample.values(sample.weighted.resample(self.draws, rng), rng)
             sample = replace(sample, largest_ratio=ratio)
@@ -148,6 +145,15 @@ class Laplace:
         result = self._tree(bound, values, sample.weighted, {"engine": WEIGHTED})
         result["importance"].attrs |= sample.summary
         return result
+
+    def _sampled(self, bound: BoundModel, rng: np.random.Generator, progress: bool) -> Sample:
+        with Progress(disable=not progress, transient=True) as bar:
+            task = bar.add_task("find pseudo-data", total=None)
+            density, _ = linearised(bound, rng)
+            effort = density.effort
+            count = self.proposals or effort.proposals
+            bar.update(task, description="weigh draws", total=effort.adapting + count)
+            return corrected(density, count, AGAIN, rng, partial(bar.advance, task))
 
     def _tree(self, bound: BoundModel, values: dict[str, np.ndarray], weighted: Weighted,
               attributes: dict[str, Any]) -> xr.DataTree:

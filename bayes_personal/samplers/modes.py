@@ -35,7 +35,10 @@ class Modes:
         """
         prior_points = HyperpriorProposal(density).draw(FRESH, rng)
         centre, spread = prior_points.mean(axis=0), SPREAD * prior_points.std(axis=0)
-        modes = cls(density, [Skewed.around(Mode.find(density.log_density, density.size), density.each_value)])
+        first = Mode.find(density.log_density, density.size)
+        if not np.isfinite(density.value(first.point)):
+            raise FloatingPointError("the density of the hyperparameters is not finite where it is highest")
+        modes = cls(density, [Skewed.around(first, density.each_value)])
         points, values = np.zeros((0, density.size)), np.zeros(0)
         for start in density.starts:
             modes.climb(start)

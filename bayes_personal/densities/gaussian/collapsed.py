@@ -8,7 +8,7 @@ whose density needs only the sums of `statistics`, and costs the same whatever t
 natural units: y and the predictors standardised, weights in units of outcome / predictor.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, final
@@ -368,8 +368,8 @@ class Projection:
             sd, roots, _, own_root = (each[draw] for each in self.scaling)
             lower, mean = self.shared(draw)
             dense = self._rooted(z.dense, draw)
-            fits[draw], variances[draw] = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots, self.density.places,
-                                             own_root, own_sds[draw], s)
+            fits[draw], variances[draw] = gaussian.project(dense, groups, z.of_group, sums, mean, sd, roots,
+                                                           self.density.places, own_root, own_sds[draw], s)
             if len(mean):
                 variances[draw] += (substituted(lower, dense) ** 2).sum(axis=0)
         return fits, variances
