@@ -154,7 +154,7 @@ class LeftOutRows:
         def of_some(draws: Any, some: Any, order: int) -> LeftOutDensities:
             y, n, *pseudo_data = (each[some] for each in data)
             fit, variance = (np.ascontiguousarray(each[draws][:, some]) for each in (fits, variances))
-            (left_out, left_in), moved = np.empty((2, *fit.shape)), np.empty(len(y))
+            left_out, left_in, moved = np.empty(fit.shape), np.empty(fit.shape), np.empty(len(y))
             cavities.set_cavities(rows.code, self.own[draws], y, n, fit, variance, *pseudo_data, *average_over(order),
                                   left_out, left_in, moved)
             return LeftOutDensities.of(left_out, left_in, constants[draws][:, some], moved)
