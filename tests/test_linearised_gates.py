@@ -8,7 +8,7 @@ import pytest
 
 import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
-from bayes_personal.samplers import corrected, group_weights, laplace
+from bayes_personal.samplers import corrected, group_weights, laplace, nuts
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.route import route
 
@@ -132,3 +132,14 @@ def test_rows_that_no_pseudo_data_stand_for_are_refused(monkeypatch: pytest.Monk
     model, data = steep()
     with pytest.raises(SpecificationError, match="no pseudo-data stand for the rows: the precision"):
         bp.fit(model, data, seed=1, method=bp.Laplace(fallback=False), progress=False)
+
+
+def test_nuts_walks_over_everything_where_no_pseudo_data_stand_for_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_finite(*_: object) -> None:
+        raise FloatingPointError("the precision of the weights is not finite")
+
+    monkeypatch.setattr(nuts, "linearised", not_finite)
+    data = pd.DataFrame({"y": [0, 2, 1, 3, 0, 5, 2, 2], "g": list("aabbccdd")})
+    posterior = bp.fit(bp.Model("y ~ 1", POOLED, bp.Poisson()), data, seed=1, progress=False,
+                       method=bp.NUTS(draws=100, tune=100, chains=2))
+    assert "could not be corrected: no pseudo-data stand for the rows" in posterior.diagnostics.engine

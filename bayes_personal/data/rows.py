@@ -101,3 +101,11 @@ class InMemory:
     def total(self, function: Callable[[Iterable[Batch]], Sum]) -> Sum:
         """Return the value of `function` for the batches of all rows."""
         return function(self.batches())
+
+
+def rows_at(rows: Any, places: np.ndarray) -> Batch:
+    """Return the rows at some places among all rows, in ascending order, from one pass over their batches."""
+    parts = [batch.take(places[start:stop] - batch.start) for batch in rows.batches()
+             for start, stop in [np.searchsorted(places, [batch.start, batch.start + len(batch)])] if start < stop]
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "constants"))
+    return Batch(-1, pd.concat([part.frame for part in parts]), *arrays)

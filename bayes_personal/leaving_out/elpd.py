@@ -1,10 +1,10 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, NamedTuple, Self, final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -180,6 +180,21 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     return result
 
 
+class Poor(NamedTuple):
+    """A row or group that draws of the posterior may not be enough to leave out.
+
+    Attributes
+    ----------
+    inexact : whether its densities are known to be off, at whichever draws
+    influence : what each draw adds to the error of its log predictive density, (draw,)
+    removal : function that returns what a refit without it must know
+    """
+
+    inexact: bool
+    influence: np.ndarray
+    removal: Callable[[], Any]
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Estimates:
@@ -210,36 +225,40 @@ class Estimates:
     def of(cls, plan: LeaveOutPlan, selected: np.ndarray, refit: bool | NUTS, seed: Seed, progress: bool) -> Self:
         """Smooth importance weights, a part of the rows at a time, and refit where that fails."""
         refits = plan.refits(refit, np.random.default_rng(seed_number("loo", seed)))
-        labels, influence = plan.labels, np.zeros(plan.count)
+        labels, influence, poor = plan.labels, np.zeros(plan.count), dict[int, Poor]()
         elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
         refitted: dict[int, tuple[float, float, Refit]] = {}
         enough, efficiency = good_k(plan.count), plan.efficiency
-        good = enough
+        at_more_draws = plan.at_more_draws
+        good = enough if at_more_draws is None else good_k(len(plan.more))
         with Progress(disable=not progress, transient=True) as bar:
             task = bar.add_task("leave one out", total=len(labels))
             refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
             for part in plan.parts(partial(bar.advance, task)):
                 places = part.places
-                elpd[places], k[places], part_influence = predictive(part.densities, efficiency)
-                if part.at_more_draws is not None:
-                    good = good_k(len(plan.more))
-                    poor = np.flatnonzero(selected[places] & ~(k[places] <= enough))
-                    if len(poor):
-                        elpd[places[poor]], k[places[poor]], _ = predictive(part.at_more_draws(poor), efficiency)
-                        part_influence[:, poor] = 0.0
+                elpd[places], k[places], added = predictive(part.densities, efficiency)
+                left_in[places], error[places] = part.left_in, part.error
                 if part.inexact is not None:
                     k[places[part.inexact]] = np.inf
-                left_in[places], error[places] = part.left_in, part.error
-                for entry, place in enumerate(places):
-                    wanted = plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS)
-                    if refits is not None and selected[place] and wanted:
-                        bar.update(refit_task, visible=True)
-                        refit_result = refits.without(part.removal(entry))
-                        refitted[int(place)] = float(k[place]), float(elpd[place]), refit_result
-                        elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
-                        part_influence[:, entry] = 0.0
-                        bar.advance(refit_task)
-                influence += part_influence[:, selected[places]].sum(axis=1)
+                is_poor = plan.refit_all | ~(k[places] <= enough)
+                influence += added.sum(axis=1, where=selected[places] & ~is_poor)
+                for entry in np.flatnonzero(selected[places] & is_poor).tolist():
+                    inexact = part.inexact is not None and bool(part.inexact[entry])
+                    poor[int(places[entry])] = Poor(inexact, added[:, entry].copy(), partial(part.removal, entry))
+            again = np.array(sorted(place for place, row in poor.items() if not row.inexact), np.int64)
+            if at_more_draws is not None and len(again):
+                elpd[again], k[again], _ = predictive(at_more_draws(again), efficiency)
+                poor |= {place: poor[place]._replace(influence=np.zeros(plan.count)) for place in again.tolist()}
+            for place, row in poor.items():
+                wanted = plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS)
+                if refits is None or not wanted:
+                    influence += row.influence
+                    continue
+                bar.update(refit_task, visible=True)
+                refit_result = refits.without(row.removal())
+                refitted[place] = float(k[place]), float(elpd[place]), refit_result
+                elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
+                bar.advance(refit_task)
         table = pd.DataFrame([(k_before, elpd_before, after.elpd, after.se, after.ess, "; ".join(after.complaints))
                               for k_before, elpd_before, after in refitted.values()],
                              columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],

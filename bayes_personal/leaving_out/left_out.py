@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -12,7 +12,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS, Advance, Values
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.linearised.left_out import LeftOutRows
-from bayes_personal.densities.marginal import Densities, MarginalDensity, given_weights
+from bayes_personal.densities.marginal import MarginalDensity, given_weights
 from bayes_personal.errors import InputError, first
 from bayes_personal.kernels.cavities import log_means
 from bayes_personal.leaving_out.group_integral import GroupIntegral
@@ -38,8 +38,6 @@ class LeftOut:
         where all but phi integrates out, the positions of its rows where not
     error : possible error of the densities, where integrals have not settled
     inexact : mask of the places whose densities are known to be off, (place,); None where they are exact
-    at_more_draws : function from positions in this part to their densities at more draws, (draw, position);
-        None where there are no more draws, or where few rows cost as much as all
     """
 
     places: np.ndarray
@@ -48,7 +46,6 @@ class LeftOut:
     removal: Callable[[int], Any]
     error: float = 0.0
     inexact: np.ndarray | None = None
-    at_more_draws: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def batch_size(count: int) -> int:
@@ -56,23 +53,14 @@ def batch_size(count: int) -> int:
     return max(1, NUMBERS // count)
 
 
-def units(density: MarginalDensity, values: Values, count: int, advance: Advance,
-          finer: tuple[Values, int] | None) -> Iterator[LeftOut]:
-    """Yield log p(y_i | y_-i, phi), all but phi integrated out; `finer` has more draws, where there are any."""
+def units(density: MarginalDensity, values: Values, count: int, advance: Advance) -> Iterator[LeftOut]:
+    """Yield log p(y_i | y_-i, phi), all but phi integrated out."""
     left_out_and_in = density.left_out_and_in(values, count)
-    at_more_draws = None if finer is None or not density.few_rows_are_cheap else \
-        cache(partial(density.left_out_and_in, *finer))
     for batch in density.bound.rows.batches(batch_size(count)):
         places = np.arange(batch.start, batch.start + len(batch))
         densities, left_in = left_out_and_in(batch)
         advance(len(batch))
-        yield LeftOut(places, densities, averaged(left_in), partial(removal_of, density, batch),
-                      at_more_draws=at_more_draws and partial(of_some, at_more_draws, batch))
-
-
-def of_some(at_more_draws: Callable[[], Callable[[Batch], Densities]], batch: Batch, rows: np.ndarray) -> np.ndarray:
-    """Return the densities of some rows of a batch, left out."""
-    return at_more_draws()(batch.take(rows)).left_out
+        yield LeftOut(places, densities, averaged(left_in), partial(removal_of, density, batch))
 
 
 def removal_of(density: MarginalDensity, batch: Batch, row: int) -> Any:
@@ -154,7 +142,7 @@ def approximated(rows: LeftOutRows, advance: Advance) -> Iterator[LeftOut]:
     for places, densities in rows.parts():
         advance(len(places))
         yield LeftOut(places, densities.left_out, densities.left_in, places[:, None].__getitem__,
-                      inexact=densities.moved > FARTHEST, at_more_draws=rows.at_more_draws)
+                      inexact=densities.moved > FARTHEST)
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

@@ -1,6 +1,6 @@
 """The plan of `loo`: what is left out one by one, from which draws, and by which integrals."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayes_personal.binding.own_weights import FEWEST, Advance, stride
 from bayes_personal.data.columns import spelled
-from bayes_personal.data.rows import InMemory
+from bayes_personal.data.rows import InMemory, rows_at
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.left_out import LeftOutRows, leaves_out
 from bayes_personal.densities.marginal import MarginalDensity
@@ -132,7 +132,7 @@ class LeaveOutPlan:
             chosen = (np.arange(chains)[:, None] * sizes["draw"] + draws).ravel()
             values = {name: value[chosen] for name, value in values.items()}
             if approximated is not None:
-                approximated = replace(approximated.of_draws(chosen), whole=approximated.of_draws(more))
+                approximated = approximated.of_draws(chosen)
         if approximated is not None and not approximated.within_reach:
             approximated = None
         return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, approximated,
@@ -198,6 +198,25 @@ class LeaveOutPlan:
         told = self.posterior.tree["importance"].attrs
         return (told["log_evidence"], told["log_evidence_se"]) if "log_evidence" in told else None
 
+    @property
+    def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Function from positions of rows, in ascending order, to their densities at more draws, (draw, position); None
+        where there are no more draws, or where few rows cost as much as all."""
+        density, approximated, count = self.density, self.approximated, len(self.more)
+        cheap = approximated is not None or (density is not None and density.few_rows_are_cheap)
+        if self.kind != "unit" or not cheap or self.count >= count:
+            return None
+
+        def densities(places: np.ndarray) -> np.ndarray:
+            bound = self.posterior.bound
+            values = {name: value[self.more] for name, value in all_draws(bound, self.posterior.tree).items()}
+            if approximated is not None:
+                return replace(approximated, values=values, count=count).few(places)
+            assert density is not None
+            return density.left_out_and_in(values, count)(rows_at(bound.rows, places)).left_out
+
+        return densities
+
     def parts(self, advance: Advance) -> Iterator[LeftOut]:
         """Yield the log densities, a part at a time."""
         bound = self.posterior.bound
@@ -208,11 +227,7 @@ class LeaveOutPlan:
                 return left_out.environments(bound, self.values, self.count, advance)
             if self.removed:
                 return left_out.groups(self.density, self.values, self.removed, advance)
-            finer = None
-            if self.thinned:
-                values = all_draws(bound, self.posterior.tree)
-                finer = {name: value[self.more] for name, value in values.items()}, len(self.more)
-            return left_out.units(self.density, self.values, self.count, advance, finer)
+            return left_out.units(self.density, self.values, self.count, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
         if left_out.shared(bound):

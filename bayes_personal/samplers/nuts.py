@@ -156,10 +156,13 @@ class NUTS:
             statistics.append(of_sampler)
             return points
 
-        density, mode = linearised(bound, rng)
-        if not density.size:
-            return "there are no hyperparameters to walk over"
-        sample = walked(density, mode, walk, rng)
+        try:
+            density, mode = linearised(bound, rng)
+            if not density.size:
+                return "there are no hyperparameters to walk over"
+            sample = walked(density, mode, walk, rng)
+        except FloatingPointError as error:
+            return f"no pseudo-data stand for the rows: {error}"
         stuck = worst_r_hat(sample.weighted.points[:, : density.size], self.chains)
         if stuck > STUCK:
             return f"chains that walked under them do not agree: R-hat is {stuck:.2f}"

@@ -10,7 +10,7 @@ from scipy.special import roots_hermitenorm
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS
-from bayes_personal.data.rows import Batch, InMemory
+from bayes_personal.data.rows import Batch, rows_at
 from bayes_personal.densities.gaussian.arrangement import Arrangement
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import moments
@@ -49,7 +49,6 @@ class LeftOutRows:
     density : density of phi under pseudo-data that are averaged over the posterior
     values : draws of all variables
     count : number of draws
-    whole : the same at more draws; None where there are no more
 
     References
     ----------
@@ -59,7 +58,6 @@ class LeftOutRows:
     density: LinearisedDensity
     values: Mapping[str, np.ndarray]
     count: int
-    whole: "LeftOutRows | None" = None
 
     @classmethod
     def of(cls, bound: BoundModel, values: Mapping[str, np.ndarray], count: int) -> Self:
@@ -117,21 +115,13 @@ class LeftOutRows:
             places = np.arange(batch.start, batch.start + len(batch))
             yield places, self._by_cavities(batch, places)
 
-    @property
-    def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Function from places of rows to their densities at the draws of `whole`, left out; None where there are no
-        more draws, and where rows are in files."""
-        held = isinstance(self.density.bound.rows, InMemory)
-        return self.whole.few if held and self.whole is not None and self.whole.count > self.count else None
-
     def few(self, places: np.ndarray) -> np.ndarray:
-        """Return the log densities of some rows left out, (draw, place)."""
-        bound, groups = self.density.bound, self.density.groups
+        """Return the log densities of some rows left out, in ascending order, (draw, place)."""
+        groups = self.density.groups
         if groups is not None:
             all_places, densities = self._by_groups(np.unique(groups.tiles.group[places]))
             return densities.left_out[:, np.searchsorted(all_places, places)]
-        rows = Batch(-1, bound.frame.iloc[places], bound.x[places], bound.y[places], bound.constants[places])
-        return self._by_cavities(rows, places).left_out
+        return self._by_cavities(rows_at(self.density.bound.rows, places), places).left_out
 
     def _constants(self, places: Any) -> np.ndarray:
         """Return what log p(y_i) has beside l, (draw, place)."""
