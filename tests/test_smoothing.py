@@ -190,3 +190,14 @@ def test_rows_of_a_high_pareto_k_are_left_out_at_more_draws(sloped: Posterior, m
     np.testing.assert_allclose(found.elpd_i[worst], every.elpd_i[worst], rtol=1e-3)
     np.testing.assert_array_equal(found.elpd_i[others], thinned.elpd_i[others])
     assert not np.allclose(found.elpd_i[worst], thinned.elpd_i[worst], rtol=1e-5)
+
+
+def test_a_single_row_of_a_high_pareto_k_is_refitted(sloped: Posterior, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
+    thinned = bp.loo(sloped, progress=False, refit=False)
+    first, second = np.sort(thinned.pareto_k)[::-1][:2]
+    monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: (first + second) / 2)
+    found = bp.loo(sloped, progress=False)
+    worst = int(np.argmax(thinned.pareto_k.data))
+    assert list(found.refits.index) == [sloped.bound.rows.index[worst]] and found.good_k == (first + second) / 2
+    assert abs(float(found.elpd_i[worst]) - float(thinned.elpd_i[worst])) < 0.1 + 4 * found.refits["se"].iloc[0]

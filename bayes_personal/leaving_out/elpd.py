@@ -29,6 +29,8 @@ LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
 LARGEST_SHARE = 0.1
 # Where more rows than this need a refit, the draws of the posterior are poor.
 MOST_REFITS = 200
+# Up to this many rows are refitted at once: to leave them out at more draws would take longer.
+FEW = 2
 # The last result of all rows of a posterior, kept as long as the posterior.
 RECENT: "WeakKeyDictionary[Posterior, ELPD]" = WeakKeyDictionary()
 
@@ -229,8 +231,7 @@ class Estimates:
         elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
         refitted: dict[int, tuple[float, float, Refit]] = {}
         enough, efficiency = good_k(plan.count), plan.efficiency
-        at_more_draws = plan.at_more_draws
-        good = enough if at_more_draws is None else good_k(len(plan.more))
+        good = enough
         with Progress(disable=not progress, transient=True) as bar:
             task = bar.add_task("leave one out", total=len(labels))
             refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
@@ -246,7 +247,9 @@ class Estimates:
                     inexact = part.inexact is not None and bool(part.inexact[entry])
                     poor[int(places[entry])] = Poor(inexact, added[:, entry].copy(), partial(part.removal, entry))
             again = np.array(sorted(place for place, row in poor.items() if not row.inexact), np.int64)
-            if at_more_draws is not None and len(again):
+            at_more_draws = plan.at_more_draws if len(again) > (0 if refits is None else FEW) else None
+            if at_more_draws is not None:
+                good = good_k(len(plan.more))
                 elpd[again], k[again], _ = predictive(at_more_draws(again), efficiency)
                 poor |= {place: poor[place]._replace(influence=np.zeros(plan.count)) for place in again.tolist()}
             for place, row in poor.items():
