@@ -111,17 +111,23 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
 
 def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
            advance: Advance = lambda count: None, enough: float = LEAST_ESS) -> Sample:
-    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted.
+    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted; along a ridge
+    once more, from clusters of these.
 
     `enough` effective draws are asked for.
     """
-    for number in (count, again * count):
+    ridged = target.density.effort.ridged
+    for number in (count, again * count, *([again * count] if ridged else [])):
         points = proposal.draw(number, rng)
         sample = settled(target, points, proposal.log_density(points), rng, enough)
         advance(number)
         if sample.trusted:
             break
-        target, proposal = sample.target, proposal.adapted(points, sample.weighted.weights)
+        target, weights = sample.target, sample.weighted.weights
+        if ridged and number > count and isinstance(proposal, Proposal):
+            proposal = proposal.clustered(points, weights, rng)
+        else:
+            proposal = proposal.adapted(points, weights)
     return sample
 
 
