@@ -139,17 +139,15 @@ def beside_normal(rows: list[dict[str, Any]], keys: Sequence[str]) -> list[dict[
 if __name__ == "__main__":
     given = options(__doc__, ("plain", "size"))
     with tempfile.TemporaryDirectory() as folder:
-        run, tables = partial(fresh, caches=Path(folder)), {}
+        run = partial(fresh, caches=Path(folder))
         if "plain" in given.parts or not given.parts:
-            tables["Plain"] = beside_normal(
-                [{"prior": prior, "family": family, **run(at_the_defaults, prior, family, given.repetitions)}
-                 for prior in (("PartialPooling", "GaussianProcess") if given.small else PRIORS)
-                 for family in OF_PLAIN if family == "Normal" or prior not in NORMAL_ONLY], ["prior"])
+            rows = [{"prior": prior, "family": family, **run(at_the_defaults, prior, family, given.repetitions)}
+                    for prior in (("PartialPooling", "GaussianProcess") if given.small else PRIORS)
+                    for family in OF_PLAIN if family == "Normal" or prior not in NORMAL_ONLY]
+            publish("families_plain", __doc__, {"Plain": beside_normal(rows, ["prior"])}, given.small)
         if "size" in given.parts or not given.parts:
-            tables["Size"] = beside_normal(
-                [{"world": world, "rows": rows, "family": family,
-                  **run(at_size, world, family, rows, given.repetitions)}
-                 for world in WORLDS for rows in (SMALL if given.small else SIZES)
-                 for family in (FAMILIES if rows == BESIDE else OF_PLAIN)],
-                ["world", "rows"])
-    publish("families", __doc__, tables, given.small)
+            rows = [{"world": world, "rows": size, "family": family,
+                     **run(at_size, world, family, size, given.repetitions)}
+                    for world in WORLDS for size in (SMALL if given.small else SIZES)
+                    for family in (FAMILIES if size == BESIDE else OF_PLAIN)]
+            publish("families_size", __doc__, {"Size": beside_normal(rows, ["world", "rows"])}, given.small)
