@@ -124,10 +124,9 @@ def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: n
         if sample.trusted:
             break
         target, weights = sample.target, sample.weighted.weights
-        if ridged and number > count and isinstance(proposal, Proposal):
-            proposal = proposal.clustered(points, weights, rng)
-        else:
-            proposal = proposal.adapted(points, weights)
+        along_ridge = ridged and number > count and isinstance(proposal, Proposal)
+        better = proposal.clustered(points, weights, rng) if along_ridge else proposal.adapted(points, weights)
+        proposal = better.widened
     return sample
 
 

@@ -1,6 +1,6 @@
 """Proposals of hyperparameters together with weights, standardised given these and pseudo-data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 import numpy as np
@@ -79,6 +79,11 @@ class Apart:
         """Return both fitted to weighted draws."""
         hyper = None if self.hyper is None else self.hyper.adapted(points[:, : self.size], weights)
         return Apart(hyper, self.of_weights.adapted(points[:, self.size :], weights), self.size)
+
+    @property
+    def widened(self) -> "Apart":
+        """The same with wider proposals of hyperparameters; those of weights have tails already."""
+        return self if self.hyper is None else replace(self, hyper=self.hyper.widened)
 
 
 @final

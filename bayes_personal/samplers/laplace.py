@@ -190,7 +190,7 @@ class Laplace:
             weighted = Weighted.of(points, density.each_value(points), mixture.log_density(points))
             if weighted.trusted:
                 break
-            mixture = modes.grown(mixture.adapted(points, weighted.weights), weighted)
+            mixture = modes.grown(mixture.adapted(points, weighted.weights), weighted).widened
         return weighted
 
     def _refused(self, problem: str, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
