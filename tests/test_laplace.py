@@ -297,7 +297,7 @@ def test_everything_else_works_on_it(sleep, tmp_path) -> None:
 
 def test_it_hands_over_to_nuts(sleep, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the ratios say, here they are not good enough."""
-    monkeypatch.setattr(importance, "largest_k", lambda count: -np.inf)
+    monkeypatch.setattr(importance, "largest_k", lambda *_: -np.inf)
     model = bp.Model("reaction ~ days")
     with pytest.warns(ConvergenceWarning, match="NUTS takes over"):
         posterior = bp.fit(model, sleep, seed=1, progress=False, method=bp.Laplace())
@@ -331,3 +331,8 @@ def test_a_draw_so_far_out_that_no_density_is_a_number_spoils_nothing() -> None:
     points[7] = 1e200
     adapted = proposal.adapted(points, np.full(500, 1 / 500) * (np.arange(500) != 7))
     assert np.isfinite(adapted.weights).all() and np.isfinite(adapted.components[0].root).all()
+
+
+def test_a_pareto_k_is_good_up_to_a_larger_one_where_most_draws_count() -> None:
+    assert importance.largest_k(8192, 4000.0) == 0.5 and importance.largest_k(8192, 5000.0) == 0.7
+    assert importance.largest_k(100, 90.0) == 0.5

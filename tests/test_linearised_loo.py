@@ -4,12 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
 from test_linearised import FAMILIES, PRIORS, frame
 
 import bayes_personal as bp
 from bayes_personal.densities.linearised import left_out
 from bayes_personal.densities.linearised.left_out import LeftOutRows
+from bayes_personal.errors import SpecificationError
 from bayes_personal.kernels import likelihoods
 from bayes_personal.leaving_out.question import LeaveOutPlan
 from bayes_personal.posterior.posterior import Posterior
@@ -104,3 +108,30 @@ def test_the_plan_approximates_where_it_can() -> None:
     posterior = fitted("Bernoulli", "smooth")
     assert LeaveOutPlan.of(posterior, "unit", None, True).approximated is not None
     assert LeaveOutPlan.of(posterior, "conditional", None, True).approximated is None
+
+
+def test_groups_are_left_out_of_a_population_as_integrals_say() -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"y": rng.binomial(1, 0.3, 60), "g": np.arange(60) % 4})
+    model = bp.Model("y ~ 1", bp.Population(), bp.Bernoulli(), bp.Hyperprior("Normal", mu=0, sigma=1))
+    posterior = bp.fit(model, data, seed=1, progress=False)
+    found = bp.loo(posterior, kind="group", by="g", progress=False)
+
+    def log_evidence(y: np.ndarray) -> float:
+        return float(np.log(quad(lambda mu: np.exp((y * mu - np.logaddexp(0, mu)).sum()) * norm.pdf(mu), -6, 6)[0]))
+
+    y, g = data["y"].to_numpy(), data["g"].to_numpy()
+    for group in range(4):
+        wanted = log_evidence(y) - log_evidence(y[g != group])
+        assert abs(float(found.elpd_i[group]) - wanted) < 4 * found.refits["se"][group] < 0.1
+    with pytest.raises(SpecificationError, match=r"refit=bp.NUTS\(\)"):
+        bp.loo(posterior, kind="group", by="g", refit=False, progress=False)
+
+
+def test_rows_of_a_population_are_refitted() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    posterior = bp.fit(bp.Model("y ~ x", bp.Population(), bp.Bernoulli()), pd.DataFrame({"x": x, "y": (x > 0) * 1}),
+                       seed=1, progress=False)
+    found = bp.loo(posterior, progress=False)
+    assert 0 < len(found.refits) < 60 and not found.complaints and not found.warning

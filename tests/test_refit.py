@@ -135,7 +135,7 @@ def test_what_cannot_be_refitted(counts: tuple[Posterior, Grid], frame: pd.DataF
             "True, False or a sampler": {"refit": bp.Laplace()},
             "does not know the row's own theta_i": {"kind": "conditional", "refit": method},
             "no part of PartialPooling.*gives the groups of 'week' weights.*refit=bp.NUTS":
-                {"kind": "group", "by": "week"}}.items():
+                {"kind": "group", "by": "week", "refit": False}}.items():
         with pytest.raises(SpecificationError, match=words):
             bp.loo(posterior, progress=False, **options)
     with pytest.raises(InputError, match="all rows have the label 'here'"):
@@ -146,7 +146,7 @@ def test_what_cannot_be_refitted(counts: tuple[Posterior, Grid], frame: pd.DataF
             bp.loo(collapsing, refit=refused, progress=False)
     heavy = unsampled(bp.Model("y ~ dose", family=bp.StudentT()), frame, draws=50)
     with pytest.raises(SpecificationError, match="the weights of StudentT"):
-        bp.loo(heavy, kind="group", by="site", progress=False)
+        bp.loo(heavy, kind="group", by="site", refit=False, progress=False)
 
 
 def test_proposals_where_densities_vanish_have_no_part_in_a_refit() -> None:

@@ -14,6 +14,7 @@ from arviz_stats.utils import ELPDDataLOO
 from rich.progress import Progress
 
 from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import Refit
@@ -116,10 +117,12 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         will be like some of the training rows, such as those of a target domain, only these tell how well new rows are
         predicted. Not with ``kind="group"``.
     refit
-        Which rows or groups to refit without: with True, those whose Pareto k is too high, where the weights
-        integrate out, for such refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, those of any
-        model, sampled by it, and every group that has no weights of its own to integrate out; with False, none. At most
-        200 for their Pareto k: where it is high in more, the draws of the posterior are poor.
+        Which rows or groups to refit without: with True, those whose Pareto k is too high, and every group that has no
+        weights of its own to integrate out, where all weights integrate out or pseudo-data stand for the rows, for such
+        refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, the same of any model, sampled by it;
+        with False, none. At most
+        200 for their Pareto k: where it is high in more, the draws of the posterior are poor or the model is too
+        narrow, and none is refitted.
     seed
         Seed of the refits; by default the same in every call, so that results compare.
     progress
@@ -165,7 +168,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         estimates = Estimates.of(plan, selected, refit, seed, progress)
     elpd, k, left_in = (each[selected] for each in (estimates.elpd, estimates.k, estimates.left_in))
     labels, table, good = plan.labels[selected], estimates.refits, estimates.good
-    exhausted = len(table) >= MOST_REFITS and not plan.refit_all and bool((k > good).any())
+    exhausted = refit is not False and not plan.refit_all and int((~(k <= good)).sum()) > MOST_REFITS
     doubts = tuple(doubtful(elpd, estimates.error[selected], labels, table, plan))
     warn_of_high_k(k, good, labels, exhausted, plan)
     for doubt in doubts:
@@ -252,8 +255,10 @@ class Estimates:
                 good = good_k(len(plan.more))
                 elpd[again], k[again], _ = predictive(at_more_draws(again), efficiency)
                 poor |= {place: poor[place]._replace(influence=np.zeros(plan.count)) for place in again.tolist()}
+            failed = [place for place in poor if not k[place] <= good]
+            some_are_refitted = refits is not None and len(failed) <= MOST_REFITS
             for place, row in poor.items():
-                wanted = plan.refit_all or (not k[place] <= good and len(refitted) < MOST_REFITS)
+                wanted = plan.refit_all or (some_are_refitted and not k[place] <= good)
                 if refits is None or not wanted:
                     influence += row.influence
                     continue
@@ -336,12 +341,13 @@ def remedy(exhausted: bool, plan: LeaveOutPlan) -> str:
     """Return the remedy where Pareto k is too high."""
     bound = plan.posterior.bound
     if exhausted:
-        return f"{MOST_REFITS} others were refitted: the posterior itself has too few effective draws."
+        return (f"More than {MOST_REFITS} are not refitted: the posterior has too few effective draws, or "
+                f"the model is too narrow, with outcomes that vary more than {bound.family!r} says they do.")
     if plan.kind == "conditional":
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
-    if plan.approximated is not None and not isinstance(bound.rows, InMemory):
+    if leaves_out(bound) and not isinstance(bound.rows, InMemory):
         return "With all rows in memory, as a table, they are left out in earnest."
-    if plan.density is None and plan.approximated is None:
+    if plan.density is None and not leaves_out(bound):
         return "refit=bp.NUTS() leaves them out in earnest, a fit for each."
     heavier = bound.family.heavier if bound.division is None and bound.elsewhere is None else ""
     return "refit=True leaves them out in earnest." + (

@@ -114,7 +114,7 @@ class LeaveOutPlan:
                 removed = left_out.removals_by(density, by)
             else:
                 rows = left_out.rows_by(bound, by)
-                integral, refit_all = over_groups(posterior, by, rows, isinstance(refit, NUTS))
+                integral, refit_all = over_groups(posterior, by, rows, refit)
         approximated = None
         if density is None and kind == "unit" and not left_out.shared(bound) and leaves_out(bound):
             approximated = LeftOutRows.of(bound, values, chains * len(draws))
@@ -199,6 +199,15 @@ class LeaveOutPlan:
         return (told["log_evidence"], told["log_evidence_se"]) if "log_evidence" in told else None
 
     @property
+    def approximated_rows(self) -> LeftOutRows | None:
+        """Pseudo-data of rows in memory, where these may stand for their likelihoods; None elsewhere."""
+        bound = self.posterior.bound
+        if not (leaves_out(bound) and isinstance(bound.rows, InMemory)):
+            return None
+        rows = self.approximated or LeftOutRows.of(bound, self.values, self.count)
+        return rows if rows.within_reach else None
+
+    @property
     def at_more_draws(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Function from positions of rows, in ascending order, to their densities at more draws, (draw, position); None
         where there are no more draws, or where few rows cost as much as all."""
@@ -247,9 +256,8 @@ class LeaveOutPlan:
         if self.density is not None:
             return MarginalRefits(self.density, rng, method, values, self.chains, self.evidence)
         if method is None:
-            if self.approximated is None or not isinstance(self.posterior.bound.rows, InMemory):
-                return None
-            return ApproximatedRefits(self.approximated, rng, self.evidence)
+            rows = self.approximated_rows
+            return None if rows is None else ApproximatedRefits(rows, rng, self.evidence)
         integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
         return ExplicitRefits(integral, rng, method, values, self.chains)
 
@@ -270,7 +278,7 @@ def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
 
 
 def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarray],
-                refitted: bool) -> tuple[GroupIntegral, bool]:
+                refit: bool | NUTS) -> tuple[GroupIntegral, bool]:
     """Return the integral over the groups' own weights, and whether every group must be refitted nevertheless."""
     if len(rows) == 1:
         raise InputError(f"loo(by={by!r}): all rows have the label {next(iter(rows))!r}, so that nothing is left "
@@ -279,7 +287,8 @@ def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarra
     integral = GroupIntegral.of_sets(bound, list(rows.values()))
     if integral is not None:
         return integral, False
-    if not refitted:
+    under_pseudo_data = refit is True and leaves_out(bound) and isinstance(bound.rows, InMemory)
+    if not (isinstance(refit, NUTS) or under_pseudo_data):
         prior = posterior.model.prior
         reason = (f"under {prior!r} rows choose among alternatives, and all rows say what these are" if bound.choice
                   else f"the weights of {posterior.model.family!r} do not integrate out, and no part of {prior!r} "

@@ -8,19 +8,21 @@ import numpy as np
 
 from bayes_personal.samplers.proposal import Proposes, systematic
 
-# Above this k the ratios have no variance; with fewer effective draws than this no estimate is good.
-LARGEST_K, LEAST_ESS = 0.5, 400.0
+# Above this k the ratios have no variance, up to the second one smoothing serves where most draws count; with fewer
+# effective draws than this no estimate is good.
+LARGEST_K, SMOOTHED_K, LEAST_ESS = 0.5, 0.7, 400.0
 # Of fewer draws no tail can be fitted.
 FEWEST = 25
 
 
-def largest_k(count: int) -> float:
+def largest_k(count: int, ess: float = 0.0) -> float:
     """Return the Pareto k up to which weights of so many draws of a posterior can be trusted.
 
     Above 0.5 the ratios have no variance. Smoothing serves up to 0.7 (Vehtari et al. 2024), where a mixture of t's is
-    near the posterior; but where it is far, as in a funnel, draws that miss most of it show k between 0.5 and 0.7 too.
+    near the posterior, as it is where more than half of the draws count; but where it is far, as in a funnel, draws
+    that miss most of it show k between 0.5 and 0.7 too.
     """
-    return min(1 - 1 / log10(max(count, 2)), LARGEST_K)
+    return min(1 - 1 / log10(max(count, 2)), SMOOTHED_K if ess > count / 2 else LARGEST_K)
 
 
 @final
@@ -72,7 +74,7 @@ class Weighted:
         weights = np.exp(smoothed - np.logaddexp.reduce(smoothed))
         raw = np.exp(ratios - evidence)
         ess = min(1 / np.sum(weights**2), len(points) ** 2 / np.sum(raw**2))
-        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= largest_k(len(points)) else np.inf
+        error = raw.std(ddof=1) / np.sqrt(len(points)) if k <= largest_k(len(points), ess) else np.inf
         return cls(points, log_densities, weights, float(k), float(ess), evidence, float(error), enough)
 
     @property
@@ -83,7 +85,7 @@ class Weighted:
     @property
     def largest_k(self) -> float:
         """The Pareto k up to which so many draws can be trusted."""
-        return largest_k(len(self.points))
+        return largest_k(len(self.points), self.ess)
 
     @property
     def least_ess(self) -> float:
