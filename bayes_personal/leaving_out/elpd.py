@@ -17,7 +17,7 @@ from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
-from bayes_personal.leaving_out.refit import Refit
+from bayes_personal.leaving_out.refit import LEVEL, Refit
 from bayes_personal.leaving_out.smoothing import predictive, separated
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
@@ -131,8 +131,9 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Returns
     -------
     arviz ELPDData
-        With pointwise values and Pareto k (0 where it was refitted), the `question` that it answers, `refits`, the
-        Monte Carlo error `mcse` of elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective
+        With pointwise values and Pareto k (0 where it was refitted, and where log densities differ so little between
+        draws that weights have no tail), the `question` that it answers, `refits`, the Monte Carlo error `mcse` of
+        elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective
         number of parameters, is the sum of ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both:
         about the number of coefficients and scales where rows are many and priors weak, less where theta is pooled.
         Under ``kind="group"`` y_i is all that a group observed.
@@ -240,7 +241,7 @@ class Estimates:
             refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
             for part in plan.parts(partial(bar.advance, task)):
                 places = part.places
-                elpd[places], k[places], added = predictive(part.densities, efficiency)
+                elpd[places], k[places], added = judged(part.densities, efficiency, enough)
                 left_in[places], error[places] = part.left_in, part.error
                 if part.inexact is not None:
                     k[places[part.inexact]] = np.inf
@@ -253,7 +254,7 @@ class Estimates:
             at_more_draws = plan.at_more_draws if len(again) > (0 if refits is None else FEW) else None
             if at_more_draws is not None:
                 good = good_k(len(plan.more))
-                elpd[again], k[again], _ = predictive(at_more_draws(again), efficiency)
+                elpd[again], k[again], _ = judged(at_more_draws(again), efficiency, good)
                 poor |= {place: poor[place]._replace(influence=np.zeros(plan.count)) for place in again.tolist()}
             failed = [place for place in poor if not k[place] <= good]
             some_are_refitted = refits is not None and len(failed) <= MOST_REFITS
@@ -293,6 +294,14 @@ class Estimates:
     def needed(self) -> float:
         """Number of draws with which the Monte Carlo error is a tenth of the standard error."""
         return len(self.influence) * self.of_draws / (LARGEST_SHARE * self.se) ** 2 if self.se > 0 else np.inf
+
+
+def judged(densities: np.ndarray, efficiency: float, enough: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `predictive` does, with a Pareto k of 0 where it is high though log densities (draw, unit) differ by
+    less than `LEVEL`: the weights have no tail to speak of, whatever its shape."""
+    elpd, k, influence = predictive(densities, efficiency)
+    k[(np.ptp(densities, axis=0) < LEVEL) & ~(k <= enough)] = 0.0
+    return elpd, k, influence
 
 
 def good_k(count: int) -> float:

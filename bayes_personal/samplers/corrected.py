@@ -124,9 +124,10 @@ def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: n
         if sample.trusted:
             break
         target, weights = sample.target, sample.weighted.weights
-        along_ridge = ridged and number > count and isinstance(proposal, Proposal)
-        better = proposal.clustered(points, weights, rng) if along_ridge else proposal.adapted(points, weights)
-        proposal = better.widened
+        if ridged and number > count and isinstance(proposal, Proposal):
+            proposal = proposal.clustered(points, weights, rng).widened
+        else:
+            proposal = proposal.adapted(points, weights).widened
     return sample
 
 
