@@ -40,7 +40,7 @@ LANES = 64
 # Rows of a tile's groups whose log likelihoods are computed together.
 ROWS = 8
 # Most steps of Newton's method, and the squared length in standard deviations of a step that may be the last.
-STEPS, CLOSE = 8, 1e-1
+STEPS, CLOSE = 50, 1e-1
 # Least curvature of a row relative to one that is never negative.
 LEAST = 0.1
 

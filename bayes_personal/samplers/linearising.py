@@ -19,7 +19,7 @@ from bayes_personal.samplers.start import outcome_must_have_density
 ROUNDS, SETTLED = 4, 0.05
 # Steps towards the mode of the weights, which end when no eta moves by more than this many of its standard errors; and
 # halvings of one step.
-STEPS, CLOSE, HALVINGS = 8, 0.01, 20
+STEPS, CLOSE, HALVINGS = 30, 0.01, 20
 # Rounds of averaging, the draws of each, and how far out these are taken, in standard deviations.
 AVERAGES, DRAWS, FAR = 2, 200, 2.5
 

@@ -57,10 +57,12 @@ class Mode:
 def climbed(density: Density, start: np.ndarray) -> np.ndarray:
     """Climb from `start` to where the density is locally highest."""
     # Points without a density are a wall, not so high that a step back from it comes to nothing.
-    first = density(start)[0]
+    first, slope = density(start)
     wall = WALL * (1 + abs(first)) if np.isfinite(first) else 1e300
+    # Within bounds the first step is as long as the slope, which many rows make steep: it would end in a corner.
+    unit = max(1.0, float(np.linalg.norm(slope))) if np.isfinite(first) else 1.0
 
     def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = density(point)
-        return (-value, -slope) if np.isfinite(value) else (wall, np.zeros(len(point)))
+        return (-value / unit, -slope / unit) if np.isfinite(value) else (wall, np.zeros(len(point)))
     return optimize.minimize(descend, start, jac=True, method="L-BFGS-B", bounds=[(-BOX, BOX)] * len(start)).x
