@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 import bayes_personal as bp
+from bayes_personal.leaving_out.elpd import judged
 from bayes_personal.leaving_out.smoothing import predictive, separated
 from bayes_personal.posterior.posterior import Posterior
 
@@ -184,6 +185,7 @@ def test_rows_of_a_high_pareto_k_are_left_out_at_more_draws(sloped: Posterior, m
     thinned = bp.loo(sloped, progress=False, refit=False)
     worst = np.flatnonzero(thinned.pareto_k > np.quantile(thinned.pareto_k, 0.9))
     limit = float(np.quantile(thinned.pareto_k, 0.9))
+    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LEVEL", 0.0)
     monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: limit if count == 250 else 0.7)
     found = bp.loo(sloped, progress=False, refit=False)
     others = np.setdiff1d(np.arange(len(found.elpd_i)), worst)
@@ -196,8 +198,18 @@ def test_a_single_row_of_a_high_pareto_k_is_refitted(sloped: Posterior, monkeypa
     monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
     thinned = bp.loo(sloped, progress=False, refit=False)
     first, second = np.sort(thinned.pareto_k)[::-1][:2]
+    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LEVEL", 0.0)
     monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: (first + second) / 2)
     found = bp.loo(sloped, progress=False)
     worst = int(np.argmax(thinned.pareto_k.data))
     assert list(found.refits.index) == [sloped.bound.rows.index[worst]] and found.good_k == (first + second) / 2
     assert abs(float(found.elpd_i[worst]) - float(thinned.elpd_i[worst])) < 0.1 + 4 * found.refits["se"].iloc[0]
+
+
+def test_weights_that_hardly_differ_have_no_tail() -> None:
+    rng = np.random.default_rng(2)
+    heavy = rng.pareto(1.0, (400, 2))
+    logs = np.column_stack([-0.9 * heavy[:, 0] / heavy[:, 0].max(), -20 * heavy[:, 1] / heavy[:, 1].max()])
+    _, k, _ = judged(logs, 1.0, 0.6)
+    _, smoothed, _ = predictive(logs, 1.0)
+    assert (smoothed > 0.6).all() and k[0] == 0.0 and k[1] == smoothed[1]
