@@ -99,7 +99,6 @@ def middle(rows: list[dict[str, Any]]) -> dict[str, Any]:
 if __name__ == "__main__":
     given = options(__doc__, ("thousand", "many"))
     rows, seeds = SMALL if given.small else ROWS, range(1, given.repetitions + 1)
-    tables: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         run = partial(fresh, caches=Path(folder))
         if "thousand" in given.parts or not given.parts:
@@ -107,10 +106,10 @@ if __name__ == "__main__":
                      for method in METHODS]
             for name, fit in (("Bambi, nutpie", with_bambi), ("GPBoost, estimates", with_gpboost)):
                 table.append({"method": name, **middle([run(fit, rows, seed) for seed in seeds])})
-            tables["A thousand groups"] = table
+            publish("yes_or_no", __doc__, {"A thousand groups": table}, given.small)
         if "many" in given.parts or not given.parts:
             sizes = (2 * SMALL,) if given.small else (MANY, 10 * MANY)
-            tables["Very many"] = [entry for size in sizes for entry in (
+            table = [entry for size in sizes for entry in (
                 {"method": "Laplace(draws=250)", "rows": size, **run(very_many, size, 250)},
                 {"method": "GPBoost, estimates", "rows": size, **run(with_gpboost, size, 1, size // 10)})]
-    publish("yes_or_no", __doc__, tables, given.small)
+            publish("yes_or_no_many", __doc__, {"Very many": table}, given.small)
