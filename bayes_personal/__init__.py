@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
     from bayes_personal.hyperpriors.hyperprior import Hyperprior
     from bayes_personal.leaving_out.comparison import compare
-    from bayes_personal.leaving_out.elpd import log_likelihood, loo
+    from bayes_personal.leaving_out.elpd import loo
+    from bayes_personal.leaving_out.for_arviz import log_likelihood
     from bayes_personal.model.model import Model
     from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
     from bayes_personal.pages.report import report
@@ -61,7 +62,7 @@ _HOMES = {name: module for module, names in {
     "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),
-    "leaving_out.elpd": ("log_likelihood", "loo"),
+    "leaving_out.elpd": ("loo",), "leaving_out.for_arviz": ("log_likelihood",),
     "model.model": ("Model",),
     "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "pages.report": ("report",),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, Self, final
+from typing import Any, NamedTuple, Self, final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,7 +18,7 @@ from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.refit import LEVEL, Refit
-from bayes_personal.leaving_out.smoothing import predictive, separated
+from bayes_personal.leaving_out.smoothing import predictive
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed, seed_number
@@ -378,34 +378,3 @@ def doubtful(elpd: np.ndarray, error: np.ndarray, labels: pd.Index, refits: pd.D
     if (untrusted := (refits["complaints"] != "").to_numpy()).any():
         yield (f"the draws of {untrusted.sum()} of {len(refits)} refits are not to be trusted, the first that without "
                f"{first(refits.index[untrusted][:1])}: {refits['complaints'][untrusted].iloc[0]}")
-
-
-@verb
-def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"] = "unit",
-                   progress: bool = True) -> xr.Dataset:
-    """Compute the log densities that `loo` reweights, a draw and row each, for ArviZ's `loo` and `compare`:
-
-    ``az.loo(xarray.DataTree.from_dict({"posterior": posterior.tree["posterior"].to_dataset(),
-    "log_likelihood": bp.log_likelihood(posterior)}))``, for posteriors whose draws were not thinned.
-
-    Under ``kind="unit"`` they are ``log p(y_i | y_-i, phi)``, the variable ``y_left_out``, not a likelihood: their sum
-    is no log density of all outcomes. Keep them out of `posterior.tree`. ArviZ's LOO-PIT, its expectations under
-    leave-one-out and its power scaling combine weights with predictions, or with a likelihood, and `predict` predicts
-    a training row by a theta_i that has seen y_i: with these densities they are silently wrong, which is why the
-    variable has a name that predictions do not have. Under ``kind="conditional"`` they are ``log p(y_i | theta_i)``,
-    the variable ``y``; weights made of them have no variance where theta_i leans on y_i.
-
-    Raises
-    ------
-    NotFittedError, SpecificationError
-        As `loo` does.
-    """
-    plan = LeaveOutPlan.of(posterior, kind, None, False)
-    result = np.empty((plan.count, len(posterior.bound.rows)))
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("log densities", total=result.shape[1])
-        for part in plan.parts(partial(bar.advance, task)):
-            result[:, part.places] = separated(part.densities)
-    coords = {"chain": np.arange(plan.chains), "draw": plan.draws, "unit": plan.coordinate}
-    array = xr.DataArray(result.reshape(plan.chains, len(plan.draws), -1), dims=list(coords), coords=coords)
-    return xr.Dataset({"y_left_out" if kind == "unit" else "y": array}, attrs={"conditioning": kind})
