@@ -15,6 +15,7 @@ from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.samplers import importance
 from bayes_personal.samplers.laplace import Laplace, Modes
+from bayes_personal.samplers.mode import climbed
 from bayes_personal.samplers.proposal import DEFENSIVE, Proposal, Skewed
 
 
@@ -336,3 +337,15 @@ def test_a_draw_so_far_out_that_no_density_is_a_number_spoils_nothing() -> None:
 def test_a_pareto_k_is_good_up_to_a_larger_one_where_most_draws_count() -> None:
     assert importance.largest_k(8192, 4000.0) == 0.5 and importance.largest_k(8192, 5000.0) == 0.7
     assert importance.largest_k(100, 90.0) == 0.5
+
+
+def test_a_climb_does_not_begin_in_a_corner() -> None:
+    """Many rows make the slope steep: a first step as long as it ends at the bounds, perhaps near another mode."""
+    here, corner = np.array([-0.2, -0.6]), np.array([-12.0, -12.0])
+
+    def density(point: np.ndarray) -> tuple[float, np.ndarray]:
+        values = np.array([-500 * ((point - here) ** 2).sum(), 50 - 500 * ((point - corner) ** 2).sum()])
+        nearest = values.argmax()
+        return float(values[nearest]), -1000 * (point - (here, corner)[nearest])
+
+    np.testing.assert_allclose(climbed(density, np.zeros(2)), here, atol=1e-4)

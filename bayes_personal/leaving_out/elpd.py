@@ -120,9 +120,8 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         Which rows or groups to refit without: with True, those whose Pareto k is too high, and every group that has no
         weights of its own to integrate out, where all weights integrate out or pseudo-data stand for the rows, for such
         refits are cheap; with a method, ``bp.NUTS()`` or ``bp.NUTS(draws=500)``, the same of any model, sampled by it;
-        with False, none. At most
-        200 for their Pareto k: where it is high in more, the draws of the posterior are poor or the model is too
-        narrow, and none is refitted.
+        with False, none. At most 200 for their Pareto k: where it is high in more, the draws of the posterior are poor
+        or the model is too narrow, and none is refitted.
     seed
         Seed of the refits; by default the same in every call, so that results compare.
     progress
@@ -144,7 +143,7 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
         An argument that is not a posterior.
     SpecificationError
         An unknown kind, fewer than 25 draws, `by` without ``kind="group"`` or the reverse, `rows` with it; groups
-        without weights of their own, where weights do not integrate out and `refit` is no method; an unknown
+        without weights of their own, which `refit` does not let or cannot refit; an unknown
         `refit`; a population that `FineTuned` freezes.
     InputError
         No such column, a missing label in it, or a single one; `rows` that are not as many truth values as there are
