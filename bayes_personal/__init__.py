@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Partition,
         Population,
         Repulsive,
+        Sparse,
         TotalVariation,
         Transfer,
         TreePartition,
@@ -50,8 +51,8 @@ __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
     "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
     "NegativeBinomial", "Normal", "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "Repulsive",
-    "StudentT", "TotalVariation", "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets", "fit",
-    "invariance", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
+    "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets",
+    "fit", "invariance", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
     "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
@@ -69,7 +70,7 @@ _HOMES = {name: module for module, names in {
     "posterior.posterior": ("Posterior", "fit", "load"),
     "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
                "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive",
-               "TotalVariation", "Transfer", "TreePartition"),
+               "Sparse", "TotalVariation", "Transfer", "TreePartition"),
     "questions.borrowing": ("borrowed",),
     "questions.change_points": ("changes",),
     "questions.invariant_prediction": ("invariance",),

@@ -154,6 +154,10 @@ SETTINGS = {
     "Mixture": Setting(bp.Model("y ~ x", bp.Mixture(2, gate="c", mean=UNIT_NORMAL), NOISE), context, 60),
     "Repulsive": Setting(bp.Model("y ~ x", bp.Repulsive("c", archetypes=2, scale=HALF_NORMAL), NOISE, UNIT_NORMAL),
                          context, 40),
+    "Sparse": Setting(
+        bp.Model("y ~ x + w + c", bp.Sparse(overall=bp.Hyperprior("HalfCauchy", beta=0.1),
+                                            slab=bp.Hyperprior("LogNormal", mu=0.0, sigma=0.5)), NOISE, UNIT_NORMAL),
+        context, 120),
 }
 # Under pseudo-data, corrected by importance weights, as such models are fitted by default.
 SETTINGS |= {

@@ -100,7 +100,7 @@ def priors(draw: Any, names: dict[str, str]) -> Any:
         lambda: bp.LinearVarying(time, basis="spline"), lambda: bp.GaussianProcess(time),
         lambda: bp.DistanceRegularized(time, neighbors=2), lambda: bp.Partition(time),
         lambda: bp.TreePartition(time, group), lambda: bp.Contextualized(time, hidden=2),
-        lambda: bp.TotalVariation(time)]
+        lambda: bp.TotalVariation(time), bp.Sparse, lambda: bp.Sparse(on=[x])]
     first = draw(st.sampled_from(every))()
     return first + draw(st.sampled_from(every))() if draw(st.integers(0, 5)) == 0 else first
 

@@ -309,7 +309,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 FUZZED = (bp.Population(), bp.PartialPooling("c"), bp.Conditional("c"), bp.LinearVarying("c"),
           bp.LinearVarying("c", basis="spline", df=5), bp.GaussianProcess("c"),
-          bp.TotalVariation("c"))
+          bp.TotalVariation("c"), bp.Sparse())
 FORMULAS = ("y ~ x", "y ~ C(x)", "y ~ x * c", "y ~ 0 + x", "y ~ np.log(x) + poly(c, 2)", "I(y - 1) ~ center(x)",
             "y ~ 1")
 

@@ -29,7 +29,7 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "LinearVarying": bp.LinearVarying("age", "arm", basis="spline"),
           "GaussianProcess": bp.GaussianProcess("age"), "TotalVariation": bp.TotalVariation("age"),
           "horseshoe": bp.TotalVariation("age", "horseshoe"), "Partition": bp.Partition("age"),
-          "TreePartition": bp.TreePartition("age", "arm")}
+          "TreePartition": bp.TreePartition("age", "arm"), "Sparse": bp.Sparse()}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
             "NegativeBinomial": bp.NegativeBinomial("exposure")}

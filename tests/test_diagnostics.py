@@ -144,6 +144,7 @@ UNDIAGNOSED = {
     bp.GaussianProcess("age"): {"z"},
     bp.TotalVariation("age"): {"z"},
     bp.Transfer("site", target="Cork"): {"z"},
+    bp.Sparse(): {"z"},
     bp.MetaLearned("site", rank=1): {"loading", "z"},
     bp.DistanceRegularized("age"): {"z"},
     bp.Mixture(2): {"component", "gate"},

@@ -12,7 +12,7 @@ DIVISIONS = [bp.Partition("t"), bp.Partition("t", shortest=2), bp.TreePartition(
 GAUSSIAN = [bp.Population(), bp.PartialPooling("g"), bp.Conditional("g"), bp.MetaLearned("g", rank=1),
             bp.Transfer("g", "a"), bp.LinearVarying("b", basis="spline"), bp.GaussianProcess("b"),
             bp.TotalVariation("t"), bp.Contextualized("b", network="last-layer"), bp.DistanceRegularized("b"),
-            bp.DistanceRegularized("b", power=1, neighbors=2), bp.Invariant("g")]
+            bp.DistanceRegularized("b", power=1, neighbors=2), bp.Invariant("g"), bp.Sparse()]
 COUNTS = {"k ~ 1": bp.Poisson(), "z ~ 1": bp.Bernoulli(), "s ~ 1": bp.Binomial("n")}
 CASES = [*(("y ~ a", prior, bp.Normal()) for prior in (*GAUSSIAN, *DIVISIONS)),
          *((formula, prior, family) for prior in DIVISIONS for formula, family in COUNTS.items())]

@@ -84,7 +84,7 @@ def test_laws_of_a_part(prior: str, family: str, method: str) -> None:
 
 
 # Hyperparameters at whose lower end a prior is the population's. Types and archetypes are no deviations from a mean,
-# and `Conditional` has none.
+# and `Conditional` and `Sparse` have none.
 SCALES = {"PartialPooling": ["site_scale"], "MetaLearned": ["site_scale", "site_amplitude"],
           "Transfer": ["site_target_overall"], "FineTuned": ["site_scale"], "plug-in": ["site_scale"],
           "target": ["site_tuned_scale"], "Invariant": ["site_overall"], "GaussianProcess": ["gp_age_scale"],
@@ -95,7 +95,7 @@ SCALES = {"PartialPooling": ["site_scale"], "MetaLearned": ["site_scale", "site_
 
 
 def test_every_prior_has_its_limit() -> None:
-    assert set(PRIORS) - set(SCALES) == {"Population", "Conditional", "Mixture", "Repulsive"}
+    assert set(PRIORS) - set(SCALES) == {"Population", "Conditional", "Mixture", "Repulsive", "Sparse"}
 
 
 @pytest.mark.parametrize(("prior", "family"), [pair for pair in FITTING if pair[0] in SCALES])

@@ -79,6 +79,11 @@ def meta_learned(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]
         "loading": values["site_loading"], "d": effect(bound, values)}
 
 
+def sparse(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    logs = {f"{name}_log__": np.log(values[f"sparse_{name}"]) for name in ("overall", "slab", "local")}
+    return logs | {"mu": values["mu_centered"][0], "z": values["sparse_z"][0], "sigma_log__": np.log(values["sigma"])}
+
+
 def transfer(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {"overall_log__": np.log(values["site_target_overall"]),
                                         "local_log__": np.log(values["site_target_local"]),
@@ -262,6 +267,7 @@ CASES = [
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
     Case("invariant", bp.Invariant("site"), by_group, invariant),
+    Case("sparse", bp.Sparse(), nothing, sparse),
     Case("fine_tuned", bp.FineTuned("site"), by_group, fine_tuned),
     Case("fine_tuned", bp.FineTuned("site", target=["Delft", "Cork"], freeze=None),
          lambda bound: ([bound.frame["site"].map({"Delft": 0, "Cork": 1}).fillna(-1).to_numpy(int)], {}), fine_tuned),

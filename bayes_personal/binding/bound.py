@@ -138,8 +138,8 @@ class BoundModel:
         """Positions of the coefficients whose common mean is to be estimated."""
         if self.population is not None:
             return self.everywhere[:0]
-        replaced = [k for piece in self.pieces if piece.prior_mean is not None for k in piece.positions]
-        return np.setdiff1d(self.everywhere, replaced)
+        replaced = [piece.replaced for piece in self.pieces]
+        return np.setdiff1d(self.everywhere, np.concatenate([self.everywhere[:0], *replaced]))
 
     @cached_property
     def mean(self) -> Parameter | None:
@@ -226,7 +226,7 @@ class BoundModel:
         result = np.zeros(len(self.everywhere)) if self.population is None else self.population.copy()
         for piece in self.pieces:
             if piece.prior_mean is not None:
-                result[piece.positions] = piece.prior_mean
+                result[piece.replaced] = piece.prior_mean[np.isin(piece.positions, piece.replaced)]
         return result
 
     def centred_mean(self, values: Mapping[str, Any], xp: Any) -> Any:

@@ -195,10 +195,11 @@ class Model:
         pieces = self.prior.terms(frame, coefficients)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))
-        if self.prior.replaces_mean and self.mean != NATURAL_MEAN:
+        bound = BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
+        if bound.mean is None and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
-                                     "mean. Give the hyperprior to Conditional(..., mean=...).")
-        return BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
+                                     "mean. Leave it out, or give it to Conditional(..., mean=...).")
+        return bound
 
     def pymc(self, frame: Any) -> "pm.Model":
         """Return the generative `pm.Model` of these data, in their own units."""

@@ -17,6 +17,7 @@ from bayes_personal.priors.partition import Partition
 from bayes_personal.priors.parts.base import Prior, Sum
 from bayes_personal.priors.population import Population
 from bayes_personal.priors.repulsive import Repulsive
+from bayes_personal.priors.sparse import Sparse
 from bayes_personal.priors.total_variation import TotalVariation
 from bayes_personal.priors.transfer import Transfer
 from bayes_personal.priors.tree_partition import TreePartition
@@ -24,5 +25,5 @@ from bayes_personal.priors.tree_partition import TreePartition
 __all__ = [
     "Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
     "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Prior", "Repulsive",
-    "Sum", "TotalVariation", "Transfer", "TreePartition",
+    "Sparse", "Sum", "TotalVariation", "Transfer", "TreePartition",
 ]

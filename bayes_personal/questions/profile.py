@@ -52,7 +52,9 @@ def profiles(posterior: Posterior, coefficient: str | None, by: str | Sequence[s
     """Return a profile of each varying coefficient along the columns it varies with, or along the columns `by`."""
     bound = posterior.bound
     chosen = bound.coefficients.select(as_names(coefficient), "plot_theta")
-    reads = {k: [term.prior.columns for term in bound.pieces if k in term.positions] for k in chosen}
+    # A piece without context, such as that of `Sparse`, is alike in all rows, unless each row chooses.
+    reads = {k: [piece.prior.columns for piece in bound.pieces
+                 if k in piece.positions and (piece.prior.columns or piece is bound.choice)] for k in chosen}
     if coefficient is None and any(reads.values()):
         chosen = [k for k in chosen if reads[k]]
     requested = as_names(by)

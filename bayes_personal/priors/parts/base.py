@@ -109,6 +109,9 @@ class Sum(Prior):
         if duplicates and len({term.prior.columns for term in duplicates if term.name == duplicates[0].name}) > 1:
             raise SpecificationError(f"{self!r}: variables of two summands would both be called after "
                                      f"{duplicates[0].name!r}. Rename a column.")
+        if duplicates and not duplicates[0].prior.columns:
+            raise SpecificationError(f"{self!r}: two summands would both call their variables after "
+                                     f"{duplicates[0].name!r}. State one of them, with all its coefficients in on=.")
         if duplicates:
             raise SpecificationError(f"Two summands vary with {duplicates[0].name!r}: state that context once.")
         exclusive = [term for term in bound if term.excludes_others]
@@ -122,7 +125,7 @@ class Sum(Prior):
         if len(branching) > 1:
             raise SpecificationError(f"{self!r}: {', '.join(branching)} each let a row choose among alternatives; only "
                                      "one summand can.")
-        replaced = [coefficients.names[k] for term in bound if term.prior_mean is not None for k in term.positions]
+        replaced = [coefficients.names[k] for term in bound for k in term.replaced]
         if len(set(replaced)) < len(replaced):
             raise SpecificationError(f"{self!r}: two summands carry the whole of "
                                      f"{max(replaced, key=replaced.count)!r}; say with on= which of them has it.")

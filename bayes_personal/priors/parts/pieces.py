@@ -87,8 +87,15 @@ class Piece(ABC):
 
     @property
     def prior_mean(self) -> np.ndarray | None:
-        """Prior mean of the varying coefficients where the piece replaces their common mean mu; None elsewhere."""
+        """Prior mean of the varying coefficients where the piece replaces their common mean mu, NaN for those that keep
+        it; None where all keep it."""
         return None
+
+    @property
+    def replaced(self) -> np.ndarray:
+        """Positions of the coefficients whose common mean mu the piece replaces."""
+        mean = self.prior_mean
+        return self.positions[:0] if mean is None else self.positions[~np.isnan(mean)]
 
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
