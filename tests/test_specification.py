@@ -292,6 +292,8 @@ CASES = [
     Case("gaussian_process", bp.GaussianProcess("age"), smooth_arguments, gaussian_process),
     Case("gaussian_process", bp.GaussianProcess("age", kernel="squared_exponential"), smooth_arguments,
          gaussian_process),
+    Case("gaussian_process", bp.GaussianProcess("age", kernel="squared_exponential", shortest=0.3), smooth_arguments,
+         gaussian_process),
     Case("gaussian_process", bp.GaussianProcess("age", "height", kernel="matern32"), smooth_arguments,
          gaussian_process),
 ]

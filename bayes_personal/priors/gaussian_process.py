@@ -1,6 +1,7 @@
 """GaussianProcess: coefficients are smooth functions of context."""
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
@@ -20,7 +21,7 @@ from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Term
-from bayes_personal.system.arguments import one_of
+from bayes_personal.system.arguments import one_of, positive
 
 Kernel = Literal["matern52", "matern32", "squared_exponential"]
 
@@ -33,6 +34,8 @@ SMOOTHNESS = {"matern52": 2.5, "matern32": 1.5}
 # Length-scales in half-ranges of the context: the shortest that the basis of one context represents, the longest that
 # does not feel the box by the rules, and the one above which the default hyperprior has 1 % of its mass.
 SHORTEST, UNFELT, LONGEST = 0.15, 0.6, 4.0
+# The whole range of a context: length-scales that are all longer would leave its functions hardly a bend.
+RANGE = 2.0
 # Affordable numbers of basis functions and sizes of the box, by number of contexts.
 BASIS_SIZE = {1: 60, 2: 12, 3: 7}
 BOX = {1: np.inf, 2: 1.5, 3: 1.5}
@@ -71,11 +74,18 @@ class GaussianProcess(InContext):
     lengthscale
         Hyperprior of the length-scales, in the context's own units; by default an inverse gamma with 1 % of its mass
         below what the basis represents and 1 % above four half-ranges of the context.
+    shortest
+        The shortest length-scale that the basis represents, in half-ranges of each context, or the typical gap between
+        contexts where that is longer. By default it is 0.15 with one context, and what the largest affordable basis
+        represents with two or three. A longer one takes fewer cosines, and fits in less time where many coefficients
+        vary: 0.3 with a squared-exponential kernel takes 12 of them, and functions that bend faster are smoothed.
 
     Raises
     ------
     SpecificationError
-        No context or more than three, an unknown kernel or coefficient, a hyperprior that can be negative.
+        No context or more than three, an unknown kernel or coefficient, a hyperprior that can be negative; a shortest
+        length-scale that is not positive, longer than the range of the context, or so short that more cosines would be
+        needed than are affordable: 60 with one context, 12 and 7 a context with two and three.
     InputError, InputTypeError
         A context that is categorical, missing, infinite, or the same in all rows.
 
@@ -92,17 +102,32 @@ class GaussianProcess(InContext):
     on: tuple[str, ...] | None
     scale: Hyperprior
     lengthscale: Hyperprior | None
+    shortest: float | None
 
     def __init__(self, *contexts: str, kernel: Kernel = "matern52", on: tuple[str, ...] | list[str] | str | None = None,
                  scale: Hyperprior = NATURAL_SCALE,
-                 lengthscale: Hyperprior | None = None) -> None:
-        self.hold(contexts=contexts, kernel=kernel, on=as_names(on), scale=scale, lengthscale=lengthscale)
+                 lengthscale: Hyperprior | None = None, shortest: float | None = None) -> None:
+        self.hold(contexts=contexts, kernel=kernel, on=as_names(on), scale=scale, lengthscale=lengthscale,
+                  shortest=shortest)
         owner = self.owner
         must_be_positive(owner, scale=scale, **({} if lengthscale is None else {"lengthscale": lengthscale}))
         one_of(owner, RULES, kernel=kernel)
         if not 1 <= len(contexts) <= max(BASIS_SIZE):
             raise SpecificationError(f"{owner}: {len(contexts)} contexts; a joint basis is affordable for one to "
                                      "three. Add processes instead: GaussianProcess(a, b) + GaussianProcess(c).")
+        if shortest is not None:
+            self._must_be_affordable(shortest)
+
+    def _must_be_affordable(self, shortest: float) -> None:
+        """Refuse a shortest length-scale that asks for too many cosines, or that is longer than the range."""
+        positive(self.owner, shortest=shortest)
+        count = len(self.contexts)
+        # Rounded up to three digits after the point, so that it is affordable as it is written.
+        least = math.ceil(1000 * RULES[self.kernel][1] * box_factor(self.kernel, count) / BASIS_SIZE[count]) / 1000
+        if not least <= shortest <= RANGE:
+            raise SpecificationError(f"{self.owner}: shortest={shortest:g} half-ranges of the context must lie between "
+                                     f"{least:g}, for which {self.kernel} takes the {BASIS_SIZE[count]} cosines a "
+                                     f"context that are affordable with {count}, and {RANGE:g}, its whole range.")
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
@@ -112,7 +137,8 @@ class GaussianProcess(InContext):
                 raise SpecificationError(f"{owner}: context {column.name!r} is categorical, and a smooth function "
                                          f"needs numbers or dates. {column.if_dates}Use "
                                          f"PartialPooling({column.name!r}), alone or added with +.")
-        boxes = tuple(Box.learn(column, frame, self.kernel, len(contexts)) for column in contexts)
+        boxes = tuple(Box.learn(column, frame, self.kernel, len(contexts), self.shortest or SHORTEST)
+                      for column in contexts)
         squares = (np.linalg.vecdot(matrix.T, matrix.T)
                    for matrix in (cosines(boxes, contexts, piece) for piece in pieces(frame, self.contexts)))
         power = functools.reduce(np.add, squares) / len(frame)
@@ -125,8 +151,9 @@ class GaussianProcess(InContext):
     def story(self) -> tuple[str, ...]:
         name, contexts = self.name, ", ".join(self.contexts)
         default = "InverseGamma, 1 % below what the basis represents and 1 % above 4 half-ranges of c"
+        basis = "" if self.shortest is None else f" for length-scales from {self.shortest:g} half-ranges of c"
         return (f"f({contexts})[k] ~ GP(0, {name}_scale[k]^2 {self.kernel}({name}_lengthscale[k])), by a Hilbert-space "
-                "basis without the constant, which is mu's; the intercept at the predictors' means",
+                f"basis{basis} without the constant, which is mu's; the intercept at the predictors' means",
                 f"{name}_scale[k] ~ {self.scale.words(unit='unit[k]')}",
                 f"{name}_lengthscale[k, c] ~ {self.lengthscale.words() if self.lengthscale else default}")
 
@@ -150,22 +177,25 @@ class Box:
     longest: float
 
     @classmethod
-    def learn(cls, context: Context, frame: pd.DataFrame, kernel: str, contexts: int) -> "Box":
-        """Apply the published rules to the range of the training contexts and the gaps between them."""
-        wide, fine = RULES[kernel]
+    def learn(cls, context: Context, frame: pd.DataFrame, kernel: str, contexts: int,
+              shortest: float = SHORTEST) -> "Box":
+        """Apply the published rules to the range of the training contexts and the gaps between them.
+
+        `shortest` is the shortest length-scale to represent, in half-ranges of the context, if that is affordable.
+        """
         low, high = (np.array([context.low, context.high]) - context.center) / context.spread
         half = (high - low) / 2
         distinct = np.zeros(0)
         for piece in pieces(frame, [context.name]):
             distinct = np.union1d(distinct, context.at(piece)[:, 0])
-            # At least half of the gaps are as large as the median gap, and all sum to the range: it is below SHORTEST.
-            if len(distinct) - 1 > 4 / SHORTEST:
-                gap = SHORTEST
+            # At least half of the gaps are as large as the median gap, and all sum to the range: it is below shortest.
+            if len(distinct) - 1 > 4 / shortest:
+                gap = shortest
                 break
         else:
             gap = float(np.median(np.diff(distinct))) / half
-        factor = min(max(wide * UNFELT, 1.2), BOX[contexts])
-        size = min(int(np.ceil(fine * factor / max(SHORTEST, gap))), BASIS_SIZE[contexts])
+        factor, fine = box_factor(kernel, contexts), RULES[kernel][1]
+        size = min(int(np.ceil(fine * factor / max(shortest, gap))), BASIS_SIZE[contexts])
         return cls((low + high) / 2, factor * half, size, fine * factor / size * half, LONGEST * half)
 
     @property
@@ -186,6 +216,11 @@ class Box:
             result[:, j] -= second_last
             second_last, last = last, result[:, j]
         return result
+
+
+def box_factor(kernel: str, contexts: int) -> float:
+    """Return how many half-ranges of a context one half-width of its box is."""
+    return min(max(RULES[kernel][0] * UNFELT, 1.2), BOX[contexts])
 
 
 def inverse_gamma(shortest: float, longest: float) -> tuple[float, float]:
