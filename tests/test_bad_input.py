@@ -229,6 +229,9 @@ MISUSED = {
     "unknown hyperprior": (lambda: bp.Hyperprior("HalfNorm", sigma=1), ["HalfNormal"]),
     "scale that can be negative": (lambda: bp.PartialPooling("site", scale=bp.Hyperprior("Normal", sigma=1)),
                                    ["negative", "HalfNormal"]),
+    "concentration of no correlations": (lambda: bp.PartialPooling("site", concentration=1, correlated=False),
+                                         ["concentration=1", "correlated=False", "Leave one"]),
+    "correlated as text": (lambda: bp.PartialPooling("site", correlated="no"), ["correlated='no'", "True or False"]),
     "concentration of zero": (lambda: bp.PartialPooling("site", concentration=0), ["concentration=0", "positive"]),
     "a mean that is not Normal": (
         lambda: bp.Conditional("site", mean=bp.Hyperprior("Cauchy", beta=1)), ["Cauchy", "Normal"]),

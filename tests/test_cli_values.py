@@ -72,7 +72,7 @@ MALFORMED = {
     'PartialPoolng("subject")': "Did you mean 'PartialPooling'?",
     "PartialPooling(subject)": "goes in quotes: 'subject'",
     "Population": "is called: Population()",
-    'PartialPooling("subject", scal=1)': "PartialPooling takes by, on, scale, concentration.",
+    'PartialPooling("subject", scal=1)': "PartialPooling takes by, on, scale, concentration, correlated.",
     "PartialPooling()": "missing a required argument: 'by'",
     'PartialPooling("subject", scale=Hyperprior("HalfCauch", beta=5))': "Did you mean 'HalfCauchy'?",
     'PartialPooling("subject", concentration=-1)': "concentration=-1",

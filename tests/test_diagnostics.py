@@ -139,6 +139,7 @@ UNDIAGNOSED = {
     bp.Population(): set(),
     bp.PartialPooling("site"): {"partial", "z"},
     bp.PartialPooling("site", on="dose"): {"z"},
+    bp.PartialPooling("site", correlated=False): {"z"},
     bp.Conditional("site"): {"z"},
     bp.LinearVarying("age"): {"z"},
     bp.GaussianProcess("age"): {"z"},

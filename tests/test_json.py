@@ -127,7 +127,7 @@ def test_models_survive(data: st.DataObject) -> None:
 
 def test_a_document_is_readable() -> None:
     assert encode(bp.PartialPooling("school", on=["x"], scale=bp.Hyperprior("HalfCauchy", beta=5))) == {
-        "type": "PartialPooling", "by": "school", "on": ["x"], "concentration": 2.0,
+        "type": "PartialPooling", "by": "school", "on": ["x"], "concentration": 2.0, "correlated": True,
         "scale": {"type": "Hyperprior", "distribution": "HalfCauchy", "relative": False, "parameters": [["beta", 5.0]]}}
 
 

@@ -68,11 +68,12 @@ def test_partial_pooling_of_unlike_groups_is_conditional(frame: pd.DataFrame) ->
 
 
 def test_tasks_without_directions_are_pooled_coefficient_by_coefficient(frame: pd.DataFrame) -> None:
-    """At rank 0, and where the directions have no length, MetaLearned is PartialPooling without correlations."""
+    """At rank 0, and where the directions have no length, MetaLearned is PartialPooling whose correlations are 0."""
     pooled, scale = bind(frame, bp.PartialPooling("site")), np.array([3.0, 0.7])
     wanted, theta = given(pooled, {"site_scale": scale, "site_partial": [0.5], "sigma": 4.0})
     alone, turned = bind(frame, bp.MetaLearned("site", rank=0)), bind(frame, bp.MetaLearned("site", rank=2))
-    for bound, more in ((alone, {}), (turned, {"site_amplitude": 1e-9, "site_shrink": [0.5],
+    apart = bind(frame, bp.PartialPooling("site", correlated=False))
+    for bound, more in ((alone, {}), (apart, {}), (turned, {"site_amplitude": 1e-9, "site_shrink": [0.5],
                                                "site_loading": [[1.0, -2.0], [0.5, 1.0]]})):
         found, own = given(bound, {"site_scale": scale, "sigma": 4.0} | more)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)

@@ -72,6 +72,10 @@ def partial_pooling(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, A
                                         "z": values[f"{bound.terms[0].name}_z"]}
 
 
+def uncorrelated(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    return population(bound, values) | {"scale_log__": np.log(values["site_scale"]), "z": values["site_z"]}
+
+
 def meta_learned(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
     return population(bound, values) | {
         "scale_log__": np.log(values["site_scale"]), "amplitude_log__": np.log(values["site_amplitude"]),
@@ -263,6 +267,8 @@ CASES = [
     Case("population", bp.Population(), nothing, population),
     Case("conditional", bp.Conditional("site"), by_group, conditional),
     Case("partial_pooling", bp.PartialPooling("site"), by_group, partial_pooling),
+    Case("partial_pooling", bp.PartialPooling("site", correlated=False),
+         lambda bound: ([codes(bound)], {"correlated": False}), uncorrelated),
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),

@@ -14,7 +14,10 @@ from bayes_personal.priors.parts.base import Prior, as_names, restricted
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.levels import Grouped, Levels
 from bayes_personal.priors.parts.pieces import Term
-from bayes_personal.system.arguments import context_column, nested, positive
+from bayes_personal.system.arguments import context_column, flag, nested, positive
+
+# Concentration of the LKJ prior: correlations near 1 and -1 are unlikely, all others are not.
+CONCENTRATION = 2.0
 
 
 @final
@@ -24,7 +27,8 @@ class PartialPooling(Prior):
 
     Generative story: ``theta_g = mu + d_g``, ``d_g ~ MvNormal(0, S R S)``,
     ``S = diag(scale)``, ``R ~ LKJ(concentration)``.
-    Where the intercept varies, ``d_g`` and its scale refer to the intercept at the predictors' means.
+    Where the intercept varies, ``d_g`` and its scale refer to the intercept at the predictors' means. With
+    ``correlated=False`` R is the identity: every coefficient varies by itself, ``d_g[k] ~ Normal(0, scale[k])``.
 
     Right when groups are many and alike in kind. Fails when group parameters fall into clusters, or drift with a
     context that the model does not see.
@@ -40,11 +44,16 @@ class PartialPooling(Prior):
         Hyperprior of the between-group standard deviations, in units of outcome / predictor.
     concentration
         Concentration of the LKJ prior on the correlations; 1 is uniform.
+    correlated
+        Whether coefficients correlate between groups. K of them have K (K - 1) / 2 correlations, 36 for nine
+        coefficients, and few groups say little of so many. Without them a group that is high in one coefficient is not
+        expected to be high or low in another.
 
     Raises
     ------
     SpecificationError
-        A scale that can be negative, a concentration that is not positive, an unknown coefficient.
+        A scale that can be negative, a concentration that is not positive, or one that is stated without correlations;
+        an unknown coefficient.
     InputError
         A missing group label, or a single group.
 
@@ -56,13 +65,18 @@ class PartialPooling(Prior):
     by: str
     on: tuple[str, ...] | list[str] | str | None = None
     scale: Hyperprior = NATURAL_SCALE
-    concentration: float = 2.0
+    concentration: float = CONCENTRATION
+    correlated: bool = True
 
     def __post_init__(self) -> None:
         context_column("PartialPooling", by=self.by)
         object.__setattr__(self, "on", as_names(self.on))
         must_be_positive(f"PartialPooling({self.by!r})", scale=self.scale)
         positive(f"PartialPooling({self.by!r})", concentration=self.concentration)
+        flag(f"PartialPooling({self.by!r})", correlated=self.correlated)
+        if not self.correlated and self.concentration != CONCENTRATION:
+            raise SpecificationError(f"PartialPooling({self.by!r}): concentration={self.concentration:g} is of "
+                                     "correlations, and with correlated=False there are none. Leave one of them out.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,6 +102,9 @@ class PartialPooling(Prior):
 
     def story(self) -> tuple[str, ...]:
         by, scale = self.by, f"{self.by}_scale"
+        if not self.correlated:
+            return (f"{by}_effect(g)[k] ~ Normal(0, {scale}[k]), the intercept at the predictors' means",
+                    f"{scale}[k] ~ {self.scale.words(unit='unit[k]')}")
         return (
             f"{by}_effect(g) ~ MvNormal(0, diag({scale}) R diag({scale})), the intercept at the predictors' means",
             f"{scale}[k] ~ {self.scale.words(unit='unit[k]')}",
@@ -105,10 +122,15 @@ class ExchangeableTerm(Grouped):
     positions: np.ndarray
     coefficients: Coefficients
 
+    @property
+    def correlated(self) -> bool:
+        """Whether there are correlations between coefficients."""
+        return self.prior.correlated and len(self.positions) > 1
+
     def parameters(self) -> tuple[Parameter, ...]:
         scale = self.prior.scale.bind(f"{self.name}_scale", 0.0, self.unit, self.varying)
         size = len(self.positions)
-        if size == 1:
+        if not self.correlated:
             return (scale,)
         # R ~ LKJ(concentration) by its partial correlations, which are independent (C-vine), rescaled to (0, 1).
         names = self.varying[f"{self.name}_coefficient"]
@@ -122,7 +144,7 @@ class ExchangeableTerm(Grouped):
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
         scale = values[f"{self.name}_scale"][..., None, :]
         size = len(self.positions)
-        if size == 1:
+        if not self.correlated:
             return scale, None
         partial = 2 * values[f"{self.name}_partial"] - 1
         ones = 1 + 0 * partial[..., 0]
