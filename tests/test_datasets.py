@@ -21,8 +21,8 @@ def least_squares(y: pd.Series, x: pd.Series) -> tuple[float, float, float]:
 
 
 def test_every_file_has_its_row_and_every_row_its_file():
-    found = [file.name for file in files("bayes_personal.data.examples").iterdir() if file.name.endswith(".csv")]
-    assert sorted(found) == sorted(FACTS.index + ".csv")
+    found = [file.name.removesuffix(".gz") for file in files("bayes_personal.data.examples").iterdir()]
+    assert sorted(name for name in found if name.endswith(".csv")) == sorted(FACTS.index + ".csv")
 
 
 def test_every_fact_is_given():
@@ -56,6 +56,8 @@ def test_file_agrees_with_its_row(name):
         ("coal", (112, 2)),
         ("georgia", (159, 12)),
         ("galaxies", (82, 1)),
+        ("sachs", (7466, 12)),
+        ("iris", (150, 5)),
     ],
 )
 def test_shape(name, shape):
@@ -120,6 +122,53 @@ def test_galaxies():
     assert velocity.is_monotonic_increasing
     assert velocity.iloc[[0, 77, -1]].tolist() == [9172, 26960, 34279]
     assert sorted(velocity.diff().nlargest(2).index) == [7, 79]
+
+
+def test_sachs():
+    data = load_dataset("sachs")
+    # The files of the supplement, in order: how many cells, and the praf of its first cell
+    supplement = {
+        "cd3cd28": (853, 26.4),
+        "cd3cd28icam2": (902, 36.5),
+        "cd3cd28+aktinhib": (911, 14.6),
+        "cd3cd28+g0076": (723, 176),
+        "cd3cd28+psitect": (810, 39.2),
+        "cd3cd28+u0126": (799, 2436),
+        "cd3cd28+ly": (848, 14.6),
+        "pma": (913, 23.5),
+        "b2camp": (707, 24.1),
+    }
+    assert data["condition"].ne(data["condition"].shift()).sum() == 9
+    cells = data.groupby("condition", sort=False)
+    assert list(zip(cells.size().index, cells.size(), cells["raf"].first(), strict=True)) == [
+        (name, size, round(float(np.log(raf)), 3)) for name, (size, raf) in supplement.items()
+    ]
+    molecules = data.drop(columns="condition")
+    # The first cell, in the units of the source
+    assert np.exp(molecules.iloc[0]).tolist() == pytest.approx(
+        [26.4, 13.2, 8.82, 18.3, 58.8, 6.61, 17.0, 414, 17.0, 44.9, 40.0], rel=5.1e-4)
+    assert molecules.min().eq(0).all()
+    # Psitectorigenin lowers PIP2, and U0126 raises what is measured of the Mek that it inhibits
+    means = cells[["pip2", "mek"]].mean()
+    assert means["pip2"].idxmin() == "cd3cd28+psitect"
+    assert means.loc["cd3cd28+u0126", "mek"] - means.loc["cd3cd28", "mek"] > 2
+
+
+def test_iris():
+    data = load_dataset("iris")
+    assert data["species"].value_counts().to_dict() == {"setosa": 50, "versicolor": 50, "virginica": 50}
+    species = data.groupby("species")
+    # Fisher (1936), tables II and III: the version of the UCI repository has other means of setosa
+    two = data[data["species"] != "virginica"]
+    assert species.mean().loc[["versicolor", "setosa"]].to_numpy() == pytest.approx(
+        np.array([[5.936, 2.770, 4.260, 1.326], [5.006, 3.428, 1.462, 0.246]]), abs=1e-9)
+    within = two.drop(columns="species") - two.groupby("species").transform("mean")
+    assert (within.T @ within).to_numpy()[np.triu_indices(4)] == pytest.approx(
+        [19.1434, 9.0356, 9.7634, 3.2394, 11.8658, 4.6232, 2.4746, 12.2978, 3.8794, 2.4604], abs=5e-5)
+    # Longer sepals are narrower among all flowers, and wider within each species
+    assert data["sepal_length"].corr(data["sepal_width"]) == pytest.approx(-0.118, abs=5e-4)
+    correlations = [rows["sepal_length"].corr(rows["sepal_width"]) for _, rows in species]
+    assert correlations == pytest.approx([0.743, 0.526, 0.457], abs=5e-4)
 
 
 def test_each_load_is_a_fresh_copy():

@@ -1,12 +1,12 @@
-"""Seven small datasets from the literature, to learn with and to test against.
+"""Nine small datasets from the literature, to learn with and to test against.
 
-Each is a CSV file of this folder; the facts about all of them (units, source, licence, reference)
-are in `index.toml`.
+Each is a CSV file of this folder, and a large one is compressed; the facts about all of them (units, source, licence,
+reference) are in `index.toml`.
 """
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import Any
 
 import pandas as pd
@@ -37,7 +37,7 @@ def datasets() -> pd.DataFrame:
     Examples
     --------
     >>> datasets()["name"].tolist()
-    ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia', 'galaxies']
+    ['sleepstudy', 'radon', 'eight_schools', 'nile', 'coal', 'georgia', 'galaxies', 'sachs', 'iris']
     """
     table = pd.DataFrame([{"name": name, **facts} for name, facts in _index().items()], columns=_FIELDS)
     described = ["; ".join(f"{c} [{unit}]" for c, unit in facts["columns"].items()) for facts in _index().values()]
@@ -72,5 +72,6 @@ def load_dataset(name: str) -> pd.DataFrame:
     if not isinstance(name, str) or name not in _index():
         raise InputError(f"There is no dataset {shown(name)}. {did_you_mean(str(name).lower(), _index())}")
     labels = {c: str for c, unit in _index()[name]["columns"].items() if unit.startswith("label")}
-    with _FOLDER.joinpath(f"{name}.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, dtype=labels)
+    [file] = (file for file in _FOLDER.iterdir() if file.name in (f"{name}.csv", f"{name}.csv.gz"))
+    with as_file(file) as path:
+        return pd.read_csv(path, dtype=labels)
