@@ -3,7 +3,8 @@
 The sleep study, 180 rows of 18 subjects who differ in intercept and slope. `cold` starts with nothing compiled, as
 after an installation; `warm` is another fresh process that finds what the first one left behind; `again` is the second
 fit in that process. `importing` is apart: it ends when the rows have been read. A package that puts imports off until
-they are needed pays for them in its first fit, so that the sums of both are what compares. Wall seconds, medians.
+they are needed pays for them in its first fit, so that the sums of both are what compares. `Bernoulli` is whether a
+reaction took more than 300 ms. Wall seconds, medians.
 """
 
 import tempfile
@@ -14,12 +15,12 @@ from benchmarks.measure import Stopwatch, fresh, medians
 from benchmarks.tables import options, publish
 
 
-def engine(method: str) -> dict[str, float]:
+def engine(method: str, family: str = "Normal", formula: str = "reaction ~ days") -> dict[str, float]:
     """The package."""
     with Stopwatch() as importing:
         import bayes_personal as bp
         frame = sleep()
-    model = bp.Model("reaction ~ days", prior=bp.PartialPooling("subject"))
+    model = bp.Model(formula, prior=bp.PartialPooling("subject"), family=getattr(bp, family)())
     chosen = {"NUTS": bp.NUTS(), "Laplace": bp.Laplace()}[method]
     return importing_and(importing, lambda seed: bp.fit(model, frame, seed=seed, method=chosen, progress=False))
 
@@ -61,7 +62,7 @@ def sleep() -> Any:
     import pandas as pd
 
     from benchmarks.measure import ROOT
-    return pd.read_csv(ROOT / "bayes_personal" / "datasets" / "sleepstudy.csv", dtype={"subject": str})
+    return pd.read_csv(ROOT / "bayes_personal" / "data" / "examples" / "sleepstudy.csv", dtype={"subject": str})
 
 
 def importing_and(importing: Stopwatch, fit: Any) -> dict[str, float]:
@@ -74,6 +75,7 @@ def importing_and(importing: Stopwatch, fit: Any) -> dict[str, float]:
 
 
 RIVALS = {"bayes_personal, NUTS": (engine, "NUTS"), "bayes_personal, Laplace": (engine, "Laplace"),
+          "bayes_personal, Bernoulli": (engine, "Laplace", "Bernoulli", "I(reaction > 300) ~ days"),
           "plain PyMC": (plain_program,), "Bambi": (bambi,)}
 
 

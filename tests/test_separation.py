@@ -109,3 +109,19 @@ def test_the_families_with_a_logit_examine_their_predictors() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Binomial("n").examine(np.array([0, 0, 1, 2, 5, 5.0]), np.full(6, 5.0), x, ("Intercept", "u"))
+
+
+def test_many_rows_are_examined_to_the_last() -> None:
+    """A part of the rows answers alone only where it can."""
+    u, v = np.random.default_rng(3).normal(size=(2, 20_001))
+    y = u > 0.2
+    assert len(separated_by(y, design(u, v), NAMES)) == 1
+    y[1] = not y[1]
+    assert separated_by(y, design(u, v), NAMES) == []
+    # A level that only rows have which are not looked at first.
+    rare = np.zeros(20_001)
+    rare[[1, 2, 5]] = 1.0
+    y = v > 0
+    y[rare == 1] = True
+    (message,) = separated_by(y | (u > 0), design(u, rare), NAMES)
+    assert "'v' alone" in message

@@ -239,7 +239,7 @@ def rule_error(target: Corrected, weighted: Weighted, rng: np.random.Generator) 
 def finer_less_coarse(target: Corrected, points: np.ndarray, order: int) -> np.ndarray:
     """Return what a rule of this order adds to the log likelihood under that of the density, (draw,)."""
     placed = target.placed(points)
-    coarse, fine = (target.group_integrals(placed, each).sum(axis=(1, 2)) for each in (target.order, order))
+    coarse, fine = (target.group_integrals(placed, each) for each in (target.order, order))
     return fine - coarse
 
 

@@ -80,7 +80,7 @@ class Corrected:
         own = rows.own(placed.values, len(placed.z))
         rest = np.array([rows.rest(each)[0] for each in own]) + rows.constant
         return rest + (self._of_rows(placed, own) if self.density.groups is None else
-                       self.group_integrals(placed, self.order).sum(axis=(1, 2)))
+                       self.group_integrals(placed, self.order))
 
     def _of_rows(self, placed: "Placed", own: np.ndarray) -> np.ndarray:
         rows, result, (y, n) = self.density.rows, np.zeros(len(own)), self.density.rows.outcomes
@@ -96,11 +96,11 @@ class Corrected:
         return result
 
     def group_integrals(self, placed: "Placed", order: int) -> np.ndarray:
-        """Return log I_g of every group, (draw, tile, lane)."""
+        """Return the sum of log I_g over the groups, (draw,)."""
         groups = self.density.groups
         assert groups is not None
         own = groups.rows.own(placed.values, len(placed.z))
-        return np.array([groups.log_integrals(own[draw], groups.scales(placed.scaling, draw), eta, order)
+        return np.array([groups.log_integrals(own[draw], groups.scales(placed.scaling, draw), eta, order).sum()
                          for draw, eta in self.eta_of_groups(placed)])
 
     def eta_of_groups(self, placed: "Placed") -> Iterator[tuple[int, np.ndarray]]:

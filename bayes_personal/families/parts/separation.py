@@ -6,6 +6,9 @@ import numpy as np
 
 from bayes_personal.errors import InputWarning, warn
 
+# Rows that are looked at first, for the linear program takes a kilobyte a row.
+SOME = 5000
+
 
 def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> None:
     """Warn, once, where some combination of the predictors separates the 0s of `y` from its 1s.
@@ -66,6 +69,11 @@ def _separates(y: np.ndarray, x: np.ndarray) -> bool:
     from scipy.optimize import linprog
 
     signed = np.where(y == 1, 1.0, -1.0)[:, None] * x
+    some = signed[:: max(1, len(signed) // SOME)]
+    # A direction that separates all rows separates some of them, unless it is 0 in each of these.
+    if len(some) < len(signed) and np.linalg.matrix_rank(some) == x.shape[1] and not _separates(np.ones(len(some)),
+                                                                                                 some):
+        return False
     solution = linprog(-signed.mean(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
     # The linear program tolerates margins of -1e-7, so a margin must be clearly larger to count.
     return solution.status == 0 and (signed @ solution.x).max() > 1e-4
