@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from bayes_personal.leaving_out.elpd import loo
     from bayes_personal.leaving_out.for_arviz import log_likelihood
     from bayes_personal.model.model import Model
+    from bayes_personal.model.network_model import Network
     from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
     from bayes_personal.pages.report import report
-    from bayes_personal.posterior.posterior import Posterior, fit, load
+    from bayes_personal.posterior.fitting import fit, load
+    from bayes_personal.posterior.network_posterior import NetworkPosterior
+    from bayes_personal.posterior.posterior import Posterior
     from bayes_personal.priors import (
         Conditional,
         Contextualized,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from bayes_personal.questions.change_points import changes
     from bayes_personal.questions.invariant_prediction import invariance
     from bayes_personal.questions.membership import responsibilities
+    from bayes_personal.questions.network_readings import edges, network
     from bayes_personal.questions.prediction import predict
     from bayes_personal.questions.simulation import simulate
     from bayes_personal.samplers.advi import ADVI
@@ -50,10 +54,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
     "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
-    "NegativeBinomial", "Normal", "PartialPooling", "Partition", "Poisson", "Population", "Posterior", "Repulsive",
-    "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "borrowed", "changes", "compare", "datasets",
-    "fit", "invariance", "load", "load_dataset", "log_likelihood", "loo", "plot_comparison", "plot_pareto_k",
-    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
+    "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition",
+    "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load", "load_dataset",
+    "log_likelihood", "loo", "network", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta",
+    "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -64,10 +69,11 @@ _HOMES = {name: module for module, names in {
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),
     "leaving_out.elpd": ("loo",), "leaving_out.for_arviz": ("log_likelihood",),
-    "model.model": ("Model",),
+    "model.model": ("Model",), "model.network_model": ("Network",),
     "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "pages.report": ("report",),
-    "posterior.posterior": ("Posterior", "fit", "load"),
+    "posterior.fitting": ("fit", "load"), "posterior.network_posterior": ("NetworkPosterior",),
+    "posterior.posterior": ("Posterior",),
     "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
                "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive",
                "Sparse", "TotalVariation", "Transfer", "TreePartition"),
@@ -75,6 +81,7 @@ _HOMES = {name: module for module, names in {
     "questions.change_points": ("changes",),
     "questions.invariant_prediction": ("invariance",),
     "questions.membership": ("responsibilities",),
+    "questions.network_readings": ("edges", "network"),
     "questions.prediction": ("predict",),
     "questions.simulation": ("simulate",),
     "samplers.advi": ("ADVI",),

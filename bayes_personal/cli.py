@@ -32,11 +32,11 @@ from bayes_personal.errors import (
     did_you_mean,
 )
 from bayes_personal.families import Family
-from bayes_personal.leaving_out.elpd import QUESTIONS
-from bayes_personal.leaving_out.elpd import Kind as Question
+from bayes_personal.leaving_out.question import QUESTIONS
+from bayes_personal.leaving_out.question import Kind as Question
 from bayes_personal.posterior.summary import summarise
 from bayes_personal.priors import Prior
-from bayes_personal.questions.prediction import Kind
+from bayes_personal.questions.predicted import Kind
 from bayes_personal.system.running import terminable
 from bayes_personal.system.writing import must_be_writable, write_whole
 

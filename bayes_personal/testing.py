@@ -25,7 +25,8 @@ from bayes_personal.model.model import Model
 from bayes_personal.model.program import program
 from bayes_personal.model.specification import decode, encode
 from bayes_personal.pages.report import report
-from bayes_personal.posterior.posterior import Posterior, fit, load
+from bayes_personal.posterior.fitting import fit, load
+from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.population import Population
 from bayes_personal.questions.prediction import predict

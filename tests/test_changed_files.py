@@ -15,7 +15,7 @@ import bayes_personal.families
 import bayes_personal.priors
 from bayes_personal.errors import FileError, InputError, VersionError
 from bayes_personal.model.specification import encode
-from bayes_personal.posterior.posterior import load
+from bayes_personal.posterior.fitting import load
 from bayes_personal.posterior.storage import FORMAT
 from bayes_personal.system.sealing import seal
 

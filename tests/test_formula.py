@@ -19,7 +19,8 @@ from bayes_personal.errors import (
 )
 from bayes_personal.formulas.design import Design
 from bayes_personal.formulas.expression import CHARACTERS, DEPTH, Expression, Scope
-from bayes_personal.formulas.formula import BRACKETS, Formula
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.syntax import BRACKETS
 from bayes_personal.formulas.terms import outcome
 
 

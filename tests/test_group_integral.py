@@ -224,7 +224,7 @@ def test_draws_are_thinned_where_integrals_are_dear(frame: pd.DataFrame, monkeyp
     posterior = unsampled(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Poisson()), rows, draws=1000)
     monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
     # Draws of the prior are no posterior: a fraction of them would not do.
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LARGEST_SHARE", np.inf)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LARGEST_SHARE", np.inf)
     found = bp.loo(posterior, kind="group", by="site", progress=False)
     assert found.n_samples == 250 and found.n_data_points == 5
 

@@ -263,7 +263,7 @@ def test_thinned_draws_give_the_same_within_monte_carlo_error(monkeypatch: pytes
     posterior, grid = on_a_grid(Poisson(), frame, draws=1000)
     exact = np.array([grid.left_out(row) for row in range(len(frame))])
     monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LARGEST_SHARE", np.inf)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LARGEST_SHARE", np.inf)
     found = bp.loo(posterior, progress=False)
     values = bp.log_likelihood(posterior, progress=False)["y_left_out"]
     assert values.sizes["draw"] == 125 and list(values["draw"][:3]) == [0, 8, 16]

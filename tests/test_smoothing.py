@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 import bayes_personal as bp
-from bayes_personal.leaving_out.elpd import judged
+from bayes_personal.leaving_out.estimates import judged
 from bayes_personal.leaving_out.smoothing import predictive, separated
 from bayes_personal.posterior.posterior import Posterior
 
@@ -173,9 +173,9 @@ def test_draws_are_thinned_while_that_costs_little_precision(sloped: Posterior,
     assert abs(every.elpd - some.elpd) < 4 * np.hypot(every.mcse, some.mcse)
     assert f"Monte Carlo error of elpd: {some.mcse:.2g}" in str(some)
     # With a smaller error asked for, the draws are as many as that takes.
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LARGEST_SHARE", 0.8 * some.mcse / some.se)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LARGEST_SHARE", 0.8 * some.mcse / some.se)
     assert 250 < bp.loo(sloped, progress=False).n_samples < 1000
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LARGEST_SHARE", 1e-6)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LARGEST_SHARE", 1e-6)
     pd.testing.assert_series_equal(bp.loo(sloped, progress=False).elpd_i.to_series(), every.elpd_i.to_series())
 
 

@@ -19,7 +19,7 @@ import bayes_personal as bp
 import bayes_personal.families
 import bayes_personal.priors
 from bayes_personal.errors import FileError, InputTypeError, InputWarning, SpecificationError
-from bayes_personal.posterior.posterior import load
+from bayes_personal.posterior.fitting import load
 from bayes_personal.questions.prediction import predict
 from bayes_personal.system.sealing import MARK, seal
 
@@ -121,7 +121,7 @@ def test_another_process_in_another_folder(posterior: bp.Posterior, path: Path, 
     script = f"""
 import numpy as np, bayes_personal as bp
 from dataclasses import dataclass
-from bayes_personal.posterior.posterior import load
+from bayes_personal.posterior.fitting import load
 np.save("theta.npy", load({str(path)!r}).theta.to_numpy())
 try:
     load({str(tmp_path / "own.nc")!r})

@@ -16,9 +16,9 @@ from calibration import unsampled
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import BATCH
+from bayes_personal.posterior.lazy import DRAWS, ROWS
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.base import Prior
-from bayes_personal.questions.prediction import DRAWS, ROWS
 from bayes_personal.samplers.draws import flat
 
 PRIORS = [

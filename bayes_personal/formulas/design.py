@@ -1,6 +1,6 @@
 """Turns a formula and a frame into an outcome and a design matrix that can be coded again for new rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -237,17 +237,24 @@ class Design:
                  "the posterior is its prior.", InputWarning)
             return
         gram = moments.gram(self.center) / np.outer(self.spread, self.spread)
-        # Of equal predictors the first is kept; without this, rounding would decide which of them is named.
-        np.fill_diagonal(gram, 1.0)
-        triangle, order, rank, _ = PIVOTED_CHOLESKY(gram, tol=COLLINEAR**2)
-        independent = order[:rank] - 1
-        for place in range(rank, size):
-            share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
-            related = [self.coefficients[j] for j in sorted(independent[np.abs(share) > 1e-4])]
-            dependent = self.coefficients[order[place] - 1]
-            warn(f"{self.formula.owner}: {dependent!r} is a linear combination of {first(related, 10)}: the "
+        for place, others in dependent(gram):
+            name, related = self.coefficients[place], [self.coefficients[other] for other in others]
+            warn(f"{self.formula.owner}: {name!r} is a linear combination of {first(related, 10)}: the "
                  "data cannot tell their coefficients apart, only the prior can. "
-                 f"{self._advice([dependent, *related])}", InputWarning)
+                 f"{self._advice([name, *related])}", InputWarning)
+
+
+def dependent(gram: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+    """Yield each column that is a linear combination of others, and these, given the Gram matrix of columns whose
+    squares are 1 on average."""
+    # Of equal columns the first is kept; without this, rounding would decide which of them is named.
+    gram = gram.copy()
+    np.fill_diagonal(gram, 1.0)
+    triangle, order, rank, _ = PIVOTED_CHOLESKY(gram, tol=COLLINEAR**2)
+    independent = order[:rank] - 1
+    for place in range(rank, len(gram)):
+        share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, place])
+        yield int(order[place] - 1), sorted(int(other) for other in independent[np.abs(share) > 1e-4])
 
 
 def must_not_depend(formula: Formula, names: Sequence[str], alone: np.ndarray, among: np.ndarray,

@@ -21,17 +21,16 @@ from formulaic.parser.types import Factor, Operator, Term
 from bayes_personal.errors import InputTypeError, SpecificationError, shown
 from bayes_personal.formulas.expression import Expression
 from bayes_personal.formulas.functions import DATES, must_be_functions, remedy
-from bayes_personal.formulas.syntax import LEXEME, short
+from bayes_personal.formulas.syntax import CLOSED, LEXEME, OPEN, outside_brackets, short, sides, text_of
 
 # Limits of a formula: far more than anybody writes, and few enough for any machine to read.
-CHARACTERS, TERMS, BRACKETS = 200_000, 10_000, 100
+CHARACTERS, TERMS = 200_000, 10_000
 
 # Signs allowed between predictors.
 SIGNS = (*"+-*/:^()",)
 # Signs next to which a number would be a factor.
 SCALING = ("*", "/", ":")
 NUMBER = re.compile(r"[0-9.]+")
-OPEN, CLOSED = ("(", "[", "{"), (")", "]", "}")
 DATED = re.compile(rf"\.dt\.({'|'.join(DATES)})$")
 GROUPS = "Groups are the prior's business: prior=PartialPooling({0}) has an intercept and slopes of each group."
 
@@ -136,7 +135,7 @@ def _read(text: str, functions: frozenset[str]) -> tuple[Expression, SimpleFormu
     try:
         if len(text) > CHARACTERS:
             raise SpecificationError(f"{len(text):,} characters are too many: at most {CHARACTERS:,}")
-        left, right = _sides(text)
+        left, right = sides(text)
         outcome = _outcome(left, functions)
         predictors, expressions = _predictors(right, functions)
     except SpecificationError as error:
@@ -149,31 +148,14 @@ def _read(text: str, functions: frozenset[str]) -> tuple[Expression, SimpleFormu
     return outcome, predictors, expressions
 
 
-def _sides(text: str) -> tuple[list[re.Match[str]], list[re.Match[str]]]:
-    """Return the lexemes left and right of the tilde."""
-    lexemes = list(LEXEME.finditer(text))
-    tildes = list(_outside_brackets(lexemes, "~"))
-    if len(tildes) > 1:
-        raise SpecificationError("there is more than one '~'. Write 'outcome ~ predictors'.")
-    if not tildes or not _text(lexemes[:tildes[0]]).strip():
-        raise SpecificationError("it names no outcome. Write 'outcome ~ predictors'.")
-    if not _text(lexemes[tildes[0] + 1:]).strip():
-        raise SpecificationError("it names no predictors, not even an intercept. Write 'outcome ~ 1'.")
-    return lexemes[:tildes[0]], lexemes[tildes[0] + 1:]
-
-
-def _text(lexemes: Sequence[re.Match[str]]) -> str:
-    return "".join(lexeme[0] for lexeme in lexemes)
-
-
 def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Expression:
     """Read the left-hand side as one expression."""
-    bars = list(_outside_brackets(lexemes, "|"))
+    bars = list(outside_brackets(lexemes, "|"))
     if bars:
         remedies = [remedy(lexeme["name"]) for lexeme in lexemes[bars[0]:] if lexeme["name"]]
         raise SpecificationError(next(filter(None, remedies), "it names more than one outcome. Write 'outcome ~ "
                                                               "predictors'."))
-    text = _text(lexemes).strip()
+    text = text_of(lexemes).strip()
     word = list(LEXEME.finditer(text))
     kind, name = _word(word) if _is_word(word[0]) and _word_ends(word, 0) == len(word) else ("expression", text)
     if kind == "column":
@@ -183,28 +165,12 @@ def _outcome(lexemes: Sequence[re.Match[str]], functions: frozenset[str]) -> Exp
         return Expression.of_column(result.column)
     match result.tree:
         case ast.Tuple() | ast.List() | ast.BinOp(op=ast.Add()) if len(result.columns) > 1:
-            raise SpecificationError("it names more than one outcome. Write 'outcome ~ predictors', and I(a + b) where "
-                                     "a sum is meant.")
+            raise SpecificationError("it names more than one outcome. Write 'outcome ~ predictors', I(a + b) where a "
+                                     "sum is meant, and bp.Network(...) for a network of several.")
     if not result.columns:
         raise SpecificationError(f"it names no outcome, for {short(text)} reads no column. Write 'outcome ~ "
                                  "predictors'.")
     return result
-
-
-def _outside_brackets(lexemes: Sequence[re.Match[str]], sign: str) -> Iterator[int]:
-    """Yield the places of a sign outside brackets; refuse brackets that do not match."""
-    waiting: list[str] = []
-    for place, lexeme in enumerate(lexemes):
-        if lexeme["other"] in OPEN:
-            waiting.append(CLOSED[OPEN.index(lexeme[0])])
-            if len(waiting) > BRACKETS:
-                raise SpecificationError(f"brackets are nested too deeply: at most {BRACKETS} levels.")
-        elif lexeme["other"] in CLOSED and (not waiting or waiting.pop() != lexeme[0]):
-            raise SpecificationError(f"{lexeme[0]!r} closes no bracket behind {short(_text(lexemes[:place])[-40:])}.")
-        elif lexeme["other"] == sign and not waiting:
-            yield place
-    if waiting:
-        raise SpecificationError(f"a bracket is open at its end, where {waiting[-1]!r} is needed.")
 
 
 def _predictors(lexemes: Sequence[re.Match[str]],
@@ -280,13 +246,13 @@ def _pieces(lexemes: Sequence[re.Match[str]]) -> Iterator[tuple[str, str]]:
             group = next((later["ticked"] or later["name"] for later in lexemes[place:]
                           if later["ticked"] or later["name"]), "column")
             raise SpecificationError(f"'|' has no meaning among predictors. {GROUPS.format(repr(group))}")
-        nested = _text(lexemes[place:place + 3]) == "%in%"
+        nested = text_of(lexemes[place:place + 3]) == "%in%"
         if not (part["space"] or nested or part["other"] in SIGNS):
             compared = " A comparison goes in I(...), such as I(x > 0)." if part[0] in "<>=!" else ""
             raise SpecificationError(f"{part[0]!r} has no meaning in a formula.{compared} Write 'outcome ~ predictors' "
                                      "with each predictor by name, and names with spaces or signs in `backticks`.")
         place += 3 if nested else 1
-        yield "sign", _text(lexemes[start:place])
+        yield "sign", text_of(lexemes[start:place])
 
 
 def _is_word(lexeme: re.Match[str]) -> bool:
@@ -300,7 +266,7 @@ def _word_ends(lexemes: Sequence[re.Match[str]], place: int) -> int:
     while place < len(lexemes):
         lexeme = lexemes[place]
         called = place > start and lexeme["other"] in ("(", "[") and not re.fullmatch(
-            r"[\d.]+", _text(lexemes[start:place]))
+            r"[\d.]+", text_of(lexemes[start:place]))
         if called or lexeme["other"] == "{" and place == start:
             depth = 0
             for end in range(place, len(lexemes)):
@@ -322,7 +288,7 @@ def _word_ends(lexemes: Sequence[re.Match[str]], place: int) -> int:
 
 def _word(lexemes: Sequence[re.Match[str]]) -> tuple[str, str]:
     """Return the kind of a word, and its text: a number, a column or an expression."""
-    text = _text(lexemes)
+    text = text_of(lexemes)
     if text == ".":
         raise SpecificationError("'.' stands for no column here. Write each predictor by name.")
     if NUMBER.fullmatch(text):

@@ -2,13 +2,19 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+
+from bayes_personal.errors import SpecificationError
 
 # A text in quotes, a name in backticks, a number, a name, or any other character.
 LEXEME = re.compile(r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`(?P<ticked>[^`]+)`|"""
                     r"""(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>(?:\w|[^\x00-\x7f\s])+)|"""
                     r"""(?P<space>\s+)|(?P<other>.)""", re.DOTALL)
+
+OPEN, CLOSED = ("(", "[", "{"), (")", "]", "}")
+# Deepest brackets of a formula: far deeper than anybody writes.
+BRACKETS = 100
 
 # Words with a meaning in an expression; any other word may be the name of a column.
 WORDS = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "async", "await", "lambda", "yield", "True",
@@ -86,3 +92,36 @@ class Ticked(ast.NodeTransformer):
 def spelled(tree: ast.AST) -> str:
     """Return a tree as text that reads as the same tree."""
     return ast.unparse(Ticked().visit(deepcopy(tree)))
+
+
+def sides(text: str) -> tuple[list[re.Match[str]], list[re.Match[str]]]:
+    """Return the lexemes left and right of the tilde."""
+    lexemes = list(LEXEME.finditer(text))
+    tildes = list(outside_brackets(lexemes, "~"))
+    if len(tildes) > 1:
+        raise SpecificationError("there is more than one '~'. Write 'outcome ~ predictors'.")
+    if not tildes or not text_of(lexemes[:tildes[0]]).strip():
+        raise SpecificationError("it names no outcome. Write 'outcome ~ predictors'.")
+    if not text_of(lexemes[tildes[0] + 1:]).strip():
+        raise SpecificationError("it names no predictors, not even an intercept. Write 'outcome ~ 1'.")
+    return lexemes[:tildes[0]], lexemes[tildes[0] + 1:]
+
+
+def text_of(lexemes: Sequence[re.Match[str]]) -> str:
+    return "".join(lexeme[0] for lexeme in lexemes)
+
+
+def outside_brackets(lexemes: Sequence[re.Match[str]], sign: str) -> Iterator[int]:
+    """Yield the places of a sign outside brackets; refuse brackets that do not match."""
+    waiting: list[str] = []
+    for place, lexeme in enumerate(lexemes):
+        if lexeme["other"] in OPEN:
+            waiting.append(CLOSED[OPEN.index(lexeme[0])])
+            if len(waiting) > BRACKETS:
+                raise SpecificationError(f"brackets are nested too deeply: at most {BRACKETS} levels.")
+        elif lexeme["other"] in CLOSED and (not waiting or waiting.pop() != lexeme[0]):
+            raise SpecificationError(f"{lexeme[0]!r} closes no bracket behind {short(text_of(lexemes[:place])[-40:])}.")
+        elif lexeme["other"] == sign and not waiting:
+            yield place
+    if waiting:
+        raise SpecificationError(f"a bracket is open at its end, where {waiting[-1]!r} is needed.")

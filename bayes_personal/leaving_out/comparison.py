@@ -10,19 +10,29 @@ from arviz_stats.loo import compare as compare_elpd
 from rich.markup import escape
 from rich.progress import Progress
 
+from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.families import Family, Normal
-from bayes_personal.leaving_out.elpd import ELPD, Kind, loo
+from bayes_personal.formulas.nodes import several
+from bayes_personal.leaving_out.elpd import loo
+from bayes_personal.leaving_out.question import Kind
+from bayes_personal.leaving_out.result import ELPD
 from bayes_personal.leaving_out.stacking import stacked
 from bayes_personal.model.model import Model
-from bayes_personal.posterior.posterior import Posterior, fit, sampler
+from bayes_personal.model.network_model import Network
+from bayes_personal.posterior.fitting import fit, sampler
+from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
+type Fitted = Posterior | NetworkPosterior
+type Assumption = Prior | Model | Network | Fitted
+
 
 @verb
-def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prior | Model | Posterior],
+def compare(assumptions: Sequence[Assumption] | Mapping[str, Assumption],
             formula: str | None = None, data: Any = None, *, family: Family | None = None, kind: Kind = "unit",
             by: str | None = None, rows: Any = None, method: Any = None, seed: Seed = None,
             progress: bool = True) -> pd.DataFrame:
@@ -31,10 +41,11 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     Parameters
     ----------
     assumptions
-        Priors, which need `formula` and `data`; models, which need `data`; posteriors of the same data; or some of
-        each. A mapping names them; in a sequence the `repr` of a prior is its name.
+        Priors, which need `formula` and `data`; models or networks, which need `data`; posteriors of the same data; or
+        some of each. A mapping names them; in a sequence the `repr` of a prior is its name.
     formula, data, family
-        As in `Model` and `fit`, for the assumptions that are not fitted yet.
+        As in `Model` and `fit`, for the assumptions that are not fitted yet. A formula with several outcomes is that of
+        a `Network`.
     kind, by, rows
         As in `loo`: with ``rows=frame["site"] == "a"`` assumptions are ranked, and weighed, by how well they predict
         that site; all are fitted to all rows. A handful of rows may rank, but stacking weights of so few are uncertain.
@@ -54,7 +65,8 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     ------
     SpecificationError
         Fewer than two assumptions, names that repeat, posteriors of different outcomes, a family of counts beside one
-        of measurements, or a formula, data or family that is missing or has nothing to apply to.
+        of measurements, a pseudo-likelihood beside a density, or a formula, data or family that is missing or has
+        nothing to apply to.
     InputError
         As `loo` does.
 
@@ -71,28 +83,25 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
     method = sampler("compare", method)
     by_name = name_all(assumptions)
     applied = any(each is not None for each in (formula, data, family))
-    if applied and all(isinstance(assumption, Posterior) for assumption in by_name.values()):
+    if applied and all(map(is_fitted, by_name.values())):
         raise SpecificationError("compare: all assumptions are fitted already, so that formula, data and family have "
                                  "nothing to apply to.")
     named = {name: stated(name, assumption, formula, data, family) for name, assumption in by_name.items()}
     seed = seed_number("compare", seed)
     results: dict[str, ELPD] = {}
-    first: Posterior | None = None
+    first: Fitted | None = None
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("comparing", total=len(named))
         for name, assumption in named.items():
             bar.update(task, description=f"comparing: {escape(name)}")
-            posterior = (assumption if isinstance(assumption, Posterior)
-                         else fit(assumption, data, seed=seed, method=method, progress=False))
+            posterior = fit(assumption, data, seed=seed, method=method, progress=False) if isinstance(
+                assumption, Model | Network) else assumption
             first = first or posterior
             if not same_outcome(first, posterior):
                 raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, or to its "
                                          "rows in another order; predictive densities of different data do not "
                                          "compare, and those of the same data do row by row. Fit the same frame.")
-            if (posterior.bound.support == "count") != (first.bound.support == "count"):
-                raise SpecificationError(f"compare: {name!r} has the family {posterior.model.family!r}, the first "
-                                         f"{first.model.family!r}: a density does not compare with a probability of "
-                                         "counts. Compare families of counts with each other.")
+            must_have_one_measure(name, first, posterior)
             with warnings.catch_warnings():
                 # The table has the complaints, and the verdict counts the rows with a high Pareto k.
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -108,11 +117,11 @@ def compare(assumptions: Sequence[Prior | Model | Posterior] | Mapping[str, Prio
 
 def name_all(assumptions: Any) -> dict[str, Any]:
     """Give every assumption its own name."""
-    if isinstance(assumptions, Prior | Model | Posterior):
+    if isinstance(assumptions, Prior | Model | Network | Posterior | NetworkPosterior):
         assumptions = [assumptions]
     if not isinstance(assumptions, Mapping):
-        priors = [each.model.prior if isinstance(each, Posterior) else each.prior if isinstance(each, Model) else each
-                  for each in assumptions]
+        models = [each.model if is_fitted(each) else each for each in assumptions]
+        priors = [each.prior if isinstance(each, Model | Network) else each for each in models]
         names = list(map(repr, priors))
         repeated = {name for name in names if names.count(name) > 1}
         if repeated:
@@ -125,29 +134,61 @@ def name_all(assumptions: Any) -> dict[str, Any]:
     return dict(assumptions)
 
 
-def stated(name: str, assumption: Any, formula: str | None, data: Any, family: Family | None) -> Model | Posterior:
+def is_fitted(assumption: Any) -> bool:
+    """Return whether an assumption is a posterior."""
+    return isinstance(assumption, Posterior | NetworkPosterior)
+
+
+def stated(name: str, assumption: Any, formula: str | None, data: Any,
+           family: Family | None) -> Model | Network | Fitted:
     """Return an assumption as a posterior or as a model to fit, checked before anything is fitted."""
-    if isinstance(assumption, Posterior):
+    if is_fitted(assumption):
         return assumption
-    if not isinstance(assumption, Prior | Model):
+    if not isinstance(assumption, Prior | Model | Network):
         raise SpecificationError(f"compare: {assumption!r} is a {type(assumption).__name__}; need a prior, model or "
                                  "posterior.")
     if data is None:
         raise SpecificationError(f"compare: {name!r} is not fitted, so that data are needed.")
-    if isinstance(assumption, Model):
+    if not isinstance(assumption, Prior):
         if formula is not None or family is not None:
             raise SpecificationError(f"compare: {name!r} is a model with its own formula and family; drop the others.")
         return assumption
     if formula is None:
         raise SpecificationError(f"compare: {name!r} is a prior, so that a formula is needed.")
-    return Model(formula, assumption, family or Normal())
+    kind = Network if isinstance(formula, str) and several(formula) else Model
+    return kind(formula, assumption, family or Normal())
 
 
-def same_outcome(first: Posterior, second: Posterior) -> bool:
+def bounds(posterior: Fitted) -> dict[str, BoundModel]:
+    """Return the model of each outcome with its data."""
+    if isinstance(posterior, Posterior):
+        return {"": posterior.bound}
+    return {node: each.bound for node, each in posterior.nodes.items()}
+
+
+def same_outcome(first: Fitted, second: Fitted) -> bool:
     """Return whether two posteriors have the same outcomes, row by row."""
-    rows = first.bound.rows, second.bound.rows
-    return first is second or len(rows[0]) == len(rows[1]) and all(
-        np.array_equal(batch.y, other.y) for batch, other in zip(*(each.batches() for each in rows), strict=True))
+    own, other = bounds(first), bounds(second)
+    return first is second or own.keys() == other.keys() and all(
+        len(own[name].rows) == len(other[name].rows) and all(
+            np.array_equal(batch.y, other_batch.y)
+            for batch, other_batch in zip(own[name].rows.batches(), other[name].rows.batches(), strict=True))
+        for name in own)
+
+
+def must_have_one_measure(name: str, first: Fitted, second: Fitted) -> None:
+    """Refuse log densities that do not compare."""
+    own, other = bounds(first), bounds(second)
+    for outcome in own:
+        if (own[outcome].support == "count") != (other[outcome].support == "count"):
+            raise SpecificationError(f"compare: {name!r} has the family {other[outcome].family!r}, the first "
+                                     f"{own[outcome].family!r}: a density does not compare with a probability of "
+                                     "counts. Compare families of counts with each other.")
+    pseudo = [isinstance(posterior, NetworkPosterior) and posterior.model.pseudo for posterior in (first, second)]
+    if pseudo[0] != pseudo[1]:
+        raise SpecificationError(f"compare: {name!r} and the first differ in parents='others', whose pseudo-likelihood "
+                                 "is no density of the rows and does not compare with one. Take parents='before' in "
+                                 "both.")
 
 
 def table(results: Mapping[str, ELPD]) -> pd.DataFrame:

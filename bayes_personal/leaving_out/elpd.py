@@ -1,75 +1,34 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, Self, final
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.utils import ELPDDataLOO
-from rich.progress import Progress
 
 from bayes_personal.data.rows import InMemory
 from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
-from bayes_personal.leaving_out.question import QUESTIONS, Kind, LeaveOutPlan
-from bayes_personal.leaving_out.refit import LEVEL, Refit
-from bayes_personal.leaving_out.smoothing import predictive
+from bayes_personal.leaving_out.estimates import MOST_REFITS, Estimates
+from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, LeaveOutPlan
+from bayes_personal.leaving_out.result import ELPD, joined
+from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.system.arguments import Seed, seed_number
+from bayes_personal.system.arguments import Seed
 from bayes_personal.system.running import verb
 
 # A refit is trusted with at most this Monte Carlo error, or at least this many effective draws.
 LARGEST_ERROR, LEAST_ESS = 0.1, 100.0
-# Thinned draws leave at most this share of the standard error of a sum as its Monte Carlo error.
-LARGEST_SHARE = 0.1
-# Where more rows than this need a refit, the draws of the posterior are poor.
-MOST_REFITS = 200
-# Up to this many rows are refitted at once: to leave them out at more draws would take longer.
-FEW = 2
 # The last result of all rows of a posterior, kept as long as the posterior.
 RECENT: "WeakKeyDictionary[Posterior, ELPD]" = WeakKeyDictionary()
 
 
-@final
-@dataclass(kw_only=True)
-class ELPD(ELPDDataLOO):
-    """ArviZ's result, with the question that it answers.
-
-    Attributes
-    ----------
-    question : the question in words
-    conditioning : "unit", "group" or "conditional"
-    refits : a row for each unit or group that was refitted: its Pareto k and elpd before, elpd after with its Monte
-        Carlo error and effective sample size, and the complaints of the refit's diagnostics
-    mcse : Monte Carlo standard error of `elpd`
-    complaints : why the result must not be trusted: complaints about the posterior, refits and integrals; empty when
-        nothing speaks against it but the Pareto k of some rows
-    """
-
-    question: str
-    conditioning: str
-    refits: pd.DataFrame
-    mcse: float
-    complaints: tuple[str, ...]
-
-    def __str__(self) -> str:
-        refitted = f"\n{len(self.refits)} refitted exactly." if len(self.refits) else ""
-        doubt = "\nDO NOT TRUST: " + "; ".join(self.complaints) if self.complaints else ""
-        error = f"Monte Carlo error of elpd: {self.mcse:.2g}"
-        return f"{self.question}\n{ELPDDataLOO.__str__(self)}{error}{refitted}{doubt}"
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
 @verb
-def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
+def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
         refit: bool | NUTS = True, seed: Seed = 0, progress: bool = True) -> ELPD:
     """Estimate the expected log predictive density of rows left out, by Pareto-smoothed importance sampling.
 
@@ -99,6 +58,9 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
       consist of such groups, or are parts of them), these are integrated out by quadrature given phi and all other
       weights: by product grids up to three of them, beyond that by importance sampling;
     - otherwise, and where rows are of types that are summed out, every group is refitted, if `refit` says how.
+
+    Of a network whole rows are left out: its nodes are independent given the data, so that the log predictive density
+    of a row is the sum of those of the nodes.
 
     Draws are thinned evenly where all of them would take more than about a second, to as many as leave the Monte Carlo
     error of elpd below a tenth of its standard error, and 250 or more; rows whose Pareto k is too high with few draws
@@ -160,6 +122,10 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     Vehtari, Gelman and Gabry (2017), doi:10.1007/s11222-016-9696-4. Bürkner, Gabry and Vehtari (2021),
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
+    if isinstance(posterior, NetworkPosterior):
+        results = {node: loo(each, kind=kind, by=by, rows=rows, refit=refit, seed=seed, progress=progress)
+                   for node, each in posterior.nodes.items()}
+        return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
     plan = LeaveOutPlan.of(posterior, kind, by, refit)
     selected = chosen(rows, kind, plan.labels)
     estimates = Estimates.of(plan, selected, refit, seed, progress)
@@ -183,129 +149,6 @@ def loo(posterior: Posterior, *, kind: Kind = "unit", by: str | None = None, row
     if kind == "unit" and rows is None and refit is not False:
         RECENT[posterior] = deepcopy(result)
     return result
-
-
-class Poor(NamedTuple):
-    """A row or group that draws of the posterior may not be enough to leave out.
-
-    Attributes
-    ----------
-    inexact : whether its densities are known to be off, at whichever draws
-    influence : what each draw adds to the error of its log predictive density, (draw,)
-    removal : function that returns what a refit without it must know
-    """
-
-    inexact: bool
-    influence: np.ndarray
-    removal: Callable[[], Any]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Estimates:
-    """What draws and refits say of the units or groups that are left out one by one.
-
-    Attributes
-    ----------
-    elpd, k, left_in, error : log predictive density, Pareto k, log density left in and possible error of the
-        integrals, (place,)
-    selected : mask of the places that are summed, (place,)
-    refits : as in `ELPD`
-    good : the largest Pareto k that is not too high
-    influence : what each draw adds to the error of the sum, (draw,)
-    efficiency : effective sample size of a draw
-    """
-
-    elpd: np.ndarray
-    k: np.ndarray
-    left_in: np.ndarray
-    error: np.ndarray
-    selected: np.ndarray
-    refits: pd.DataFrame
-    good: float
-    influence: np.ndarray
-    efficiency: float
-
-    @classmethod
-    def of(cls, plan: LeaveOutPlan, selected: np.ndarray, refit: bool | NUTS, seed: Seed, progress: bool) -> Self:
-        """Smooth importance weights, a part of the rows at a time, and refit where that fails."""
-        refits = plan.refits(refit, np.random.default_rng(seed_number("loo", seed)))
-        labels, influence, poor = plan.labels, np.zeros(plan.count), dict[int, Poor]()
-        elpd, k, left_in, error = (np.empty(len(labels)) for _ in range(4))
-        refitted: dict[int, tuple[float, float, Refit]] = {}
-        enough, efficiency = good_k(plan.count), plan.efficiency
-        good = enough
-        with Progress(disable=not progress, transient=True) as bar:
-            task = bar.add_task("leave one out", total=len(labels))
-            refit_task = bar.add_task("refit", total=len(labels) if plan.refit_all else None, visible=plan.refit_all)
-            for part in plan.parts(partial(bar.advance, task)):
-                places = part.places
-                elpd[places], k[places], added = judged(part.densities, efficiency, enough)
-                left_in[places], error[places] = part.left_in, part.error
-                if part.inexact is not None:
-                    k[places[part.inexact]] = np.inf
-                is_poor = plan.refit_all | ~(k[places] <= enough)
-                influence += added.sum(axis=1, where=selected[places] & ~is_poor)
-                for entry in np.flatnonzero(selected[places] & is_poor).tolist():
-                    inexact = part.inexact is not None and bool(part.inexact[entry])
-                    poor[int(places[entry])] = Poor(inexact, added[:, entry].copy(), partial(part.removal, entry))
-            again = np.array(sorted(place for place, row in poor.items() if not row.inexact), np.int64)
-            at_more_draws = plan.at_more_draws if len(again) > (0 if refits is None else FEW) else None
-            if at_more_draws is not None:
-                good = good_k(len(plan.more))
-                elpd[again], k[again], _ = judged(at_more_draws(again), efficiency, good)
-                poor |= {place: poor[place]._replace(influence=np.zeros(plan.count)) for place in again.tolist()}
-            failed = [place for place in poor if not k[place] <= good]
-            some_are_refitted = refits is not None and len(failed) <= MOST_REFITS
-            for place, row in poor.items():
-                wanted = plan.refit_all or (some_are_refitted and not k[place] <= good)
-                if refits is None or not wanted:
-                    influence += row.influence
-                    continue
-                bar.update(refit_task, visible=True)
-                refit_result = refits.without(row.removal())
-                refitted[place] = float(k[place]), float(elpd[place]), refit_result
-                elpd[place], k[place], error[place] = refit_result.elpd, 0.0, 0.0
-                bar.advance(refit_task)
-        table = pd.DataFrame([(k_before, elpd_before, after.elpd, after.se, after.ess, "; ".join(after.complaints))
-                              for k_before, elpd_before, after in refitted.values()],
-                             columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"],
-                             index=labels[list(refitted)] if refitted else labels[:0])
-        return cls(elpd, k, left_in, error, selected, table, good, influence, efficiency)
-
-    @property
-    def se(self) -> float:
-        """Standard error of the sum, as an estimate for other data."""
-        summed = self.elpd[self.selected]
-        return float(np.sqrt(len(summed) * summed.var(ddof=1))) if len(summed) > 1 else np.nan
-
-    @property
-    def of_draws(self) -> float:
-        """Monte Carlo variance of the sum that comes from draws."""
-        return len(self.influence) * float(self.influence.var()) / self.efficiency
-
-    @property
-    def mcse(self) -> float:
-        """Monte Carlo standard error of the sum."""
-        return float(np.sqrt(self.of_draws + (self.refits["se"] ** 2).sum()))
-
-    @property
-    def needed(self) -> float:
-        """Number of draws with which the Monte Carlo error is a tenth of the standard error."""
-        return len(self.influence) * self.of_draws / (LARGEST_SHARE * self.se) ** 2 if self.se > 0 else np.inf
-
-
-def judged(densities: np.ndarray, efficiency: float, enough: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `predictive` does, with a Pareto k of 0 where it is high though log densities (draw, unit) differ by
-    less than `LEVEL`: the weights have no tail to speak of, whatever its shape."""
-    elpd, k, influence = predictive(densities, efficiency)
-    k[(np.ptp(densities, axis=0) < LEVEL) & ~(k <= enough)] = 0.0
-    return elpd, k, influence
-
-
-def good_k(count: int) -> float:
-    """Return the Pareto k up to which weights of so many draws are good, as ArviZ has it."""
-    return min(1 - 1 / np.log10(count), 0.7)
 
 
 def recent(posterior: Posterior) -> ELPD:

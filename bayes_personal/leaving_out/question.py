@@ -37,6 +37,8 @@ QUESTIONS = {"unit": "How well is a new row predicted, its own theta_i integrate
              "group": "How well is a new group predicted, all of its rows at once?",
              "conditional": "CONDITIONAL on each row's own theta_i, which has seen the row: optimistic where theta_i "
                             "leans on it."}
+# Of networks whose nodes depend on all others.
+PSEUDO = "PSEUDO-LIKELIHOOD of nodes given all others, no density of rows:"
 
 FEWEST_DRAWS = 25
 # Numbers that all draws may take to leave out all rows, above which draws are thinned.

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from bayes_personal.errors import ConvergenceWarning, InputTypeError, SpecificationError
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.leaving_out.elpd import ELPD, recent
+from bayes_personal.leaving_out.elpd import recent
+from bayes_personal.leaving_out.result import ELPD
 from bayes_personal.pages.plots import (
     Profile,
     fitted,

@@ -21,28 +21,28 @@ def statistics(draws: np.ndarray, quantiles: Mapping[str, float] = QUANTILES) ->
     return np.stack(columns, axis=-1).reshape(*draws.shape[1:], len(columns))
 
 
-def tabulate(numbers: np.ndarray, index: pd.Index, coefficients: tuple[str, ...] = (),
+def tabulate(numbers: np.ndarray, index: pd.Index, labels: tuple[str, ...] = (), of: str = "coefficient",
              **columns: Any) -> pd.DataFrame:
-    """Arrange `statistics` in a table with a row a unit, or a unit and coefficient.
+    """Arrange `statistics` in a table with a row a unit, or a unit and label, such as a coefficient.
 
     Parameters
     ----------
     numbers
-        (unit, statistic) or (unit, coefficient, statistic).
+        (unit, statistic) or (unit, label, statistic).
     index
         Index of the frame that the units come from; the table keeps it.
-    coefficients
-        Names of the coefficients, if there are any.
+    labels, of
+        Names of the coefficients or nodes, if there are any, and of their column.
     **columns
         Further columns, with a value a unit, (unit,).
     """
-    repeats = max(len(coefficients), 1)
+    repeats = max(len(labels), 1)
     rows = np.repeat(np.arange(len(index)), repeats)
     result = pd.DataFrame(numbers.reshape(len(rows), -1), columns=["mean", "sd", *QUANTILES], index=index[rows])
     for place, (name, value) in enumerate(columns.items()):
         result.insert(place, name, np.asarray(value)[rows])
-    if coefficients:
-        result.insert(0, "coefficient", np.tile(np.array(coefficients, dtype=object), len(index)))
+    if labels:
+        result.insert(0, of, np.tile(np.array(labels, dtype=object), len(index)))
     return result
 
 

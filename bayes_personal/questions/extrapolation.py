@@ -10,9 +10,17 @@ from bayes_personal.errors import InputWarning, first, warn
 def warn_of_extrapolation(bound: BoundModel, rows: pd.DataFrame, x: np.ndarray) -> None:
     """Count the rows far from those of training, by their contexts and by their predictors `x`.
 
-    A context is far outside the training range, or in the middle of one of its long gaps. A predictor, a column of the
-    design, is far where it lies outside its training range by more than a quarter of that range.
+    A predictor, a column of the design, is far where it lies outside its training range by more than a quarter of that
+    range.
     """
+    warn_of_far_contexts(bound, rows)
+    is_far = bound.design.far(x)
+    names = np.array(bound.coefficients.names)[is_far.any(axis=0)]
+    _warn(rows, is_far.any(axis=1), f"a {first(names)} far outside the training range", "the formula's shape")
+
+
+def warn_of_far_contexts(bound: BoundModel, rows: pd.DataFrame) -> None:
+    """Count the rows with a context outside the training range, or in the middle of one of its long gaps."""
     for piece in bound.pieces:
         for context in piece.axes:
             if context.levels:
@@ -22,9 +30,6 @@ def warn_of_extrapolation(bound: BoundModel, rows: pd.DataFrame, x: np.ndarray) 
                                (context.between(rows), "in the middle of a long gap between training contexts, "
                                                        f"{context.gaps_in_words}")):
                 _warn(rows, is_far, f"a {context.name!r} {region}", f"the prior's shape{narrow}")
-    is_far = bound.design.far(x)
-    names = np.array(bound.coefficients.names)[is_far.any(axis=0)]
-    _warn(rows, is_far.any(axis=1), f"a {first(names)} far outside the training range", "the formula's shape")
 
 
 def _warn(rows: pd.DataFrame, is_far: np.ndarray, description: str, shape: str) -> None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
 import pandas as pd
 
 from bayes_personal.data.columns import table
+from bayes_personal.errors import SpecificationError
 from bayes_personal.model.model import Model
-from bayes_personal.posterior.posterior import must_be_model
+from bayes_personal.model.network_model import Network
+from bayes_personal.posterior.fitting import must_be_model
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
@@ -34,15 +36,39 @@ class Simulation:
     values: Mapping[str, np.ndarray]
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class NetworkSimulation:
+    """One data set of a network drawn from the prior.
+
+    Attributes
+    ----------
+    frame : the given rows, with the simulated nodes in place of any columns of these names
+    outcome : the simulated nodes, a column each, the index of the frame kept
+    theta : every row's true parameters in data units, a column a coefficient, such as "mek ~ raf"
+    nodes : the simulation of every node, on the frame with the nodes drawn before it
+    """
+
+    frame: pd.DataFrame
+    outcome: pd.DataFrame
+    theta: pd.DataFrame
+    nodes: Mapping[str, Simulation]
+
+
+@overload
+def simulate(model: Model, frame: Any, seed: Seed = ...) -> Simulation: ...
+@overload
+def simulate(model: Network, frame: Any, seed: Seed = ...) -> NetworkSimulation: ...
 @verb
-def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
+def simulate(model: Model | Network, frame: Any, seed: Seed = None) -> Simulation | NetworkSimulation:
     """Draw hyperparameters, theta and the outcome of every row from the model, in that order.
 
     Parameters
     ----------
     model
         What is assumed. Hyperpriors that are relative count in natural units of the outcome that the frame holds;
-        where it holds none, in units of 1 around 0 (on the scale of the link).
+        where it holds none, in units of 1 around 0 (on the scale of the link). The nodes of a network are drawn one
+        after the other, parents first.
     frame
         Predictors and contexts; known errors, trials or exposure where the family has them.
     seed
@@ -50,19 +76,38 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
 
     Returns
     -------
-    Simulation
+    Simulation, NetworkSimulation
         Its `frame` can be fitted; its `theta` is the truth to compare with.
 
     Raises
     ------
     InputError, InputTypeError, SpecificationError
-        As in `fit`.
+        As in `fit`; a network with ``parents="others"``, whose pseudo-likelihood cannot be drawn from.
     """
     must_be_model("simulate", model, frame)
-    rows, name = table(frame), model.outcome
+    rng = np.random.default_rng(seed_number("simulate", seed))
+    return simulated(model, table(frame), rng) if isinstance(model, Model) else node_by_node(model, table(frame), rng)
+
+
+def node_by_node(network: Network, rows: pd.DataFrame, rng: np.random.Generator) -> NetworkSimulation:
+    """Draw the nodes, parents first."""
+    if network.pseudo:
+        raise SpecificationError("simulate: parents='others' states a pseudo-likelihood, which no data are drawn from. "
+                                 "Take parents='before'.")
+    drawn: dict[str, Simulation] = {}
+    for node in network.order:
+        drawn[node] = simulated(network.node(node), rows, rng)
+        rows = drawn[node].frame
+    theta = {f"{node} ~ {name}": values for node in network.nodes for name, values in drawn[node].theta.items()}
+    return NetworkSimulation(rows, rows[list(network.nodes)], pd.DataFrame(theta),
+                             {node: drawn[node] for node in network.nodes})
+
+
+def simulated(model: Model, rows: pd.DataFrame, rng: np.random.Generator) -> Simulation:
+    """Draw hyperparameters, theta and the outcome of every row."""
+    name = model.outcome
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
-    rng = np.random.default_rng(seed_number("simulate", seed))
     values: dict[str, Any] = {}
     for parameter in bound.hyperparameters:
         values[parameter.name] = parameter.draw(rng, values)
@@ -71,6 +116,6 @@ def simulate(model: Model, frame: Any, seed: Seed = None) -> Simulation:
     values |= bound.derived(values, np)
     theta, outcome, values = bound.simulated(values, rng)
     index, names = bound.frame.index, list(bound.coefficients.names)
-    simulated = pd.Series(outcome, index=index, name=name)
+    drawn = pd.Series(outcome, index=index, name=name)
     truth = pd.DataFrame(theta, index=index, columns=names)
-    return Simulation(bound.frame.assign(**{name: simulated}), simulated, truth, values)
+    return Simulation(bound.frame.assign(**{name: drawn}), drawn, truth, values)

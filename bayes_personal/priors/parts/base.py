@@ -4,7 +4,8 @@ A prior never sees the outcome. It reads its context columns, and `terms` binds 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -68,6 +69,21 @@ class Prior(ABC):
         """Return the story under a family with this conjugate distribution, where it depends on the family."""
         return self.story()
 
+    def within(self, members: Mapping[str, tuple[str, ...]]) -> "Prior | None":
+        """Return the prior with the names in `on` that stand for several coefficients, or for none, replaced by these.
+
+        The result is None where no coefficient is left to vary.
+        """
+        on = getattr(self, "on", None)
+        if on is None:
+            return self
+        names = tuple(dict.fromkeys(member for name in on for member in members.get(name, (name,))))
+        if not names:
+            return None
+        result = copy(self)
+        object.__setattr__(result, "on", names)
+        return result
+
     def __repr__(self) -> str:
         return call_of(self)
 
@@ -130,6 +146,10 @@ class Sum(Prior):
             raise SpecificationError(f"{self!r}: two summands carry the whole of "
                                      f"{max(replaced, key=replaced.count)!r}; say with on= which of them has it.")
         return bound
+
+    def within(self, members: Mapping[str, tuple[str, ...]]) -> Prior | None:
+        remaining = tuple(filter(None, (prior.within(members) for prior in self.summands)))
+        return Sum(remaining) if len(remaining) > 1 else remaining[0] if remaining else None
 
     @property
     def replaces_mean(self) -> bool:

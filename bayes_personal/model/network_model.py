@@ -1,0 +1,311 @@
+"""Network: the nodes of a network, each a regression on its parents, make one generative model of whole rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, final
+
+import numpy as np
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.data.columns import table
+from bayes_personal.data.moments import Moments
+from bayes_personal.data.stored import are_stored
+from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first, shown, warn
+from bayes_personal.families import Family, Normal
+from bayes_personal.formulas.design import dependent
+from bayes_personal.formulas.formula import Formula
+from bayes_personal.formulas.nodes import EXAMPLE, Nodes, ticked
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.model.model import Model
+from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.population import Population
+
+# In natural units an edge is a standardised coefficient, and networks with large ones explode from parent to child.
+NETWORK_MEAN = Hyperprior("Normal", mu=0.0, sigma=0.5, relative=True)
+# Names in `on` for the coefficients of a node's parents, and for all its other coefficients.
+EDGES, MEANS = "edges", "means"
+# All nodes written before a node are its parents, or all other nodes are.
+BEFORE, OTHERS = "before", "others"
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Network:
+    """A generative model of several outcomes, in which every row i has its own network theta_i.
+
+    Generative story, node by node in the order of the formula: ``x_ij ~ Normal(w_ij' z_i + sum_l b_ijl x_il,
+    sigma_j)``, where l are the parents of node j and z_i the predictors of the formula. theta_ij = (w_ij, b_ij) has the
+    prior of a `Model` of the node j, with hyperparameters of the node's own. Given theta_i the row is a draw of
+    ``MvNormal`` whose precision is ``(I - b_i)' diag(sigma^-2) (I - b_i)``, positive definite whatever b_i is (modified
+    Cholesky decomposition; a Bayesian network where parents are stated). Partial correlations, correlations and the
+    directed edges b are readings of one fit: `bayes_personal.network`.
+
+    With ``parents="others"`` every node is a regression on all others, so that no order is stated. The product of their
+    likelihoods is a pseudo-likelihood and no density of the rows: networks are then selected, not compared, and the
+    intervals of strong edges are too wide, for each regression takes its parents as given.
+
+    Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
+    change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
+    in another.
+
+    Parameters
+    ----------
+    formula
+        ``"raf + mek + erk ~ age"``: columns of the nodes, in their order, and what the mean of every node depends on,
+        beside its parents; ``~ 1`` where that is nothing.
+    prior
+        The sharing assumption, as in `Model`. Its ``on=`` takes names of coefficients: predictors, nodes that are
+        parents, ``"edges"`` for all parents, and ``"means"`` for the intercept and the predictors.
+    family
+        The likelihood of every node given its parents, or a mapping from nodes to families; nodes that it does not name
+        are Normal. A node that is not Normal is a column of numbers.
+    mean
+        Hyperprior of the population mean of all coefficients, as in `Model`. Its default is narrower than a model's,
+        which would let simulated networks explode; a prior without a population mean, such as `Conditional`, has a
+        hyperprior of its own.
+    parents
+        "before": all nodes written before it; "others": all other nodes; or a mapping from nodes to their parents, in
+        which nodes without parents may be left out.
+    functions
+        As in `Model`.
+
+    Raises
+    ------
+    InputTypeError
+        An argument of another type.
+    SpecificationError
+        A formula that cannot be read; a single node, a node that stands there twice, that is a predictor, or that the
+        prior or a family reads; parents that are no nodes, or are each other's descendants.
+
+    References
+    ----------
+    Pourahmadi (1999), doi:10.1093/biomet/86.3.677. Geiger and Heckerman (1994), Uncertainty in Artificial Intelligence
+    10:235. Besag (1975), doi:10.2307/2987782, on pseudo-likelihoods.
+    """
+
+    formula: str
+    prior: Prior = Population()
+    family: Family | Mapping[str, Family] | tuple[tuple[str, Family], ...] = Normal()
+    mean: Hyperprior = NETWORK_MEAN
+    parents: str | Mapping[str, Sequence[str]] | tuple[tuple[str, tuple[str, ...]], ...] = BEFORE
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for value, kind, requirement, name, example in (
+                (self.prior, Prior, "a Prior", "prior", "bp.PartialPooling(column)"),
+                (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
+            if not isinstance(value, kind):
+                raise InputTypeError(f"Network({name}=...): need {requirement} such as {name}={example}; "
+                                     f"got {shown(value)}.")
+        self._must_be_nodes()
+        object.__setattr__(self, "functions", dict(self._covariates.functions))
+        object.__setattr__(self, "family", self._checked_family())
+        object.__setattr__(self, "parents", self._checked_parents())
+        self._must_not_choose_itself()
+        if not self.pseudo:
+            self._ordered()
+
+    def __repr__(self) -> str:
+        edges = "; ".join(f"{node} ~ {' + '.join(parents) or 1}" for node in self.order
+                          if (parents := self.parents_of(node)) or len(self.nodes) == 1)
+        last = self.order[-1]
+        density = ("a pseudo-likelihood: every node given all others" if self.pseudo else
+                   "p(row i) = the product of p(x_ij | its parents) over the nodes j")
+        return "\n".join((f"{self.formula}, of every node: {edges}", f"    {density}",
+                          f"    each node has hyperparameters of its own, as here {last}:",
+                          *(f"    {line}" for line in repr(self.node(last)).splitlines()[1:])))
+
+    @property
+    def owner(self) -> str:
+        """The name of the network in messages."""
+        return f"Network({self.formula!r})"
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Columns of the nodes, in the order of the formula."""
+        return Nodes.read(self.formula).names
+
+    @property
+    def pseudo(self) -> bool:
+        """Whether the product of the nodes' likelihoods is no density of the rows."""
+        return self.parents == OTHERS
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The nodes, parents first."""
+        return self.nodes if self.pseudo else self._ordered()
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether every node is Normal given its parents."""
+        return all(self.family_of(node).gaussian for node in self.nodes)
+
+    def parents_of(self, node: str) -> tuple[str, ...]:
+        """Return the parents of a node, in the order of the formula."""
+        if self.parents == BEFORE:
+            return self.nodes[: self.nodes.index(node)]
+        if self.parents == OTHERS:
+            return tuple(other for other in self.nodes if other != node)
+        assert isinstance(self.parents, tuple)
+        return dict(self.parents).get(node, ())
+
+    def family_of(self, node: str) -> Family:
+        """Return the family of a node."""
+        if isinstance(self.family, Family):
+            return self.family
+        assert isinstance(self.family, tuple)
+        return dict(self.family).get(node, Normal())
+
+    def node(self, name: str) -> Model:
+        """Return the model of a node given its parents."""
+        parents, predictors = self.parents_of(name), Nodes.read(self.formula).predictors
+        means = tuple(dict.fromkeys(("Intercept", *self._covariates.columns)))
+        members = {other: (other,) if other in parents else () for other in self.nodes} | {
+            EDGES: parents, MEANS: means}
+        prior = self.prior.within(members) or Population()
+        mean = NATURAL_MEAN if prior.replaces_mean and self.mean == NETWORK_MEAN else self.mean
+        return Model(" + ".join((f"{ticked(name)} ~ {predictors}", *map(ticked, parents))), prior,
+                     self.family_of(name), mean, self.functions)
+
+    def bind(self, data: Any) -> dict[str, BoundModel]:
+        """Check the data, and bind the model of every node, parents first.
+
+        Raises
+        ------
+        InputError, InputTypeError, SpecificationError
+            As in `Model.bind`, and nodes that are linear combinations of others or of predictors, which leave no error.
+        """
+        if are_stored(data):
+            raise SpecificationError(f"{self.owner}: a network reads rows in memory. Read the table first, for example "
+                                     "with pandas.read_parquet.")
+        frame = table(data)
+        if len(frame) < len(self.nodes):
+            warn(f"{self.owner}: {len(self.nodes)} nodes and {len(frame)} rows, so that much of the posterior is its "
+                 "prior.", InputWarning)
+        result = {}
+        for node in self.order:
+            try:
+                bound = self.node(node).bind(frame)
+            except (InputError, InputTypeError) as error:
+                raise type(error)(f"node {node!r}: {error}") from error
+            missing = [parent for parent in self.parents_of(node) if parent not in bound.coefficients.names]
+            if missing:
+                raise InputTypeError(f"{self.owner}: {first(missing)} must be a column of numbers, for {node!r} "
+                                     "depends on it. Code what is yes or no as 1 and 0.")
+            self._must_have_nodes_of_their_own(bound)
+            self._must_leave_an_error(node, bound)
+            result[node] = bound
+        return result
+
+    @property
+    def _covariates(self) -> Formula:
+        """The right-hand side, with an outcome that is none of the nodes."""
+        return Formula.read(f"`a node` ~ {Nodes.read(self.formula).predictors}", self.functions)
+
+    def _must_be_nodes(self) -> None:
+        """Refuse nodes that cannot be those of a network."""
+        nodes = self.nodes
+        repeated = [node for node in nodes if nodes.count(node) > 1]
+        if repeated:
+            raise SpecificationError(f"{self.owner}: the node {repeated[0]!r} stands there twice. Write it once.")
+        if len(nodes) < 2:
+            raise SpecificationError(f"{self.owner}: {first(nodes)} is its only node; a network has two or more. "
+                                     f"{EXAMPLE}, or take bp.Model({self.formula!r}) for a single outcome.")
+        named = [node for node in nodes if node in (EDGES, MEANS, "Intercept")]
+        if named:
+            raise SpecificationError(f"{self.owner}: {named[0]!r} has a meaning of its own in on=, and cannot be the "
+                                     "name of a node. Rename that column.")
+        among = [node for node in nodes if node in self._covariates.columns]
+        if among:
+            raise SpecificationError(f"{self.owner}: the node {among[0]!r} is a predictor too, so that it would "
+                                     "explain itself. Leave it out on the right-hand side; parents= says which nodes "
+                                     "depend on it.")
+
+    def _must_not_choose_itself(self) -> None:
+        """Refuse a node whose value would choose its own distribution."""
+        for reader in (self.prior, *dict.fromkeys(map(self.family_of, self.nodes))):
+            read = [node for node in self.nodes if node in reader.columns]
+            if read:
+                raise SpecificationError(f"{self.owner}: {reader!r} reads the node {read[0]!r}, whose value would then "
+                                         "choose its own distribution. Take it out of the nodes, or name another "
+                                         "column.")
+
+    def _checked_family(self) -> Family | tuple[tuple[str, Family], ...]:
+        """Return the family, or pairs of a node and its family."""
+        if isinstance(self.family, Family):
+            return self.family
+        pairs = pairs_of(self.family)
+        if pairs is None or not all(isinstance(family, Family) for _, family in pairs):
+            raise InputTypeError(f"Network(family=...): need a Family such as family=bp.Normal(), or a mapping from "
+                                 f"nodes to families; got {shown(self.family)}.")
+        self._must_know([node for node, _ in pairs], "family")
+        return pairs
+
+    def _checked_parents(self) -> str | tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return "before" or "others", or pairs of a node and its parents."""
+        if isinstance(self.parents, str) and self.parents in (BEFORE, OTHERS):
+            return self.parents
+        pairs = None if isinstance(self.parents, str) else pairs_of(self.parents)
+        if pairs is None or not all(isinstance(parents, list | tuple) for _, parents in pairs):
+            raise SpecificationError(f"Network(parents={shown(self.parents)}): need {BEFORE!r}, {OTHERS!r}, or a "
+                                     "mapping from nodes to lists of their parents, as in parents={'mek': ['raf']}.")
+        self._must_know([name for node, parents in pairs for name in (node, *parents)], "parents")
+        return tuple((node, tuple(other for other in self.nodes if other in parents)) for node, parents in pairs)
+
+    def _must_know(self, names: Sequence[Any], argument: str) -> None:
+        """Refuse names that are no nodes."""
+        unknown = [name for name in names if name not in self.nodes]
+        if unknown:
+            raise SpecificationError(f"{self.owner}: {argument}= names {first(unknown)}, and the nodes are "
+                                     f"{first(self.nodes, 30)}.")
+
+    def _ordered(self) -> tuple[str, ...]:
+        """Return the nodes, parents first, and otherwise as they are written."""
+        sorter = TopologicalSorter({node: self.parents_of(node) for node in self.nodes})
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            raise SpecificationError(f"{self.owner}: parents= leads in a circle, {' -> '.join(error.args[1])}, and a "
+                                     "row then has no density. Take one of these edges away, or parents='others', "
+                                     "whose product is a pseudo-likelihood.") from error
+        ready, result = set(), []
+        while sorter.is_active():
+            ready |= set(sorter.get_ready())
+            chosen = min(ready, key=self.nodes.index)
+            ready.remove(chosen)
+            result.append(chosen)
+            sorter.done(chosen)
+        return tuple(result)
+
+    def _must_have_nodes_of_their_own(self, bound: BoundModel) -> None:
+        """Refuse priors by which all nodes would share one unseen thing."""
+        if len(bound.nonlinear) > len(bound.gaussian_functions):
+            raise SpecificationError(
+                f"{self.owner}: under {self.prior!r} all nodes of a row share its type, its segment or one neural "
+                "network, and there are no networks of such priors yet. Take a prior that is linear in weights, such "
+                "as GaussianProcess or PartialPooling.")
+
+    def _must_leave_an_error(self, node: str, bound: BoundModel) -> None:
+        """Refuse a node that others explain exactly, or of which its parents explain one exactly."""
+        design, parents = bound.design, self.parents_of(node)
+        slopes = np.array([name != "Intercept" for name in design.coefficients])
+        if not self.family_of(node).gaussian or len(bound.y) <= len(design.coefficients):
+            return
+        names = [*np.array(design.coefficients)[slopes].tolist(), node]
+        moments = Moments.of(np.column_stack([bound.x[:, slopes], bound.y]))
+        center = np.append(design.center[slopes], moments.mean[-1])
+        spread = moments.spread_about(center)
+        for place, others in dependent(moments.gram(center) / np.outer(spread, spread)):
+            *related, last = (names[k] for k in sorted((place, *others)))
+            if not {last, *related}.isdisjoint((node, *parents)):
+                raise InputError(f"{self.owner}: {last!r} is a linear combination of {first(related, 10)}, so that "
+                                 "nothing of it is left to chance. Leave one of them out.")
+
+
+def pairs_of(value: Any) -> tuple[tuple[str, Any], ...] | None:
+    """Return a mapping, or pairs that stand for one, as pairs; None for anything else."""
+    pairs = tuple(value.items()) if isinstance(value, Mapping) else value
+    good = isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
+    return pairs if good else None

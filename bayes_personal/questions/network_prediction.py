@@ -1,0 +1,196 @@
+"""Prediction of whole rows of a network, node by node, or of some nodes given others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import pandas as pd
+
+from bayes_personal.data.columns import must_be_finite, numbers, table
+from bayes_personal.errors import InputError, SpecificationError, did_you_mean
+from bayes_personal.model.network_model import Network
+from bayes_personal.posterior.lazy import ROWS, Lazy, blockwise
+from bayes_personal.posterior.network_posterior import NetworkPart, NetworkPosterior, NetworkRows, NetworkTheta
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta
+from bayes_personal.questions.extrapolation import warn_of_extrapolation
+from bayes_personal.questions.predicted import KINDS, Kind, Mean, Prediction, with_new_features
+from bayes_personal.samplers.redrawn import all_draws
+from bayes_personal.system.arguments import Seed, one_of, seed_number
+
+
+def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes: Mapping[str, Any] | None,
+                      seed: Seed) -> Prediction:
+    """Return the prediction of `predict`, for a network."""
+    one_of("predict", KINDS, kind=kind)
+    model = posterior.model
+    new = next(iter(posterior.nodes.values())).bound.frame if frame is None else table(frame)
+    known = known_nodes(model, kind, nodes, new.index)
+    seeds = np.random.SeedSequence(seed_number("predict", seed))
+    # Parents are 0 here: a node's linear predictor is then what it has beside their part.
+    rows = new.assign(**dict.fromkeys(model.nodes, 0.0))
+    outcomes, statuses = zip(*(
+        at_rows(each, model.parents_of(node), rows, node_seed, kind) for (node, each), node_seed in zip(
+            posterior.nodes.items(), seeds.spawn(len(posterior.nodes)), strict=True)), strict=True)
+    where, places = NetworkRows(tuple(outcome.rows for outcome in outcomes)), tuple(posterior.places.values())
+    status = {name: labels for each in statuses for name, labels in each.items()}
+    if kind == "theta":
+        thetas = tuple(Theta(each.sizes, each.rows, each.bound, each.values, each.seeds) for each in outcomes)
+        theta = NetworkTheta(posterior.sizes, where, thetas, places)
+        return Prediction(kind, theta, new.index, status, tuple(posterior.coefficients))
+    made = (NetworkMean if kind == "mean" else NetworkOutcome)(posterior.sizes, where, model, outcomes, places, known,
+                                                               seeds)
+    return Prediction(kind, made, new.index, status, model.nodes)
+
+
+def known_nodes(model: Network, kind: Kind, nodes: Mapping[str, Any] | None,
+                index: pd.Index) -> dict[str, np.ndarray]:
+    """Return what nodes are known to be in every row, (unit,), and refuse what cannot be predicted from it."""
+    if model.pseudo and kind != "theta":
+        raise SpecificationError(f"predict(kind={kind!r}): parents='others' states no joint density of the nodes. Take "
+                                 "posterior.nodes[...], each given all others, or fit with parents='before'.")
+    other = [node for node in model.nodes if not model.family_of(node).gaussian]
+    if other and kind == "mean":
+        raise SpecificationError(f"predict(kind='mean'): the node {other[0]!r} is not Normal, so that the mean of what "
+                                 "depends on it has no closed form. Average the draws of kind='outcome'.")
+    if nodes is not None and (kind == "theta" or not isinstance(nodes, Mapping)):
+        raise SpecificationError(f"predict: nodes={nodes!r} must be a mapping from nodes to what they are known to be, "
+                                 "and is for kind='mean' or kind='outcome'.")
+    known = {}
+    for node, value in (nodes or {}).items():
+        if node not in model.nodes:
+            raise SpecificationError(f"predict: nodes= names {node!r}, which is no node. "
+                                     f"{did_you_mean(str(node), model.nodes)}")
+        if np.ndim(value) and np.shape(value) != (len(index),):
+            raise InputError(f"predict: nodes={{{node!r}: ...}} has the shape {np.shape(value)}; need a number, or one "
+                             f"for each of the {len(index)} rows.")
+        if isinstance(value, pd.Series) and not value.index.equals(index):
+            raise InputError(f"predict: the index of nodes={{{node!r}: ...}} is not that of the rows, so that they may "
+                             "be in another order; align it, or give its values if the order is the same.")
+        given = pd.Series(np.broadcast_to(np.asarray(value), len(index)), index)
+        known[node] = numbers(given, f"predict: node {node!r}")
+        must_be_finite(known[node], index, f"predict: node {node!r}")
+    missing = [(node, parent) for node in known for parent in model.parents_of(node) if parent not in known]
+    if other and missing:
+        node, parent = missing[0]
+        raise SpecificationError(f"predict: {node!r} is known and its parent {parent!r} is not, and the node "
+                                 f"{other[0]!r} is not Normal: what is known of a node then tells of its parents by no "
+                                 "closed form. Give all ancestors of known nodes.")
+    return known
+
+
+def at_rows(posterior: Posterior, parents: Sequence[str], rows: pd.DataFrame, seed: np.random.SeedSequence,
+            kind: Kind) -> tuple[Mean, dict[str, np.ndarray]]:
+    """Return the outcome of a node at rows in which its parents are 0, and the status of groups."""
+    bound = posterior.bound
+    x, features = bound.design.at(rows), bound.features_at(rows)
+    near = x.copy()
+    of_parents = [bound.coefficients.names.index(parent) for parent in parents]
+    near[:, of_parents] = bound.design.center[of_parents]
+    warn_of_extrapolation(bound, rows, near)
+    values = with_new_features(bound, all_draws(bound, posterior.tree), features, np.random.default_rng(seed))
+    constants = np.ones(len(rows)) if kind == "theta" else bound.family.constants(rows)
+    outcome = Mean(posterior.computed.sizes, KnownContexts(RowSlice(features, x, constants)), bound, values, seed)
+    return outcome, {name: labels for piece in features for name, labels in piece.status.items()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworkMean(Lazy):
+    """Expected nodes, given those that are known, (chain, draw, unit, node).
+
+    Attributes
+    ----------
+    model : the network
+    nodes : the outcome of every node at the rows, its parents being 0
+    places : positions of the network's draws among those of every node, (draw,)
+    known : what nodes are known to be, (unit,) each
+    seeds : source of the random numbers
+    """
+
+    model: Network
+    nodes: tuple[Mean, ...]
+    places: tuple[np.ndarray, ...]
+    known: Mapping[str, np.ndarray]
+    seeds: np.random.SeedSequence
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return (len(self.nodes),)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return (*super().dims, "node")
+
+    @property
+    def work(self) -> int:
+        return 2 * len(self.nodes) ** 2
+
+    def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        return self.moments(draws, places, part)[0]
+
+    def moments(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> tuple[np.ndarray, np.ndarray]:
+        """Return means (draw, unit, node) and roots of covariances (draw, unit, node, node), given known nodes."""
+        shape = len(draws), len(part), len(self.nodes)
+        own, errors, to_rest = np.empty(shape), np.empty(shape), np.zeros((*shape, shape[-1]))
+        for j, (node, outcome, chosen, rows) in enumerate(zip(self.model.nodes, self.nodes, self.places, part.nodes,
+                                                              strict=True)):
+            theta = outcome.theta(chosen[draws], places, rows)
+            own[..., j] = np.einsum("dnk,nk->dn", theta, rows.x)
+            values = outcome.family_values(outcome.at(chosen[draws]), rows)
+            arguments = outcome.bound.family.likelihood(own[..., j, None], values, rows.constants, np).arguments
+            errors[..., j] = arguments["sigma"]
+            for parent in self.model.parents_of(node):
+                k = outcome.bound.coefficients.names.index(parent)
+                to_rest[..., j, self.model.nodes.index(parent)] = theta[..., k]
+        whole = np.linalg.inv(np.eye(shape[-1]) - to_rest)
+        mean, root = (whole @ own[..., None])[..., 0], whole * errors[..., None, :]
+        if not self.known:
+            return mean, root
+        given = [self.model.nodes.index(node) for node in self.known]
+        rest = [k for k in range(shape[-1]) if k not in given]
+        covariance = root @ root.mT
+        slopes = np.linalg.solve(covariance[..., given, :][..., given], covariance[..., given, :][..., rest]).mT
+        values = np.stack([value[places] for value in self.known.values()], axis=-1)
+        mean[..., rest] += (slopes @ (values - mean[..., given])[..., None])[..., 0]
+        mean[..., given] = values
+        remaining = covariance[..., rest, :][..., rest] - slopes @ covariance[..., given, :][..., rest]
+        root[...] = 0.0
+        root[..., np.array(rest)[:, None], rest] = np.linalg.cholesky(remaining)
+        return mean, root
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworkOutcome(NetworkMean):
+    """New rows, given the nodes that are known, (chain, draw, unit, node)."""
+
+    block_size: ClassVar = ROWS
+
+    def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        return blockwise(self.drawn if self.model.gaussian else self.ancestral, self, draws, places, part, self.seeds)
+
+    def drawn(self, rng: np.random.Generator, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        """Draw all nodes together, from a Normal distribution."""
+        mean, root = self.moments(draws, places, part)
+        return mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0]
+
+    def ancestral(self, rng: np.random.Generator, draws: np.ndarray, places: np.ndarray,
+                  part: NetworkPart) -> np.ndarray:
+        """Draw the nodes one after the other, parents first; nodes that are known come with all their ancestors."""
+        result = np.empty((len(draws), len(part), len(self.nodes)))
+        for node in self.model.order:
+            j = self.model.nodes.index(node)
+            outcome, chosen, rows = self.nodes[j], self.places[j][draws], part.nodes[j]
+            if node in self.known:
+                result[..., j] = self.known[node][places]
+                continue
+            theta = outcome.theta(chosen, places, rows)
+            eta = np.einsum("dnk,nk->dn", theta, rows.x)
+            for parent in self.model.parents_of(node):
+                k = outcome.bound.coefficients.names.index(parent)
+                eta += theta[..., k] * result[..., self.model.nodes.index(parent)]
+            values = outcome.family_values(outcome.at(chosen), rows)
+            likelihood = outcome.bound.family.likelihood(eta[..., None], values, rows.constants, np)
+            result[..., j] = likelihood.draw(rng, eta.shape)
+        return result
