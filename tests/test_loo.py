@@ -205,7 +205,8 @@ def test_the_family_that_is_advised_is_one_that_can_be_taken(prior: Prior, famil
 
 def test_there_is_an_end_to_refitting(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws of the prior are poor ones of the posterior: every row would be refitted."""
-    monkeypatch.setattr(import_module("bayes_personal.leaving_out.elpd"), "MOST_REFITS", 2)
+    for module in ("elpd", "estimates"):
+        monkeypatch.setattr(import_module(f"bayes_personal.leaving_out.{module}"), "MOST_REFITS", 2)
     sigma = bp.Hyperprior("Gamma", alpha=1.0, beta=0.25)
     posterior = conditioned(bp.Model("y ~ dose", bp.PartialPooling("site"), bp.Normal(sigma=sigma)), frame, draws=100)
     with pytest.warns(ConvergenceWarning, match="in 40 of 40 rows .* More than 2 are not refitted: the posterior"):

@@ -185,8 +185,8 @@ def test_rows_of_a_high_pareto_k_are_left_out_at_more_draws(sloped: Posterior, m
     thinned = bp.loo(sloped, progress=False, refit=False)
     worst = np.flatnonzero(thinned.pareto_k > np.quantile(thinned.pareto_k, 0.9))
     limit = float(np.quantile(thinned.pareto_k, 0.9))
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LEVEL", 0.0)
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: limit if count == 250 else 0.7)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LEVEL", 0.0)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.good_k", lambda count: limit if count == 250 else 0.7)
     found = bp.loo(sloped, progress=False, refit=False)
     others = np.setdiff1d(np.arange(len(found.elpd_i)), worst)
     np.testing.assert_allclose(found.elpd_i[worst], every.elpd_i[worst], rtol=1e-3)
@@ -198,8 +198,8 @@ def test_a_single_row_of_a_high_pareto_k_is_refitted(sloped: Posterior, monkeypa
     monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
     thinned = bp.loo(sloped, progress=False, refit=False)
     first, second = np.sort(thinned.pareto_k)[::-1][:2]
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.LEVEL", 0.0)
-    monkeypatch.setattr("bayes_personal.leaving_out.elpd.good_k", lambda count: (first + second) / 2)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.LEVEL", 0.0)
+    monkeypatch.setattr("bayes_personal.leaving_out.estimates.good_k", lambda count: (first + second) / 2)
     found = bp.loo(sloped, progress=False)
     worst = int(np.argmax(thinned.pareto_k.data))
     assert list(found.refits.index) == [sloped.bound.rows.index[worst]] and found.good_k == (first + second) / 2

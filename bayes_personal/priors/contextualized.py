@@ -125,7 +125,7 @@ class Contextualized(InContext):
             return (LastLayer(self, contexts, positions, coefficients),)
         rows = np.unique(np.linspace(0, len(frame) - 1, FOLLOWED).astype(int))
         followed = readings(contexts, frame.iloc[rows])
-        return (Network(self, contexts, followed, positions, coefficients),)
+        return (NeuralNetwork(self, contexts, followed, positions, coefficients),)
 
     @property
     def linear(self) -> bool:
@@ -163,7 +163,7 @@ def numbered(name: str, count: int) -> dict[str, tuple[str, ...]]:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Network(Function):
+class NeuralNetwork(Function):
     """A network all of whose layers are learned.
 
     Attributes
