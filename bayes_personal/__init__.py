@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayes_personal.leaving_out.for_arviz import log_likelihood
     from bayes_personal.model.model import Model
     from bayes_personal.model.network_model import Network
+    from bayes_personal.pages.network_plots import plot_edges, plot_network
     from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
     from bayes_personal.pages.report import report
     from bayes_personal.posterior.fitting import fit, load
@@ -57,8 +58,8 @@ __all__ = [
     "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
     "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition",
     "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load", "load_dataset",
-    "log_likelihood", "loo", "network", "plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta",
-    "predict", "report", "responsibilities", "simulate",
+    "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network", "plot_pareto_k",
+    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -70,6 +71,7 @@ _HOMES = {name: module for module, names in {
     "leaving_out.comparison": ("compare",),
     "leaving_out.elpd": ("loo",), "leaving_out.for_arviz": ("log_likelihood",),
     "model.model": ("Model",), "model.network_model": ("Network",),
+    "pages.network_plots": ("plot_edges", "plot_network"),
     "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "pages.report": ("report",),
     "posterior.fitting": ("fit", "load"), "posterior.network_posterior": ("NetworkPosterior",),

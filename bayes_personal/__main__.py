@@ -1,5 +1,5 @@
 """`python -m bayes_personal` is the command line."""
 
-from bayes_personal.cli import app
+from bayes_personal.cli.commands import app
 
 app(prog_name="bayes-personal")

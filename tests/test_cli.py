@@ -12,7 +12,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import bayes_personal as bp
-from bayes_personal.cli import ASSUMPTIONS, app, interval, read
+from bayes_personal.cli.commands import ASSUMPTIONS, app
+from bayes_personal.cli.screen import interval
+from bayes_personal.cli.tables import read
 from bayes_personal.errors import InputError, InputWarning
 
 QUICK = "NUTS(draws=50, tune=100, chains=2)"

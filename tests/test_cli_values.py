@@ -6,7 +6,7 @@ import pytest
 from test_cli import FORMULA, refused
 
 import bayes_personal as bp
-from bayes_personal.cli import parse
+from bayes_personal.cli.values import parse
 from bayes_personal.errors import SpecificationError
 
 PARSED = {

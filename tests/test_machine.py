@@ -174,7 +174,7 @@ import numpy as np
 import bayes_personal as bp
 from bayes_personal.kernels.lapack import cholesky
 from bayes_personal.kernels.compiling import folder
-from bayes_personal.pages.report import environment
+from bayes_personal.pages.contents import environment
 assert "package.zip" in bp.__file__ and cholesky(np.eye(3)) and len(bp.load_dataset("sleepstudy")) == 180
 environment().get_template("report.html")
 print(folder(), sum(cholesky.stats.cache_hits.values()))

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import bayes_personal as bp
-from bayes_personal.cli import app
+from bayes_personal.cli.commands import app
 from bayes_personal.errors import SpecificationError
 from bayes_personal.pages.plots import profiles
 from bayes_personal.priors.parts.names import distinct_names

@@ -1,16 +1,24 @@
 """Networks: their density, its readings, and the answers of the verbs, held to one-outcome models and closed forms."""
 
+import json
+import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
+import xarray as xr
+from conftest import SUFFIX, plain
 from scipy.stats import multivariate_normal
 
 import bayes_personal as bp
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.errors import InputError, InputTypeError, NotFittedError, SpecificationError
+from bayes_personal.model.network_program import network_program
+from bayes_personal.model.specification import decode, encode
 from bayes_personal.posterior.fitting import fit
 
 WIDE = bp.Hyperprior("Normal", mu=0.0, sigma=3.0)
@@ -325,3 +333,59 @@ def test_rows_that_make_no_network_are_refused(rows: pd.DataFrame) -> None:
     for call in (lambda: bp.network(3), lambda: bp.edges(bp.Population())):
         with pytest.raises(NotFittedError, match="bp.Network"):
             call()
+
+
+def test_a_network_is_saved_and_read(posterior: bp.NetworkPosterior, rows: pd.DataFrame, tmp_path: Path) -> None:
+    """With all that the model states, and with no column that it does not read."""
+    path = tmp_path / "network.nc"
+    posterior.save(path)
+    again = bp.load(path)
+    assert again.model == posterior.model and list(again.nodes) == ["a", "b", "d"]
+    xr.testing.assert_identical(again.theta.load(), posterior.theta.load())
+    assert set(again.nodes["d"].bound.frame) == {"a", "b", "d", "u", "c"}
+    pd.testing.assert_frame_equal(bp.edges(again), bp.edges(posterior))
+    copied = pickle.loads(pickle.dumps(posterior))
+    xr.testing.assert_identical(copied.theta.isel(unit=[1]).load(), posterior.theta.isel(unit=[1]).load())
+    stated = bp.Network("a + b ~ u", bp.PartialPooling("g", on="edges"), {"b": bp.StudentT()}, WIDE, {"b": ["a"]})
+    assert decode(json.loads(json.dumps(encode(stated)))) == stated
+
+
+def test_the_program_is_that_of_a_person(rows: pd.DataFrame) -> None:
+    """The same density of all variables and rows as models/network.py."""
+    network = bp.Network("a + b + d ~ 1", bp.LinearVarying("c"))
+    bounds = network.bind(rows)
+    ours, rng = network_program(network, bounds), np.random.default_rng(1)
+    x = rows[["a", "b", "d"]].to_numpy()
+    units = [bound.coefficients.unit for bound in bounds.values()]
+    theirs = plain("network").model(x, (rows["c"] - rows["c"].mean()).to_numpy() / rows["c"].std(ddof=0),
+                                    location=[bound.coefficients.location for bound in bounds.values()], unit=units,
+                                    sd=x.std(axis=0))
+    own: dict[str, np.ndarray] = {}
+    written: dict[str, np.ndarray] = {}
+    for j, (node, bound) in enumerate(bounds.items()):
+        for parameter in bound.hyperparameters:
+            point = 0.5 * rng.normal(size=parameter.size)
+            own[f"{node}::{parameter.name}{SUFFIX[parameter.support]}"] = point.reshape(parameter.shape)
+            name = {"mu": f"mu_{j}", "mu_centered": f"mu_{j}", "sigma": f"sigma_{j}_log__"}.get(
+                parameter.name, f"scale_{j}_log__")
+            value = parameter.value(point)
+            written[name] = (np.log(value) if "log" in name else value).reshape(() if "sigma" in name else -1)
+        z = rng.normal(size=(1, j + 1))
+        own[f"{node}::linear_c_z"], written[f"z_{j}"] = z, z[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        densities = [model.compile_logp(jacobian=False, mode="FAST_COMPILE")(point)
+                     for model, point in ((ours, own), (theirs, written))]
+    assert densities[0] == pytest.approx(densities[1], abs=1e-8)
+
+
+def test_the_program_draws_whole_rows(posterior: bp.NetworkPosterior, rows: pd.DataFrame) -> None:
+    """A node depends on the parents that are drawn, not on those of the data."""
+    drawn = pm.sample_prior_predictive(1, model=posterior.pymc, random_seed=2)
+    values, outcome = drawn["prior"].isel(chain=0, draw=0), drawn["prior_predictive"].isel(chain=0, draw=0)
+    bound = posterior.nodes["d"].bound
+    x = np.column_stack([np.ones(90), rows["u"], outcome["a::y"], outcome["b::y"]])
+    theta = values["d::mu"].to_numpy() + bound.features[0].matrix @ values["d::linear_c_effect"].to_numpy()
+    error = outcome["d::y"].to_numpy() - (x * theta).sum(axis=1)
+    z = error / float(values["d::sigma"])
+    assert abs(z.mean()) < 4 / np.sqrt(90) and abs(z.var() - 1) < 4 * np.sqrt(2 / 90)

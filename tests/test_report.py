@@ -11,7 +11,8 @@ import pytest
 import bayes_personal as bp
 from bayes_personal.errors import FileError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson, StudentT
-from bayes_personal.pages.report import estimates, extremes, hyperpriors, near, report
+from bayes_personal.pages.contents import estimates, hyperpriors, near
+from bayes_personal.pages.report import extremes, report
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
 from bayes_personal.samplers.draws import tree

@@ -125,7 +125,7 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     if isinstance(posterior, NetworkPosterior):
         results = {node: loo(each, kind=kind, by=by, rows=rows, refit=refit, seed=seed, progress=progress)
                    for node, each in posterior.nodes.items()}
-        return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
+        return of_network(posterior, results, kind)
     plan = LeaveOutPlan.of(posterior, kind, by, refit)
     selected = chosen(rows, kind, plan.labels)
     estimates = Estimates.of(plan, selected, refit, seed, progress)
@@ -151,11 +151,18 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     return result
 
 
-def recent(posterior: Posterior) -> ELPD:
+def recent(posterior: Posterior | NetworkPosterior) -> ELPD:
     """Return the last result of `loo` for all rows of a posterior, which is computed if there is none yet."""
+    if isinstance(posterior, NetworkPosterior):
+        return of_network(posterior, {node: recent(each) for node, each in posterior.nodes.items()}, "unit")
     if posterior not in RECENT:
         loo(posterior, progress=False)
     return deepcopy(RECENT[posterior])
+
+
+def of_network(posterior: NetworkPosterior, results: dict[str, ELPD], kind: Kind) -> ELPD:
+    """Return the result for whole rows of a network."""
+    return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
 
 
 def chosen(rows: Any, kind: Kind, labels: pd.Index) -> np.ndarray:

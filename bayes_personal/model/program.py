@@ -96,23 +96,8 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
     Its variables and dimensions are those of every posterior of the model. With a `batch` the likelihood is that of so
     many rows, drawn anew at every evaluation, scaled to all rows.
     """
-    coords = {"unit": bound.units, "coefficient": bound.coefficients.names}
-    for labelled in bound.dims.values():
-        coords |= labelled
-    with pm.Model(coords=coords) as model:
-        values: dict[str, Any] = {}
-        for parameter in bound.hyperparameters:
-            values[parameter.name] = declare(parameter, tuple(bound.dims[parameter.name]), values)
-        for term in bound.terms:
-            name, dims = f"{term.name}_z", tuple(bound.dims[f"{term.name}_z"])
-            values[name] = pm.Normal(name, dims=dims)
-        for field in bound.gaussian_functions:
-            z = pm.Normal(f"{field.name}_z", dims=tuple(bound.dims[f"{field.name}_z"]))
-            for name, value in field.colored(values, z, pt).items():
-                values[name] = pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
-        for name, value in bound.derived(values, pt).items():
-            if name not in model.named_vars:
-                pm.Deterministic(name, value, dims=tuple(bound.dims[name]))
+    with pm.Model(coords=coordinates(bound)) as model:
+        values = unknowns(bound, {name: tuple(dims) for name, dims in bound.dims.items()})
         if bound.division is not None:
             divided(bound, values)
         else:
@@ -120,9 +105,41 @@ def program(bound: BoundModel, batch: int | None = None) -> pm.Model:
     return model
 
 
-def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) -> None:
-    """Declare the outcome of every row given its eta, with the choice among branches summed out."""
-    x: Any = bound.x
+def coordinates(bound: BoundModel) -> dict[str, Any]:
+    """Return the labels along every dimension of the model's variables."""
+    coords: dict[str, Any] = {"unit": bound.units, "coefficient": bound.coefficients.names}
+    for labelled in bound.dims.values():
+        coords |= labelled
+    return coords
+
+
+def unknowns(bound: BoundModel, dims: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Declare, in the open model, all that the outcome depends on; return the variables by name.
+
+    `dims` are the names of the dimensions of each.
+    """
+    values: dict[str, Any] = {}
+    for parameter in bound.hyperparameters:
+        values[parameter.name] = declare(parameter, dims[parameter.name], values)
+    for term in bound.terms:
+        name = f"{term.name}_z"
+        values[name] = pm.Normal(name, dims=dims[name])
+    for field in bound.gaussian_functions:
+        z = pm.Normal(f"{field.name}_z", dims=dims[f"{field.name}_z"])
+        for name, value in field.colored(values, z, pt).items():
+            values[name] = pm.Deterministic(name, value, dims=dims[name])
+    for name, value in bound.derived(values, pt).items():
+        if name not in values and name not in (f"{field.name}_z" for field in bound.gaussian_functions):
+            pm.Deterministic(name, value, dims=dims[name])
+    return values
+
+
+def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None = None, x: Any = None) -> Any:
+    """Declare the outcome of every row given its eta, with the choice among branches summed out.
+
+    `x` are the rows' predictors, some of which may be other outcomes; by default those of the data.
+    """
+    x = bound.x if x is None else x
     constants: Any = bound.constants
     features, rows = bound.features, None
     outcome = {"observed": bound.y, "dims": "unit"}
@@ -133,14 +150,13 @@ def likelihood(bound: BoundModel, values: Mapping[str, Any], batch: int | None) 
         x, constants = pt.take(x, rows, axis=0), pt.take(constants, rows)
         features = tuple(piece.take(rows, pt) for piece in features)
         outcome = {"observed": y, "total_size": len(bound.y)}
-    eta, branches = bound.eta(values, pt, rows), bound.branches(values, features, x, pt)
+    eta, branches = bound.eta_at(values, x, features, pt), bound.branches(values, features, x, pt)
     if branches is None:
         law, arguments = bound.family.likelihood(eta, values, constants, pt)
-        law.of_pymc("y", **outcome, **arguments)
-    else:
-        gate, added = branches
-        law, arguments = bound.family.likelihood(eta[:, None, :] + added, values, constants[:, None], pt)
-        pm.Mixture("y", w=pt.exp(gate), comp_dists=law.of_pymc.dist(**arguments), **outcome)
+        return law.of_pymc("y", **outcome, **arguments)
+    gate, added = branches
+    law, arguments = bound.family.likelihood(eta[:, None, :] + added, values, constants[:, None], pt)
+    return pm.Mixture("y", w=pt.exp(gate), comp_dists=law.of_pymc.dist(**arguments), **outcome)
 
 
 def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:

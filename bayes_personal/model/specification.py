@@ -14,6 +14,7 @@ from bayes_personal.families.parts.base import Family
 from bayes_personal.formulas.functions import must_be_functions
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.model.model import Model
+from bayes_personal.model.network_model import Network
 from bayes_personal.priors.parts.base import Prior
 
 # The argument of a model of which a document holds names only.
@@ -42,7 +43,7 @@ def encode(value: Any) -> Any:
         return [encode(entry) for entry in value]
     if isinstance(value, datetime.date):
         return {"type": type(value).__name__, "iso": value.isoformat()}
-    if not isinstance(value, Prior | Family | Hyperprior | Model) or not is_dataclass(value):
+    if not isinstance(value, Prior | Family | Hyperprior | Model | Network) or not is_dataclass(value):
         raise SpecificationError(f"A saved model holds dataclasses that derive from Prior or Family, hyperpriors, "
                                  f"numbers, text, None and tuples of these; got the {type(value).__name__} {value!r}.")
     kind, kept = type(value), {field.name for field in fields(value)}
@@ -50,10 +51,10 @@ def encode(value: Any) -> Any:
     if lost:
         raise SpecificationError(f"{kind.__name__} takes {', '.join(lost)} but has no field of that name, so that a "
                                  "saved model would lose it. Keep every argument in a field of its name.")
-    if isinstance(value, Model):
+    if isinstance(value, Model | Network):
         kept.remove(FUNCTIONS)
     document = {name: encode(getattr(value, name)) for name in _arguments(kind) if name in kept}
-    if isinstance(value, Model) and value.functions:
+    if isinstance(value, Model | Network) and value.functions:
         document[FUNCTIONS] = list(value.functions)
     return {"type": kind.__name__} | document
 
@@ -78,7 +79,7 @@ def decode(document: Any, functions: Mapping[str, Callable[..., Any]] | None = N
         return DATES[name](document["iso"])
     kind = _find(name)
     arguments = {name: decode(entry, functions) for name, entry in document.items() if name != "type"}
-    if kind is Model:
+    if kind in (Model, Network):
         arguments[FUNCTIONS] = _functions(arguments.get(FUNCTIONS, ()), functions or {})
     accepted = _arguments(kind)
     for name in arguments:
@@ -128,7 +129,7 @@ def _subclasses(base: type) -> Iterator[type]:
 
 def _find(name: Any) -> type:
     """Return the class of this name among the priors and families that are imported."""
-    kinds = [Model, Hyperprior, *_subclasses(Prior), *_subclasses(Family)]
+    kinds = [Model, Network, Hyperprior, *_subclasses(Prior), *_subclasses(Family)]
     # A class that a notebook defines again occurs twice under one name; the last definition counts.
     matches = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds if kind.__name__ == name}
     if not matches:

@@ -140,8 +140,8 @@ def sampler(owner: str, method: Any) -> Any:
     return method
 
 
-def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Posterior:
-    """Read a posterior that `Posterior.save` wrote: the same draws, and the model bound to its training rows again.
+def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+    """Read a posterior that `save` wrote: the same draws, and the model bound to its training rows again.
 
     No file runs code, wherever it comes from. A prior or family of your own must be imported first.
 
@@ -152,6 +152,11 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     functions
         Functions of your own that the model's formula calls, by name, as `Model` took them. Further functions are
         ignored.
+
+    Returns
+    -------
+    Posterior, NetworkPosterior
+        What was saved.
 
     Raises
     ------
@@ -168,4 +173,8 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
         A file of format 1, which has no checksum: damage to it may go unnoticed.
     """
     file_path("load", path)
-    return Posterior(*storage.read(path, functions))
+    model, parts = storage.read(path, functions)
+    if isinstance(model, Model):
+        return Posterior(model, *parts[""])
+    nodes = zip(model.nodes, parts.values(), strict=True)
+    return NetworkPosterior(model, {node: Posterior(model.node(node), *part) for node, part in nodes})

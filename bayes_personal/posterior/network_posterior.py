@@ -1,20 +1,26 @@
 """NetworkPosterior: the posteriors of all nodes of a network, and every sample's own network."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayes_personal.model.network_model import Network
+from bayes_personal.posterior import storage
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.posterior.lazy import Lazy, Rows
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import RowSlice, Theta
+from bayes_personal.system.arguments import file_path
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 
 @final
@@ -33,6 +39,13 @@ class NetworkPosterior:
 
     model: Network
     nodes: Mapping[str, Posterior]
+
+    @cached_property
+    def pymc(self) -> "pm.Model":
+        """The generative `pm.Model` of whole rows; a node's variables begin with its name, as in ``mek::mu``."""
+        from bayes_personal.model.network_program import network_program
+
+        return network_program(self.model, {node: posterior.bound for node, posterior in self.nodes.items()})
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
@@ -98,6 +111,19 @@ class NetworkPosterior:
     def misfit(self) -> str:
         """The data's evidence against the model of each node, in words; empty where there is none."""
         return "; ".join(f"{node}: {posterior.misfit}" for node, posterior in self.nodes.items() if posterior.misfit)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write network, data and draws to one NetCDF file, as `Posterior.save` does; `load` reads it.
+
+        Raises
+        ------
+        FileError, InputTypeError, SpecificationError
+            As in `Posterior.save`.
+        """
+        file_path("save", path)
+        parts = {f"node_{place}": (posterior.bound, posterior.tree) for place, posterior in
+                 enumerate(self.nodes.values())}
+        storage.write(self.model, parts, path)
 
     def __repr__(self) -> str:
         chains, draws = self.sizes

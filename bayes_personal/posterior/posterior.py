@@ -112,7 +112,7 @@ class Posterior:
             A prior or family of your own that does not say which columns it reads, or hides an argument.
         """
         file_path("save", path)
-        storage.write(self.model, self.bound, self.tree, path)
+        storage.write(self.model, {"": (self.bound, self.tree)}, path)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has the same columns of the rows as a saved file; derived attributes are computed anew when needed.

@@ -1,13 +1,14 @@
 """Posteriors in files: one NetCDF file each, whose groups ArviZ and xarray open like any other.
 
 The root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
-training rows, one Arrow stream an array, or where the rows are if they are in files. A checksum ends the file.
+training rows, one Arrow stream an array, or where the rows are if they are in files. A network has a group for each
+node, with the groups of that node's draws. A checksum ends the file.
 """
 
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -32,12 +33,15 @@ from bayes_personal.errors import (
     warn,
 )
 from bayes_personal.model.model import Model
+from bayes_personal.model.network_model import Network
 from bayes_personal.model.specification import decode, encode
 from bayes_personal.posterior import arrow
 from bayes_personal.system.sealing import examine, is_sealed, seal
 from bayes_personal.system.writing import PRIVATE, must_be_writable, write_whole
 
 FORMAT = 2
+# The format of networks, which has a group for each node.
+NETWORK_FORMAT = 3
 # The format without a checksum, and without fingerprints of rows in files.
 UNSEALED = 1
 PACKAGE = "bayes-personal"
@@ -48,12 +52,16 @@ FUNCTIONS = "functions"
 # Tolerated relative difference of sums over the same rows on another machine.
 SAME = 1e-9
 
+# The model and the draws of every outcome, by the group that holds them: "" of a model, and "node_0", "node_1" etc. of
+# a network, in the order of its formula.
+type Parts = Mapping[str, tuple[BoundModel, xr.DataTree]]
+
 # Errors that reading a file raises where its bytes are not those that `write` wrote.
 DAMAGE = (BayesPersonalError, pa.ArrowException, AttributeError, LookupError, MemoryError, OSError, RuntimeError,
           TypeError, ValueError)
 
 
-def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
+def write(model: Model | Network, parts: Parts, path: str | os.PathLike[str]) -> None:
     """Write a model, its training rows and its draws to one NetCDF file, whole or not at all.
 
     The file contains the training rows: their index and every column that the model reads (outcome, predictors,
@@ -62,8 +70,8 @@ def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.Pat
 
     Parameters
     ----------
-    model, bound, tree
-        The parts of a posterior.
+    model, parts
+        What a posterior consists of.
     path
         Path of the file. An existing file is replaced once the new one is complete on the disk, and kept
         otherwise; it keeps its permissions, and a new file is for its owner alone.
@@ -81,7 +89,7 @@ def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.Pat
         that are not on this machine's file system.
     """
     must_be_writable(path)
-    document = _document(model, bound, tree)
+    document = _document(model, parts)
     try:
         # Written to memory first, because HDF5 kills the process where the disk is full.
         content = document.to_netcdf(None, engine="h5netcdf")
@@ -93,7 +101,7 @@ def write(model: Model, bound: BoundModel, tree: xr.DataTree, path: str | os.Pat
 
 
 def read(path: str | os.PathLike[str],
-         functions: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Model, BoundModel, xr.DataTree]:
+         functions: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Model | Network, Parts]:
     """Read what `write` wrote: the same draws, and the model bound to its training rows again.
 
     Nothing that a file holds is run. A prior or family of your own must be imported first.
@@ -124,12 +132,12 @@ def read(path: str | os.PathLike[str],
         raise FileError(f"{str(path)!r} was not written by posterior.save; it is a NetCDF file with the groups "
                         f"{first(tree.groups, 10)}. Open it with arviz.from_netcdf.")
     written = header[f"{PREFIX}format"]
-    if written not in (UNSEALED, FORMAT):
+    if written not in (UNSEALED, FORMAT, NETWORK_FORMAT):
         raise VersionError(f"{str(path)!r} has format {written}, written by {PACKAGE} "
                            f"{header.get(f'{PREFIX}version')}; this is {PACKAGE} {version(PACKAGE)}, which reads "
-                           f"formats {UNSEALED} and {FORMAT}. Install the version that wrote it, or fit again.")
+                           f"formats {UNSEALED} to {NETWORK_FORMAT}. Install the version that wrote it, or fit again.")
     damaged = f"{str(path)!r} is damaged, or was changed since it was saved. Take another copy of it, or fit again."
-    if written == FORMAT and not is_whole:
+    if written != UNSEALED and not is_whole:
         raise FileError(f"{damaged} (Its checksum is missing: it is truncated, or another program wrote it.)")
     if not is_whole:
         warn(f"{str(path)!r} has format {UNSEALED}, which carries no checksum: damage to it may go unnoticed. "
@@ -147,26 +155,43 @@ def read(path: str | os.PathLike[str],
         versions = "" if writer == reader else f", written by {PACKAGE} {writer} and read by {reader}"
         raise FileError(f"The model of {str(path)!r}{versions} cannot be made: {error}") from error
     with _without_warnings():
-        bound = (_bound_to_files(model, layout[FILES], str(path)) if frame is None else
-                 _bound_to_frame(model, frame, layout, str(path), damaged))
-    disagreement = _disagreement(bound, tree)
-    if disagreement:
-        raise FileError(f"{str(path)!r}: {disagreement} The rows or the draws have changed since it was saved. Take "
-                        "another copy of it, or fit again.")
-    return model, bound, tree
+        bounds = ({"": _bound_to_files(model, layout[FILES], str(path))} if frame is None else
+                  _bound_to_frame(model, frame, layout, str(path), damaged))
+    parts = {}
+    for group, bound in bounds.items():
+        if group and group not in tree.children:
+            raise FileError(f"{damaged} (It has no draws of {group}.)")
+        own = xr.DataTree.from_dict(tree.children[group].to_dict(relative=True)) if group else tree
+        disagreement = _disagreement(bound, own)
+        if disagreement:
+            raise FileError(f"{str(path)!r}: {disagreement} The rows or the draws have changed since it was saved. "
+                            "Take another copy of it, or fit again.")
+        parts[group] = bound, own
+    return model, parts
 
 
-def _bound_to_frame(model: Model, frame: pd.DataFrame, layout: dict[str, Any], path: str, damaged: str) -> BoundModel:
+def _bound(model: Model | Network, frame: pd.DataFrame) -> dict[str, BoundModel]:
+    """Bind a model to rows, by the group of each outcome."""
+    if isinstance(model, Model):
+        return {"": model.bind(frame)}
+    bounds = model.bind(frame)
+    return {f"node_{place}": bounds[node] for place, node in enumerate(model.nodes)}
+
+
+def _bound_to_frame(model: Model | Network, frame: pd.DataFrame, layout: dict[str, Any], path: str,
+                    damaged: str) -> dict[str, BoundModel]:
     """Bind the model to the rows that its file holds, and refuse functions that give other values than before."""
     try:
-        bound = model.bind(frame)
-        changed = _changes(bound, layout[FUNCTIONS]) if model.functions else []
+        bounds = _bound(model, frame)
+        changed = list(dict.fromkeys(name for group, bound in bounds.items()
+                                     for name in _changes(bound, layout[FUNCTIONS + group])
+                                     )) if model.functions else []
     except DAMAGE as error:
         raise FileError(f"{damaged} ({error})") from error
     if changed:
         raise FileError(f"{path!r}: {first(model.functions)} gives other values than when the posterior was saved, by "
                         f"{' and '.join(changed)}. Give the same function.")
-    return bound
+    return bounds
 
 
 def _disagreement(bound: BoundModel, tree: xr.DataTree) -> str | None:
@@ -232,16 +257,23 @@ def _read(path: Path) -> tuple[xr.DataTree, bool]:
                         f"damaged or another kind of file. Take another copy of it, or fit again. ({error})") from error
 
 
-def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree:
+def _document(model: Model | Network, parts: Parts) -> xr.DataTree:
     """Return the content of the file."""
+    bound = next(iter(parts.values()))[0]
     rows, frame, layout = bound.rows, None, {}
-    disagreement = _disagreement(bound, tree)
-    if disagreement:
-        raise InputError(f"{disagreement} Save the tree as it was fitted.")
+    for part in parts.values():
+        disagreement = _disagreement(*part)
+        if disagreement:
+            raise InputError(f"{disagreement} Save the tree as it was fitted.")
     if not isinstance(rows, OnDisk):
-        frame, layout = arrow.pack(read_columns(model, bound))
+        read = {name for own, (each, _) in zip(models(model), parts.values(), strict=True)
+                for name in columns_read(own, each)}
+        frame, layout = arrow.pack(bound.frame.loc[:, [name in read for name in bound.frame]])
     layout |= {"texts": [], "attributes": []}
-    groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in tree.subtree}
+    whole = parts[""][1] if "" in parts else xr.DataTree.from_dict(
+        {f"{group}{node.path}": node.to_dataset(inherit=False) for group, (_, tree) in parts.items()
+         for node in tree.subtree})
+    groups = {node.path: _plain(node.path, node.to_dataset(inherit=False), layout) for node in whole.subtree}
     document = encode(model)
     # Decoded now, while the posterior is still in memory, in case the model cannot be read back.
     decoded = decode(document, model.functions)
@@ -250,10 +282,11 @@ def _document(model: Model, bound: BoundModel, tree: xr.DataTree) -> xr.DataTree
     elif frame is not None:
         _rebind(decoded, arrow.unpack(frame, layout))
         if model.functions:
-            layout[FUNCTIONS] = _fingerprint(bound)
+            layout |= {FUNCTIONS + group: _fingerprint(each) for group, (each, _) in parts.items()}
         groups[FRAME] = frame
     result = xr.DataTree.from_dict(groups)
-    result.attrs |= {f"{PREFIX}format": FORMAT, f"{PREFIX}version": version(PACKAGE),
+    written = FORMAT if isinstance(model, Model) else NETWORK_FORMAT
+    result.attrs |= {f"{PREFIX}format": written, f"{PREFIX}version": version(PACKAGE),
                    f"{PREFIX}model": json.dumps(document), f"{PREFIX}layout": json.dumps(layout)}
     return result
 
@@ -277,10 +310,20 @@ def _rebind(model: Any, frame: pd.DataFrame) -> None:
                                  ) from error
 
 
+def models(model: Model | Network) -> list[Model]:
+    """Return the model of every outcome, in the order of the formula."""
+    return [model] if isinstance(model, Model) else [model.node(node) for node in model.nodes]
+
+
+def columns_read(model: Model, bound: BoundModel) -> set[Hashable]:
+    """Return the names of the columns that the model reads, of training rows in memory."""
+    return {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
+            *model.family.columns}
+
+
 def read_columns(model: Model, bound: BoundModel) -> pd.DataFrame:
     """Return the columns that the model reads, of training rows in memory."""
-    names = {*model.read.outcome_columns(bound.frame), *bound.design.columns, *model.prior.columns,
-             *model.family.columns}
+    names = columns_read(model, bound)
     return bound.frame.loc[:, [name in names for name in bound.frame]]
 
 

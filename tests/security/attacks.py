@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from bayes_personal.cli import app
+from bayes_personal.cli.commands import app
 from bayes_personal.model.specification import decode, encode
 from bayes_personal.posterior import storage
 
@@ -134,7 +134,7 @@ def saved(posterior: bp.Posterior, formula: str, path: Path, functions: tuple[st
     document = encode(evil) | ({"functions": list(functions)} if functions else {})
     storage.encode, storage.decode = lambda _: document, lambda *_: posterior.model
     try:
-        storage.write(posterior.model, posterior.bound, posterior.tree, path)
+        storage.write(posterior.model, {"": (posterior.bound, posterior.tree)}, path)
     finally:
         storage.encode, storage.decode = encode, decode
 
