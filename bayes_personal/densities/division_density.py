@@ -82,6 +82,11 @@ class DivisionDensity(MaskedDensity):
         result[..., self.scales] = np.log(np.log1p(np.exp(point[..., self.scales])))
         return result
 
+    @cached_property
+    def may_vanish(self) -> np.ndarray:
+        # The scales of cells are softened already, and nothing else is near 0.
+        return np.zeros(self.size, bool)
+
     def values(self, point: Any) -> dict[str, Any]:
         values, mean = super().values(self.logarithmic(point)), self.parameters[0]
         distance = point[..., : mean.size]

@@ -96,6 +96,13 @@ class HyperparameterDensity(ABC):
         """Acceptance rate to which NUTS adapts its step size unless its user sets another."""
         return ACCEPT
 
+    @cached_property
+    def may_vanish(self) -> np.ndarray:
+        """Which entries of phi are logarithms of what may be as small as 0, and is seldom large by its hyperprior,
+        (size,)."""
+        return np.concatenate([np.full(parameter.size, parameter.may_vanish) for parameter in self.parameters] or [
+            np.zeros(0, bool)])
+
     @final
     def log_density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Return log p(y, phi) and its gradient; minus infinity and zeros where either is not finite.

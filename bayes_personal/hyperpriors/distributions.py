@@ -30,6 +30,7 @@ class Distribution:
     derivatives : (value, **parameters) -> first and second derivative of the log density by the location, or by its
         logarithm where it is positive; only for likelihoods
     pymc : PyMC's class of the distribution, or its name; by default the class of the same name
+    light_tailed : whether the density of large values falls off at least like an exponential function
     """
 
     name: str
@@ -40,6 +41,7 @@ class Distribution:
     mean: Callable[..., Any] | None = None
     derivatives: Callable[..., tuple[Any, Any]] | None = None
     pymc: Any = None
+    light_tailed: bool = False
 
     @property
     def of_pymc(self) -> Any:
@@ -136,7 +138,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         lambda rng, shape, mu, b: rng.laplace(mu, b, shape)),
     Distribution(
         "HalfNormal", {"sigma": "scale"}, "positive", lambda x, sigma: np.log(2) + _normal(x, 0.0, sigma),
-        lambda rng, shape, sigma: np.abs(rng.normal(0.0, sigma, shape))),
+        lambda rng, shape, sigma: np.abs(rng.normal(0.0, sigma, shape)), light_tailed=True),
     Distribution(
         "HalfStudentT", {"nu": "shape", "sigma": "scale"}, "positive",
         lambda x, nu, sigma: np.log(2) + _student_t(x, nu, 0.0, sigma),
@@ -146,10 +148,10 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         lambda rng, shape, beta: np.abs(beta * rng.standard_cauchy(shape))),
     Distribution(
         "Exponential", {"scale": "scale"}, "positive", lambda x, scale: -x / scale - np.log(scale),
-        lambda rng, shape, scale: rng.exponential(scale, shape)),
+        lambda rng, shape, scale: rng.exponential(scale, shape), light_tailed=True),
     Distribution(
         "Gamma", {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
-        lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape)),
+        lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape), light_tailed=True),
     Distribution(
         "InverseGamma", {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
         lambda rng, shape, alpha, beta: beta / rng.gamma(alpha, 1.0, shape)),

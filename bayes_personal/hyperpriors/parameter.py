@@ -79,6 +79,11 @@ class Parameter:
         """The set of possible values."""
         return DISTRIBUTIONS[self.distribution].support
 
+    @property
+    def may_vanish(self) -> bool:
+        """Whether its values are positive, and seldom large."""
+        return self.support == "positive" and DISTRIBUTIONS[self.distribution].light_tailed
+
     def value(self, point: Any, xp: Any = np) -> Any:
         """Return the value at a point (..., size) of the sampler's scale, (..., *shape)."""
         point = point.reshape((*point.shape[:-1], *self.shape))

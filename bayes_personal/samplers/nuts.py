@@ -17,6 +17,7 @@ from bayes_personal.samplers.information import Information
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.mode import Mode
 from bayes_personal.samplers.redrawn import remainder
+from bayes_personal.samplers.softened import Softened
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density, started
 from bayes_personal.system.arguments import flag, fraction, one_of, whole_number
 from bayes_personal.system.running import interruptible
@@ -182,9 +183,12 @@ class NUTS:
         import nutpie
         from nutpie.compiled_pyfunc import from_pyfunc
 
-        mode = Mode.find(density.log_density, density.size)
+        highest = Mode.find(density.log_density, density.size).point
+        softened = Softened(highest, density.may_vanish)
+        walked_density = softened.density(density.log_density)
+        mode = Mode.find(walked_density, density.size)
         model = from_pyfunc(
-            density.size, lambda: mode.whitened(density.log_density), lambda *seeds: lambda v: {"v": v},
+            density.size, lambda: mode.whitened(walked_density), lambda *seeds: lambda v: {"v": v},
             [np.dtype("float64")], [(density.size,)], ["v"],
             make_initial_point_fn=lambda seed: np.random.default_rng(seed).normal(0, START, density.size))
         with started(repr(self)), interruptible():
@@ -193,7 +197,7 @@ class NUTS:
                                   save_warmup=False, seed=seed, progress_bar=progress,
                                   target_accept=self.target_accept or density.target_accept)
         whitened = sampled["posterior"]["v"].to_numpy().reshape(-1, density.size)
-        return mode.point + whitened @ mode.root.T, sampled["sample_stats"].to_dataset()
+        return softened.points(mode.point + whitened @ mode.root.T), sampled["sample_stats"].to_dataset()
 
 
 def worst_r_hat(points: np.ndarray, chains: int) -> float:
