@@ -270,7 +270,7 @@ def test_every_prior_of_terms_gives_networks(prior: Any) -> None:
         assert np.isfinite(bp.loo(fitted, progress=False, refit=False).elpd)
 
 
-@pytest.mark.parametrize("prior", [bp.Mixture(2), bp.Partition("c"), bp.TreePartition("c"), bp.Repulsive("c"),
+@pytest.mark.parametrize("prior", [bp.Mixture(2), bp.Repulsive("c"),
                                    bp.Contextualized("c")], ids=repr)
 def test_priors_that_all_nodes_would_share_are_refused(prior: Any, rows: pd.DataFrame) -> None:
     with pytest.raises(SpecificationError, match="all nodes"):

@@ -14,7 +14,8 @@ import numpy as np
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.elementary import exp_of
 from bayes_personal.kernels.segment_factors import (
-    NORMAL,
+    BETA,
+    GAMMA,
     TOGETHER,
     coefficients_of,
     log_factors,
@@ -30,7 +31,7 @@ def remove_rows(kind, sums, stats, start, end, low, high, block):
         total, part, row = sums[k, end + 1] - sums[k, start], stats[k, low:high], block[k]
         for i in range(len(part)):
             row[i] = total - part[i]
-        if kind != NORMAL:
+        if kind == GAMMA or kind == BETA:
             # Rounding must not make the exposure of an emptied segment negative.
             for i in range(len(part)):
                 row[i] = row[i] if row[i] > 0.0 else 0.0

@@ -117,7 +117,7 @@ def forward_with_slopes(kind, sums, numbers, log_odds, odds_slopes, shortest):
     `odds_slopes` are slopes of the log odds. Each log A(s) carries its slopes along, so one pass is enough.
     """
     contexts, p = len(log_odds), coefficients_of(kind, len(sums))
-    count = slopes_of(kind, p)
+    count = slopes_of(kind, p, numbers)
     log_before, carried = np.zeros(contexts + 1), np.zeros((count + 1, contexts + 1))
     block, out = workspace(len(sums))
     lanes, slopes, totals = np.empty(LANES), np.empty((count, TOGETHER)), np.empty(count + 1)

@@ -1,7 +1,7 @@
 """Marginal likelihoods of many segments at a time, where all contexts of a segment share their coefficients.
 
 A segment's statistics are differences of running sums; its log factor is log p(y of the segment | hyperparameters) up
-to terms that add over rows and so do not depend on where segments end. There are three kinds:
+to terms that add over rows and so do not depend on where segments end. There are four kinds:
 
 NORMAL, y ~ Normal(x'theta, sigma^2), theta ~ Normal(mu0, D^2): with U = D X'X D / sigma^2, M = 1 + U and
 v = D X'(y - X mu0) / sigma^2 the log factor is v'M^-1 v / 2 - log|M| / 2, and D^-1 (theta - mu0) is
@@ -12,9 +12,12 @@ rate ~ Gamma(a + Y, b + E).
 
 BETA, y ~ Binomial(n, theta), theta ~ Beta(a, b): log B(a + S, b + F) - log B(a, b), and theta ~ Beta(a + S, b + F).
 
+SEVERAL, regressions of the first kind, one for each of several outcomes of every row, which share the segments: the log
+factor is the sum of theirs. `numbers` says how many coefficients each has.
+
 The statistics of the first kind are U by rows of its lower triangle, then v; its slopes are those by log tau, those by
-mu0 times tau, and, instead of the slope by log sigma, the fit v'M^-1 v. The statistics of the other kinds are Y and E,
-or S and F; their slopes and `numbers` are those of `count_factors`.
+mu0 times tau, and, instead of the slope by log sigma, the fit v'M^-1 v. Those of several outcomes follow each other.
+The statistics of the other kinds are Y and E, or S and F; their slopes and `numbers` are those of `count_factors`.
 
 The segments are the last axis of arrays, and the innermost loops run over them, which lets these use the processor's
 vectors. The loops run over rows cut from the arrays: an index that, as far as the compiler knows, might be negative
@@ -27,7 +30,7 @@ from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.count_factors import beta_factors, beta_slopes, gamma_factors, gamma_slopes
 from bayes_personal.kernels.elementary import log_of
 
-NORMAL, GAMMA, BETA = 0, 1, 2
+NORMAL, GAMMA, BETA, SEVERAL = 0, 1, 2, 3
 # Number of segments handled together: their values stay in the fastest memory.
 TOGETHER = 128
 # The product of this many pivots, each below 1e70, is finite.
@@ -51,15 +54,20 @@ def coefficients_of(kind, statistics):
 
 
 @inlined
-def slopes_of(kind, p):
+def slopes_of(kind, p, numbers):
     """Return how many slopes a log factor has."""
+    if kind == SEVERAL:
+        total = 0
+        for number in numbers:
+            total += 2 * int(number) + 1
+        return total
     return 2 * p + 1 if kind == NORMAL else 2
 
 
 @inlined
 def workspace(statistics):
-    """Return room for the statistics of segments, with one more row to work in, and for their log factors."""
-    return np.empty((statistics + 1, TOGETHER)), np.empty(TOGETHER)
+    """Return room for the statistics of segments, with two more rows to work in, and for their log factors."""
+    return np.empty((statistics + 2, TOGETHER)), np.empty(TOGETHER)
 
 
 @inlined
@@ -88,13 +96,12 @@ def subtract_product(left, right, count, out):
 
 
 @inlined
-def eliminate_segments(block, p, count, out):
+def eliminate_segments(block, product, p, count, out):
     """Compute the log factors; `block` becomes 1 / d and L of M = L diag(d) L', then L^-1 v.
 
-    1 / d is on the diagonal of the triangle, and L below it.
+    1 / d is on the diagonal of the triangle, and L below it. `product` (segment,) is worked in.
     """
     first = triangle(p)
-    product = block[len(block) - 1]
     for k in range(p):
         inverse, fitted = block[triangle(k) + k], block[first + k]
         if k == 0:
@@ -187,7 +194,18 @@ def normal_slopes(block, p, count, slopes):
 def log_factors(kind, p, numbers, block, count, out):
     """Compute the log factors of the first `count` segments of `block`, which is changed in place."""
     if kind == NORMAL:
-        eliminate_segments(block, p, count, out)
+        eliminate_segments(block, block[len(block) - 1], p, count, out)
+    elif kind == SEVERAL:
+        product, part, low = block[len(block) - 1], block[len(block) - 2], 0
+        for i in range(count):
+            out[i] = 0.0
+        for number in numbers:
+            of_outcome = int(number)
+            high = low + triangle(of_outcome) + of_outcome
+            eliminate_segments(block[low:high], product, of_outcome, count, part)
+            for i in range(count):
+                out[i] += part[i]
+            low = high
     elif kind == GAMMA:
         gamma_factors(numbers, block[0], block[1], count, out)
     else:
@@ -200,6 +218,13 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
     log_factors(kind, p, numbers, block, count, out)
     if kind == NORMAL:
         normal_slopes(block, p, count, slopes)
+    elif kind == SEVERAL:
+        low, first = 0, 0
+        for number in numbers:
+            of_outcome = int(number)
+            high = low + triangle(of_outcome) + of_outcome
+            normal_slopes(block[low:high], of_outcome, count, slopes[first : first + 2 * of_outcome + 1])
+            low, first = high, first + 2 * of_outcome + 1
     elif kind == GAMMA:
         gamma_slopes(numbers, block[0], block[1], count, slopes[0], slopes[1])
     else:

@@ -40,7 +40,7 @@ def factors(kind, statistics, numbers):
 def factors_and_slopes(kind, statistics, numbers):
     """Return the log factors of boxes and their slopes (slope, box)."""
     count, p = statistics.shape[1], coefficients_of(kind, len(statistics))
-    result, slopes = np.empty(count), np.empty((slopes_of(kind, p), count))
+    result, slopes = np.empty(count), np.empty((slopes_of(kind, p, numbers), count))
     block, out = workspace(len(statistics))
     block_slopes = np.empty((len(slopes), TOGETHER))
     for low in range(0, count, TOGETHER):

@@ -1,6 +1,6 @@
 """Leave-one-out cross-validation with theta_i integrated out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,8 +15,9 @@ from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationE
 from bayes_personal.leaving_out.estimates import MOST_REFITS, Estimates
 from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.result import ELPD, joined
+from bayes_personal.leaving_out.shared_divisions import of_shared_divisions
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior, must_not_share
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed
 from bayes_personal.system.running import verb
@@ -123,9 +124,9 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
     if isinstance(posterior, NetworkPosterior):
-        results = {node: loo(each, kind=kind, by=by, rows=rows, refit=refit, seed=seed, progress=progress)
-                   for node, each in posterior.nodes.items()}
-        return of_network(posterior, results, kind)
+        return of_network(posterior, kind, lambda node: loo(node, kind=kind, by=by, rows=rows, refit=refit, seed=seed,
+                                                            progress=progress), rows, refit)
+    must_not_share("loo", posterior)
     plan = LeaveOutPlan.of(posterior, kind, by, refit)
     selected = chosen(rows, kind, plan.labels)
     estimates = Estimates.of(plan, selected, refit, seed, progress)
@@ -154,14 +155,23 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
 def recent(posterior: Posterior | NetworkPosterior) -> ELPD:
     """Return the last result of `loo` for all rows of a posterior, which is computed if there is none yet."""
     if isinstance(posterior, NetworkPosterior):
-        return of_network(posterior, {node: recent(each) for node, each in posterior.nodes.items()}, "unit")
+        return of_network(posterior, "unit", recent)
     if posterior not in RECENT:
         loo(posterior, progress=False)
     return deepcopy(RECENT[posterior])
 
 
-def of_network(posterior: NetworkPosterior, results: dict[str, ELPD], kind: Kind) -> ELPD:
-    """Return the result for whole rows of a network."""
+def of_network(posterior: NetworkPosterior, kind: Kind, of_node: Callable[[Posterior], ELPD], rows: Any = None,
+               refit: bool | NUTS = True) -> ELPD:
+    """Return the result for whole rows of a network, from the results of nodes by themselves."""
+    density, results = posterior.shared, {}
+    if density is not None:
+        if kind != "unit" or isinstance(refit, NUTS):
+            raise SpecificationError(f"loo: nodes share the divisions of {posterior.model.prior!r}, and rows are left "
+                                     "out of all nodes at once, by kind='unit' and without refits. Leave kind= and "
+                                     "refit= at their defaults.")
+        results["shared divisions"] = of_shared_divisions(posterior, density, chosen(rows, kind, posterior.index))
+    results |= {node: of_node(each) for node, each in posterior.nodes.items() if node not in posterior.divided}
     return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
 
 

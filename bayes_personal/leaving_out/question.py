@@ -184,13 +184,7 @@ class LeaveOutPlan:
     @property
     def efficiency(self) -> float:
         """Effective draws of the hyperparameters over draws, as ArviZ defines it."""
-        names = [parameter.name for parameter in self.posterior.bound.parameters]
-        if self.chains == 1 or not names:
-            return 1.0
-        draws = self.posterior.tree["posterior"].to_dataset()[names].isel(draw=self.draws)
-        # The function is documented, and exported by a star import.
-        ess: Any = arviz_stats.ess(draws, method="mean")  # pyright: ignore[reportPrivateImportUsage]
-        return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / self.count
+        return efficiency(self.posterior, self.draws)
 
     @property
     def evidence(self) -> tuple[float, float] | None:
@@ -298,3 +292,15 @@ def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarra
         raise SpecificationError(f"loo(kind='group', by={by!r}): {reason}. Ask for refits, a fit for each of the "
                                  f"{len(rows)} groups: refit=bp.NUTS().")
     return GroupIntegral.of_rows(bound), True
+
+
+def efficiency(posterior: Posterior, draws: np.ndarray) -> float:
+    """Return effective draws of the hyperparameters over draws, of some draws of each chain."""
+    names = [parameter.name for parameter in posterior.bound.parameters]
+    chains = posterior.tree["posterior"].sizes["chain"]
+    if chains == 1 or not names:
+        return 1.0
+    chosen = posterior.tree["posterior"].to_dataset()[names].isel(draw=draws)
+    # The function is documented, and exported by a star import.
+    ess: Any = arviz_stats.ess(chosen, method="mean")  # pyright: ignore[reportPrivateImportUsage]
+    return float(np.concatenate([ess[name].to_numpy().ravel() for name in names]).mean()) / (chains * len(draws))

@@ -46,6 +46,9 @@ class Network:
     likelihoods is a pseudo-likelihood and no density of the rows: networks are then selected, not compared, and the
     intervals of strong edges are too wide, for each regression takes its parents as given.
 
+    Under `Partition` and `TreePartition` the whole network changes together: one set of cuts for all nodes, summed out
+    exactly, with one frequency of cuts.
+
     Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
     change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
     in another.
@@ -194,7 +197,7 @@ class Network:
             if missing:
                 raise InputTypeError(f"{self.owner}: {first(missing)} must be a column of numbers, for {node!r} "
                                      "depends on it. Code what is yes or no as 1 and 0.")
-            self._must_have_nodes_of_their_own(bound)
+            self._must_share_no_more_than_divisions(bound)
             self._must_leave_an_error(node, bound)
             result[node] = bound
         return result
@@ -279,13 +282,17 @@ class Network:
             sorter.done(chosen)
         return tuple(result)
 
-    def _must_have_nodes_of_their_own(self, bound: BoundModel) -> None:
-        """Refuse priors by which all nodes would share one unseen thing."""
-        if len(bound.nonlinear) > len(bound.gaussian_functions):
+    def _must_share_no_more_than_divisions(self, bound: BoundModel) -> None:
+        """Refuse priors by which all nodes would share one unseen thing that is not summed out for all of them."""
+        divided = bound.division is not None
+        if len(bound.nonlinear) > len(bound.gaussian_functions) + divided:
             raise SpecificationError(
-                f"{self.owner}: under {self.prior!r} all nodes of a row share its type, its segment or one neural "
-                "network, and there are no networks of such priors yet. Take a prior that is linear in weights, such "
-                "as GaussianProcess or PartialPooling.")
+                f"{self.owner}: under {self.prior!r} all nodes of a row share its type or one neural network, and "
+                "there are no networks of such priors yet. Take a prior that is linear in weights, such as "
+                "GaussianProcess or PartialPooling, or Partition.")
+        if divided and not self.gaussian:
+            raise SpecificationError(f"{self.owner}: under {self.prior!r} all nodes change together, which takes nodes "
+                                     "that are all Normal. Take family=bp.Normal(), or another prior.")
 
     def _must_leave_an_error(self, node: str, bound: BoundModel) -> None:
         """Refuse a node that others explain exactly, or of which its parents explain one exactly."""

@@ -84,6 +84,7 @@ def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Lapla
             client: Any) -> Posterior | NetworkPosterior:
     """Return the posterior of `fit`, without its warning."""
     from bayes_personal.samplers.route import route
+    from bayes_personal.samplers.shared_divisions import sampled_together
 
     must_be_model("fit", model, data)
     method, seed = sampler("fit", method), seed_number("fit", seed)
@@ -95,16 +96,20 @@ def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Lapla
         return Posterior(model, bound, route(bound, method).sample(seed, progress))
     if client is not None:
         raise SpecificationError("fit: client= is for rows in files, and a network reads rows in memory. Leave it out.")
-    bounds, posteriors = model.bind(data), {}
-    seeds = np.random.SeedSequence(seed).generate_state(len(bounds))
+    bounds = model.bind(data)
+    *seeds, shared_seed = np.random.SeedSequence(seed).generate_state(len(bounds) + 1)
+    divided = {node: bound for node, bound in bounds.items() if bound.division is not None}
+    trees = sampled_together(divided, method, int(shared_seed), progress) if divided else {}
     with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("fitting", total=len(bounds))
+        task = bar.add_task("fitting", total=len(bounds) - len(divided))
         for (node, bound), node_seed in zip(bounds.items(), seeds, strict=True):
+            if node in divided:
+                continue
             bar.update(task, description=f"fitting: {escape(node)}")
-            tree = route(bound, method).sample(int(node_seed), progress=False)
-            posteriors[node] = Posterior(model.node(node), bound, tree)
+            trees[node] = route(bound, method).sample(int(node_seed), progress=False)
             bar.advance(task)
-    return NetworkPosterior(model, {node: posteriors[node] for node in model.nodes})
+    return NetworkPosterior(model, {node: Posterior(model.node(node), bounds[node], trees[node])
+                                    for node in model.nodes})
 
 
 def must_be_model(owner: str, model: Any, data: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_personal.densities.shared_division_density import SharedDivisionDensity
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior import storage
 from bayes_personal.posterior.diagnostics import Diagnostics
@@ -60,6 +61,17 @@ class NetworkPosterior:
         count = int(np.prod(self.sizes))
         totals = {node: int(np.prod(posterior.computed.sizes)) for node, posterior in self.nodes.items()}
         return {node: np.arange(count) * total // count for node, total in totals.items()}
+
+    @cached_property
+    def shared(self) -> SharedDivisionDensity | None:
+        """The density of the nodes that share a division of contexts; None where none do."""
+        bounds = tuple(posterior.bound for posterior in self.divided.values())
+        return SharedDivisionDensity.of(bounds) if bounds else None
+
+    @property
+    def divided(self) -> dict[str, Posterior]:
+        """The nodes that share a division of contexts."""
+        return {node: posterior for node, posterior in self.nodes.items() if posterior.bound.division is not None}
 
     @property
     def index(self) -> pd.Index:

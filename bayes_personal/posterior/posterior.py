@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
+from bayes_personal.errors import SpecificationError
 from bayes_personal.model.model import Model
 from bayes_personal.posterior import storage
 from bayes_personal.posterior.diagnostics import Diagnostics
@@ -18,6 +19,7 @@ from bayes_personal.posterior.residual_check import ResidualCheck
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Theta, Training
 from bayes_personal.samplers.redrawn import all_draws
+from bayes_personal.samplers.shared_divisions import SHARED
 from bayes_personal.system.arguments import file_path
 
 if TYPE_CHECKING:
@@ -114,6 +116,11 @@ class Posterior:
         file_path("save", path)
         storage.write(self.model, {"": (self.bound, self.tree)}, path)
 
+    @property
+    def shares_divisions(self) -> bool:
+        """Whether the divisions of contexts are those of other nodes of a network too."""
+        return bool(self.tree["posterior"].attrs.get(SHARED, False))
+
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has the same columns of the rows as a saved file; derived attributes are computed anew when needed.
         rows, bound = self.bound.rows, self.bound
@@ -127,3 +134,11 @@ class Posterior:
         size = f"{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws"
         lines = (repr(self.model), size, verdict, *([f"MISFIT: {self.misfit}"] if self.misfit else []))
         return "\n".join(lines)
+
+
+def must_not_share(owner: str, posterior: Any) -> None:
+    """Refuse a node of a network by itself, where sums over divisions would be those of the other nodes too."""
+    if isinstance(posterior, Posterior) and posterior.shares_divisions:
+        raise SpecificationError(f"{owner}: this node of a network shares the divisions of {posterior.model.prior!r} "
+                                 f"with the other nodes, so that {owner} sums over them for all nodes together. Give "
+                                 "it the posterior of the network.")

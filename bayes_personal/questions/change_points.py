@@ -1,13 +1,17 @@
 """Where coefficients change along an ordered context, and how surely."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from bayes_personal.binding.own_weights import stride
 from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.shared_division_density import SharedDivisionDensity
 from bayes_personal.errors import NotFittedError, SpecificationError
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.posterior import Posterior, must_not_share
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
 
@@ -16,14 +20,14 @@ PAIR = 8
 
 
 @verb
-def changes(posterior: Posterior) -> pd.DataFrame:
+def changes(posterior: Posterior | NetworkPosterior) -> pd.DataFrame:
     """Tell how probable a change is before each context.
 
     A change means that the parameters differ from those at the previous context. Given the hyperparameters its
     probability is summed over all partitions, without Monte Carlo error, and then averaged over the draws of the
-    hyperparameters alone. The cost of a draw is the square of the number of contexts: beyond some 250 contexts draws
-    are thinned evenly, to 250 or more. The number of changes is a variable in `posterior.tree`, called
-    ``changes_<order>_number``.
+    hyperparameters alone. In a network all nodes change together. The cost of a draw is the square of the number of
+    contexts: beyond some 250 contexts draws are thinned evenly, to 250 or more. The number of changes is a variable in
+    `posterior.tree`, called ``changes_<order>_number``.
 
     Returns
     -------
@@ -39,6 +43,14 @@ def changes(posterior: Posterior) -> pd.DataFrame:
     SpecificationError
         A model without change points.
     """
+    if isinstance(posterior, NetworkPosterior):
+        nodes = list(posterior.divided.values())
+        ordered = nodes[0].bound.division.ordered if nodes and nodes[0].bound.division is not None else None
+        if ordered is not None and posterior.shared is not None:
+            return told(ordered, shared_probabilities(nodes, posterior.shared))
+        raise SpecificationError("changes says where coefficients change along an order, under the prior Partition; "
+                                 f"the network has {posterior.model.prior!r}.")
+    must_not_share("changes", posterior)
     if not isinstance(posterior, Posterior):
         raise NotFittedError(f"changes needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
     piece = posterior.bound.division
@@ -46,8 +58,23 @@ def changes(posterior: Posterior) -> pd.DataFrame:
     if ordered is None:
         raise SpecificationError("changes says where coefficients change along an order, under the prior Partition; "
                                  f"the model has {posterior.model.prior!r}.")
+    return told(ordered, probabilities(posterior))
+
+
+def told(ordered: pd.Series, probability: np.ndarray) -> pd.DataFrame:
+    """Tabulate the probability of a change before each context."""
     return pd.DataFrame({"after": ordered.to_numpy()[:-1], "context": ordered.to_numpy()[1:],
-                         "probability": probabilities(posterior)[1:]}, index=ordered.index[1:])
+                         "probability": probability[1:]}, index=ordered.index[1:])
+
+
+def shared_probabilities(nodes: Sequence[Posterior], density: SharedDivisionDensity) -> np.ndarray:
+    """Return the probability of a change of all nodes before each context, 0 before the first, (context,)."""
+    sizes = nodes[0].tree["posterior"].sizes
+    step = stride(PAIR * len(nodes) * density.divisions.cells**2, sizes["chain"], sizes["draw"])
+    chosen = np.arange(sizes["chain"] * sizes["draw"]).reshape(sizes["chain"], -1)[:, ::step].ravel()
+    values = [{parameter.name: flat(node.tree)[parameter.name][chosen] for parameter in outcome.parameters}
+              for node, outcome in zip(nodes, density.outcomes, strict=True)]
+    return density.change_probability(values, len(chosen))
 
 
 def probabilities(posterior: Posterior) -> np.ndarray:

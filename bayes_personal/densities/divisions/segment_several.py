@@ -1,0 +1,71 @@
+"""Segments of several Normal regressions, one for each of several outcomes of the same rows, which share them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import final
+
+import numpy as np
+
+from bayes_personal.densities.divisions.segment_normal import NormalSegments
+from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
+from bayes_personal.kernels.segment_factors import SEVERAL
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SeveralSegments(SegmentSums):
+    """Sums at one point of the hyperparameters; all that belongs to the outcomes follows in their order.
+
+    Attributes
+    ----------
+    parts : the sums of each outcome
+    """
+
+    parts: tuple[NormalSegments, ...]
+    kind = SEVERAL
+
+    @property
+    def rows(self) -> SortedRows:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Order of the rows."""
+        return self.parts[0].rows
+
+    @cached_property
+    def sums(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Running sums of the statistics, (statistic, T + 1)."""
+        return np.concatenate([part.sums for part in self.parts])
+
+    @cached_property
+    def numbers(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How many coefficients each outcome has."""
+        return np.array([len(part.tau) for part in self.parts], float)
+
+    @property
+    def within_reach(self) -> bool:
+        return all(part.within_reach for part in self.parts)
+
+    @property
+    def constant(self) -> float:
+        return sum(part.constant for part in self.parts)
+
+    @property
+    def row_terms(self) -> np.ndarray:
+        return np.sum([part.row_terms for part in self.parts], axis=0)
+
+    @property
+    def row_statistics(self) -> np.ndarray:
+        return np.concatenate([part.row_statistics for part in self.parts])
+
+    @property
+    def least(self) -> float:
+        return -np.inf
+
+    def gradient(self, slopes: np.ndarray) -> np.ndarray:
+        cuts = np.cumsum([0, *(2 * len(part.tau) + 1 for part in self.parts)])
+        return np.concatenate([part.gradient(slopes[low:high])
+                               for part, (low, high) in zip(self.parts, pairwise(cuts), strict=True)])
+
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        cuts = np.cumsum([0, *(len(part.sums) for part in self.parts)])
+        return np.concatenate([part.draw_given(statistics[low:high], rng)
+                               for part, (low, high) in zip(self.parts, pairwise(cuts), strict=True)], axis=1)
