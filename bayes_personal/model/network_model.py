@@ -1,5 +1,6 @@
 """Network: the nodes of a network, each a regression on its parents, make one generative model of whole rows."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
 
 import numpy as np
+import pandas as pd
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table
@@ -188,19 +190,28 @@ class Network:
             warn(f"{self.owner}: {len(self.nodes)} nodes and {len(frame)} rows, so that much of the posterior is its "
                  "prior.", InputWarning)
         result = {}
-        for node in self.order:
-            try:
-                bound = self.node(node).bind(frame)
-            except (InputError, InputTypeError) as error:
-                raise type(error)(f"node {node!r}: {error}") from error
-            missing = [parent for parent in self.parents_of(node) if parent not in bound.coefficients.names]
-            if missing:
-                raise InputTypeError(f"{self.owner}: {first(missing)} must be a column of numbers, for {node!r} "
-                                     "depends on it. Code what is yes or no as 1 and 0.")
-            self._must_share_no_more_than_divisions(bound)
-            self._must_leave_an_error(node, bound)
-            result[node] = bound
+        with warnings.catch_warnings(record=True) as caught:
+            # What is said of a context would be said again for every node.
+            warnings.simplefilter("always", InputWarning)
+            for node in self.order:
+                result[node] = self._bound(node, frame)
+        for message, category in dict.fromkeys((str(each.message), each.category) for each in caught):
+            warn(message, category)
         return result
+
+    def _bound(self, node: str, frame: pd.DataFrame) -> BoundModel:
+        """Bind the model of a node, whose messages then name it."""
+        try:
+            bound = self.node(node).bind(frame)
+        except (InputError, InputTypeError) as error:
+            raise type(error)(f"node {node!r}: {error}") from error
+        missing = [parent for parent in self.parents_of(node) if parent not in bound.coefficients.names]
+        if missing:
+            raise InputTypeError(f"{self.owner}: {first(missing)} must be a column of numbers, for {node!r} depends on "
+                                 "it. Code what is yes or no as 1 and 0.")
+        self._must_share_no_more_than_divisions(bound)
+        self._must_leave_an_error(node, bound)
+        return bound
 
     @property
     def _covariates(self) -> Formula:
