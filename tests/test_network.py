@@ -285,8 +285,8 @@ def test_all_others_as_parents_are_a_pseudo_likelihood(rows: pd.DataFrame) -> No
     at = rows.iloc[:1]
     ours, theirs = bp.edges(fitted, at=at), bp.edges(joint, at=at)
     assert (np.abs(ours["mean"] - theirs["mean"]) < 0.5 * theirs["sd"]).all()
-    # Each regression takes its parents as given, which is too wide by 1 / sqrt(1 - partial^2).
-    ratio = ours["sd"] / theirs["sd"] * np.sqrt(1 - theirs["mean"] ** 2)
+    # Each regression takes its parents as given and learns its own error, which is too wide by 1 / (1 - partial^2).
+    ratio = ours["sd"] / theirs["sd"] * (1 - theirs["mean"] ** 2)
     assert (np.abs(ratio - 1) < 0.15).all()
     assert str(bp.loo(fitted, progress=False)).startswith("PSEUDO-LIKELIHOOD")
     assert bp.predict(fitted, at, kind="theta").draws.sizes["coefficient"] == 9
