@@ -16,7 +16,7 @@ from scipy.stats import multivariate_normal
 
 import bayes_personal as bp
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
-from bayes_personal.errors import InputError, InputTypeError, NotFittedError, SpecificationError
+from bayes_personal.errors import ConvergenceWarning, InputError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.model.network_program import network_program
 from bayes_personal.model.specification import decode, encode
 from bayes_personal.posterior.fitting import fit
@@ -163,30 +163,57 @@ def test_static_networks_are_sample_partial_correlations() -> None:
 
 
 def test_known_nodes_are_conditioned_on(posterior: bp.NetworkPosterior, rows: pd.DataFrame) -> None:
-    """The mean is that of the conditional normal distribution, and draws have it and its variance."""
-    at, chosen = rows.iloc[:2], {"chain": [0], "draw": [0, 11]}
-    mean = bp.predict(posterior, at, kind="mean").draws.isel(chosen).to_numpy()[0]
-    covariance = bp.network(posterior, at=at, kind="covariance").isel(chosen).to_numpy()[0]
+    """By the conditional normal distribution at every draw, and draws by the density of what is known."""
+    at, order, values = rows.iloc[:2], [0, 2], np.array([[0.5, 1.0], [0.5, -2.0]])
     known = {"d": np.array([1.0, -2.0]), "a": 0.5}
+    mean = bp.predict(posterior, at, kind="mean").draws.to_numpy().reshape(-1, 2, 3)
+    covariance = bp.network(posterior, at=at, kind="covariance").to_numpy().reshape(-1, 2, 3, 3)
     given = bp.predict(posterior, at, kind="mean", nodes=known)
-    found = given.draws.isel(chosen).to_numpy()[0]
-    order, values = [0, 2], np.array([[0.5, 1.0], [0.5, -2.0]])
-    for s in range(2):
-        for i in range(2):
-            inner = covariance[s, i][np.ix_(order, order)]
-            slopes = np.linalg.solve(inner, covariance[s, i][order, 1])
-            assert found[s, i, 1] == pytest.approx(mean[s, i, 1] + slopes @ (values[i] - mean[s, i][order]))
-            np.testing.assert_allclose(found[s, i][order], values[i])
+    outcome = bp.predict(posterior, at, kind="outcome", nodes=known, seed=4).draws.to_numpy().reshape(-1, 2, 3)
+    for i in range(2):
+        inner = covariance[:, i][:, order][:, :, order]
+        gap = values[i] - mean[:, i, order]
+        slopes = np.linalg.solve(inner, covariance[:, i][:, order, 1][..., None])[..., 0]
+        expected = mean[:, i, 1] + (slopes * gap).sum(axis=1)
+        logs = np.array([multivariate_normal(cov=each).logpdf(distance)
+                         for each, distance in zip(inner, gap, strict=True)])
+        weights = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+        variance = covariance[:, i, 1, 1] - (slopes * covariance[:, i][:, order, 1]).sum(axis=1)
+        about = (weights * expected).sum()
+        spread = np.sqrt((weights * (expected - about) ** 2).sum())
+        found = given.draws.to_numpy().reshape(-1, 2, 3)[:, i]
+        np.testing.assert_array_equal(found[:, order], np.broadcast_to(values[i], (4000, 2)))
+        assert abs(found[:, 1].mean() - about) < 4 * spread / np.sqrt(4000)
+        assert abs(found[:, 1].std() / spread - 1) < 4 * np.sqrt(1 / 4000)
+        whole = np.sqrt((weights * variance).sum() + spread**2)
+        assert abs(outcome[:, i, 1].mean() - about) < 4 * whole / np.sqrt(4000)
+        assert abs(outcome[:, i, 1].std() / whole - 1) < 4 * np.sqrt(1 / 4000)
     frame = given.frame()
     assert list(frame["node"]) == ["a", "b", "d"] * 2 and list(frame.index) == ["r0"] * 3 + ["r1"] * 3
-    outcome = bp.predict(posterior, at, kind="outcome", nodes=known, seed=4).draws
-    gap = (outcome - given.draws).sel(node="b", unit="r0").to_numpy().ravel()
-    whole = bp.network(posterior, at=at, kind="covariance").sel(unit="r0").to_numpy().reshape(-1, 3, 3)
-    variance = whole[:, 1, 1] - np.einsum("sk,sk->s", whole[:, 1][:, order], np.linalg.solve(
-        whole[:, order][:, :, order], whole[:, order, 1][..., None])[..., 0])
-    z = gap / np.sqrt(variance)
-    assert abs(z.mean()) < 4 / np.sqrt(len(z)) and abs(z.var() - 1) < 4 * np.sqrt(2 / len(z))
-    assert not (outcome.sel(node="a") - 0.5).any()
+    # One entry is what it is among all, and rows all of whose nodes are known come back.
+    np.testing.assert_array_equal(given.draws.isel(draw=7, unit=1), given.draws.to_numpy()[:, 7, 1])
+    back = bp.predict(posterior, at, nodes={"a": 1.0, "b": 2.0, "d": 3.0}).frame()
+    assert list(back["mean"]) == [1.0, 2.0, 3.0] * 2
+
+
+def test_known_nodes_tell_of_a_new_group(rows: pd.DataFrame) -> None:
+    """As whole rows of new groups say in which the known node is near its value, whatever the order of the nodes."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(40), 10)
+    a = 3 * rng.normal(size=40)[g] + rng.normal(size=400)
+    frame = pd.DataFrame({"a": a, "b": a + rng.normal(size=400), "g": g.astype(str)})
+    new = pd.DataFrame({"g": ["new"]})
+    for formula in ("a + b ~ 1", "b + a ~ 1"):
+        fitted = bp.fit(bp.Network(formula, bp.PartialPooling("g", on="means")), frame, seed=1, progress=False)
+        many = pd.DataFrame({"g": [f"new {i}" for i in range(40)]})
+        whole = bp.predict(fitted, many, kind="outcome", seed=1).draws
+        near = np.abs(whole.sel(node="b") - 6) < 0.3
+        expected = whole.sel(node="a").to_numpy()[near.to_numpy()]
+        found = bp.predict(fitted, new, kind="outcome", nodes={"b": 6.0}, seed=1).draws.sel(node="a").to_numpy().ravel()
+        error = np.hypot(expected.std() / np.sqrt(len(expected) / 4), found.std() / np.sqrt(400))
+        assert abs(found.mean() - expected.mean()) < 4 * error and 0.8 < found.std() / expected.std() < 1.25
+    with pytest.warns(ConvergenceWarning, match="fewer than 100 draws"):
+        bp.predict(fitted, new, nodes={"b": 60.0})
 
 
 def test_whole_rows_have_the_covariance_of_the_network(posterior: bp.NetworkPosterior, rows: pd.DataFrame) -> None:
@@ -216,6 +243,10 @@ def test_mixed_nodes_are_drawn_parents_first(rows: pd.DataFrame) -> None:
     effect = fitted.nodes["e"].theta[:, :, 0, 1].to_numpy().mean()
     assert abs(e[t == 1].mean() - e[t == 0].mean() - effect) < 4 * e.std() * np.sqrt(1 / t.sum() + 1 / (1 - t).sum())
     assert bp.network(fitted, kind="directed").sel(node="t", node_other="a").to_numpy().mean() > 1
+    with pytest.raises(InputError):
+        bp.predict(fitted, frame, kind="outcome", nodes={"a": 0.0, "t": 7.0})
+    missing = bp.edges(fitted, at=frame.iloc[:1], kind="directed")
+    assert set(zip(missing["node"], missing["other"], strict=True)) == {("t", "a"), ("e", "t")}
     for words, call in (("'t' has the family", lambda: bp.network(fitted)),
                         ("is not Normal, so that the mean", lambda: bp.predict(fitted, frame)),
                         ("'e' is known and its parent 't'",

@@ -17,7 +17,6 @@ from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.errors import (
     InputError,
     InputTypeError,
-    NotFittedError,
     SpecificationError,
     did_you_mean,
     shown,
@@ -27,7 +26,7 @@ from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.left_out import LeftOut
 from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.leaving_out.refit import ApproximatedRefits, ExplicitRefits, MarginalRefits
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import one_of
@@ -85,8 +84,7 @@ class LeaveOutPlan:
     def of(cls, posterior: Posterior, kind: Kind, by: str | None, refit: bool | NUTS,
            fewest: float = FEWEST) -> "LeaveOutPlan":
         """Check the arguments of `loo`, and plan; draws are thinned to the fewest or more of them."""
-        if not isinstance(posterior, Posterior):
-            raise NotFittedError(f"loo needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+        must_be_fitted("loo", posterior)
         one_of("loo", QUESTIONS, kind=kind)
         if not isinstance(by, str | None):
             raise InputTypeError(f"loo: by={shown(by)} must be the name of a column of the training rows.")

@@ -216,7 +216,11 @@ class Network:
     @property
     def _covariates(self) -> Formula:
         """The right-hand side, with an outcome that is none of the nodes."""
-        return Formula.read(f"`a node` ~ {Nodes.read(self.formula).predictors}", self.functions)
+        stated = f"`a node` ~ {Nodes.read(self.formula).predictors}"
+        try:
+            return Formula.read(stated, self.functions)
+        except SpecificationError as error:
+            raise SpecificationError(str(error).replace(stated, self.formula)) from error
 
     def _must_be_nodes(self) -> None:
         """Refuse nodes that cannot be those of a network."""

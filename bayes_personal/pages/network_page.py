@@ -3,7 +3,7 @@
 from typing import Any
 
 from bayes_personal.pages.contents import environment, estimates, hyperpriors, image
-from bayes_personal.pages.network_plots import WORDS, chosen, plot_edges, plot_network, titles
+from bayes_personal.pages.network_plots import WORDS, by_default, chosen, plot_edges, plot_network, titles
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.questions.network_readings import edges
 
@@ -14,7 +14,7 @@ STRONGEST = 12
 def network_page(posterior: NetworkPosterior, shared: dict[str, Any]) -> str:
     """Return the page; `shared` holds what pages of models have too."""
     model = posterior.model
-    kind = "partial" if model.gaussian else "directed"
+    kind = by_default(posterior)
     frame = chosen(posterior)
     at = dict(enumerate(titles(posterior, frame)))
     table = edges(posterior, at=frame.set_axis(range(len(frame))), kind=kind)

@@ -22,6 +22,8 @@ from bayes_personal.system.running import verb
 
 # Panels of a figure, contexts along an axis, and groups beside each other.
 PANELS, PLACES, GROUPS = 12, 60, 30
+# Characters of a node's name, and edges of a heat map.
+NAME, STRONGEST = 16, 40
 # Probability of an edge's sign above which its line is drawn through.
 SURE = 0.95
 UNDIRECTED = ("partial", "correlation")
@@ -29,7 +31,7 @@ WORDS = {"partial": "partial correlation", "correlation": "correlation", "direct
 
 
 @verb
-def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "partial",
+def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading | None = None,
                  above: float = 0.1) -> Figure:
     """Draw the network at chosen contexts: its nodes on a circle, and a line for each edge that is probably there.
 
@@ -45,7 +47,7 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading =
         Rows with the contexts of the prior, a panel each, at most twelve; their index is the title where no context is.
         By default those with low, middle and high values of the first context, or one of each of its groups.
     kind
-        "partial", "correlation" or "directed".
+        "partial", "correlation" or "directed"; by default "partial" where all nodes are Normal, "directed" elsewhere.
     above
         Size that an edge is asked to have.
 
@@ -60,14 +62,15 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading =
         As in `edges`, and more than twelve rows.
     """
     must_be_network("plot_network", posterior)
+    kind = kind or by_default(posterior)
     one_of("plot_network", tuple(WORDS), kind=kind)
     fraction("plot_network", above=above)
     frame = chosen(posterior) if at is None else table(at)
     if not 1 <= len(frame) <= PANELS:
         raise InputError(f"plot_network: at has {len(frame)} rows, and every row is a panel; give 1 to {PANELS}, or "
                          "take plot_edges, which shows all.")
-    across = min(len(frame), 4)
-    figure, axes = canvas([2.6] * len(frame), across, max(2.6 * across, 5.2))
+    across, wide = min(len(frame), 3), 3.4 if max(map(len, posterior.nodes)) > 5 else 2.6
+    figure, axes = canvas([2.6] * len(frame), across, max(wide * across, 5.2))
     nodes = list(posterior.nodes)
     found = edges(posterior, at=frame.set_axis(range(len(frame))), kind=kind, above=above)
     largest = max(float(found["mean"].abs().max()), above) if kind == "directed" else 1.0
@@ -83,7 +86,9 @@ def circle(ax: Axes, nodes: Sequence[str], found: pd.DataFrame, directed: bool, 
     """Draw one network."""
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(nodes)) / len(nodes)
     places = dict(zip(nodes, np.column_stack([np.cos(angles), np.sin(angles)]), strict=True))
-    size = 20 if len(nodes) <= 12 else 12
+    # Long names stand beside the nodes.
+    outside = len(nodes) > 12 or max(map(len, nodes)) > 5
+    size = 9 if outside else 20
     for edge in found[found["p_above"] > 0.5].to_dict("records"):
         sure = max(edge["p_positive"], 1 - edge["p_positive"]) > SURE
         ends = places[edge["other"]], places[edge["node"]]
@@ -91,22 +96,23 @@ def circle(ax: Axes, nodes: Sequence[str], found: pd.DataFrame, directed: bool, 
         ax.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>" if directed else "-", mutation_scale=8 + width,
                                      shrinkA=size / 2, shrinkB=size / 2, lw=width, zorder=1,
                                      color=BLUE if edge["mean"] > 0 else VERMILION, ls="-" if sure else (0, (1, 1.5))))
+    away, labels = 1.16 if outside else 1.0, distinct(nodes)
     for name, (x, y) in places.items():
         ax.plot([x], [y], "o", ms=size, mfc="white", mec=INK, mew=0.9, zorder=2)
-        ax.text(x, y, short(name, 8), ha="center", va="center", fontsize=7 if size == 20 else 5, zorder=3,
-                parse_math=False)
+        side = "center" if not outside or abs(x) < 0.2 else "left" if x > 0 else "right"
+        ax.text(away * x, away * y, labels[name], ha=side, va="center", fontsize=7, zorder=3, parse_math=False)
     ax.set_axis_off()
     ax.set_aspect("equal")
-    ax.set_xlim(-1.3, 1.3)
-    ax.set_ylim(-1.3, 1.3)
+    ax.set_xlim(-2.1 if outside else -1.3, 2.1 if outside else 1.3)
+    ax.set_ylim(-1.35, 1.35)
 
 
 @verb
 def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Literal["curves", "heat"] = "curves",
-               of: Reading = "partial", limit: int = 6) -> Figure:
+               of: Reading | None = None, limit: int = 6) -> Figure:
     """Draw the edges along a context: bands of those that change most, or a heat map of all.
 
-    Curves are posterior medians in 50 % and 90 % bands, or 90 % intervals of every group. Other contexts of the prior
+    Curves are posterior medians in 90 % bands, or 90 % intervals of every group. Other contexts of the prior
     are those of the middle row along `by`.
 
     Parameters
@@ -118,9 +124,9 @@ def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Lite
     kind
         "curves" or "heat".
     of
-        "partial", "correlation" or "directed", as `network` reads them.
+        "partial", "correlation" or "directed", as `network` reads them; by default as in `plot_network`.
     limit
-        Number of edges with a band, those whose medians change most first.
+        Number of edges with a band, those whose medians change most first; a heat map has the 40 strongest.
 
     Returns
     -------
@@ -136,12 +142,15 @@ def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Lite
     """
     must_be_network("plot_edges", posterior)
     one_of("plot_edges", ("curves", "heat"), kind=kind)
+    of = of or by_default(posterior)
     one_of("plot_edges", tuple(WORDS), of=of)
     whole_number("plot_edges", 1, limit=limit)
     frame, values = along(posterior, by)
     name = by or posterior.model.prior.columns[0]
     found = edges(posterior, at=frame.set_axis(range(len(frame))), kind=of)
-    found["edge"] = found["other"] + (" → " if of == "directed" else " – ") + found["node"]
+    arrow = " → " if of == "directed" else " – "
+    labels = distinct([*posterior.nodes])
+    found["edge"] = found["other"].map(labels) + arrow + found["node"].map(labels)
     numeric = values.dtype.kind in "fiuM"
     return heat(found, name, values, numeric, of) if kind == "heat" else curves(found, name, values, numeric, of, limit)
 
@@ -180,14 +189,17 @@ def curves(found: pd.DataFrame, name: str, values: np.ndarray, numeric: bool, of
 def heat(found: pd.DataFrame, name: str, values: np.ndarray, numeric: bool, of: Reading) -> Figure:
     """Draw the posterior means of all edges."""
     found = found.assign(place=found.index)
-    means = found.pivot(index="edge", columns="place", values="mean").reindex(pd.unique(found["edge"]))
+    means = found.pivot_table(index="edge", columns="place", values="mean", sort=False)
+    strongest = means.abs().max(axis=1).nlargest(STRONGEST).index
+    left_out = f", the {len(strongest)} strongest of {len(means)} edges" if len(means) > len(strongest) else ""
+    means = means[means.index.isin(strongest)]
     figure = Plot(figsize=(6.4, 1.4 + 0.2 * len(means)), layout="constrained")
     ax = figure.subplots()
     reach = float(np.abs(means.to_numpy()).max()) or 1.0
     places = values if numeric else np.arange(len(values))
     mesh = ax.pcolormesh(places, np.arange(len(means)), means.to_numpy(), cmap="RdBu", vmin=-reach, vmax=reach,
                          shading="nearest")
-    ax.set_yticks(range(len(means)), [short(edge, 30) for edge in means.index], fontsize=7, parse_math=False)
+    ax.set_yticks(range(len(means)), list(means.index), fontsize=7, parse_math=False)
     ax.invert_yaxis()
     if not numeric:
         ax.set_xticks(places, [short(value, 12) for value in values], rotation=90 if len(values) > 4 else 0,
@@ -195,7 +207,7 @@ def heat(found: pd.DataFrame, name: str, values: np.ndarray, numeric: bool, of: 
     ax.set_xlabel(name, fontsize=9, parse_math=False)
     ax.tick_params(axis="x", labelsize=8)
     bar = figure.colorbar(mesh, ax=ax, shrink=0.9, pad=0.02)
-    ax.set_title(f"posterior mean of the {WORDS[of]}", loc="left", fontsize=8.5)
+    ax.set_title(f"posterior mean of the {WORDS[of]}{left_out}", loc="left", fontsize=8.5)
     bar.ax.tick_params(labelsize=7.5)
     bar.outline.set_visible(False)
     return figure
@@ -246,6 +258,18 @@ def titles(posterior: NetworkPosterior, frame: pd.DataFrame) -> list[str]:
     return [", ".join(f"{name} = {value:.3g}" if isinstance(value, float) else f"{name} = {value}"
                       for name, value in zip(columns, row, strict=True))
             for row in frame[columns].itertuples(index=False, name=None)]
+
+
+def distinct(names: Sequence[str]) -> dict[str, str]:
+    """Return a label for every name: long names without their middle, in full where that would make two of them equal.
+    """
+    labels = {name: name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-(NAME // 2 - 1) :]}" for name in names}
+    return labels if len(set(labels.values())) == len(labels) else dict(zip(names, names, strict=True))
+
+
+def by_default(posterior: NetworkPosterior) -> Reading:
+    """Return the reading of a network that every posterior of its kind has."""
+    return "partial" if posterior.model.gaussian else "directed"
 
 
 def must_be_network(owner: str, posterior: Any) -> None:

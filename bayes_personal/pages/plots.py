@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayes_personal.errors import InputTypeError, NotFittedError
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.errors import InputTypeError
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.questions.prediction import predict
 from bayes_personal.questions.profile import Profile, profiles
 from bayes_personal.system.arguments import Seed, seed_number, whole_number
@@ -78,7 +78,7 @@ def plot_theta(posterior: Posterior, coefficient: str | None = None, *, by: str 
     InputError
         A `by` that the training frame does not have.
     """
-    fitted(posterior, "plot_theta")
+    must_be_fitted("plot_theta", posterior)
     # Two, for the lowest and the highest group.
     whole_number("plot_theta", 2, limit=limit)
     panels = profiles(posterior, coefficient, by)
@@ -213,7 +213,7 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     """
     from arviz_stats.base.array import array_stats
 
-    fitted(posterior, "plot_predictive")
+    must_be_fitted("plot_predictive", posterior)
     whole_number("plot_predictive", 1, draws=draws)
     rows = posterior.bound.rows
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int))
@@ -385,9 +385,3 @@ def short(label: Any, width: int = 24) -> str:
     """Shorten a label to fit beside an axis."""
     text = str(label)
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def fitted(posterior: Any, verb: str) -> None:
-    """Refuse an argument that is not a posterior."""
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"{verb} needs the posterior that bp.fit returns; got {type(posterior).__name__}.")

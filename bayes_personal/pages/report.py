@@ -14,7 +14,6 @@ from bayes_personal.pages.contents import environment, estimates, hyperpriors, i
 from bayes_personal.pages.network_page import network_page
 from bayes_personal.pages.plots import (
     Profile,
-    fitted,
     plot_comparison,
     plot_pareto_k,
     plot_predictive,
@@ -22,7 +21,7 @@ from bayes_personal.pages.plots import (
     profiles,
 )
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.system.arguments import Seed, file_path, seed_number
 from bayes_personal.system.running import verb
 from bayes_personal.system.writing import must_be_writable, write_whole
@@ -73,7 +72,7 @@ def report(posterior: Posterior | NetworkPosterior, path: str | Path, *, compari
         existing file is then unchanged.
     """
     if not isinstance(posterior, NetworkPosterior):
-        fitted(posterior, "report")
+        must_be_fitted("report", posterior)
     file_path("report", path)
     must_be_writable(path)
     figure = None if comparison is None else image(plot_comparison(comparison))

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
-from bayes_personal.errors import SpecificationError
+from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.model.model import Model
 from bayes_personal.posterior import storage
 from bayes_personal.posterior.diagnostics import Diagnostics
@@ -134,6 +134,13 @@ class Posterior:
         size = f"{len(self.bound.rows)} rows, {sizes['chain']} chains of {sizes['draw']} draws"
         lines = (repr(self.model), size, verdict, *([f"MISFIT: {self.misfit}"] if self.misfit else []))
         return "\n".join(lines)
+
+
+def must_be_fitted(owner: str, value: Any) -> None:
+    """Refuse what is not the posterior of a model with one outcome."""
+    if not isinstance(value, Posterior):
+        of_node = "; take that of a node, as in posterior.nodes['mek']" if hasattr(value, "nodes") else ""
+        raise NotFittedError(f"{owner} needs the posterior that bp.fit returns; got {type(value).__name__}{of_node}.")
 
 
 def must_not_share(owner: str, posterior: Any) -> None:

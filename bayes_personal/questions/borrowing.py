@@ -13,10 +13,10 @@ from bayes_personal.data.rows import Batch
 from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.gaussian.sufficient import Statistics
-from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Normal
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.posterior.summary import QUANTILES, statistics
 from bayes_personal.posterior.theta import RowSlice
 from bayes_personal.priors.parts.pieces import Term
@@ -60,8 +60,7 @@ def borrowed(posterior: Posterior) -> pd.DataFrame:
     SpecificationError
         A model without a `Transfer` prior.
     """
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"borrowed needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+    must_be_fitted("borrowed", posterior)
     bound = posterior.bound
     term = next((piece for piece in bound.terms if piece.of_target), None)
     if term is None:

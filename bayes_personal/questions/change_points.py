@@ -9,9 +9,9 @@ from bayes_personal.binding.own_weights import stride
 from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.shared_division_density import SharedDivisionDensity
-from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.posterior.posterior import Posterior, must_not_share
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted, must_not_share
 from bayes_personal.samplers.draws import flat
 from bayes_personal.system.running import verb
 
@@ -51,8 +51,7 @@ def changes(posterior: Posterior | NetworkPosterior) -> pd.DataFrame:
         raise SpecificationError("changes says where coefficients change along an order, under the prior Partition; "
                                  f"the network has {posterior.model.prior!r}.")
     must_not_share("changes", posterior)
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"changes needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+    must_be_fitted("changes", posterior)
     piece = posterior.bound.division
     ordered = None if piece is None else piece.ordered
     if ordered is None:

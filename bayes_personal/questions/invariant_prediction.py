@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError, warn
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.errors import InputWarning, SpecificationError, warn
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.posterior.summary import QUANTILES, statistics
 from bayes_personal.system.running import verb
 
@@ -40,8 +40,7 @@ def invariance(posterior: Posterior, *, sets: bool = False) -> pd.DataFrame:
     InputWarning
         A single environment, whose data cannot say what is equal in others.
     """
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"invariance needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+    must_be_fitted("invariance", posterior)
     term = posterior.bound.elsewhere
     if term is None:
         raise SpecificationError("invariance says which predictors mean the same in all environments of an Invariant "

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from bayes_personal.errors import NotFittedError, SpecificationError
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.errors import SpecificationError
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.posterior.theta import shares
 from bayes_personal.system.running import verb
 
@@ -33,9 +33,7 @@ def responsibilities(posterior: Posterior) -> pd.DataFrame:
     ----------
     Stephens (2000), doi:10.1111/1467-9868.00265.
     """
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"responsibilities needs the posterior that bp.fit returns; got "
-                             f"{type(posterior).__name__}.")
+    must_be_fitted("responsibilities", posterior)
     bound = posterior.bound
     if bound.choice is None:
         raise SpecificationError("responsibilities says which type each row is of, under a prior such as Mixture; the "

@@ -1,14 +1,14 @@
 """Prediction of whole rows of a network, node by node, or of some nodes given others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
 
-from bayes_personal.data.columns import must_be_finite, numbers, table
-from bayes_personal.errors import InputError, SpecificationError, did_you_mean
+from bayes_personal.data.columns import must_be_finite, table
+from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, did_you_mean, first, warn
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior.lazy import ROWS, Lazy, blockwise
 from bayes_personal.posterior.network_posterior import NetworkPart, NetworkPosterior, NetworkRows, NetworkTheta
@@ -16,8 +16,12 @@ from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.predicted import KINDS, Kind, Mean, Prediction, with_new_features
+from bayes_personal.samplers.proposal import systematic
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, one_of, seed_number
+
+# Fewer effective draws than this explain a row's known nodes badly.
+LEAST_ESS = 100
 
 
 def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes: Mapping[str, Any] | None,
@@ -26,7 +30,7 @@ def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes
     one_of("predict", KINDS, kind=kind)
     model = posterior.model
     new = next(iter(posterior.nodes.values())).bound.frame if frame is None else table(frame)
-    known = known_nodes(model, kind, nodes, new.index)
+    known = known_nodes(model, kind, nodes, new)
     seeds = np.random.SeedSequence(seed_number("predict", seed))
     # Parents are 0 here: a node's linear predictor is then what it has beside their part.
     rows = new.assign(**dict.fromkeys(model.nodes, 0.0))
@@ -41,11 +45,13 @@ def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes
         return Prediction(kind, theta, new.index, status, tuple(posterior.coefficients))
     made = (NetworkMean if kind == "mean" else NetworkOutcome)(posterior.sizes, where, model, outcomes, places, known,
                                                                seeds)
+    if known:
+        warn_of_few_draws(made, new.index)
     return Prediction(kind, made, new.index, status, model.nodes)
 
 
 def known_nodes(model: Network, kind: Kind, nodes: Mapping[str, Any] | None,
-                index: pd.Index) -> dict[str, np.ndarray]:
+                rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return what nodes are known to be in every row, (unit,), and refuse what cannot be predicted from it."""
     if model.pseudo and kind != "theta":
         raise SpecificationError(f"predict(kind={kind!r}): parents='others' states no joint density of the nodes. Take "
@@ -57,7 +63,7 @@ def known_nodes(model: Network, kind: Kind, nodes: Mapping[str, Any] | None,
     if nodes is not None and (kind == "theta" or not isinstance(nodes, Mapping)):
         raise SpecificationError(f"predict: nodes={nodes!r} must be a mapping from nodes to what they are known to be, "
                                  "and is for kind='mean' or kind='outcome'.")
-    known = {}
+    known, index = {}, rows.index
     for node, value in (nodes or {}).items():
         if node not in model.nodes:
             raise SpecificationError(f"predict: nodes= names {node!r}, which is no node. "
@@ -68,8 +74,8 @@ def known_nodes(model: Network, kind: Kind, nodes: Mapping[str, Any] | None,
         if isinstance(value, pd.Series) and not value.index.equals(index):
             raise InputError(f"predict: the index of nodes={{{node!r}: ...}} is not that of the rows, so that they may "
                              "be in another order; align it, or give its values if the order is the same.")
-        given = pd.Series(np.broadcast_to(np.asarray(value), len(index)), index)
-        known[node] = numbers(given, f"predict: node {node!r}")
+        given = pd.Series(np.broadcast_to(np.asarray(value), len(index)), index, name=node)
+        known[node] = model.family_of(node).outcome(given, rows)
         must_be_finite(known[node], index, f"predict: node {node!r}")
     missing = [(node, parent) for node in known for parent in model.parents_of(node) if parent not in known]
     if other and missing:
@@ -95,9 +101,25 @@ def at_rows(posterior: Posterior, parents: Sequence[str], rows: pd.DataFrame, se
     return outcome, {name: labels for piece in features for name, labels in piece.status.items()}
 
 
+def warn_of_few_draws(made: "NetworkMean", index: pd.Index) -> None:
+    """Warn of rows whose known nodes few draws of the parameters explain."""
+    draws, few = np.arange(np.prod(made.sizes)), np.zeros(len(index), bool)
+    for places, part in made.rows.parts(np.arange(len(index))):
+        for rows in made.pieces(len(part), len(draws)):
+            weights = made.weights(draws, places[rows], part[rows])
+            few[places[rows]] = 1 / (weights**2).sum(axis=0) < LEAST_ESS
+    if few.any():
+        warn(f"predict: the known nodes of {few.sum()} of {len(few)} rows ({first(index[few])}) are so unlike what the "
+             f"model expects there that fewer than {LEAST_ESS} draws explain them. Fit with more draws, or with rows "
+             "like these.", ConvergenceWarning)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkMean(Lazy):
     """Expected nodes, given those that are known, (chain, draw, unit, node).
+
+    What is known of a row tells of its parameters too: each row's draws are resampled in proportion to the density of
+    its known nodes.
 
     Attributes
     ----------
@@ -127,10 +149,49 @@ class NetworkMean(Lazy):
         return 2 * len(self.nodes) ** 2
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        return self.moments(draws, places, part)[0]
+        return self.of_chosen(lambda chosen: self.given(*self.moments(chosen, places, part), places)[0], draws, places,
+                              part)
+
+    def of_chosen(self, made: Callable[[np.ndarray], np.ndarray], draws: np.ndarray, places: np.ndarray,
+                  part: NetworkPart) -> np.ndarray:
+        """Return what is made of draws (draw, unit, ...), of those that each row's known nodes choose."""
+        if not self.known:
+            return made(draws)
+        all_draws = np.arange(np.prod(self.sizes))
+        weights, entries = self.weights(all_draws, places, part), made(all_draws)
+        result = np.empty((len(draws), *entries.shape[1:]))
+        for row, place in enumerate(places):
+            seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(0, int(place)))
+            rng = np.random.default_rng(seed)
+            chosen = rng.permutation(systematic(weights[:, row], len(all_draws), rng))
+            result[:, row] = entries[chosen[draws], row]
+        return result
+
+    def weights(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        """Return the density of each row's known nodes at all draws, which sum to 1, (draw, unit)."""
+        logs = self.log_known(draws, places, part)
+        weights = np.exp(logs - logs.max(axis=0))
+        return weights / weights.sum(axis=0)
+
+    def log_known(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        """Return the log density of the known nodes, (draw, unit)."""
+        if not self.model.gaussian:
+            return self.node_by_node(np.random.default_rng(0), draws, places, part)[1]
+        mean, root = self.moments(draws, places, part)
+        given = self.places_of_known
+        covariance = (root @ root.mT)[..., given, :][..., given]
+        gap = np.stack([value[places] for value in self.known.values()], axis=-1) - mean[..., given]
+        lower = np.linalg.cholesky(covariance)
+        z = np.linalg.solve(lower, gap[..., None])[..., 0]
+        return -0.5 * (z**2).sum(axis=-1) - np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
+
+    @property
+    def places_of_known(self) -> np.ndarray:
+        """Positions of the known nodes."""
+        return np.array([self.model.nodes.index(node) for node in self.known], int)
 
     def moments(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> tuple[np.ndarray, np.ndarray]:
-        """Return means (draw, unit, node) and roots of covariances (draw, unit, node, node), given known nodes."""
+        """Return means (draw, unit, node) and roots of covariances (draw, unit, node, node) of Normal nodes."""
         shape = len(draws), len(part), len(self.nodes)
         own, errors, to_rest = np.empty(shape), np.empty(shape), np.zeros((*shape, shape[-1]))
         for j, (node, outcome, chosen, rows) in enumerate(zip(self.model.nodes, self.nodes, self.places, part.nodes,
@@ -144,20 +205,45 @@ class NetworkMean(Lazy):
                 k = outcome.bound.coefficients.names.index(parent)
                 to_rest[..., j, self.model.nodes.index(parent)] = theta[..., k]
         whole = np.linalg.inv(np.eye(shape[-1]) - to_rest)
-        mean, root = (whole @ own[..., None])[..., 0], whole * errors[..., None, :]
+        return (whole @ own[..., None])[..., 0], whole * errors[..., None, :]
+
+    def given(self, mean: np.ndarray, root: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `moments` given the known nodes."""
         if not self.known:
             return mean, root
-        given = [self.model.nodes.index(node) for node in self.known]
-        rest = [k for k in range(shape[-1]) if k not in given]
+        given = self.places_of_known
+        rest = np.setdiff1d(np.arange(len(self.nodes)), given)
         covariance = root @ root.mT
         slopes = np.linalg.solve(covariance[..., given, :][..., given], covariance[..., given, :][..., rest]).mT
         values = np.stack([value[places] for value in self.known.values()], axis=-1)
         mean[..., rest] += (slopes @ (values - mean[..., given])[..., None])[..., 0]
         mean[..., given] = values
         remaining = covariance[..., rest, :][..., rest] - slopes @ covariance[..., given, :][..., rest]
-        root[...] = 0.0
-        root[..., np.array(rest)[:, None], rest] = np.linalg.cholesky(remaining)
+        root = np.zeros(root.shape)
+        root[..., rest[:, None], rest] = np.linalg.cholesky(remaining)
         return mean, root
+
+    def node_by_node(self, rng: np.random.Generator, draws: np.ndarray, places: np.ndarray,
+                     part: NetworkPart) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the nodes one after the other, parents first, (draw, unit, node); nodes that are known come with all
+        their ancestors, and their log density is returned too, (draw, unit)."""
+        result, logs = np.empty((len(draws), len(part), len(self.nodes))), np.zeros((len(draws), len(part)))
+        for node in self.model.order:
+            j = self.model.nodes.index(node)
+            outcome, chosen, rows = self.nodes[j], self.places[j][draws], part.nodes[j]
+            theta = outcome.theta(chosen, places, rows)
+            eta = np.einsum("dnk,nk->dn", theta, rows.x)
+            for parent in self.model.parents_of(node):
+                k = outcome.bound.coefficients.names.index(parent)
+                eta += theta[..., k] * result[..., self.model.nodes.index(parent)]
+            values = outcome.family_values(outcome.at(chosen), rows)
+            likelihood = outcome.bound.family.likelihood(eta[..., None], values, rows.constants, np)
+            if node in self.known:
+                result[..., j] = self.known[node][places]
+                logs += likelihood.log_density(self.known[node][places])
+            else:
+                result[..., j] = likelihood.draw(rng, eta.shape)
+        return result, logs
 
 
 @final
@@ -168,29 +254,10 @@ class NetworkOutcome(NetworkMean):
     block_size: ClassVar = ROWS
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        return blockwise(self.drawn if self.model.gaussian else self.ancestral, self, draws, places, part, self.seeds)
+        def drawn(rng: np.random.Generator, some: np.ndarray, of_places: np.ndarray, rows: NetworkPart) -> np.ndarray:
+            if not self.model.gaussian:
+                return self.node_by_node(rng, some, of_places, rows)[0]
+            mean, root = self.given(*self.moments(some, of_places, rows), of_places)
+            return mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0]
 
-    def drawn(self, rng: np.random.Generator, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        """Draw all nodes together, from a Normal distribution."""
-        mean, root = self.moments(draws, places, part)
-        return mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0]
-
-    def ancestral(self, rng: np.random.Generator, draws: np.ndarray, places: np.ndarray,
-                  part: NetworkPart) -> np.ndarray:
-        """Draw the nodes one after the other, parents first; nodes that are known come with all their ancestors."""
-        result = np.empty((len(draws), len(part), len(self.nodes)))
-        for node in self.model.order:
-            j = self.model.nodes.index(node)
-            outcome, chosen, rows = self.nodes[j], self.places[j][draws], part.nodes[j]
-            if node in self.known:
-                result[..., j] = self.known[node][places]
-                continue
-            theta = outcome.theta(chosen, places, rows)
-            eta = np.einsum("dnk,nk->dn", theta, rows.x)
-            for parent in self.model.parents_of(node):
-                k = outcome.bound.coefficients.names.index(parent)
-                eta += theta[..., k] * result[..., self.model.nodes.index(parent)]
-            values = outcome.family_values(outcome.at(chosen), rows)
-            likelihood = outcome.bound.family.likelihood(eta[..., None], values, rows.constants, np)
-            result[..., j] = likelihood.draw(rng, eta.shape)
-        return result
+        return self.of_chosen(lambda some: blockwise(drawn, self, some, places, part, self.seeds), draws, places, part)

@@ -104,7 +104,8 @@ def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "parti
     pandas.DataFrame
         A row a row of `at` and pair of nodes, the index of `at` kept: ``node`` and ``other``, the parent where edges
         are directed and the one written before it otherwise; ``mean``, ``sd``, ``q5``, ``q50`` and ``q95``;
-        ``p_positive``, the probability that the edge is positive, and ``p_above``, that its size is above `above`.
+        ``p_positive``, the probability that the edge is positive, NaN for one that the graph does not have; and
+        ``p_above``, that its size is above `above`.
 
     Raises
     ------
@@ -119,8 +120,10 @@ def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "parti
     nodes, others = np.array(sorted(pairs), int).reshape(-1, 2).T
 
     def summary(draws: np.ndarray) -> np.ndarray:
-        entries = draws[..., nodes, others]
-        return np.concatenate([statistics(entries), (entries > 0).mean(axis=0)[..., None],
+        # An edge that is 0 by the graph has no sign; adding 0 turns -0 into 0.
+        entries = draws[..., nodes, others] + 0.0
+        positive = np.where((entries != 0).any(axis=0), (entries > 0).mean(axis=0), np.nan)
+        return np.concatenate([statistics(entries), positive[..., None],
                                (np.abs(entries) > above).mean(axis=0)[..., None]], axis=-1)
 
     numbers = readings.summarised(np.arange(len(readings.rows)), summary)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from bayes_personal.data.columns import table
-from bayes_personal.errors import NotFittedError, SpecificationError
+from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta, Training
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
@@ -41,7 +41,8 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
         by how well they predict these rows. Nothing is fitted again.
     nodes
         Of a network, what some nodes are known to be: a number, or one a row, by the node's name, as in
-        ``nodes={"raf": 2.0}``. The other nodes are predicted given these. The frame's own columns of nodes are not
+        ``nodes={"raf": 2.0}``. The other nodes are predicted given these, and so are the row's parameters: draws are
+        resampled, row by row, in proportion to the density of what is known. The frame's own columns of nodes are not
         read, so that without `nodes` whole rows are predicted.
     seed
         Seed of the new draws: of new groups, and of outcomes.
@@ -67,7 +68,8 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
     Warns
     -----
     ConvergenceWarning
-        Given rows that change the posterior of all groups more than weighted draws can follow.
+        Given rows that change the posterior of all groups more than weighted draws can follow; known nodes that few
+        draws explain.
     InputWarning
         Rows with a context outside the training range, or in the middle of a long gap of it (`bayes_personal.data.gaps`
         says what that is), and rows with a predictor further outside its range than a quarter of it; all counted.
@@ -77,8 +79,7 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
             raise SpecificationError("predict: given= places new groups of one outcome, and this is a network. Take "
                                      "one of its nodes, as in posterior.nodes['mek'].")
         return predicted_network(posterior, frame, kind, nodes, seed)
-    if not isinstance(posterior, Posterior):
-        raise NotFittedError(f"predict needs the posterior that bp.fit returns; got {type(posterior).__name__}.")
+    must_be_fitted("predict", posterior)
     one_of("predict", KINDS, kind=kind)
     if nodes is not None:
         raise SpecificationError("predict: nodes= is what some nodes of a network are known to be, and this model has "
