@@ -12,7 +12,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("bayes-personal", "numpy", "scipy", "numba", "pymc", "pytensor", "nutpie", "arviz", "pandas", "pyarrow",
-            "bambi", "statsmodels", "gpboost", "mgwr")
+            "bambi", "statsmodels", "gpboost", "mgwr", "scikit-learn")
 Row = Mapping[str, Any]
 
 
