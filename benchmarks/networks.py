@@ -1,13 +1,14 @@
 """Networks of samples: how near are partial correlations to the truth, beside lassos, and does the right prior win?
 
-Five nodes, of whose ten pairs six have an edge; partial correlations are up to 0.5 where they are largest. Of 500 rows
-a network varies with a context: as waves (`smooth`), with two changes (`jumps`), as lines (`linear`) or not at all
-(`static`), all but some edges; or 900 rows have 30 groups with networks of their own (`groups`). `rmse` is that of
+Five nodes, of whose ten pairs six have an edge, with partial correlations of typically 0.25 to 0.5 where they are
+largest. Over 500 rows most edges vary with a context: as waves (`smooth`), with two changes (`jumps`), as lines
+(`linear`) or not at all (`static`); or 900 rows have 30 groups with networks of their own (`groups`). `rmse` is that of
 partial correlations, posterior means for the package, over pairs and 41 contexts, or groups; `coverage` the share of
 them in their 90 % interval, which lassos do not give. `F1` is that of edges: drawn where the interval leaves out 0, or
 where a lasso is not 0, and true where the partial correlation is beyond 0.05. `elpd` is of whole rows, by `loo`. All of
-these are means over data sets, each with its standard error; `CPU` is the median of the fit alone, cross-validation of
-lassos included; `complaints` and `divergences` are summed over data sets and nodes, `R-hat` is the largest.
+these are means over data sets, each with its standard error; `CPU` is the median of the fit alone, kernels compiled,
+and of a lasso with its cross-validation; `complaints` and `divergences` are summed over data sets, `R-hat` is the
+largest of any data set and node.
 
 `Predictions` has elpd summed over data sets, less that of the prior that matches the world, with the standard error of
 this difference. No prior here has jumps: there it is less that of the smooth one. `Beside the best lasso` compares the
@@ -253,7 +254,7 @@ def predictions(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for method in WORLDS[world].models:
             gaps = [own - densities[world, matching, seed]
                     for (place, name, seed), own in densities.items() if (place, name) == (world, method)]
-            result.append({"world": world, "prior": method, "is to be compared to": matching,
+            result.append({"world": world, "prior": method, "less that of": matching,
                            "elpd": float(sum(gap.sum() for gap in gaps)),
                            "its se": float(np.sqrt(sum(len(gap) * gap.var(ddof=1) for gap in gaps)))})
     return result
