@@ -104,7 +104,8 @@ def network(task: str, rows: int, seed: int, bootstraps: int) -> dict[str, Any]:
     (frame, _), (new, truth) = TASKS[task].frame(rows, seed), TASKS[task].frame(NEW, seed + 1000)
     contexts = [name for name in frame if name.startswith("c")]
     arrays = {"y": frame["y"], "x": frame[["x1", "x2"]], "c": frame[contexts], "new": new[contexts]}
-    found = answer(PEER, "network.py", {name: each.to_numpy() for name, each in arrays.items()}, [str(bootstraps)])
+    found = answer(PEER, "contextualized_network.py", {name: each.to_numpy() for name, each in arrays.items()},
+                   [str(bootstraps)])
     wall, cpu = found["seconds"].tolist()
     return {"rmse": rmse(found["theta"], truth), "coverage": None, "wall, s": wall, "CPU, s": cpu}
 

@@ -1,7 +1,7 @@
 """One fit of contextualized-ml in an environment of its own, which has neither the package nor the other benchmarks.
 
-`python network.py ROWS.npz ANSWER.npz BOOTSTRAPS` reads y, x, c and new contexts, and writes theta there, (row,
-coefficient) with the intercept first, with the seconds of the fit.
+`python contextualized_network.py ROWS.npz ANSWER.npz BOOTSTRAPS` reads y, x, c and new contexts, and writes theta
+there, (row, coefficient) with the intercept first, with the seconds of the fit.
 """
 
 import logging
