@@ -12,7 +12,6 @@ intercept, which is that of an average row.
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
 
 
 def model(x, c, *, location, unit, sd):
@@ -21,7 +20,7 @@ def model(x, c, *, location, unit, sd):
         drawn = []
         for j in range(nodes):
             parents = [drawn[k] - x[:, k].mean() for k in range(j)]
-            predictors = pt.stack([np.ones(rows), *parents], axis=1)
+            predictors = pm.math.stack([np.ones(rows), *parents], axis=1)
             mu = pm.Normal(f"mu_{j}", location[j], 0.5 * unit[j], shape=j + 1)
             scale = pm.HalfNormal(f"scale_{j}", unit[j], shape=j + 1)
             A = scale * pm.Normal(f"z_{j}", shape=j + 1)

@@ -16,7 +16,7 @@ import bayes_personal.priors
 from bayes_personal.errors import FileError, InputError, VersionError
 from bayes_personal.model.specification import encode
 from bayes_personal.posterior.fitting import load
-from bayes_personal.posterior.storage import FORMAT
+from bayes_personal.posterior.storage import NETWORK_FORMAT
 from bayes_personal.system.sealing import seal
 
 
@@ -89,9 +89,9 @@ def test_a_prior_is_no_model(path: Path) -> None:
 
 def test_another_format(path: Path) -> None:
     with resealed(path) as file:
-        file.attrs["bayes_personal_format"] = FORMAT + 1
+        file.attrs["bayes_personal_format"] = NETWORK_FORMAT + 1
         file.attrs["bayes_personal_version"] = "9.8.7"
-    words = rf"format {FORMAT + 1}, written by .* 9\.8\.7; .* reads formats 1 and {FORMAT}\."
+    words = rf"format {NETWORK_FORMAT + 1}, written by .* 9\.8\.7; .* reads formats 1 to {NETWORK_FORMAT}\."
     with pytest.raises(VersionError, match=words):
         load(path)
 

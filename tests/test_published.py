@@ -39,9 +39,8 @@ def test_eight_schools(schools: Posterior, name: str) -> None:
 
 
 def test_radon_counties_are_estimated_in_health() -> None:
-    posterior = bp.fit(MODEL, bp.load_dataset("radon"), seed=1, progress=False,
-                       method=bp.NUTS(draws=300, tune=200, chains=2, target_accept=0.95))
-    assert_healthy(posterior, ess=100, r_hat=1.03)
+    posterior = bp.fit(MODEL, bp.load_dataset("radon"), seed=1, progress=False)
+    assert_healthy(posterior, ess=400, r_hat=1.01)
     assert posterior.theta.sizes["unit"] == 919 and posterior.tree["posterior"].sizes["county"] == 85
     # Uranium does not vary within the model: all counties have its one coefficient.
     uranium = posterior.theta.sel(coefficient="uranium").to_numpy()

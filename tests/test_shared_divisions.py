@@ -103,7 +103,7 @@ def test_whole_rows_are_left_out_as_evidences_say(prior: Any) -> None:
         assert left_out[row] == pytest.approx(whole - evidence(without), abs=1e-8)
 
 
-def test_a_network_changes_as_a_whole(posterior: bp.NetworkPosterior) -> None:
+def test_a_network_changes_as_a_whole(posterior: bp.NetworkPosterior, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws of all nodes have the same cuts, whose probabilities are those that are summed; all verbs know it."""
     assert not posterior.complaints
     starts = [each.tree["posterior"]["changes_t_start"].to_numpy() for each in posterior.nodes.values()]
@@ -123,6 +123,10 @@ def test_a_network_changes_as_a_whole(posterior: bp.NetworkPosterior) -> None:
     elpd = bp.loo(posterior, progress=False)
     static = bp.loo(bp.fit(bp.Network("a + b + d ~ 1"), frame, seed=1, progress=False), progress=False)
     assert elpd.elpd > static.elpd + 20 and 0 < elpd.p < 30 and not elpd.warning
+    monkeypatch.setattr("bayes_personal.densities.shared_division_density.FEW", 0.0)
+    drawn_cuts = bp.loo(posterior, progress=False)
+    assert abs(drawn_cuts.elpd - elpd.elpd) < 4 * np.hypot(drawn_cuts.mcse, elpd.mcse) + 0.2
+    monkeypatch.undo()
     some = bp.loo(posterior, rows=frame["t"] < 8, progress=False)
     assert some.elpd == pytest.approx(float(elpd.elpd_i[:80].sum()))
 

@@ -195,6 +195,7 @@ def test_rows_of_a_high_pareto_k_are_left_out_at_more_draws(sloped: Posterior, m
 
 
 def test_a_single_row_of_a_high_pareto_k_is_refitted(sloped: Posterior, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = bp.loo(sloped, progress=False, refit=False)
     monkeypatch.setattr("bayes_personal.leaving_out.question.BUDGET", 0.0)
     thinned = bp.loo(sloped, progress=False, refit=False)
     first, second = np.sort(thinned.pareto_k)[::-1][:2]
@@ -203,7 +204,7 @@ def test_a_single_row_of_a_high_pareto_k_is_refitted(sloped: Posterior, monkeypa
     found = bp.loo(sloped, progress=False)
     worst = int(np.argmax(thinned.pareto_k.data))
     assert list(found.refits.index) == [sloped.bound.rows.index[worst]] and found.good_k == (first + second) / 2
-    assert abs(float(found.elpd_i[worst]) - float(thinned.elpd_i[worst])) < 0.1 + 4 * found.refits["se"].iloc[0]
+    assert abs(float(found.elpd_i[worst]) - float(every.elpd_i[worst])) < 0.1 + 4 * found.refits["se"].iloc[0]
 
 
 def test_weights_that_hardly_differ_have_no_tail() -> None:

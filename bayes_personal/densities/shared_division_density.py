@@ -17,6 +17,8 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
 
 Values = Mapping[str, np.ndarray]
+# Operations of one draw up to which leaving a row out sums over all partitions; beyond it, it uses drawn ones.
+FEW = 3e8
 
 
 @final
@@ -168,13 +170,25 @@ class SharedDivisionDensity(HyperparameterDensity):
             result.append(outcome.piece.sampled(drawn, deviations[:, outcome.piece.positions]))
         return result
 
+    @property
+    def exact(self) -> bool:
+        """Whether leaving a row out sums over all divisions, whatever has been drawn."""
+        sizes = np.array([len(outcome.bound.coefficients.names) for outcome in self.outcomes])
+        pairs = float(self.divisions.leave_one_out_work) ** (2 / 3) * len(self.bound.rows)
+        return self.divisions.exact and (not self.divisions.ordered or pairs * float((sizes**3).sum()) / 18 < FEW)
+
+    @property
+    def leave_one_out_work(self) -> float:
+        """Count of numbers that leaving out all rows computes at each draw."""
+        return len(self.outcomes) * float(self.divisions.leave_one_out_work if self.exact else len(self.bound.rows))
+
     def leave_one_out(self, values: Sequence[Values], count: int) -> np.ndarray:
         """Return log p(x_i of all outcomes | x_-i, phi) at draws, (draw, unit)."""
         arguments, piece = self.arguments(values, count), self.outcomes[0].piece
 
         def left_out(draw: int) -> np.ndarray:
             (segments, last), division = self.at(arguments[draw]), None
-            if not self.divisions.exact:
+            if not self.exact:
                 (division,) = piece.drawn({name: values[0][name][draw : draw + 1] for name in piece.latent})
             return self.divisions.left_out(segments, last, division)
 

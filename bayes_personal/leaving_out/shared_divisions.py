@@ -23,7 +23,7 @@ def of_shared_divisions(posterior: NetworkPosterior, density: SharedDivisionDens
     """Return the joint result of the nodes that share a division, for the selected rows."""
     nodes, index = list(posterior.divided.values()), posterior.index
     sizes, rows = nodes[0].tree["posterior"].sizes, len(index)
-    step = stride(len(nodes) * (density.divisions.leave_one_out_work or rows), sizes["chain"], sizes["draw"])
+    step = stride(density.leave_one_out_work, sizes["chain"], sizes["draw"])
     values = [thinned(node, step) for node in nodes]
     count = len(next(iter(values[0].values())))
     share = float(np.mean([efficiency(node, np.arange(0, sizes["draw"], step)) for node in nodes]))

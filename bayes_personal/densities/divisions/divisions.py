@@ -29,6 +29,8 @@ class DivisionSums(ABC):
     leave_one_out_work: int
     # Acceptance rate for NUTS: at 0.9, one in sixty posteriors of change points of counts had a divergence.
     target_accept: float
+    # Whether cells are segments of an order, so that leaving rows out of drawn divisions is possible and cheap.
+    ordered: bool
     # Errors and frequencies of cuts, as logarithms, at which climbs for modes start.
     starts: tuple[tuple[float, float], ...]
 
@@ -77,6 +79,7 @@ class ChangePoints(DivisionSums):
     places: np.ndarray
     shortest: int = 1
     target_accept = 0.95
+    ordered = True
     starts = ((-1.5, 1.5), (-3.0, 3.0))
 
     @property
@@ -141,6 +144,7 @@ class Halvings(DivisionSums):
     slow = False
     exact = True
     target_accept = 0.95
+    ordered = False
     starts = ((-1.5, 0.0),)
 
     @cached_property
