@@ -42,7 +42,7 @@ def of_shared_divisions(posterior: NetworkPosterior, density: SharedDivisionDens
     return ELPD(elpd=float(elpd.sum()), se=float(np.sqrt(len(elpd) * elpd.var(ddof=1))), p=float((again - elpd).sum()),
                 n_samples=count, n_data_points=len(elpd), scale="log", warning=bool(high.any()), good_k=float(good),
                 elpd_i=pointwise, pareto_k=pointwise.copy(data=k), question=QUESTIONS["unit"], conditioning="unit",
-                refits=NO_REFITS.iloc[:0], mcse=float(np.sqrt(variance)),
+                refits=NO_REFITS.copy(), mcse=float(np.sqrt(variance)),
                 complaints=tuple(dict.fromkeys(words for node in nodes for words in node.complaints)))
 
 

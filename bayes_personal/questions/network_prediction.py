@@ -15,6 +15,7 @@ from bayes_personal.posterior.network_posterior import NetworkPart, NetworkPoste
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
+from bayes_personal.questions.network_readings import Readings
 from bayes_personal.questions.predicted import KINDS, Kind, Mean, Prediction, with_new_features
 from bayes_personal.samplers.proposal import systematic
 from bayes_personal.samplers.redrawn import all_draws
@@ -192,20 +193,11 @@ class NetworkMean(Lazy):
 
     def moments(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> tuple[np.ndarray, np.ndarray]:
         """Return means (draw, unit, node) and roots of covariances (draw, unit, node, node) of Normal nodes."""
-        shape = len(draws), len(part), len(self.nodes)
-        own, errors, to_rest = np.empty(shape), np.empty(shape), np.zeros((*shape, shape[-1]))
-        for j, (node, outcome, chosen, rows) in enumerate(zip(self.model.nodes, self.nodes, self.places, part.nodes,
-                                                              strict=True)):
-            theta = outcome.theta(chosen[draws], places, rows)
-            own[..., j] = np.einsum("dnk,nk->dn", theta, rows.x)
-            values = outcome.family_values(outcome.at(chosen[draws]), rows)
-            arguments = outcome.bound.family.likelihood(own[..., j, None], values, rows.constants, np).arguments
-            errors[..., j] = arguments["sigma"]
-            for parent in self.model.parents_of(node):
-                k = outcome.bound.coefficients.names.index(parent)
-                to_rest[..., j, self.model.nodes.index(parent)] = theta[..., k]
-        whole = np.linalg.inv(np.eye(shape[-1]) - to_rest)
-        return (whole @ own[..., None])[..., 0], whole * errors[..., None, :]
+        read = Readings(self.sizes, self.rows, self.model, self.nodes, self.places, "directed")
+        own = np.stack([outcome.eta(chosen[draws], places, rows)[..., 0] for outcome, chosen, rows in
+                        zip(self.nodes, self.places, part.nodes, strict=True)], axis=-1)
+        whole = np.linalg.inv(np.eye(len(self.nodes)) - read.coefficients(draws, places, part))
+        return (whole @ own[..., None])[..., 0], whole * read.errors(draws, places, part)[..., None, :]
 
     def given(self, mean: np.ndarray, root: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return `moments` given the known nodes."""
