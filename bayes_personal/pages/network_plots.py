@@ -69,7 +69,7 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
     if not 1 <= len(frame) <= PANELS:
         raise InputError(f"plot_network: at has {len(frame)} rows, and every row is a panel; give 1 to {PANELS}, or "
                          "take plot_edges, which shows all.")
-    across, wide = min(len(frame), 3), 3.4 if max(map(len, posterior.nodes)) > 5 else 2.6
+    across, wide = min(len(frame), 3), 3.0 if max(map(len, posterior.nodes)) > 5 else 2.6
     figure, axes = canvas([2.6] * len(frame), across, max(wide * across, 5.2))
     nodes = list(posterior.nodes)
     found = edges(posterior, at=frame.set_axis(range(len(frame))), kind=kind, above=above)
