@@ -31,7 +31,9 @@ def test_the_posterior_is_that_of_the_frame(family: str, prior: str, tmp_path: P
     held, stored = (bp.fit(model, data, seed=3, method=METHOD, progress=False) for data in
                     (rows, save(rows, tmp_path / "table")))
     for name, values in held.tree["posterior"].data_vars.items():
-        np.testing.assert_allclose(stored.tree["posterior"][name], values, rtol=1e-6, atol=1e-8, err_msg=str(name))
+        # Sums in another order differ by what is small beside the variable, however near 0 one of its entries is.
+        near = 1e-6 * float(np.abs(values).max())
+        np.testing.assert_allclose(stored.tree["posterior"][name], values, rtol=0, atol=near, err_msg=str(name))
     one, other = (bp.loo(each, refit=False, progress=False) for each in (held, stored))
     np.testing.assert_allclose(other.elpd_i, one.elpd_i, rtol=1e-6)
     stored.save(tmp_path / "posterior.nc")
