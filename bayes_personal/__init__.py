@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayes_personal import priors as priors
     from bayes_personal.data.examples import datasets, load_dataset
     from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
+    from bayes_personal.families.parts.varying import Varying
     from bayes_personal.hyperpriors.hyperprior import Hyperprior
     from bayes_personal.leaving_out.comparison import compare
     from bayes_personal.leaving_out.elpd import loo
@@ -57,7 +58,7 @@ __all__ = [
     "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
     "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
     "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition",
-    "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load", "load_dataset",
+    "Varying", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load", "load_dataset",
     "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network", "plot_pareto_k",
     "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
@@ -67,6 +68,7 @@ _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
     "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
+    "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),
     "leaving_out.elpd": ("loo",), "leaving_out.for_arviz": ("log_likelihood",),

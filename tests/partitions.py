@@ -7,12 +7,13 @@ from itertools import product
 
 import numpy as np
 from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import digamma, logsumexp, polygamma
 
 from bayes_personal.densities.divisions.change_prior import Changes
 from bayes_personal.densities.divisions.partitions import Partitions
 from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.densities.divisions.segment_normal import NormalData
+from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
 from bayes_personal.densities.divisions.segments import SegmentSums
 
 # Log density, mean and covariance of some rows that share their coefficients.
@@ -126,6 +127,28 @@ def normal_segment(x: np.ndarray, y: np.ndarray, known: np.ndarray, sigma: float
     return segment
 
 
+def scaled_segment(x: np.ndarray, y: np.ndarray, known: np.ndarray, sigma: float, tau: np.ndarray, mean: np.ndarray,
+                   shape: float) -> Segment:
+    """Of a multivariate t: as a normal segment whose covariances are divided by w ~ Gamma(shape, shape)."""
+    normal = normal_segment(x, y, known, sigma, tau, mean)
+
+    def segment(inside: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        _, here, covariance = normal(inside)
+        a, half, square, density = x[inside], 0.5 * inside.sum(), 0.0, 0.0
+        if inside.any():
+            both = np.diag((sigma * known[inside]) ** 2) + a @ np.diag(tau**2) @ a.T
+            residual = y[inside] - a @ mean
+            square = float(residual @ np.linalg.solve(both, residual))
+            density = float(stats.multivariate_t(a @ mean, both, df=2 * shape).logpdf(y[inside]))
+        found = stats.gamma(shape + half, scale=1 / (shape + square / 2))
+        joint = np.zeros((len(mean) + 1, len(mean) + 1))
+        joint[:-1, :-1] = covariance * (shape + square / 2) / (shape + half - 1)
+        joint[-1, -1] = 0.25 * polygamma(1, shape + half)
+        log_sigma = np.log(sigma) - 0.5 * (digamma(shape + half) + np.log(found.kwds["scale"]))
+        return density, np.append(here, log_sigma), joint
+    return segment
+
+
 def counted_segment(prior: stats.rv_continuous, posterior: Callable, density: Callable) -> Segment:
     """Of Bayes' rule at one value: evidence = likelihood prior / posterior."""
     def segment(inside: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -148,7 +171,9 @@ def by_context(starts: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     return np.repeat(coefficients, lengths, axis=0).reshape(*starts.shape, -1)
 
 
-FAMILIES = ["normal 1", "normal 2", "normal 3", "poisson", "bernoulli", "binomial"]
+FAMILIES = ["normal 1", "normal 2", "normal 3", "scaled 1", "scaled 2", "poisson", "bernoulli", "binomial"]
+# The shape of the distribution of a segment's own precision.
+SHAPE = 6.0
 
 
 @dataclass
@@ -175,7 +200,7 @@ def problem(family: str, changes: Changes, contexts: int, rows: int, seed: int =
     places = rng.integers(0, contexts, rows)
     level = np.array([0.0, 2.0, -1.0])[places * 3 // contexts]
     name, _, size = family.partition(" ")
-    if name == "normal":
+    if name in ("normal", "scaled"):
         p = int(size)
         x, known = rng.normal(0, 1, (rows, p)), rng.uniform(0.5, 2, rows)
         x[:, 0] = 1.0
@@ -183,8 +208,11 @@ def problem(family: str, changes: Changes, contexts: int, rows: int, seed: int =
         y[rows // 2] += 6
         sigma = 0.9
         tau, mean = np.array([1.5, 0.7, 0.4, 1, 2, 0.3])[:p], np.array([50.2, 0.3, -0.2, 0, 1, 0.5])[:p]
-        return Problem(NormalData.of(x, y, known, places, contexts).at(sigma, tau, mean), changes,
-                       normal_segment(x, y, known, sigma, tau, mean), places)
+        sums = NormalData.of(x, y, known, places, contexts).at(sigma, tau, mean)
+        if name == "scaled":
+            return Problem(NormalGammaSegments(sums, SHAPE), changes,
+                           scaled_segment(x, y, known, sigma, tau, mean, SHAPE), places)
+        return Problem(sums, changes, normal_segment(x, y, known, sigma, tau, mean), places)
     if name == "poisson":
         exposure, a, b = rng.uniform(0.2, 3, rows), 1.3, 0.6
         y = rng.poisson(exposure * np.exp(level))

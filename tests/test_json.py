@@ -62,6 +62,8 @@ def hyperpriors(draw: st.DrawFn, positive: bool = True) -> bp.Hyperprior:
 normals = st.builds(lambda mu, sigma, relative: bp.Hyperprior("Normal", mu=mu, sigma=sigma, relative=relative),
                     st.floats(-100, 100), positive_numbers, st.booleans())
 
+varying = st.builds(bp.Varying, st.one_of(st.none(), st.builds(bp.LinearVarying, names)), normals)
+
 
 # What annotations do not say of arguments.
 SPECIAL = {(bp.Invariant, "inclusion"): st.floats(0.01, 0.99),
@@ -78,7 +80,7 @@ def argument(annotation: Any) -> st.SearchStrategy:
     if get_origin(annotation) in (tuple, list):
         return st.lists(argument(get_args(annotation)[0]), min_size=1, max_size=3, unique=True).map(tuple)
     return {str: names, int: st.integers(2, 20), float: positive_numbers, bool: st.booleans(), type(None): st.none(),
-            datetime.date: st.dates(), Hashable: names, bp.Hyperprior: hyperpriors()}[annotation]
+            datetime.date: st.dates(), Hashable: names, bp.Hyperprior: hyperpriors(), bp.Varying: varying}[annotation]
 
 
 @st.composite
@@ -121,7 +123,7 @@ def test_models_survive(data: st.DataObject) -> None:
         prior = prior + data.draw(parts(data.draw(st.sampled_from(priors))))
     family = data.draw(parts(data.draw(st.sampled_from(families))))
     model = bp.Model(data.draw(st.sampled_from(FORMULAS)), prior=prior, family=family,
-                     mean=data.draw(hyperpriors(positive=False)))
+                     mean=data.draw(normals if family.log_scales(1.0) else hyperpriors(positive=False)))
     assert again(model) == model and repr(again(model)) == repr(model)
 
 

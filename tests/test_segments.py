@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from partitions import FAMILIES, Problem, by_context, each_step, problem
+from partitions import FAMILIES, SHAPE, Problem, by_context, each_step, problem
 from scipy.special import gammaln, logsumexp
 
 from bayes_personal.data.examples import load_dataset
@@ -13,6 +13,7 @@ from bayes_personal.densities.divisions.change_prior import Changes
 from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segment_counts import CountData, CountSegments
 from bayes_personal.densities.divisions.segment_normal import NormalData, NormalSegments
+from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
 from bayes_personal.kernels import partition_sums
 from bayes_personal.kernels.segment_factors import GAMMA
 
@@ -87,14 +88,15 @@ class TestEveryPartition:
 
 
 def evidence(family: str, point: np.ndarray, contexts: int, rows: int, shortest: int) -> tuple:
-    """Problem of one point: log sigma, log tau, mean or log a, log b; and log rate."""
+    """Problem of one point: log sigma, log tau, mean, and the log shape of scales, or log a, log b; and log rate."""
     gaps = np.random.default_rng(4).uniform(0.1, 2, contexts - 1)
     changes = Changes.by_rate(np.exp(point[-1]), gaps, shortest)
-    data = problem(family, changes, contexts, rows).segments.data
-    p = (len(point) - 2) // 2
-    segments = (data.at(np.exp(point[0]), np.exp(point[1 : p + 1]), point[p + 1 : -1]) if family[:6] == "normal"
-                else data.at(point[0], point[1]))
-    return segments, changes
+    segments, p = problem(family, changes, contexts, rows).segments, (len(point) - 2) // 2
+    data = segments.normal.data if isinstance(segments, NormalGammaSegments) else segments.data
+    if family[:6] in ("normal", "scaled"):
+        normal = data.at(np.exp(point[0]), np.exp(point[1 : p + 1]), point[p + 1 : 2 * p + 1])
+        return normal if family[:6] == "normal" else NormalGammaSegments(normal, float(np.exp(point[-2]))), changes
+    return data.at(point[0], point[1]), changes
 
 
 def test_many_coefficients() -> None:
@@ -109,8 +111,9 @@ def test_many_coefficients() -> None:
 @pytest.mark.parametrize("shortest", [1, 3])
 @pytest.mark.parametrize("family", [*FAMILIES, "normal 6"])
 def test_gradient(family: str, shortest: int, contexts: int, rows: int) -> None:
-    p = int(family[-1]) if family[:6] == "normal" else 0
+    p = int(family[-1]) if family[-1].isdigit() else 0
     own = [*[-0.3, 0.2, 0.5, 0, -1, 0.3][:p], *[49.0, 0.4, -0.3, 0, 1, 0.2][:p]] if p else [0.3]
+    own += [1.2] if family[:6] == "scaled" else []
     point = np.array([0.1, *own, -1.5])
     value, gradient = log_evidence_and_gradient(*evidence(family, point, contexts, rows, shortest))
 
@@ -274,11 +277,14 @@ class TestLaws:
     def test_time_backward(self, family: str) -> None:
         one = few(family)
         gaps = GAPS[::-1]
-        data = one.segments.data
+        segments = one.segments
+        normal = segments.normal if isinstance(segments, NormalGammaSegments) else segments
+        data = normal.data
         places = CONTEXTS - 1 - np.sort(one.places)
-        if isinstance(one.segments, NormalSegments):
+        if isinstance(normal, NormalSegments):
             turned = NormalData.of(data.x, data.y + data.x @ data.origin, np.ones(ROWS), places, CONTEXTS)
-            segments = turned.at(one.segments.sigma, one.segments.tau, one.segments.mean)
+            segments = turned.at(normal.sigma, normal.tau, normal.mean)
+            segments = segments if normal is one.segments else NormalGammaSegments(segments, SHAPE)
             jacobian = data.log_known.sum()
         else:
             totals = data.row_statistics.copy()

@@ -19,6 +19,7 @@ from scipy.interpolate import CubicSpline
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.families import Family, Normal
 from bayes_personal.priors.gaussian_process import orders
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.parts.pieces import weights
@@ -43,6 +44,7 @@ class Case:
     prior: Prior
     arguments: Callable[[BoundModel], tuple[list, dict]]
     same: Callable[[BoundModel, Mapping[str, Any]], dict[str, Any]]
+    family: Family = Normal()
 
 
 def codes(bound: BoundModel) -> np.ndarray:
@@ -70,6 +72,11 @@ def partial_pooling(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, A
               for i in range(len(root)) for j in range(i + 1)]
     return population(bound, values) | {"root_cholesky-cov-packed__": np.array(packed),
                                         "z": values[f"{bound.terms[0].name}_z"]}
+
+
+def varying_scale(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    same = partial_pooling(bound, {**values, "sigma": 1.0})
+    return {name: value for name, value in same.items() if name != "sigma_log__"}
 
 
 def uncorrelated(bound: BoundModel, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,6 +276,7 @@ CASES = [
     Case("partial_pooling", bp.PartialPooling("site"), by_group, partial_pooling),
     Case("partial_pooling", bp.PartialPooling("site", correlated=False),
          lambda bound: ([codes(bound)], {"correlated": False}), uncorrelated),
+    Case("varying_scale", bp.PartialPooling("site"), by_group, varying_scale, Normal(sigma=bp.Varying())),
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
@@ -325,11 +333,11 @@ def test_a_specification_is_short_and_plain(path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.prior))
 def test_the_engine_has_the_density_of_the_plain_program(frame: pd.DataFrame, case: Case) -> None:
     frame = frame.assign(decade=10 * (frame["age"] // 10))
-    bound = bp.Model("y ~ dose + weight", prior=case.prior).bind(frame)
-    x = bound.x - bound.coefficients.center
+    bound = bp.Model("y ~ dose + weight", prior=case.prior, family=case.family).bind(frame)
+    x, of_mean = bound.x - bound.coefficients.center, bound.design.predictor == 0
     arguments, options = case.arguments(bound)
-    program = plain(case.stem).model(bound.y, x, *arguments, location=bound.coefficients.location,
-                                     unit=bound.coefficients.unit, sd=bound.y.std(), **options)
+    program = plain(case.stem).model(bound.y, x[:, of_mean], *arguments, location=bound.coefficients.location[of_mean],
+                                     unit=bound.coefficients.unit[of_mean], sd=bound.y.std(), **options)
     wanted, engine = program.compile_logp(mode="FAST_COMPILE"), explicit(bound)
     start, count = program.initial_point(), width(bound)
     rng = np.random.default_rng(7)

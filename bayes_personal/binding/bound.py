@@ -14,6 +14,7 @@ from bayes_personal.data.rows import InMemory
 from bayes_personal.data.stored import OnDisk
 from bayes_personal.errors import InputWarning, SpecificationError, first, warn
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.varying import LOG_UNIT, LogScale
 from bayes_personal.formulas.design import Design
 from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
@@ -36,6 +37,7 @@ class BoundModel:
     at the predictors' means, and the whitened weights ``<term>_z``.
 
     `population` is the mean of all coefficients, at the predictors' means, where it is known and so is not a variable.
+    `log_scales` are the linear predictors that rows have beside the first one, with one coefficient each.
     """
 
     family: Family
@@ -47,6 +49,7 @@ class BoundModel:
     terms: tuple[Term, ...]
     nonlinear: tuple[Function, ...] = ()
     population: np.ndarray | None = None
+    log_scales: tuple[LogScale, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -148,8 +151,21 @@ class BoundModel:
         if not len(k):
             return None
         plain = len(k) == len(self.everywhere) and not all_of.center.any()
-        return self.mean_prior.bind("mu" if plain else "mu_centered", all_of.location[k], all_of.unit[k],
-                                    {"coefficient" if plain else "shared": tuple(all_of.names[j] for j in k)})
+        name, dim = ("mu", "coefficient") if plain else ("mu_centered", "shared")
+        coords, arguments = {dim: tuple(all_of.names[j] for j in k)}, {}
+        if self.log_scales:
+            assert all_of.predictor is not None
+            hyperpriors = self.mean_prior, *(scale.varying.mean for scale in self.log_scales)
+            each = [hyperpriors[all_of.predictor[j]].arguments(all_of.location[j], all_of.unit[j]) for j in k]
+            arguments = {argument: np.array([own[argument] for own in each]) for argument in each[0]}
+        else:
+            arguments = self.mean_prior.arguments(all_of.location[k], all_of.unit[k])
+        return Parameter(name, self.mean_prior.distribution, arguments, all_of.location[k], all_of.unit[k], coords)
+
+    @cached_property
+    def predictor_units(self) -> np.ndarray:
+        """The natural unit of each linear predictor, (predictor,)."""
+        return np.array([self.unit, *(LOG_UNIT for _ in self.log_scales)])
 
     def warn_of_pinned_mean(self) -> None:
         """Warn where a term leaves the constant to a mean whose hyperprior has no room for it."""

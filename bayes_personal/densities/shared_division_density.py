@@ -149,8 +149,8 @@ class SharedDivisionDensity(HyperparameterDensity):
         return SeveralSegments(tuple(parts)), float(arguments[-1])
 
     def _arguments_of(self, outcome: DivisionDensity) -> int:
-        # sigma, the scale and the mean of every coefficient, and the frequency.
-        return 2 + 2 * len(outcome.bound.coefficients.names)
+        # Beside the log prior, the tape has those of the cells and the frequency.
+        return len(outcome.tape.outputs) - 1
 
     def draw_rest(self, values: Sequence[Values], count: int, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:
         """Draw divisions and cells exactly, the same divisions for all outcomes."""

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
+from bayes_personal.families.parts.varying import LogScale, Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
+
+# The logarithm of a dispersion that varies is expected here.
+EXPECTED = float(np.log(0.5))
 
 
 @final
@@ -32,7 +38,9 @@ class NegativeBinomial(Rates):
         that unit. By default 1 for every row.
     dispersion
         Hyperprior of the dispersion, without unit; by default ``HalfNormal(1)``, whose density is highest at the
-        Poisson family. A hyperprior on alpha that looks as flat says that the counts are far from Poisson.
+        Poisson family. A hyperprior on alpha that looks as flat says that the counts are far from Poisson. Or
+        `Varying`, where the dispersion differs between groups or contexts: then it is ``exp(log_dispersion_i)``,
+        expected around 0.5.
 
     Raises
     ------
@@ -54,30 +62,48 @@ class NegativeBinomial(Rates):
     Martins and Sørbye (2017), doi:10.1214/16-STS576.
     """
 
-    dispersion: Hyperprior | None = None
+    dispersion: Hyperprior | Varying | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must_be_positive("NegativeBinomial", dispersion=self._dispersion)
+        if not self.varies:
+            must_be_positive("NegativeBinomial", dispersion=self._dispersion)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the dispersion differs between rows."""
+        return isinstance(self.dispersion, Varying)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        varying = self.dispersion.columns if isinstance(self.dispersion, Varying) else ()
+        return (*super().columns, *varying)
+
+    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
+        if not isinstance(self.dispersion, Varying):
+            return ()
+        return (LogScale("log_dispersion", self.dispersion, EXPECTED),)
 
     @property
     def _dispersion(self) -> Hyperprior:
-        return self.dispersion or Hyperprior("HalfNormal", sigma=1.0)
+        given = self.dispersion
+        return Hyperprior("HalfNormal", sigma=1.0) if given is None or isinstance(given, Varying) else given
 
     @property
     def compiled(self) -> int:
-        return codes.NEGATIVE_BINOMIAL
+        return codes.NEGATIVE_BINOMIAL_VARYING if self.varies else codes.NEGATIVE_BINOMIAL
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return (values["dispersion"] ** -2.0,)
+        return () if self.varies else (values["dispersion"] ** -2.0,)
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return (self._dispersion.bind("dispersion"),)
+        return () if self.varies else (self._dispersion.bind("dispersion"),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["NegativeBinomial"],
-                          {"mu": constants * xp.exp(eta[..., 0]), "alpha": values["dispersion"] ** -2.0})
+        alpha = xp.exp(-2.0 * eta[..., 1]) if self.varies else values["dispersion"] ** -2.0
+        return Likelihood(DISTRIBUTIONS["NegativeBinomial"], {"mu": constants * xp.exp(eta[..., 0]), "alpha": alpha})
 
     def story(self) -> tuple[str, ...]:
-        return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / dispersion^2",
-                f"dispersion ~ {self._dispersion.words()}")
+        scale = "exp(log_dispersion_i)" if self.varies else "dispersion"
+        hyperprior = () if self.varies else (f"dispersion ~ {self._dispersion.words()}",)
+        return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / {scale}^2", *hyperprior)

@@ -19,10 +19,12 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors_within,
     must_vary,
 )
-from bayes_personal.hyperpriors.conjugate import NormalConjugate
+from bayes_personal.families.parts.varying import LogScale, Varying
+from bayes_personal.hyperpriors.conjugate import Conjugate, NormalConjugate, NormalGammaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import codes
 from bayes_personal.system.arguments import column_name
 
 ROLE = "outcome of a Normal family"
@@ -35,7 +37,8 @@ class Normal(Family):
 
     Generative story: ``y_i ~ Normal(x_i' theta_i, sigma)``; with `sd`, ``y_i ~ Normal(x_i' theta_i, sd_i)``.
 
-    Right for symmetric errors of one size, or of known sizes as in a meta-analysis. Fails with outliers.
+    Right for symmetric errors of one size, of known sizes as in a meta-analysis, or of sizes that vary in a way that is
+    stated. Fails with outliers.
 
     Parameters
     ----------
@@ -43,7 +46,8 @@ class Normal(Family):
         Column of known standard errors, in units of the outcome; by default one unknown sigma.
     sigma
         Hyperprior of sigma, in units of the outcome; by default half-normal with the standard deviation of the
-        outcome as its scale. With `sd` there is no sigma.
+        outcome as its scale. Or `Varying`, where sigma differs between groups, segments or contexts: then
+        ``y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))``. With `sd` there is no sigma.
 
     Raises
     ------
@@ -55,42 +59,58 @@ class Normal(Family):
     """
 
     sd: str | None = None
-    sigma: Hyperprior | None = None
+    sigma: Hyperprior | Varying | None = None
 
     def __post_init__(self) -> None:
         column_name("Normal", sd=self.sd)
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
                                      f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")
-        must_be_positive("Normal", sigma=self._sigma)
+        if not isinstance(self.sigma, Varying):
+            must_be_positive("Normal", sigma=self._sigma)
 
     @property
     def columns(self) -> tuple[str, ...]:
+        if isinstance(self.sigma, Varying):
+            return self.sigma.columns
         return () if self.sd is None else (self.sd,)
 
     @property
     def gaussian(self) -> bool:
+        return not isinstance(self.sigma, Varying)
+
+    @property
+    def normal(self) -> bool:
         return True
 
     @property
     def error_parameter(self) -> str | None:
-        return "sigma" if self.sd is None else None
+        return "sigma" if self.sd is None and self.gaussian else None
 
     @property
     def additive(self) -> bool:
-        return True
+        return self.gaussian
+
+    @property
+    def compiled(self) -> int | None:
+        return None if self.gaussian else codes.NORMAL_VARYING
+
+    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
+        return (LogScale("log_sigma", self.sigma, float(np.log(unit))),) if isinstance(self.sigma, Varying) else ()
 
     @property
     def heavier(self) -> str:
         return "StudentT" if self.sd is None else ""
 
     @property
-    def conjugate(self) -> NormalConjugate:
+    def conjugate(self) -> Conjugate | None:
+        if isinstance(self.sigma, Varying):
+            return None if self.sigma.prior is not None else NormalGammaConjugate()
         return NormalConjugate()
 
     @property
     def _sigma(self) -> Hyperprior:
-        return self.sigma or NATURAL_SCALE
+        return NATURAL_SCALE if self.sigma is None or isinstance(self.sigma, Varying) else self.sigma
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measured(values, ROLE)
@@ -131,13 +151,15 @@ class Normal(Family):
         return "mean(y)", "sd(y)"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.sd is not None else (self._sigma.bind("sigma", 0.0, unit),)
+        return () if self.error_parameter is None else (self._sigma.bind("sigma", 0.0, unit),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        error = constants if self.sd is not None else values["sigma"]
+        error = constants if self.sd is not None else values["sigma"] if self.gaussian else xp.exp(eta[..., 1])
         return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta[..., 0], "sigma": error})
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:
             return (f"y_i ~ Normal(x_i' theta_i, {self.sd}_i)",)
+        if isinstance(self.sigma, Varying):
+            return ("y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))",)
         return ("y_i ~ Normal(x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='sd(y)')}")

@@ -17,8 +17,9 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors_within,
     must_vary,
 )
+from bayes_personal.families.parts.varying import LogScale, Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
-from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
+from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
 
@@ -42,7 +43,8 @@ class StudentT(Family):
     sigma
         Hyperprior of sigma, in units of the outcome; by default half-normal, with the scaled median absolute
         deviation of the outcome, ``mad_sd(y) = 1.4826 median|y - median(y)|``, as its scale, or the standard deviation
-        where more than half of the outcomes are equal. Outliers do not move it.
+        where more than half of the outcomes are equal. Outliers do not move it. Or `Varying`, where sigma differs
+        between groups or contexts: then ``y_i ~ StudentT(nu, x_i' theta_i, exp(log_sigma_i))``.
     nu
         Hyperprior of nu, without unit; by default ``Gamma(2, 0.1)``, of mean 20.
 
@@ -59,23 +61,31 @@ class StudentT(Family):
     doi:10.1198/jbes.2009.07145.
     """
 
-    sigma: Hyperprior | None = None
+    sigma: Hyperprior | Varying | None = None
     nu: Hyperprior | None = None
 
     def __post_init__(self) -> None:
-        must_be_positive("StudentT", sigma=self._sigma, nu=self._nu)
+        must_be_positive("StudentT", nu=self._nu, **({} if self.varies else {"sigma": self._sigma}))
+
+    @property
+    def varies(self) -> bool:
+        """Whether sigma differs between rows."""
+        return isinstance(self.sigma, Varying)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ()
+        return self.sigma.columns if isinstance(self.sigma, Varying) else ()
 
     @property
     def additive(self) -> bool:
-        return True
+        return not self.varies
+
+    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
+        return (LogScale("log_sigma", self.sigma, float(np.log(unit))),) if isinstance(self.sigma, Varying) else ()
 
     @property
     def _sigma(self) -> Hyperprior:
-        return self.sigma or Hyperprior("HalfNormal", sigma=1.0, relative=True)
+        return NATURAL_SCALE if self.sigma is None or isinstance(self.sigma, Varying) else self.sigma
 
     @property
     def _nu(self) -> Hyperprior:
@@ -83,10 +93,10 @@ class StudentT(Family):
 
     @property
     def compiled(self) -> int:
-        return codes.STUDENT_T
+        return codes.STUDENT_T_VARYING if self.varies else codes.STUDENT_T
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return (values["nu"], values["sigma"])
+        return (values["nu"],) if self.varies else (values["nu"], values["sigma"])
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measured(values, ROLE)
@@ -116,12 +126,13 @@ class StudentT(Family):
         return "median(y)", "mad_sd(y)"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return self._sigma.bind("sigma", 0.0, unit), self._nu.bind("nu")
+        return (*(() if self.varies else (self._sigma.bind("sigma", 0.0, unit),)), self._nu.bind("nu"))
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["StudentT"],
-                          {"nu": values["nu"], "mu": eta[..., 0], "sigma": values["sigma"]})
+        sigma = xp.exp(eta[..., 1]) if self.varies else values["sigma"]
+        return Likelihood(DISTRIBUTIONS["StudentT"], {"nu": values["nu"], "mu": eta[..., 0], "sigma": sigma})
 
     def story(self) -> tuple[str, ...]:
-        return ("y_i ~ StudentT(nu, x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='mad_sd(y)')}",
-                f"nu ~ {self._nu.words()}")
+        sigma = () if self.varies else (f"sigma ~ {self._sigma.words(unit='mad_sd(y)')}",)
+        scale = "exp(log_sigma_i)" if self.varies else "sigma"
+        return (f"y_i ~ StudentT(nu, x_i' theta_i, {scale})", *sigma, f"nu ~ {self._nu.words()}")

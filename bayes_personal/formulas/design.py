@@ -41,7 +41,8 @@ class Design:
     low, high : training range of each predictor, (coefficient,)
     coded : names of all columns that the formula produces, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
-    predictor : place of the linear predictor that each coefficient belongs to, 0 throughout, (coefficient,)
+    predictor : place of the linear predictor that each coefficient belongs to, (coefficient,); 0 but for constants of
+        further linear predictors, which stand last
     outcome_state : state that transforms of the outcome learned from the training rows
     """
 
@@ -127,6 +128,23 @@ class Design:
             must_resolve(spread[k], moments.low[k], moments.high[k], f"{owner}: {self.coefficients[k]!r}")
         return replace(self, center=center, spread=spread, low=moments.low, high=moments.high)
 
+    def with_constants(self, names: Sequence[str]) -> "Design":
+        """Return the design with further linear predictors, each of which has one coefficient, a constant."""
+        taken = [name for name in names if name in self.coefficients]
+        if taken:
+            raise SpecificationError(f"{self.formula.owner}: {taken[0]!r} is the name of the scale that varies, and "
+                                     "cannot be that of a predictor. Rename that column.")
+        ones, last = np.ones(len(names)), self.predictor.max(initial=0)
+        return replace(self, coefficients=(*self.coefficients, *names), center=np.append(self.center, 0 * ones),
+                       spread=np.append(self.spread, ones), low=np.append(self.low, ones),
+                       high=np.append(self.high, ones),
+                       predictor=np.append(self.predictor, last + 1 + np.arange(len(names))))
+
+    def with_ones(self, x: np.ndarray) -> np.ndarray:
+        """Return coded predictors of rows with the 1 that the constants of further linear predictors multiply."""
+        missing = len(self.coefficients) - x.shape[1]
+        return np.column_stack([x, np.ones((len(x), missing))]) if missing else x
+
     def at(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the predictors of new rows, coded as the training rows were."""
         owner = self.formula.owner
@@ -151,6 +169,7 @@ class Design:
             if not self.kept.all():
                 self._must_have_no_new_interaction(x[:, ~self.kept], frame.index)
                 x = x[:, self.kept]
+            x = self.with_ones(x)
         else:
             x = np.ones((len(frame), len(self.coefficients)), order="F")
             for k, factors in enumerate(self._products):

@@ -18,6 +18,11 @@ class Conjugate(ABC):
         """Whether there can be more coefficients than an intercept."""
         return False
 
+    @property
+    def scale_varies(self) -> bool:
+        """Whether the last coefficient is the logarithm of a scale of the errors."""
+        return False
+
     def variance_of_mean(self, square: Any, cells: Any, error: Any) -> Any:
         """Return the approximate variance of the mean as estimated from `cells` cells.
 
@@ -60,6 +65,41 @@ class NormalConjugate(Conjugate):
 
     def words(self, scale: str) -> str:
         return f"Normal(0, {scale}[k])"
+
+
+@final
+@dataclass(frozen=True)
+class NormalGammaConjugate(Conjugate):
+    """The conjugate of a Normal likelihood whose log standard deviation is the last coefficient.
+
+    ``exp(-2 d) ~ Gamma(1 / (4 tau^2), 1 / (4 tau^2))`` for the deviation d of the log standard deviation, whose scale
+    tau is; and given it ``theta_k ~ Normal(mu_k, tau_k exp(d))`` for all other coefficients, independently.
+    """
+
+    @property
+    def several_coefficients(self) -> bool:
+        return True
+
+    @property
+    def scale_varies(self) -> bool:
+        return True
+
+    def variance_of_mean(self, square: Any, cells: Any, error: Any) -> Any:
+        return error**2 + square / cells
+
+    def deviations(self, mean: Any, scale: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        scale = np.broadcast_to(scale, shape)
+        a = 0.25 * scale[..., -1:] ** -2.0
+        log_sigma = -0.5 * (log_gamma(a, rng) - np.log(a))
+        others = scale[..., :-1] * np.exp(log_sigma) * rng.standard_normal((*shape[:-1], shape[-1] - 1))
+        return np.concatenate([others, log_sigma], axis=-1)
+
+    def theta(self, draws: np.ndarray) -> np.ndarray:
+        return draws
+
+    def words(self, scale: str) -> str:
+        return (f"Normal(0, {scale}[k] exp(d[log_sigma])), exp(-2 d[log_sigma]) ~ Gamma(a, a), "
+                f"a = 1 / (2 {scale}[log_sigma])^2")
 
 
 class ShapeConjugate(Conjugate):

@@ -1,4 +1,4 @@
-"""Rows left out one by one whose one linear predictor is nearly normal given all rows, and averages over draws."""
+"""Rows left out one by one whose linear predictors are nearly normal given all rows, and averages over draws."""
 
 import numpy as np
 
@@ -6,43 +6,37 @@ from bayes_personal.kernels.compiling import compiled
 from bayes_personal.kernels.elementary import exp_of, log_of
 from bayes_personal.kernels.likelihoods import STRIP, add_log_likelihoods, fold
 
-# Largest leverage of a row that is left out: without it eta has a finite variance.
-MOST_LEVERAGE = 1.0 - 1e-9
-
 
 @compiled
-def set_cavities(code, own, y, n, fit, variance, response, precision, nodes, weights, left_out, left_in, moved):
+def set_cavities(code, own, y, n, centre, root, nodes, weights, left_out, left_in):
     """Set log p(y_i | all other rows, draw) and log p(y_i again | all rows, draw), (draw, row) without constants.
 
-    Under pseudo-data, `response` and `precision` (row,), eta is ``Normal(fit, variance)`` given all rows, (draw, row).
-    Without the row's own pseudo-observation it has another mean and variance, over which the likelihood and its square
-    are averaged on the nodes of a standard normal variable, (node,). `own` is (draw, number), and `moved` (row,) is set
-    to the distance that leaving out the row moves eta, in standard deviations, averaged over draws.
+    Given all other rows eta has the mean `centre` (draw, predictor, row) and the covariance whose lower root is `root`
+    (draw, predictor, predictor, row). Over it the likelihood and its square are averaged, on the nodes of a standard
+    normal vector, (predictor, node). `own` is (draw, number).
     """
-    draws, rows = fit.shape
-    eta, factor, logs = np.empty((1, STRIP)), np.ones(STRIP), np.empty((len(nodes), STRIP))
-    centre, width, highest, once, twice = (np.empty(STRIP), np.empty(STRIP), np.empty(STRIP), np.empty(STRIP),
-                                           np.empty(STRIP))
+    draws, size, rows = centre.shape
+    eta, factor, logs = np.empty((size, STRIP)), np.ones(STRIP), np.empty((len(weights), STRIP))
+    highest, once, twice = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP)
     for start in range(0, rows, STRIP):
         count = min(STRIP, rows - start)
-        for i in range(count):
-            moved[start + i] = 0.0
         for d in range(draws):
             for i in range(count):
-                spread, gap = variance[d, start + i], fit[d, start + i] - response[start + i]
-                leverage = min(precision[start + i] * spread, MOST_LEVERAGE)
-                change = leverage / (1.0 - leverage) * gap
-                moved[start + i] += abs(change) / np.sqrt(spread) / draws
-                centre[i], width[i] = fit[d, start + i] + change, np.sqrt(spread / (1.0 - leverage))
                 highest[i], once[i], twice[i] = -np.inf, 0.0, 0.0
-            for j in range(len(nodes)):
+            for j in range(len(weights)):
+                for k in range(size):
+                    for i in range(count):
+                        eta[k, i] = centre[d, k, start + i]
+                    for m in range(k + 1):
+                        for i in range(count):
+                            eta[k, i] += root[d, k, m, start + i] * nodes[m, j]
                 for i in range(count):
-                    eta[0, i], logs[j, i] = centre[i] + width[i] * nodes[j], 0.0
+                    logs[j, i] = 0.0
                 add_log_likelihoods(code, own[d], y, n, start, eta, 0, count, logs[j], factor)
                 fold(code, count, logs[j], factor)
                 for i in range(count):
                     highest[i] = max(highest[i], logs[j, i])
-            for j in range(len(nodes)):
+            for j in range(len(weights)):
                 for i in range(count):
                     relative = exp_of(logs[j, i] - highest[i])
                     once[i] += weights[j] * relative

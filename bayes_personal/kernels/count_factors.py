@@ -24,7 +24,7 @@ Slopes are with respect to log a and log b. `of_shape` computes once all that de
 
 import numpy as np
 
-from bayes_personal.kernels.compiling import compiled
+from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.elementary import LARGE, digamma_less_log, log_beyond_one, log_of, shifted, stirling
 
 # Number of values kept for a shape: the shape, log Gamma and s, digamma and p.
@@ -41,6 +41,32 @@ def of_shape(x):
     if x < LARGE:
         return np.array([x, log_gamma, log_gamma - (x - 0.5) * log_x + x, digamma, digamma - log_x])
     return np.array([x, log_gamma, stirling(x), digamma, digamma_less_log(x)])
+
+
+@inlined
+def log_ratio(x, k):
+    """Return log Gamma(x + k) - log Gamma(x) - k log x, of a shape x that no other value shares."""
+    z, product, _ = shifted(x)
+    w, other_product, _ = shifted(x + k)
+    log_x, log_z, log_w = log_of(x), log_of(z), log_of(w)
+    low = (z - 0.5) * log_z - z + stirling(z) - log_of(product)
+    high = (w - 0.5) * log_w - w + stirling(w) - log_of(other_product)
+    ratio = k / x
+    series = (x + k - 0.5) * log_beyond_one(1.0 + ratio, ratio) - k + stirling(w)
+    remainder = low - (x - 0.5) * log_x + x if x < LARGE else stirling(z)
+    return high - low - k * log_x if x + k < LARGE else series - remainder
+
+
+@inlined
+def ratio_slope(x, k):
+    """Return digamma(x + k) - digamma(x), of a shape x that no other value shares."""
+    z, product, slope = shifted(x)
+    w, other_product, other_slope = shifted(x + k)
+    low = log_of(z) + digamma_less_log(z) - slope / product
+    high = log_of(w) + digamma_less_log(w) - other_slope / other_product
+    ratio = k / x
+    remainder = low - log_of(x) if x < LARGE else digamma_less_log(z)
+    return high - low if x + k < LARGE else log_beyond_one(1.0 + ratio, ratio) + digamma_less_log(w) - remainder
 
 
 @compiled

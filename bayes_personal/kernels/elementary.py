@@ -22,6 +22,11 @@ ROOT_OF_HALF = np.uint64(0x3FE6A09E00000000)
 SHIFTED = np.uint64(1024 << 52)
 TOP_BITS = np.uint64(0xFFF0000000000000)
 HALF_LOG_2PI = 0.9189385332046727
+# Beyond this linear predictor the exponential stays as it is, for float64 ends at e^709, and with it what it is a part
+# of: no outcome is likelier than there.
+HIGHEST = 700.0
+# Below this x, log(1 + x) is its series: the logarithm of a sum would lose its digits.
+SMALL = 1e-4
 # From this value on Stirling's series is used: eight terms are then exact to rounding.
 LARGE = 8.0
 
@@ -115,3 +120,17 @@ def digamma_less_log(z):
     q = 1 / 240 + w * (-1 / 132 + w * q)
     q = -1 / 12 + w * (1 / 120 + w * (-1 / 252 + w * q))
     return w * q - 0.5 * y
+
+
+@inlined
+def log_one_plus(x):
+    """Return log(1 + x) for x from 0 on."""
+    series = x * (1.0 - x * (0.5 - x * (1 / 3 - x * 0.25)))
+    logarithm = log_of(1.0 + x)
+    return series if x < SMALL else logarithm
+
+
+@inlined
+def rate(n, eta):
+    """Return n e^eta."""
+    return n * exp_of(HIGHEST if eta > HIGHEST else eta)

@@ -24,42 +24,47 @@ constant and the family's own hyperparameters alone (`rest`):
                         r = (y - eta)/b                                  - log(pi a)/2 - log b
     ==================  ==================================  ===========  ===================================
 
+In three more a second linear predictor u is the logarithm of a scale. All that depends on it belongs to l(eta, u):
+
+    =========================  =====================  =====  =========================================
+    code                       those above, with      own    rest
+    =========================  =====================  =====  =========================================
+    NORMAL_VARYING             -r^2/2 - u, b = e^u           -log(2 pi)/2
+    STUDENT_T_VARYING          b = e^u, less u        a      log Gamma((a + 1)/2) - log Gamma(a/2)
+                                                             - log(pi a)/2
+    NEGATIVE_BINOMIAL_VARYING  a = e^-2u, plus               y log n - log y!
+                               log Gamma(y + a)
+                               - log Gamma(a) - y log a
+    =========================  =====================  =====  =========================================
+
 The curvature ``-l''`` is a matrix a row, (predictor, predictor, row). StudentT's is negative far from its centre:
-`slopes` also return a curvature that never is, that of the expectation step of an EM algorithm.
+`slopes` also return a curvature that never is, that of the expectation step of an EM algorithm. Of a row's two
+predictors it is no positive matrix anywhere but at the mode; what stands in its place has the expected curvature by u,
+and none by both, which is 0 on average over outcomes (an approximation for the NegativeBinomial, exact in its limits).
 
 Rows are the last axis, and innermost loops run over them, which lets these use the processor's vectors.
 """
 
 import numpy as np
 
-from bayes_personal.kernels.codes import BERNOULLI, BINOMIAL, NEGATIVE_BINOMIAL, POISSON, STUDENT_T
+from bayes_personal.kernels.codes import (
+    BERNOULLI,
+    BINOMIAL,
+    NEGATIVE_BINOMIAL,
+    NORMAL_VARYING,
+    POISSON,
+    STUDENT_T,
+    STUDENT_T_VARYING,
+)
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.count_factors import add_ratio_slopes, add_ratios, of_shape
-from bayes_personal.kernels.elementary import HALF_LOG_2PI, exp_of, log_of
+from bayes_personal.kernels.elementary import HALF_LOG_2PI, HIGHEST, exp_of, log_of, log_one_plus, rate
+from bayes_personal.kernels.varying_scales import add_varying, set_varying_slopes, within
 
-# Beyond this linear predictor the exponential stays as it is, for float64 ends at e^709, and with it what it is a part
-# of: no outcome is likelier than there.
-HIGHEST = 700.0
-# Below this x, log(1 + x) is its series: the logarithm of a sum would lose its digits.
-SMALL = 1e-4
 # Rows whose factors are multiplied before a logarithm is taken.
 FOLDED = 512
 # Rows that are handled side by side.
 STRIP = 256
-
-
-@inlined
-def log_one_plus(x):
-    """Return log(1 + x) for x from 0 on."""
-    series = x * (1.0 - x * (0.5 - x * (1 / 3 - x * 0.25)))
-    logarithm = log_of(1.0 + x)
-    return series if x < SMALL else logarithm
-
-
-@inlined
-def rate(n, eta):
-    """Return n e^eta."""
-    return n * exp_of(HIGHEST if eta > HIGHEST else eta)
 
 
 @inlined
@@ -86,6 +91,8 @@ def add_log_likelihoods(code, own, y, n, at, eta, begin, count, out, factor):
     elif code == POISSON:
         for i in range(count):
             out[i] += y[at + i] * eta[0, begin + i] - rate(n[at + i], eta[0, begin + i])
+    elif code >= NORMAL_VARYING:
+        add_varying(code, own, y, n, at, eta, begin, count, out)
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
         for i in range(count):
@@ -114,6 +121,8 @@ def add_and_set_slopes(code, own, y, n, at, eta, begin, count, out, factor, scor
         for i in range(count):
             mean = rate(n[at + i], eta[0, begin + i])
             score[0, i], curvature[0, 0, i], positive[0, 0, i] = y[at + i] - mean, mean, mean
+    elif code >= NORMAL_VARYING:
+        set_varying_slopes(code, own, y, n, at, eta, begin, count, score, curvature, positive)
     elif code == NEGATIVE_BINOMIAL:
         a = own[0]
         for i in range(count):
@@ -161,6 +170,13 @@ def add_own_slopes(code, own, y, n, at, eta, begin, count, weights, out):
             share = n[at + i] * weights[i] * (a + 1.0) * x / (1.0 + x)
             out[0] += 0.5 * share / a - 0.5 * n[at + i] * weights[i] * log_one_plus(x)
             out[1] += share / b
+    elif code == STUDENT_T_VARYING:
+        a = own[0]
+        for i in range(count):
+            r = (y[at + i] - eta[0, begin + i]) * exp_of(-within(eta[1, begin + i]))
+            x = r * r / a
+            share = (a + 1.0) * x / (1.0 + x)
+            out[0] += 0.5 * n[at + i] * weights[i] * (share / a - log_one_plus(x))
 
 
 @compiled
@@ -278,13 +294,15 @@ def rest(code, own, outcomes, counts):
         add_ratio_slopes(1.0, shape, outcomes, len(outcomes), ratio_slopes)
         slopes_by_own[0] = ((ratio_slopes - outcomes / own[0]) * counts).sum()
         return (ratios * counts).sum(), slopes_by_own
-    if code == STUDENT_T:
+    if code == STUDENT_T or code == STUDENT_T_VARYING:
         # Gamma((a + 1) / 2) / Gamma(a / 2), whose logarithms differ in few digits where a is large.
         half, shape, rows = np.full(1, 0.5), of_shape(0.5 * own[0]), counts.sum()
         ratio, ratio_slope = np.zeros(1), np.zeros(1)
         add_ratios(1.0, shape, half, 1, ratio)
         add_ratio_slopes(1.0, shape, half, 1, ratio_slope)
         slopes_by_own[0] = 0.5 * rows * (ratio_slope[0] - 1.0 / own[0])
+        if code == STUDENT_T_VARYING:
+            return rows * (ratio[0] - HALF_LOG_2PI), slopes_by_own
         slopes_by_own[1] = -rows / own[1]
         return rows * (ratio[0] - HALF_LOG_2PI - np.log(own[1])), slopes_by_own
     return 0.0, slopes_by_own

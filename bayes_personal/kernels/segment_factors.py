@@ -1,7 +1,7 @@
 """Marginal likelihoods of many segments at a time, where all contexts of a segment share their coefficients.
 
 A segment's statistics are differences of running sums; its log factor is log p(y of the segment | hyperparameters) up
-to terms that add over rows and so do not depend on where segments end. There are four kinds:
+to terms that add over rows and so do not depend on where segments end. There are five kinds:
 
 NORMAL, y ~ Normal(x'theta, sigma^2), theta ~ Normal(mu0, D^2): with U = D X'X D / sigma^2, M = 1 + U and
 v = D X'(y - X mu0) / sigma^2 the log factor is v'M^-1 v / 2 - log|M| / 2, and D^-1 (theta - mu0) is
@@ -12,12 +12,23 @@ rate ~ Gamma(a + Y, b + E).
 
 BETA, y ~ Binomial(n, theta), theta ~ Beta(a, b): log B(a + S, b + F) - log B(a, b), and theta ~ Beta(a + S, b + F).
 
-SEVERAL, regressions of the first kind, one for each of several outcomes of every row, which share the segments: the log
-factor is the sum of theirs. `numbers` says how many coefficients each has.
+NORMAL_GAMMA, y ~ Normal(x'theta, sigma^2 / w), theta ~ Normal(mu0, D^2 / w), w ~ Gamma(a, a): with U, M and v as above,
+R the sum of squares of y - X mu0 over sigma^2, Q = R - v'M^-1 v and h half the number of rows, the log factor is
+
+    log Gamma(a + h) - log Gamma(a) - h log a - (a + h) log(1 + Q / 2a) - log|M| / 2,
+
+w is Gamma(a + h, a + Q / 2), and given it D^-1 (theta - mu0) is Normal(M^-1 v, M^-1 / w). The first kind is its limit
+where a is large, but for R / 2, which there belongs to the rows.
+
+SEVERAL, regressions of the first or the last kind, one for each of several outcomes of every row, which share the
+segments: the log factor is the sum of theirs. `numbers` starts with how many of them each outcome has: how many
+coefficients, and the `numbers` of NORMAL_GAMMA, or zeros where it is of the first kind.
 
 The statistics of the first kind are U by rows of its lower triangle, then v; its slopes are those by log tau, those by
-mu0 times tau, and, instead of the slope by log sigma, the fit v'M^-1 v. Those of several outcomes follow each other.
-The statistics of the other kinds are Y and E, or S and F; their slopes and `numbers` are those of `count_factors`.
+mu0 times tau, and, instead of the slope by log sigma, the fit v'M^-1 v. With a Gamma these are followed by R and h, the
+slopes by that by log a, and in place of the fit stands Q times the mean of w; `numbers` are a, the first three terms of
+the log factor for 0, 1, 2, ... rows, and their slopes by log a. Those of several outcomes follow each other. The
+statistics of counts are Y and E, or S and F; their slopes and `numbers` are those of `count_factors`.
 
 The segments are the last axis of arrays, and the innermost loops run over them, which lets these use the processor's
 vectors. The loops run over rows cut from the arrays: an index that, as far as the compiler knows, might be negative
@@ -28,9 +39,9 @@ import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.count_factors import beta_factors, beta_slopes, gamma_factors, gamma_slopes
-from bayes_personal.kernels.elementary import log_of
+from bayes_personal.kernels.elementary import log_beyond_one, log_of
 
-NORMAL, GAMMA, BETA, SEVERAL = 0, 1, 2, 3
+NORMAL, GAMMA, BETA, SEVERAL, NORMAL_GAMMA = 0, 1, 2, 3, 4
 # Number of segments handled together: their values stay in the fastest memory.
 TOGETHER = 128
 # The product of this many pivots, each below 1e70, is finite.
@@ -46,11 +57,17 @@ def triangle(p):
 @inlined
 def coefficients_of(kind, statistics):
     """Return how many coefficients a segment with this number of statistics has."""
-    p = 1
-    if kind == NORMAL:
-        while triangle(p) + p < statistics:
+    p, beside = 1, 2 if kind == NORMAL_GAMMA else 0
+    if kind == NORMAL or kind == NORMAL_GAMMA:
+        while triangle(p) + p + beside < statistics:
             p += 1
     return p
+
+
+@inlined
+def of_outcomes(numbers):
+    """Return how many of `numbers` belong to each of several outcomes."""
+    return int(numbers[0])
 
 
 @inlined
@@ -58,10 +75,10 @@ def slopes_of(kind, p, numbers):
     """Return how many slopes a log factor has."""
     if kind == SEVERAL:
         total = 0
-        for number in numbers:
-            total += 2 * int(number) + 1
+        for at in range(1, len(numbers), of_outcomes(numbers)):
+            total += 2 * int(numbers[at]) + (2 if numbers[at + 1] > 0 else 1)
         return total
-    return 2 * p + 1 if kind == NORMAL else 2
+    return 2 * p + 1 if kind == NORMAL else 2 * p + 2 if kind == NORMAL_GAMMA else 2
 
 
 @inlined
@@ -190,19 +207,80 @@ def normal_slopes(block, p, count, slopes):
             by_tau[i] += mean[i] * mean[i] - 1.0
 
 
+@inlined
+def unexplained(block, p, shape, count, out):
+    """Compute Q / 2a from the result of `eliminate_segments`."""
+    first = triangle(p)
+    squares, half = block[first + p], 0.5 / shape
+    for i in range(count):
+        out[i] = squares[i]
+    for k in range(p):
+        fitted, inverse = block[first + k], block[triangle(k) + k]
+        for i in range(count):
+            out[i] -= fitted[i] * fitted[i] * inverse[i]
+    for i in range(count):
+        # Rounding may leave less than nothing.
+        out[i] = half * (out[i] if out[i] > 0.0 else 0.0)
+
+
+@inlined
+def eliminate_with_scale(block, product, p, numbers, count, out):
+    """Compute the log factors of segments with a w of their own, as `eliminate_segments` does those without."""
+    eliminate_segments(block, product, p, count, out)
+    first, a, ratios = triangle(p), numbers[0], numbers[1:]
+    squares, halves = block[first + p], block[first + p + 1]
+    unexplained(block, p, a, count, product)
+    for i in range(count):
+        q = product[i]
+        # What `out` has beside -log|M| / 2 is half of what is fitted.
+        out[i] += a * q - 0.5 * squares[i] - (a + halves[i]) * log_beyond_one(1.0 + q, q)
+        product[i] = 1.0
+    for i in range(count):
+        out[i] += ratios[int(2.0 * halves[i] + 0.5)]
+
+
+@inlined
+def scale_slopes(block, product, p, numbers, count, slopes):
+    """Compute the slopes of segments with a w of their own from the result of `eliminate_with_scale`."""
+    first, a, of_ratios = triangle(p), numbers[0], numbers[1 + (len(numbers) - 1) // 2 :]
+    expected, halves, by_scale, by_shape = block[first + p], block[first + p + 1], slopes[2 * p], slopes[2 * p + 1]
+    unexplained(block, p, a, count, product)
+    normal_slopes(block, p, count, slopes)
+    for i in range(count):
+        by_shape[i] = of_ratios[int(2.0 * halves[i] + 0.5)]
+    for i in range(count):
+        q = product[i]
+        expected[i] = (a + halves[i]) / (a + a * q)
+        by_scale[i] = 2.0 * a * q * expected[i]
+        by_shape[i] += a * q * expected[i] - a * log_beyond_one(1.0 + q, q)
+        product[i] = 1.0
+    for k in range(p):
+        by_tau, by_mean, mean = slopes[k], slopes[p + k], block[first + k]
+        for i in range(count):
+            by_mean[i] = mean[i] * expected[i]
+            by_tau[i] += mean[i] * mean[i] * (expected[i] - 1.0)
+
+
 @compiled
 def log_factors(kind, p, numbers, block, count, out):
     """Compute the log factors of the first `count` segments of `block`, which is changed in place."""
     if kind == NORMAL:
         eliminate_segments(block, block[len(block) - 1], p, count, out)
+    elif kind == NORMAL_GAMMA:
+        product = block[len(block) - 1]
+        eliminate_with_scale(block, product, p, numbers, count, out)
     elif kind == SEVERAL:
-        product, part, low = block[len(block) - 1], block[len(block) - 2], 0
+        product, part, low, each = block[len(block) - 1], block[len(block) - 2], 0, of_outcomes(numbers)
         for i in range(count):
             out[i] = 0.0
-        for number in numbers:
-            of_outcome = int(number)
+        for at in range(1, len(numbers), each):
+            of_outcome = int(numbers[at])
             high = low + triangle(of_outcome) + of_outcome
-            eliminate_segments(block[low:high], product, of_outcome, count, part)
+            if numbers[at + 1] > 0:
+                high += 2
+                eliminate_with_scale(block[low:high], product, of_outcome, numbers[at + 1 : at + each], count, part)
+            else:
+                eliminate_segments(block[low:high], product, of_outcome, count, part)
             for i in range(count):
                 out[i] += part[i]
             low = high
@@ -218,13 +296,20 @@ def log_factors_and_slopes(kind, p, numbers, block, count, out, slopes):
     log_factors(kind, p, numbers, block, count, out)
     if kind == NORMAL:
         normal_slopes(block, p, count, slopes)
+    elif kind == NORMAL_GAMMA:
+        scale_slopes(block, block[len(block) - 1], p, numbers, count, slopes)
     elif kind == SEVERAL:
-        low, first = 0, 0
-        for number in numbers:
-            of_outcome = int(number)
-            high = low + triangle(of_outcome) + of_outcome
-            normal_slopes(block[low:high], of_outcome, count, slopes[first : first + 2 * of_outcome + 1])
-            low, first = high, first + 2 * of_outcome + 1
+        low, first, each = 0, 0, of_outcomes(numbers)
+        for at in range(1, len(numbers), each):
+            of_outcome = int(numbers[at])
+            high, last = low + triangle(of_outcome) + of_outcome, first + 2 * of_outcome + 1
+            if numbers[at + 1] > 0:
+                high, last = high + 2, last + 1
+                scale_slopes(block[low:high], block[len(block) - 1], of_outcome, numbers[at + 1 : at + each], count,
+                             slopes[first:last])
+            else:
+                normal_slopes(block[low:high], of_outcome, count, slopes[first:last])
+            low, first = high, last
     elif kind == GAMMA:
         gamma_slopes(numbers, block[0], block[1], count, slopes[0], slopes[1])
     else:

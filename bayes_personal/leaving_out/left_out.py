@@ -20,8 +20,8 @@ from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.samplers.invariant_sets import InvariantSets
 
 # Standard deviations of eta by which leaving out a row may move it under pseudo-data: beyond, these are not those of
-# the other rows.
-FARTHEST = 1.0
+# the other rows. Of several linear predictors fewer, for the row's curvature by all of them is only expected.
+FARTHEST, FARTHEST_OF_SEVERAL = 1.0, 0.5
 
 
 @final
@@ -142,7 +142,7 @@ def approximated(rows: LeftOutRows, advance: Advance) -> Iterator[LeftOut]:
     for places, densities in rows.parts():
         advance(len(places))
         yield LeftOut(places, densities.left_out, densities.left_in, places[:, None].__getitem__,
-                      inexact=densities.moved > FARTHEST)
+                      inexact=densities.moved > (FARTHEST if rows.predictors == 1 else FARTHEST_OF_SEVERAL))
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

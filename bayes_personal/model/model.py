@@ -1,6 +1,7 @@
 """Model: a formula, a prior and a family make one generative model."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,14 +14,15 @@ from bayes_personal.data.rows import InMemory
 from bayes_personal.data.stored import OnDisk, are_stored
 from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, shown, warn
 from bayes_personal.families import Family, Normal
+from bayes_personal.families.parts.varying import LOG_UNIT, LogScale
 from bayes_personal.formulas.design import Design, must_not_depend
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import outcome
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
-from bayes_personal.priors.parts.base import Prior
+from bayes_personal.priors.parts.base import Prior, parts
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.levels import Grouped, examine_groups
-from bayes_personal.priors.parts.pieces import Function, Term
+from bayes_personal.priors.parts.pieces import Function, Piece, Term
 from bayes_personal.priors.population import Population
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Model:
                 raise InputTypeError(f"Model({name}=...): need {requirement} such as {name}={example}; "
                                      f"got {shown(value)}.")
         object.__setattr__(self, "functions", dict(self.read.functions))
+        self._must_have_priors_of_terms()
         self._must_not_explain_itself()
 
     def __repr__(self) -> str:
@@ -86,8 +89,37 @@ class Model:
         location, unit = self.family.natural
         natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
         story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story_under(self.family.conjugate), *mean,
-                 natural)
+                 *self._story_of_scales(), natural)
         return "\n".join((self.formula, *("    " + line for line in story)))
+
+    def _story_of_scales(self) -> Iterator[str]:
+        """Yield the distributions of log scales that vary."""
+        for name, varying, _ in self.family.log_scales(1.0):
+            prior = varying.prior
+            if prior is None:
+                yield f"{name}: a coefficient of theta_i like all others, that no predictor multiplies"
+            else:
+                yield " + ".join(filter(None, (f"{name}_i = mu[{name}]", prior.deviation)))
+                names = "|".join(re.escape(each.name) for each in parts(prior))
+                yield from (re.sub(rf"\b({names})_(?=[a-z])", rf"{name}_\1_", line) for line in prior.story())
+            yield f"location[{name}] is the log of its natural unit, unit[{name}] = 1"
+
+    def _must_have_priors_of_terms(self) -> None:
+        """Refuse a prior of a scale that is not made of terms, or beside which the mean is not Normal."""
+        for name, varying, _ in self.family.log_scales(1.0):
+            if not self.mean.gaussian:
+                raise SpecificationError(f"Model(mean={self.mean!r}): beside a scale that varies the mean has a Normal "
+                                         "hyperprior, such as Hyperprior('Normal', mu=0, sigma=5).")
+            if varying.prior is None:
+                continue
+            if not isinstance(varying.prior, Prior):
+                raise InputTypeError(f"{varying!r}: need a Prior such as bp.LinearVarying('age'); got "
+                                     f"{shown(varying.prior)}.")
+            if not varying.prior.linear or any(getattr(each, "on", None) is not None or not hasattr(each, "on")
+                                               for each in parts(varying.prior)):
+                raise SpecificationError(f"{varying!r}: need a prior made of terms that varies all coefficients, for "
+                                         f"{name} is the only one, such as LinearVarying, GaussianProcess or "
+                                         "PartialPooling without on=.")
 
     def _must_not_explain_itself(self) -> None:
         """Refuse an outcome all of whose columns the model reads to explain it."""
@@ -152,11 +184,12 @@ class Model:
         self.family.examine(y, constants, x, design.coefficients)
         location, unit = self.family.location_scale(y, constants)
         self.family.must_add_up(constants, rows.index, unit)
-        bound = self._bound(InMemory(rows, x, y, constants), rows, design, location, unit)
+        design = self._with_scales(design)
+        bound = self._bound(InMemory(rows, design.with_ones(x), y, constants), rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(bound.family_parameters))
-                if len(term.positions) == x.shape[1]:
+                if (term.positions < x.shape[1]).sum() == x.shape[1]:
                     self.family.examine_within(y, x, term.at(rows).matrix.indices, repr(term.levels.name))
         bound.warn_of_pinned_mean()
         return bound
@@ -177,6 +210,7 @@ class Model:
         files = opened(data)
         watched = replace(files, progress=progress)
         learned = learning.learn(self.read, self.family, watched)
+        learned = replace(learned, coding=replace(learned.coding, design=self._with_scales(learned.coding.design)))
         columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
         rows = OnDisk(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
         return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
@@ -185,21 +219,47 @@ class Model:
         """Bind the model to rows whose outcome is not known, with the natural unit 1 and the location 0."""
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
-        held = InMemory(rows, x, np.full(len(rows), np.nan), self.family.constants(rows))
+        design = self._with_scales(design)
+        held = InMemory(rows, design.with_ones(x), np.full(len(rows), np.nan), self.family.constants(rows))
         return self._bound(held, rows, design, 0.0, 1.0)
+
+    def _with_scales(self, design: Design) -> Design:
+        """Return the design with the constants of log scales that vary."""
+        scales = self.family.log_scales(1.0)
+        return design.with_constants([scale.name for scale in scales]) if scales else design
 
     def _bound(self, rows: InMemory | OnDisk, frame: Any, design: Design, location: float, unit: float) -> BoundModel:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
-        coefficients = Coefficients(design.coefficients, np.where(intercept, location, 0.0), unit / design.spread,
-                                    design.center, self.family.conjugate, design.predictor)
-        pieces = self.prior.terms(frame, coefficients)
+        locations, units = np.where(intercept, location, 0.0), unit / design.spread
+        scales = self.family.log_scales(unit)
+        for place, scale in enumerate(scales, len(units) - len(scales)):
+            locations[place], units[place] = scale.location, LOG_UNIT
+        coefficients = Coefficients(design.coefficients, locations, units, design.center, self.family.conjugate,
+                                    design.predictor)
+        pieces = self._pieces(frame, coefficients, scales)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))
-        bound = BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields)
+        bound = BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields, log_scales=scales)
         if bound.mean is None and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Leave it out, or give it to Conditional(..., mean=...).")
         return bound
+
+    def _pieces(self, frame: Any, coefficients: Coefficients, scales: tuple[LogScale, ...]) -> tuple[Piece, ...]:
+        """Return the pieces of the model's prior, and of the priors that scales have of their own."""
+        own = [scale for scale in scales if scale.varying.prior is not None]
+        of_model = coefficients.first(len(coefficients.names) - len(own))
+        pieces = self.prior.terms(frame, of_model)
+        varies = {of_model.names[k] for piece in pieces for k in piece.positions}
+        for name, varying, _ in scales:
+            if varying.prior is None and name not in varies:
+                raise SpecificationError(f"{self.family!r}: {name} does not vary under {self.prior!r}. Name {name!r} "
+                                         "in on=, take a prior under which something varies, or give the scale its "
+                                         "own, as in Varying(LinearVarying('age')).")
+            if varying.prior is not None:
+                alone = varying.prior.of((name,))
+                pieces += alone.terms(frame, replace(coefficients, prefix=f"{name}_"))
+        return pieces
 
     def pymc(self, frame: Any) -> "pm.Model":
         """Return the generative `pm.Model` of these data, in their own units."""

@@ -145,7 +145,7 @@ class Network:
     @property
     def gaussian(self) -> bool:
         """Whether every node is Normal given its parents."""
-        return all(self.family_of(node).gaussian for node in self.nodes)
+        return all(self.family_of(node).normal for node in self.nodes)
 
     def parents_of(self, node: str) -> tuple[str, ...]:
         """Return the parents of a node, in the order of the formula."""
@@ -312,8 +312,8 @@ class Network:
     def _must_leave_an_error(self, node: str, bound: BoundModel) -> None:
         """Refuse a node that others explain exactly, or of which its parents explain one exactly."""
         design, parents = bound.design, self.parents_of(node)
-        slopes = np.array([name != "Intercept" for name in design.coefficients])
-        if not self.family_of(node).gaussian or len(bound.y) <= len(design.coefficients):
+        slopes = np.array([name != "Intercept" for name in design.coefficients]) & (design.predictor == 0)
+        if not self.family_of(node).normal or len(bound.y) <= len(design.coefficients):
             return
         names = [*np.array(design.coefficients)[slopes].tolist(), node]
         moments = Moments.of(np.column_stack([bound.x[:, slopes], bound.y]))

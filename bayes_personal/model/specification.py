@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_personal.errors import SpecificationError, did_you_mean, first
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.varying import Varying
 from bayes_personal.formulas.functions import must_be_functions
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.model.model import Model
@@ -43,7 +44,7 @@ def encode(value: Any) -> Any:
         return [encode(entry) for entry in value]
     if isinstance(value, datetime.date):
         return {"type": type(value).__name__, "iso": value.isoformat()}
-    if not isinstance(value, Prior | Family | Hyperprior | Model | Network) or not is_dataclass(value):
+    if not isinstance(value, Prior | Family | Varying | Hyperprior | Model | Network) or not is_dataclass(value):
         raise SpecificationError(f"A saved model holds dataclasses that derive from Prior or Family, hyperpriors, "
                                  f"numbers, text, None and tuples of these; got the {type(value).__name__} {value!r}.")
     kind, kept = type(value), {field.name for field in fields(value)}
@@ -129,7 +130,7 @@ def _subclasses(base: type) -> Iterator[type]:
 
 def _find(name: Any) -> type:
     """Return the class of this name among the priors and families that are imported."""
-    kinds = [Model, Network, Hyperprior, *_subclasses(Prior), *_subclasses(Family)]
+    kinds = [Model, Network, Hyperprior, Varying, *_subclasses(Prior), *_subclasses(Family)]
     # A class that a notebook defines again occurs twice under one name; the last definition counts.
     matches = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds if kind.__name__ == name}
     if not matches:

@@ -131,9 +131,10 @@ class FineTuned(Prior):
             raise SpecificationError(f"{self!r}: the two stages take rows in memory. Read the table first, for example "
                                      "with pandas.read_parquet, or take freeze=None.")
         law = coefficients.conjugate
-        if self.freeze == "cut" and (law is None or not law.several_coefficients):
+        if self.freeze == "cut" and (law is None or not law.several_coefficients or law.scale_varies):
             raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn exactly, which "
-                                     "takes a Normal family. For another family take freeze='plug-in' or freeze=None.")
+                                     "takes a Normal family with one sigma. For another take freeze='plug-in' or "
+                                     "freeze=None.")
         levels, positions = Levels.learn(frame, self.by, self.owner), coefficients.select(self.on, self.owner)
         if self.target is None:
             return (TunedGroups(self, levels, positions, coefficients),)

@@ -111,9 +111,9 @@ class Invariant(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         law = coefficients.conjugate
-        if law is None or not law.several_coefficients:
+        if law is None or not law.several_coefficients or law.scale_varies:
             raise SpecificationError(f"{self.owner}: what sets of predictors predict in all environments is integrated "
-                                     "out, which takes a Normal family. PartialPooling takes any.")
+                                     "out, which takes a Normal family with one sigma. PartialPooling takes any.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
         if len(levels.labels) == 1:
             warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "

@@ -57,7 +57,7 @@ def known_nodes(model: Network, kind: Kind, nodes: Mapping[str, Any] | None,
     if model.pseudo and kind != "theta":
         raise SpecificationError(f"predict(kind={kind!r}): parents='others' states no joint density of the nodes. Take "
                                  "posterior.nodes[...], each given all others, or fit with parents='before'.")
-    other = [node for node in model.nodes if not model.family_of(node).gaussian]
+    other = [node for node in model.nodes if not model.family_of(node).normal]
     if other and kind == "mean":
         raise SpecificationError(f"predict(kind='mean'): the node {other[0]!r} is not Normal, so that the mean of what "
                                  "depends on it has no closed form. Average the draws of kind='outcome'.")
@@ -224,17 +224,17 @@ class NetworkMean(Lazy):
             j = self.model.nodes.index(node)
             outcome, chosen, rows = self.nodes[j], self.places[j][draws], part.nodes[j]
             theta = outcome.theta(chosen, places, rows)
-            eta = np.einsum("dnk,nk->dn", theta, rows.x)
+            eta = outcome.bound.eta_of(theta, rows.x)
             for parent in self.model.parents_of(node):
                 k = outcome.bound.coefficients.names.index(parent)
-                eta += theta[..., k] * result[..., self.model.nodes.index(parent)]
+                eta[..., 0] += theta[..., k] * result[..., self.model.nodes.index(parent)]
             values = outcome.family_values(outcome.at(chosen), rows)
-            likelihood = outcome.bound.family.likelihood(eta[..., None], values, rows.constants, np)
+            likelihood = outcome.bound.family.likelihood(eta, values, rows.constants, np)
             if node in self.known:
                 result[..., j] = self.known[node][places]
                 logs += likelihood.log_density(self.known[node][places])
             else:
-                result[..., j] = likelihood.draw(rng, eta.shape)
+                result[..., j] = likelihood.draw(rng, eta.shape[:-1])
         return result, logs
 
 

@@ -157,7 +157,7 @@ def must_be_readable(model: Network, kind: Reading, owner: str) -> None:
     """Refuse readings that the network does not have."""
     if kind == "directed":
         return
-    other = [node for node in model.nodes if not model.family_of(node).gaussian]
+    other = [node for node in model.nodes if not model.family_of(node).normal]
     if other:
         raise SpecificationError(f"{owner}(kind={kind!r}): the node {other[0]!r} has the family "
                                  f"{model.family_of(other[0])!r}, and only networks of Normal nodes have this reading. "
@@ -175,7 +175,8 @@ def at_contexts(posterior: Posterior, frame: pd.DataFrame | None, seed: np.rando
         return Mean(sizes, Training(bound), bound, values, seed)
     features = bound.features_at(frame)
     values = with_new_features(bound, values, features, np.random.default_rng(seed))
-    x = np.zeros((len(frame), len(bound.coefficients.names)))
+    # Log scales have no predictors but their constants.
+    x = np.tile(np.where(bound.design.predictor > 0, 1.0, 0.0), (len(frame), 1))
     return Mean(sizes, KnownContexts(RowSlice(features, x, bound.family.constants(frame))), bound, values, seed)
 
 

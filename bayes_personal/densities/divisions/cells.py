@@ -8,12 +8,14 @@ import numpy as np
 
 from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.densities.divisions.segment_normal import NormalData
+from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.hyperpriors.conjugate import (
     BetaConjugate,
     Conjugate,
     GammaConjugate,
     NormalConjugate,
+    NormalGammaConjugate,
     ShapeConjugate,
 )
 
@@ -66,6 +68,31 @@ class NormalCells(Cells):
         return data.at(float(np.exp(sigma[0])), np.exp(tau), mean)
 
 
+@final
+class NormalGammaCells(Cells):
+    """Coefficients that are Normal and a log sigma, the last one: the arguments are log sigma, log tau and mean of
+    every other coefficient, and log a."""
+
+    def pooled(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray,
+               learned: bool) -> tuple[np.ndarray, np.ndarray]:
+        estimate, error = NormalCells().pooled(x[:, :-1], y, constants, True)
+        residual = (y - x[:, :-1] @ estimate) / constants
+        log_sigma = 0.5 * np.log(max(float((residual**2).mean()), np.finfo(float).tiny))
+        return np.append(estimate, log_sigma), np.append(error, (2 * len(y)) ** -0.5)
+
+    def data(self, x: np.ndarray, y: np.ndarray, constants: np.ndarray, cell: np.ndarray, cells: int) -> NormalData:
+        return NormalData.of(x[:, :-1], y, constants, cell, cells)
+
+    def arguments(self, mean: Any, log_scale: Any, scale: Any, log_error: Any, xp: Any) -> list[Any]:
+        *log_tau, of_log_sigma = log_scale
+        means = [mean[..., k] for k in range(len(log_scale))]
+        return [means[-1], *log_tau, *means[:-1], -2 * (of_log_sigma + np.log(2))]
+
+    def segments(self, data: NormalData, arguments: np.ndarray) -> SegmentSums:
+        sigma, tau, mean, shape = np.split(arguments, [1, len(arguments) // 2, len(arguments) - 1])
+        return NormalGammaSegments(data.at(float(np.exp(sigma[0])), np.exp(tau), mean), float(np.exp(shape[0])))
+
+
 class CountCells(Cells):
     """An intercept of counts: the arguments are the logarithms of two shapes."""
 
@@ -108,8 +135,9 @@ class BetaCells(CountCells):
         return CountData.of_successes(y, constants, cell, cells)
 
 
-CELLS: Mapping[type[Conjugate], Any] = {NormalConjugate: lambda law: NormalCells(), GammaConjugate: GammaCells,
-                                        BetaConjugate: BetaCells}
+CELLS: Mapping[type[Conjugate], Any] = {
+    NormalConjugate: lambda law: NormalCells(), NormalGammaConjugate: lambda law: NormalGammaCells(),
+    GammaConjugate: GammaCells, BetaConjugate: BetaCells}
 
 
 def cells_of(law: Conjugate) -> Cells:

@@ -98,17 +98,30 @@ class NormalSegments(SegmentSums):
         rows = len(self.data.y)
         return -0.5 * (rows * LOG_2PI + self.fit) - rows * np.log(self.sigma) - self.data.total[2]
 
+    @property
+    def coefficients(self) -> int:
+        """How many coefficients a segment has."""
+        return len(self.tau)
+
+    @property
+    def slopes(self) -> int:
+        """How many slopes a log factor has."""
+        return 2 * len(self.tau) + 1
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """Distances from the mean over sigma, sorted, (row,)."""
+        return (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
+
     @cached_property
     def row_terms(self) -> np.ndarray:
-        residual = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
-        return -0.5 * (LOG_2PI + residual * residual) - np.log(self.sigma) - self.data.log_known
+        return -0.5 * (LOG_2PI + self.residuals**2) - np.log(self.sigma) - self.data.log_known
 
     @cached_property
     def row_statistics(self) -> np.ndarray:
         z = self.data.x.T * self.tau[:, None] / self.sigma
-        residual = (self.data.y - self.data.x @ (self.mean - self.data.origin)) / self.sigma
         low = np.tril_indices(len(z))
-        return np.concatenate([z[low[0]] * z[low[1]], z * residual])
+        return np.concatenate([z[low[0]] * z[low[1]], z * self.residuals])
 
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
         p = len(self.tau)
@@ -121,12 +134,16 @@ class NormalSegments(SegmentSums):
     def least(self) -> float:
         return -np.inf
 
-    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def whitened(self, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (segment, p) and root of the covariance of the whitened coefficients of segments."""
         p, statistics = len(self.tau), statistics.T
         low = np.tril_indices(p)
         precision = np.empty((len(statistics), p, p))
         precision[:, low[0], low[1]] = precision[:, low[1], low[0]] = statistics[:, : len(low[0])]
         precision += np.eye(p)
-        root = np.linalg.cholesky(precision)
-        z = np.linalg.solve(root, statistics[:, len(low[0]) :, None]) + rng.standard_normal((len(statistics), p, 1))
-        return self.mean + self.tau * np.linalg.solve(np.swapaxes(root, 1, 2), z)[:, :, 0]
+        root = np.linalg.inv(np.linalg.cholesky(precision)).mT
+        return (root @ (root.mT @ statistics[:, len(low[0]) :, None]))[:, :, 0], root
+
+    def draw_given(self, statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mean, root = self.whitened(statistics)
+        return self.mean + self.tau * (mean + (root @ rng.standard_normal((*mean.shape, 1)))[:, :, 0])

@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from bayes_personal.densities.divisions.segment_normal import NormalSegments
+from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
 from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
 from bayes_personal.kernels.segment_factors import SEVERAL
 
@@ -22,7 +23,7 @@ class SeveralSegments(SegmentSums):
     parts : the sums of each outcome
     """
 
-    parts: tuple[NormalSegments, ...]
+    parts: tuple[NormalSegments | NormalGammaSegments, ...]
     kind = SEVERAL
 
     @property
@@ -37,8 +38,11 @@ class SeveralSegments(SegmentSums):
 
     @cached_property
     def numbers(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """How many coefficients each outcome has."""
-        return np.array([len(part.tau) for part in self.parts], float)
+        """What the sums must know of each outcome."""
+        result = np.zeros((len(self.parts), 1 + max(max(len(part.numbers) for part in self.parts), 1)))
+        for row, part in zip(result, self.parts, strict=True):
+            row[0], row[1 : 1 + len(part.numbers)] = part.coefficients, part.numbers
+        return np.append(result.shape[1], result.ravel())
 
     @property
     def within_reach(self) -> bool:
@@ -61,7 +65,7 @@ class SeveralSegments(SegmentSums):
         return -np.inf
 
     def gradient(self, slopes: np.ndarray) -> np.ndarray:
-        cuts = np.cumsum([0, *(2 * len(part.tau) + 1 for part in self.parts)])
+        cuts = np.cumsum([0, *(part.slopes for part in self.parts)])
         return np.concatenate([part.gradient(slopes[low:high])
                                for part, (low, high) in zip(self.parts, pairwise(cuts), strict=True)])
 

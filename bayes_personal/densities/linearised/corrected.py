@@ -150,6 +150,6 @@ def moments(arrangement: Arrangement, values: Mapping[str, np.ndarray],
         covariances.append(np.einsum("dpn,dqn->pqn", gap, gap) / count)
     mean, covariance = np.concatenate(means, axis=-1), np.concatenate(covariances, axis=-1)
     # Where eta is the same at all draws.
-    covariance += LEAST_VARIANCE * bound.unit**2 * np.eye(len(mean))[:, :, None]
+    covariance += LEAST_VARIANCE * np.diag(bound.predictor_units**2)[:, :, None]
     root = np.linalg.cholesky(covariance.transpose(2, 0, 1)).transpose(1, 2, 0)
     return mean, np.ascontiguousarray(root)

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
-from scipy.special import roots_hermitenorm
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS
 from bayes_personal.data.rows import Batch, rows_at
-from bayes_personal.densities.gaussian.arrangement import Arrangement
+from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
 from bayes_personal.densities.linearised.corrected import moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
-from bayes_personal.densities.linearised.pseudo_data import PseudoData, with_pseudo_outcome
+from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid, with_pseudo_outcome
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.kernels import cavities, likelihoods
 
@@ -23,6 +22,8 @@ from bayes_personal.kernels import cavities, likelihoods
 AVERAGED, NODES = 200, 21
 # Fewer of these, which are enough where another number of nodes changes a log density by no more than this.
 FEWER_NODES, SETTLED = (3, 5, 9), 1e-6
+# Largest leverage of a row that is left out: without it eta has a finite variance.
+MOST_LEVERAGE = 1.0 - 1e-9
 # Nodes along each weight of a group that has one, two or more of them.
 ORDERS = {1: 15, 2: 7}
 ORDER = 5
@@ -32,13 +33,13 @@ ON_NODES = 16.0
 
 def leaves_out(bound: BoundModel) -> bool:
     """Say whether `LeftOutRows` takes a model."""
-    return linearises(bound) and bound.coefficients.linear_predictors == 1
+    return linearises(bound)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class LeftOutRows:
-    """Rows left out one by one given draws of the posterior of a model that linearises, with one predictor a row.
+    """Rows left out one by one given draws of the posterior of a model that linearises.
 
     Where no groups are eliminated, the weights are integrated out given phi: exactly but for one row, whose likelihood
     takes the place of its pseudo-observation (the cavity of expectation propagation). Where groups are, those of the
@@ -82,6 +83,11 @@ class LeftOutRows:
         return True
 
     @property
+    def predictors(self) -> int:
+        """How many linear predictors a row has."""
+        return len(self.density.pseudo.mean)
+
+    @property
     def order(self) -> int:
         """Nodes along each weight of a group."""
         return ORDERS.get(self.density.gaussian.arrangement.varying, ORDER)
@@ -93,7 +99,7 @@ class LeftOutRows:
         if groups is not None:
             return ON_NODES * rows * self.order ** len(groups.x)
         size = self.density.gaussian.arrangement.size
-        return rows * (OF_SQUARE * size**2 + 2 * NODES) + OF_CUBE * size**3
+        return rows * (self.predictors**2 * OF_SQUARE * size**2 + 2 * NODES**self.predictors) + OF_CUBE * size**3
 
     def of_draws(self, chosen: np.ndarray) -> "LeftOutRows":
         """Return the same at some of the draws."""
@@ -132,27 +138,39 @@ class LeftOutRows:
         return np.broadcast_to(rows.constants[places] + by_draw[:, entries], (self.count, len(places)))
 
     def _by_cavities(self, batch: Batch, places: np.ndarray) -> "LeftOutDensities":
-        rows, pseudo, bound = self.density.rows, self.density.pseudo, self.density.bound
-        arrangement = self.density.gaussian.arrangement
-        z = arrangement.loadings(batch.x, np.full(len(batch), bound.unit), bound.features_at(batch.frame))
-        offset = bound.coefficients.predictors(batch.x, bound.everywhere) @ arrangement.centre
-        fits, variances = self._projection.moments(z)
-        fits, variances = offset + bound.unit * fits, bound.unit**2 * variances
-        constants = self._constants(places)
-        data = *(each[places] for each in rows.outcomes), pseudo.response[0, places], pseudo.precision[0, 0, places]
+        rows, pseudo = self.density.rows, self.density.pseudo
+        fits, covariances = eta_given(self._projection, batch)
+        fits += self._moved_by_family(batch)
+        cavity = Cavity.of(fits, covariances, pseudo.precision_root[places], pseudo.response[:, places])
+        constants, data = self._constants(places), [each[places] for each in rows.outcomes]
 
         def of_some(draws: Any, some: Any, order: int) -> LeftOutDensities:
-            y, n, *pseudo_data = (each[some] for each in data)
-            fit, variance = (np.ascontiguousarray(each[draws][:, some]) for each in (fits, variances))
-            left_out, left_in, moved = np.empty(fit.shape), np.empty(fit.shape), np.empty(len(y))
-            cavities.set_cavities(rows.code, self.own[draws], y, n, fit, variance, *pseudo_data, *average_over(order),
-                                  left_out, left_in, moved)
-            return LeftOutDensities.of(left_out, left_in, constants[draws][:, some], moved)
+            y, n = (each[some] for each in data)
+            centre, root = (np.ascontiguousarray(each[draws][..., some]) for each in (cavity.mean, cavity.root))
+            left_out, left_in = np.empty((2, len(centre), len(y)))
+            cavities.set_cavities(rows.code, self.own[draws], y, n, centre, root, *grid(order, self.predictors),
+                                  left_out, left_in)
+            return LeftOutDensities.of(left_out, left_in, constants[draws][:, some], cavity.moved[some])
 
-        result = LeftOutDensities(np.empty(fits.shape), np.empty(len(places)), np.empty(len(places)))
-        for order, some in orders(of_some, variances):
-            result.left_out[:, some], result.left_in[some], result.moved[some] = of_some(slice(None), some, order)
+        result = LeftOutDensities(np.empty(constants.shape), np.empty(len(places)), cavity.moved)
+        for order, some in orders(of_some, covariances[:, 0, 0]):
+            result.left_out[:, some], result.left_in[some], _ = of_some(slice(None), some, order)
         return result
+
+    def _moved_by_family(self, batch: Batch) -> np.ndarray | float:
+        """Return how far linear predictors move with the family's own hyperparameters, (draw, predictor, unit).
+
+        The pseudo-data are made at their medians. A scale of a StudentT that has a linear predictor grows with nu, by
+        a regression over draws; a location hardly moves.
+        """
+        arrangement, size = self.density.gaussian.arrangement, self.density.family_size
+        if not size or self.predictors == 1:
+            return 0.0
+        points = self.density.of_family(self.density.points(self.values))
+        weights = arrangement.natural_weights(self.values, self.count)
+        eta = arrangement.linear_predictors(batch).at(weights, None).reshape(self.count, -1)
+        slopes = np.linalg.lstsq(points - points.mean(axis=0), eta - eta.mean(axis=0))[0]
+        return ((points - np.median(points, axis=0)) @ slopes).reshape(self.count, -1, len(batch))
 
     @cached_property
     def _projection(self) -> Projection:
@@ -196,11 +214,71 @@ class LeftOutDensities(NamedTuple):
         return cls(left_out, cavities.log_means(left_in), moved)
 
 
-@cache
-def average_over(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of an average over a standard normal variable."""
-    nodes, weights = roots_hermitenorm(order)
-    return nodes, weights / weights.sum()
+class Cavity(NamedTuple):
+    """The distribution of rows' linear predictors given all other rows, at draws.
+
+    Attributes
+    ----------
+    mean : (draw, predictor, unit)
+    root : lower roots of the covariances, (draw, predictor, predictor, unit)
+    moved : how far a row moves them, in standard deviations, averaged over draws, (unit,)
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    moved: np.ndarray
+
+    @classmethod
+    def of(cls, fits: np.ndarray, covariances: np.ndarray, precision_root: np.ndarray, response: np.ndarray) -> Self:
+        """Take each row's pseudo-observation away, the part of one linear predictor after the other.
+
+        `fits` and `covariances` are those given all rows, and the pseudo-observation is ``Normal(P response, 1)`` of
+        P eta with the `precision_root` P, (unit, predictor, predictor).
+        """
+        mean, covariance, moved = fits.copy(), covariances.copy(), np.zeros(fits.shape[-1])
+        for part, observed in zip(precision_root.transpose(1, 2, 0), np.einsum("npq,qn->pn", precision_root, response),
+                                  strict=True):
+            along = np.einsum("dpqn,qn->dpn", covariance, part)
+            leverage = np.minimum(np.einsum("dpn,pn->dn", along, part), MOST_LEVERAGE)
+            gap = (np.einsum("dpn,pn->dn", mean, part) - observed) / (1 - leverage)
+            mean += along * gap[:, None]
+            covariance += along[:, :, None] * along[:, None] / (1 - leverage)[:, None, None]
+        spread = np.sqrt(np.einsum("dppn->dpn", covariances))
+        moved = (np.abs(mean - fits) / spread).max(axis=1).mean(axis=0)
+        return cls(mean, lower_roots(covariance), moved)
+
+
+def eta_given(projection: Projection, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (draw, predictor, unit) and covariance (draw, predictor, predictor, unit) of rows' linear predictors
+    given all rows and the hyperparameters."""
+    arrangement = projection.density.arrangement
+    bound, coefficients = arrangement.bound, arrangement.bound.coefficients
+    units, features = bound.predictor_units, bound.features_at(batch.frame)
+    products = coefficients.predictors(batch.x, bound.everywhere) * arrangement.centre
+    offset, count = coefficients.total(products, bound.everywhere, np).T, len(units)
+    each = [arrangement.loadings(batch.x, np.full(len(batch), unit), features, None if count == 1 else place)
+            for place, unit in enumerate(units)]
+    found = [projection.moments(z) for z in each]
+    mean = np.stack([fit for fit, _ in found], axis=1)
+    covariance = np.empty((len(mean), count, count, len(batch)))
+    for k, (_, variance) in enumerate(found):
+        covariance[:, k, k] = variance
+        for m in range(k):
+            # Of a sum the variance has the covariance twice.
+            both = Loadings(each[k].dense + each[m].dense, each[k].groups, each[k].of_group + each[m].of_group)
+            shared = 0.5 * (projection.moments(both)[1] - variance - found[m][1])
+            covariance[:, k, m] = covariance[:, m, k] = shared
+    return offset + units[:, None] * mean, covariance * np.outer(units, units)[:, :, None]
+
+
+def lower_roots(matrices: np.ndarray) -> np.ndarray:
+    """Return the Cholesky factors of matrices (draw, predictor, predictor, unit)."""
+    root = np.zeros(matrices.shape)
+    for k in range(matrices.shape[1]):
+        for m in range(k + 1):
+            entry = matrices[:, k, m] - (root[:, k, :m] * root[:, m, :m]).sum(axis=1)
+            root[:, k, m] = np.sqrt(entry) if k == m else entry / root[:, m, m]
+    return root
 
 
 def orders(of_some: Callable[[Any, Any, int], LeftOutDensities],

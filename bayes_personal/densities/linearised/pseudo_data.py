@@ -53,7 +53,7 @@ class PseudoData:
     def touching(cls, rows: RowLikelihoods, eta: np.ndarray, own: np.ndarray) -> Self:
         """Match slopes and curvatures at eta, (predictor, unit)."""
         score, curvature, positive = likelihoods.slopes(rows.code, own, *rows.outcomes, np.ascontiguousarray(eta))
-        least = OF_POSITIVE * np.linalg.eigvalsh(positive.transpose(2, 0, 1))[:, 0]
+        least = OF_POSITIVE * np.linalg.eigvalsh(natural(rows, positive))[:, 0]
         return cls._matched(rows, eta, np.zeros(curvature.shape), score, curvature, least)
 
     @classmethod
@@ -62,18 +62,20 @@ class PseudoData:
         nodes, weights = grid(NODES, len(mean))
         score, curvature, _ = likelihoods.average_slopes(rows.code, own, *rows.outcomes, np.ascontiguousarray(mean),
                                                          np.ascontiguousarray(root), nodes, weights)
-        size = np.abs(np.linalg.eigvalsh(curvature.transpose(2, 0, 1))).max(axis=1)
+        size = np.abs(np.linalg.eigvalsh(natural(rows, curvature))).max(axis=1)
         return cls._matched(rows, mean, root, score, curvature, OF_MEDIAN * np.median(size))
 
     @classmethod
     def _matched(cls, rows: RowLikelihoods, mean: np.ndarray, root: np.ndarray, score: np.ndarray,
                  curvature: np.ndarray, least: np.ndarray | float) -> Self:
-        values, vectors = np.linalg.eigh(curvature.transpose(2, 0, 1))
-        lowest = np.maximum(least, LEAST / rows.bound.unit**2)
+        units = rows.bound.predictor_units
+        values, vectors = np.linalg.eigh(natural(rows, curvature))
+        lowest = np.maximum(least, LEAST)
         values = np.maximum(values, np.broadcast_to(lowest, len(values))[:, None])
-        precision = (vectors * values[:, None]) @ vectors.mT
-        step = (vectors / values[:, None]) @ (vectors.mT @ score.T[:, :, None])
-        return cls(mean, root, mean + step[:, :, 0].T, np.ascontiguousarray(precision.transpose(1, 2, 0)))
+        precision = (vectors * values[:, None]) @ vectors.mT / np.outer(units, units)
+        step = (vectors / values[:, None]) @ (vectors.mT @ (units * score.T)[:, :, None])
+        return cls(mean, root, mean + units[:, None] * step[:, :, 0].T,
+                   np.ascontiguousarray(precision.transpose(1, 2, 0)))
 
     def take(self, places: np.ndarray) -> "PseudoData":
         """Return the pseudo-data of some of the rows."""
@@ -136,6 +138,12 @@ class PseudoData:
 def with_pseudo_outcome(bound: BoundModel) -> BoundModel:
     """Return the model of pseudo-observations, whose errors are known; it has no family of its own."""
     return replace(bound, family=Normal(sd="error of a pseudo-outcome"))
+
+
+def natural(rows: RowLikelihoods, curvature: np.ndarray) -> np.ndarray:
+    """Return curvatures (predictor, predictor, unit) in natural units, (unit, predictor, predictor)."""
+    units = rows.bound.predictor_units
+    return curvature.transpose(2, 0, 1) * np.outer(units, units)
 
 
 @cache

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_personal.families.parts.likelihood import Likelihood
+from bayes_personal.families.parts.varying import LogScale
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import call_of
@@ -28,6 +29,11 @@ class Family(ABC):
     def gaussian(self) -> bool:
         """Whether y_i given eta_i is ``Normal(eta_i, sigma known_i)``, so that Gaussian weights integrate out."""
         return False
+
+    @property
+    def normal(self) -> bool:
+        """Whether y_i given its linear predictors is Normal around the first of them, whatever its error."""
+        return self.gaussian
 
     @property
     def error_parameter(self) -> str | None:
@@ -51,6 +57,11 @@ class Family(ABC):
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the compiled log p(y | eta) takes of the family's own hyperparameters, number by number."""
+        return ()
+
+    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
+        """Return the linear predictors that rows have beside the first one, where 1 natural unit of the outcome is
+        `unit`."""
         return ()
 
     @property

@@ -78,8 +78,10 @@ class Prior(ABC):
         if on is None:
             return self
         names = tuple(dict.fromkeys(member for name in on for member in members.get(name, (name,))))
-        if not names:
-            return None
+        return self.of(names) if names else None
+
+    def of(self, names: tuple[str, ...]) -> "Prior":
+        """Return the prior under which these coefficients vary; it must have an argument `on`."""
         result = copy(self)
         object.__setattr__(result, "on", names)
         return result
@@ -150,6 +152,9 @@ class Sum(Prior):
     def within(self, members: Mapping[str, tuple[str, ...]]) -> Prior | None:
         remaining = tuple(filter(None, (prior.within(members) for prior in self.summands)))
         return Sum(remaining) if len(remaining) > 1 else remaining[0] if remaining else None
+
+    def of(self, names: tuple[str, ...]) -> Prior:
+        return Sum(tuple(prior.of(names) for prior in self.summands))
 
     @property
     def replaces_mean(self) -> bool:

@@ -1,7 +1,7 @@
 """What a prior may know of the coefficients of a model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -23,6 +23,7 @@ class Coefficients:
     center : means of the predictors, 0 for the intercept, (coefficient,)
     conjugate : the distribution under which coefficients that rows share integrate out of the family's likelihood
     predictor : place of the linear predictor that each coefficient belongs to, (coefficient,); None for a single one
+    prefix : start of the names of all variables that govern these coefficients
     """
 
     names: tuple[str, ...]
@@ -31,6 +32,13 @@ class Coefficients:
     center: np.ndarray
     conjugate: Conjugate | None = None
     predictor: np.ndarray | None = None
+    prefix: str = ""
+
+    def first(self, count: int) -> "Coefficients":
+        """Return the first coefficients by themselves; their positions stay the same."""
+        predictor = None if self.predictor is None else self.predictor[:count]
+        return replace(self, names=self.names[:count], location=self.location[:count], unit=self.unit[:count],
+                       center=self.center[:count], predictor=predictor)
 
     def select(self, on: Any, owner: str) -> np.ndarray:
         """Return the positions of the coefficients that vary."""

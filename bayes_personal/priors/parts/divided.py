@@ -10,8 +10,10 @@ def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:
     conjugate = coefficients.conjugate
     if conjugate is None:
         raise SpecificationError(f"{owner}: what the rows of a cell share integrates out of Normal, Poisson, Bernoulli "
-                                 "and Binomial families. For another family use a prior that fits every one, such as "
-                                 "TotalVariation(order), GaussianProcess(*context) or Contextualized(*context).")
+                                 "and Binomial families, of a Normal one with a sigma for all rows or a sigma a cell, "
+                                 "as Varying() has it without a prior of its own. For another family use a prior that "
+                                 "fits every one, such as TotalVariation(order), GaussianProcess(*context) or "
+                                 "Contextualized(*context).")
     if not conjugate.several_coefficients and coefficients.names != ("Intercept",):
         raise SpecificationError(f"{owner}: with counts, cells share a rate or probability, and the formula must be "
                                  f"'outcome ~ 1'; it has the coefficients {', '.join(coefficients.names)}. Drop the "

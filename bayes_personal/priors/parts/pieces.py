@@ -58,7 +58,7 @@ class Piece(ABC):
     @property
     def name(self) -> str:
         """Prefix of the names of its variables."""
-        return self.prior.name
+        return self.coefficients.prefix + self.prior.name
 
     @property
     def varying(self) -> dict[str, tuple[str, ...]]:
