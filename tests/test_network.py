@@ -298,13 +298,6 @@ def test_every_prior_of_terms_gives_networks(prior: Any) -> None:
         assert np.isfinite(bp.loo(fitted, progress=False, refit=False).elpd)
 
 
-@pytest.mark.parametrize("prior", [bp.Mixture(2), bp.Repulsive("c"),
-                                   bp.Contextualized("c")], ids=repr)
-def test_priors_that_all_nodes_would_share_are_refused(prior: Any, rows: pd.DataFrame) -> None:
-    with pytest.raises(SpecificationError, match="all nodes"):
-        bp.fit(bp.Network("a + b ~ 1", prior), rows, seed=1, progress=False)
-
-
 def test_all_others_as_parents_are_a_pseudo_likelihood(rows: pd.DataFrame) -> None:
     network = bp.Network("a + b + d ~ 1", parents="others")
     assert "pseudo-likelihood" in repr(network)

@@ -336,16 +336,20 @@ class BoundModel:
             result |= piece.reported(values, xp)
         return result
 
-    def simulated(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
-        """Draw theta and outcome of the training rows; also return the values, completed by the drawn fields."""
+    def simulated(self, values: Mapping[str, Any], rng: np.random.Generator,
+                  labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Draw theta and outcome of the training rows; also return the values, completed by the drawn fields.
+
+        `labels` say which branch each row takes, (unit,); it is drawn where they are not given.
+        """
         for field in self.gaussian_functions:
             size = tuple(map(len, (field.places | field.varying).values()))
             values = {**values, **field.colored(values, rng.standard_normal(size), np)}
         if self.division is not None:
             matrix = self.features[self.pieces.index(self.division)].matrix
             values = {**values, **self.division.simulated(values, matrix, rng)}
-        branches, labels = self.branches(values, self.features, self.x, np), None
-        if branches is not None:
+        branches = self.branches(values, self.features, self.x, np)
+        if branches is not None and labels is None:
             shares = np.exp(branches[0]).cumsum(axis=-1)
             labels = (rng.random((len(self.rows), 1)) >= shares / shares[:, -1:]).sum(axis=-1)
         theta = self.theta(values, self.features, len(self.rows), labels)

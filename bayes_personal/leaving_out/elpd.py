@@ -15,7 +15,7 @@ from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationE
 from bayes_personal.leaving_out.estimates import MOST_REFITS, Estimates
 from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, LeaveOutPlan
 from bayes_personal.leaving_out.result import ELPD, joined
-from bayes_personal.leaving_out.shared_divisions import of_shared_divisions
+from bayes_personal.leaving_out.shared_rows import of_shared_divisions, of_shared_functions
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_not_share
 from bayes_personal.samplers.nuts import NUTS
@@ -60,8 +60,9 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
       weights: by product grids up to three of them, beyond that by importance sampling;
     - otherwise, and where rows are of types that are summed out, every group is refitted, if `refit` says how.
 
-    Of a network whole rows are left out: its nodes are independent given the data, so that the log predictive density
-    of a row is the sum of those of the nodes.
+    Of a network whole rows are left out. Where its nodes are independent given the data, the log predictive density of
+    a row is the sum of those of the nodes; where they share divisions, types of rows or a network of contexts, it is
+    ``p(x_i | x_-i, phi)`` of all these nodes together, summed over divisions and types, and no row is refitted.
 
     Draws are thinned evenly where all of them would take more than about a second, to as many as leave the Monte Carlo
     error of elpd below a tenth of its standard error, and 250 or more; rows whose Pareto k is too high with few draws
@@ -164,14 +165,21 @@ def recent(posterior: Posterior | NetworkPosterior) -> ELPD:
 def of_network(posterior: NetworkPosterior, kind: Kind, of_node: Callable[[Posterior], ELPD], rows: Any = None,
                refit: bool | NUTS = True) -> ELPD:
     """Return the result for whole rows of a network, from the results of nodes by themselves."""
-    density, results = posterior.shared, {}
-    if density is not None:
-        if kind != "unit" or isinstance(refit, NUTS):
-            raise SpecificationError(f"loo: nodes share the divisions of {posterior.model.prior!r}, and rows are left "
-                                     "out of all nodes at once, by kind='unit' and without refits. Leave kind= and "
-                                     "refit= at their defaults.")
-        results["shared divisions"] = of_shared_divisions(posterior, density, chosen(rows, kind, posterior.index))
-    results |= {node: of_node(each) for node, each in posterior.nodes.items() if node not in posterior.divided}
+    results: dict[str, ELPD] = {}
+    apart = {node: each for node, each in posterior.nodes.items() if not each.in_common}
+    if len(apart) < len(posterior.nodes):
+        together = next(each for each in posterior.nodes.values() if each.in_common)
+        kinds = ("unit",) if posterior.whole is None else ("unit", "conditional")
+        if kind not in kinds or isinstance(refit, NUTS):
+            raise SpecificationError(f"loo: nodes share the {together.in_common} of {posterior.model.prior!r}, and "
+                                     f"rows are left out of all nodes at once, by kind={' or '.join(map(repr, kinds))} "
+                                     "and without refits. Leave kind= and refit= at their defaults.")
+        selected = chosen(rows, kind, posterior.index)
+        if posterior.shared is not None:
+            results["shared divisions"] = of_shared_divisions(posterior, posterior.shared, selected)
+        if posterior.whole is not None:
+            results["shared functions"] = of_shared_functions(posterior, posterior.whole, kind, selected)
+    results |= {node: of_node(each) for node, each in apart.items()}
     return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
 
 

@@ -49,7 +49,9 @@ class Network:
     intervals of strong edges are too wide, for each regression takes its parents as given.
 
     Under `Partition` and `TreePartition` the whole network changes together: one set of cuts for all nodes, summed out
-    exactly, with one frequency of cuts.
+    exactly, with one frequency of cuts. Under `Mixture` and `Repulsive` a row has one type for all nodes, summed out of
+    all of them together: ``p(x_i) = sum over types k of w_ik product over nodes j of p(x_ij | parents, a_jk)``. Under
+    `Contextualized` all nodes have one neural network of contexts, and each node output weights of its own.
 
     Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
     change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
@@ -209,7 +211,7 @@ class Network:
         if missing:
             raise InputTypeError(f"{self.owner}: {first(missing)} must be a column of numbers, for {node!r} depends on "
                                  "it. Code what is yes or no as 1 and 0.")
-        self._must_share_no_more_than_divisions(bound)
+        self._must_be_shared(bound)
         self._must_leave_an_error(node, bound)
         return bound
 
@@ -297,17 +299,15 @@ class Network:
             sorter.done(chosen)
         return tuple(result)
 
-    def _must_share_no_more_than_divisions(self, bound: BoundModel) -> None:
-        """Refuse priors by which all nodes would share one unseen thing that is not summed out for all of them."""
-        divided = bound.division is not None
-        if len(bound.nonlinear) > len(bound.gaussian_functions) + divided:
-            raise SpecificationError(
-                f"{self.owner}: under {self.prior!r} all nodes of a row share its type or one neural network, and "
-                "there are no networks of such priors yet. Take a prior that is linear in weights, such as "
-                "GaussianProcess or PartialPooling, or Partition.")
-        if divided and not self.gaussian:
+    def _must_be_shared(self, bound: BoundModel) -> None:
+        """Refuse families and parents with which nodes cannot have divisions, or types of rows, in common."""
+        if bound.division is not None and not self.gaussian:
             raise SpecificationError(f"{self.owner}: under {self.prior!r} all nodes change together, which takes nodes "
                                      "that are all Normal. Take family=bp.Normal(), or another prior.")
+        if bound.choice is not None and self.pseudo:
+            raise SpecificationError(f"{self.owner}: under {self.prior!r} a row has one type for all nodes, which "
+                                     "takes a density of whole rows, and parents='others' states none. Take "
+                                     "parents='before', or another prior.")
 
     def _must_leave_an_error(self, node: str, bound: BoundModel) -> None:
         """Refuse a node that others explain exactly, or of which its parents explain one exactly."""

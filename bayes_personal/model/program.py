@@ -113,14 +113,16 @@ def coordinates(bound: BoundModel) -> dict[str, Any]:
     return coords
 
 
-def unknowns(bound: BoundModel, dims: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def unknowns(bound: BoundModel, dims: Mapping[str, tuple[str, ...]],
+             given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Declare, in the open model, all that the outcome depends on; return the variables by name.
 
-    `dims` are the names of the dimensions of each.
+    `dims` are the names of the dimensions of each; `given` are hyperparameters that are declared already.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(given or {})
     for parameter in bound.hyperparameters:
-        values[parameter.name] = declare(parameter, dims[parameter.name], values)
+        if parameter.name not in values:
+            values[parameter.name] = declare(parameter, dims[parameter.name], values)
     for term in bound.terms:
         name = f"{term.name}_z"
         values[name] = pm.Normal(name, dims=dims[name])

@@ -8,6 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.progress import Progress
 
+from bayes_personal.binding.shared_functions import SharedFunctions
 from bayes_personal.errors import InputTypeError, MisfitWarning, SpecificationError, shown, warn
 from bayes_personal.model.model import Model
 from bayes_personal.model.network_model import Network
@@ -41,8 +42,8 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
     Parameters
     ----------
     model
-        What is assumed: a `Model`, or a `Network`, each of whose nodes is fitted by itself, for they are independent
-        given the data.
+        What is assumed: a `Model`, or a `Network`, each of whose nodes is fitted by itself where they are independent
+        given the data; nodes with one set of cuts, one type a row or one network of contexts are drawn together.
     data
         Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them, of an Arrow
         file, a pattern such as ``"rows/*.parquet"``, or a `pyarrow.dataset.Dataset` of such files, whose rows are read
@@ -85,6 +86,7 @@ def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Lapla
     """Return the posterior of `fit`, without its warning."""
     from bayes_personal.samplers.route import route
     from bayes_personal.samplers.shared_divisions import sampled_together
+    from bayes_personal.samplers.shared_functions import sampled_with_functions
 
     must_be_model("fit", model, data)
     method, seed = sampler("fit", method), seed_number("fit", seed)
@@ -100,16 +102,19 @@ def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Lapla
     *seeds, shared_seed = np.random.SeedSequence(seed).generate_state(len(bounds) + 1)
     divided = {node: bound for node, bound in bounds.items() if bound.division is not None}
     trees = sampled_together(divided, method, int(shared_seed), progress) if divided else {}
+    functions = SharedFunctions.of(bounds)
+    if functions is not None:
+        parents = {node: model.parents_of(node) for node in bounds}
+        trees |= sampled_with_functions(functions, parents, method, int(shared_seed), progress)
     with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("fitting", total=len(bounds) - len(divided))
+        task = bar.add_task("fitting", total=len(bounds) - len(trees))
         for (node, bound), node_seed in zip(bounds.items(), seeds, strict=True):
-            if node in divided:
+            if node in trees:
                 continue
             bar.update(task, description=f"fitting: {escape(node)}")
             trees[node] = route(bound, method).sample(int(node_seed), progress=False)
             bar.advance(task)
-    return NetworkPosterior(model, {node: Posterior(model.node(node), bounds[node], trees[node])
-                                    for node in model.nodes})
+    return NetworkPosterior.of(model, bounds, trees)
 
 
 def must_be_model(owner: str, model: Any, data: Any) -> None:
@@ -181,5 +186,6 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     model, parts = storage.read(path, functions)
     if isinstance(model, Model):
         return Posterior(model, *parts[""])
-    nodes = zip(model.nodes, parts.values(), strict=True)
-    return NetworkPosterior(model, {node: Posterior(model.node(node), *part) for node, part in nodes})
+    nodes = dict(zip(model.nodes, parts.values(), strict=True))
+    return NetworkPosterior.of(model, {node: nodes[node][0] for node in model.order},
+                               {node: tree for node, (_, tree) in nodes.items()})

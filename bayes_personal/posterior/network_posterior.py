@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.binding.shared_functions import SharedFunctions
 from bayes_personal.densities.shared_division_density import SharedDivisionDensity
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior import storage
@@ -18,6 +20,7 @@ from bayes_personal.posterior.lazy import Lazy, Rows
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import RowSlice, Theta
+from bayes_personal.posterior.whole_rows import WholeRows
 from bayes_personal.system.arguments import file_path
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 class NetworkPosterior:
     """The posterior of a network given data.
 
-    The nodes are independent given the data, so that draw s of every node makes draw s of the network. Where nodes have
-    different numbers of draws, as many of each are taken, evenly, as the node with the fewest has, as one chain.
+    Draw s of every node makes draw s of the network: the nodes are independent given the data, or were drawn together.
+    Where nodes have different numbers of draws, as many of each are taken, evenly, as the node with the fewest has, as
+    one chain.
 
     Attributes
     ----------
@@ -40,6 +44,15 @@ class NetworkPosterior:
 
     model: Network
     nodes: Mapping[str, Posterior]
+
+    @classmethod
+    def of(cls, model: Network, bounds: Mapping[str, BoundModel], trees: Mapping[str, xr.DataTree]) -> Self:
+        """Make the posterior from the draws of all nodes."""
+        functions = SharedFunctions.of(bounds)
+        whole = None if functions is None else WholeRows.of(functions, trees)
+        return cls(model, {node: Posterior(model.node(node), bounds[node], trees[node],
+                                           whole if functions and node in functions.bounds else None)
+                           for node in model.nodes})
 
     @cached_property
     def pymc(self) -> "pm.Model":
@@ -72,6 +85,11 @@ class NetworkPosterior:
     def divided(self) -> dict[str, Posterior]:
         """The nodes that share a division of contexts."""
         return {node: posterior for node, posterior in self.nodes.items() if posterior.bound.division is not None}
+
+    @property
+    def whole(self) -> WholeRows | None:
+        """The training rows and draws of the nodes that have functions of context in common; None where none do."""
+        return next((posterior.whole for posterior in self.nodes.values() if posterior.whole is not None), None)
 
     @property
     def index(self) -> pd.Index:
@@ -210,4 +228,5 @@ class NetworkTheta(Lazy):
                                zip(self.nodes, self.places, part.nodes, strict=True)], axis=-1)
 
     def distinct(self, part: NetworkPart) -> tuple[np.ndarray, np.ndarray]:
-        return part.distinct
+        # Each row chooses a branch by itself.
+        return super().distinct(part) if any(node.bound.choice for node in self.nodes) else part.distinct

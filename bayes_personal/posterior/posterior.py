@@ -18,6 +18,7 @@ from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.posterior.residual_check import ResidualCheck
 from bayes_personal.posterior.summary import tabulate
 from bayes_personal.posterior.theta import Theta, Training
+from bayes_personal.posterior.whole_rows import WholeRows
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.samplers.shared_divisions import SHARED
 from bayes_personal.system.arguments import file_path
@@ -36,11 +37,13 @@ class Posterior:
     model : what was assumed
     bound : the model with its data
     tree : `xarray.DataTree` with ArviZ's groups
+    whole : of a node that has functions of context in common with other nodes of a network, their training rows
     """
 
     model: Model
     bound: BoundModel
     tree: xr.DataTree
+    whole: WholeRows | None = None
 
     @cached_property
     def pymc(self) -> "pm.Model":
@@ -75,7 +78,7 @@ class Posterior:
         """The array that computes theta where it is asked for."""
         sizes, values = self.tree["posterior"].sizes, all_draws(self.bound, self.tree)
         return Theta((sizes["chain"], sizes["draw"]), Training(self.bound), self.bound, values,
-                     np.random.SeedSequence(0))
+                     np.random.SeedSequence(0), self.whole)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -111,22 +114,29 @@ class Posterior:
         InputTypeError
             A column, label, name or attribute that the file cannot hold.
         SpecificationError
-            A prior or family of your own that does not say which columns it reads, or hides an argument.
+            A prior or family of your own that does not say which columns it reads, or hides an argument; a node of a
+            network that has the types of rows in common with other nodes.
         """
         file_path("save", path)
+        if self.whole is not None and self.whole.chosen:
+            must_not_share("save", self)
         storage.write(self.model, {"": (self.bound, self.tree)}, path)
 
     @property
-    def shares_divisions(self) -> bool:
-        """Whether the divisions of contexts are those of other nodes of a network too."""
-        return bool(self.tree["posterior"].attrs.get(SHARED, False))
+    def in_common(self) -> str:
+        """What this node of a network has in common with other nodes, in words; empty where there is nothing."""
+        if not self.tree["posterior"].attrs.get(SHARED, False):
+            return ""
+        if self.bound.division is not None:
+            return "divisions"
+        return "types of rows" if self.bound.choice is not None else "network of contexts"
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has the same columns of the rows as a saved file; derived attributes are computed anew when needed.
         rows, bound = self.bound.rows, self.bound
         if isinstance(rows, InMemory):
             rows = replace(rows, frame=storage.read_columns(self.model, bound))
-        return {"model": self.model, "bound": replace(bound, rows=rows), "tree": self.tree}
+        return {"model": self.model, "bound": replace(bound, rows=rows), "tree": self.tree, "whole": self.whole}
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
@@ -144,8 +154,8 @@ def must_be_fitted(owner: str, value: Any) -> None:
 
 
 def must_not_share(owner: str, posterior: Any) -> None:
-    """Refuse a node of a network by itself, where sums over divisions would be those of the other nodes too."""
-    if isinstance(posterior, Posterior) and posterior.shares_divisions:
-        raise SpecificationError(f"{owner}: this node of a network shares the divisions of {posterior.model.prior!r} "
-                                 f"with the other nodes, so that {owner} sums over them for all nodes together. Give "
-                                 "it the posterior of the network.")
+    """Refuse a node of a network by itself, where the answer is one of all nodes together."""
+    if isinstance(posterior, Posterior) and posterior.in_common:
+        raise SpecificationError(f"{owner}: this node of a network shares the {posterior.in_common} of "
+                                 f"{posterior.model.prior!r} with the other nodes, so that {owner} takes all nodes "
+                                 "together. Give it the posterior of the network.")

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.posterior.lazy import Lazy
+from bayes_personal.posterior.whole_rows import WholeRows
 from bayes_personal.priors.parts.features import Features
 
 
@@ -94,11 +95,13 @@ class Computed(Lazy):
     bound : the model
     values : draws of the model's variables in data units, chain after chain, by name
     seeds : source of the random numbers of every row, or block of draws and rows
+    whole : the training rows of a network, where rows choose among branches for all nodes together; else None
     """
 
     bound: BoundModel
     values: Mapping[str, np.ndarray]
     seeds: np.random.SeedSequence
+    whole: WholeRows | None = None
 
     @property
     def work(self) -> int:
@@ -124,10 +127,17 @@ class Computed(Lazy):
         """Draw which branch each row takes, (draw, unit); None for a model without a choice."""
         if self.bound.choice is None:
             return None
-        total = shares(self.bound, values, part).cumsum(axis=-1)
+        total = self.shares(values, draws, places, part).cumsum(axis=-1)
         uniform = np.stack([np.random.default_rng(np.random.SeedSequence(self.seeds.entropy, spawn_key=(int(place),)))
                             .random(np.prod(self.sizes))[draws] for place in places], axis=1)
         return np.minimum((uniform[..., None] >= total).sum(axis=-1), total.shape[-1] - 1)
+
+    def shares(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
+               part: RowSlice) -> np.ndarray:
+        """Return the probability of each branch, given all outcomes of the row if known, (draw, unit, branch)."""
+        if self.whole is None or part.y is None:
+            return shares(self.bound, values, part)
+        return self.whole.shares(draws, places)
 
 
 def shares(bound: BoundModel, values: Mapping[str, np.ndarray], part: RowSlice) -> np.ndarray:

@@ -172,7 +172,8 @@ def at_contexts(posterior: Posterior, frame: pd.DataFrame | None, seed: np.rando
     bound, values = posterior.bound, all_draws(posterior.bound, posterior.tree)
     sizes = posterior.computed.sizes
     if frame is None:
-        return Mean(sizes, Training(bound), bound, values, seed)
+        # Rows take the same branches as in `theta`.
+        return Mean(sizes, Training(bound), bound, values, posterior.computed.seeds, posterior.whole)
     features = bound.features_at(frame)
     values = with_new_features(bound, values, features, np.random.default_rng(seed))
     # Log scales have no predictors but their constants.

@@ -8,7 +8,7 @@ import numpy as np
 from bayes_personal.data.columns import table
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.posterior.posterior import Posterior, must_be_fitted
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted, must_not_share
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta, Training
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
@@ -84,6 +84,9 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
     if nodes is not None:
         raise SpecificationError("predict: nodes= is what some nodes of a network are known to be, and this model has "
                                  f"one outcome, {posterior.model.outcome!r}. Leave it out.")
+    if posterior.bound.choice is not None and (frame is not None or given is not None):
+        # Its parents at these rows tell of the rows' types too.
+        must_not_share("predict", posterior)
     bound, chains = posterior.bound, posterior.tree["posterior"].sizes
     values = all_draws(bound, posterior.tree)
     seeds, sizes = np.random.SeedSequence(seed_number("predict", seed)), (chains["chain"], chains["draw"])
@@ -104,5 +107,6 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
         values = with_new_features(bound, values, features, np.random.default_rng(seeds))
         rows, index = KnownContexts(RowSlice(features, x, constants)), new.index
         status = {name: labels for piece_features in features for name, labels in piece_features.status.items()}
-    computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](sizes, rows, bound, values, seeds)
+    computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](sizes, rows, bound, values, seeds,
+                                                                      posterior.whole)
     return Prediction(kind, computed, index, status, bound.coefficients.names if kind == "theta" else ())

@@ -1,5 +1,6 @@
 """Simulation of a data set from the model, with the parameters that made it."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final, overload
@@ -7,8 +8,9 @@ from typing import Any, final, overload
 import numpy as np
 import pandas as pd
 
+from bayes_personal.binding.shared_functions import SharedFunctions
 from bayes_personal.data.columns import table
-from bayes_personal.errors import SpecificationError
+from bayes_personal.errors import InputWarning, SpecificationError
 from bayes_personal.model.model import Model
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior.fitting import must_be_model
@@ -95,26 +97,47 @@ def node_by_node(network: Network, rows: pd.DataFrame, rng: np.random.Generator)
         raise SpecificationError("simulate: parents='others' states a pseudo-likelihood, which no data are drawn from. "
                                  "Take parents='before'.")
     drawn: dict[str, Simulation] = {}
+    functions, common, labels = shared(network, rows), {}, None
+    if functions is not None:
+        common = functions.drawn_in_common(rng)
+        labels = functions.drawn_branches({node: functions.part(node, common) for node in functions.bounds}, rng)
     for node in network.order:
-        drawn[node] = simulated(network.node(node), rows, rng)
+        given = {} if functions is None or node not in functions.bounds else functions.part(node, common)
+        drawn[node] = simulated(network.node(node), rows, rng, given, labels if given else None)
         rows = drawn[node].frame
     theta = {f"{node} ~ {name}": values for node in network.nodes for name, values in drawn[node].theta.items()}
     return NetworkSimulation(rows, rows[list(network.nodes)], pd.DataFrame(theta),
                              {node: drawn[node] for node in network.nodes})
 
 
-def simulated(model: Model, rows: pd.DataFrame, rng: np.random.Generator) -> Simulation:
-    """Draw hyperparameters, theta and the outcome of every row."""
+def shared(network: Network, rows: pd.DataFrame) -> SharedFunctions | None:
+    """Return the functions of context that nodes have in common; None where there are none.
+
+    Their units are not those of the nodes, which are drawn later: any numbers stand for these.
+    """
+    if network.prior.linear:
+        return None
+    numbers = np.random.default_rng(0).standard_normal((len(rows), len(network.nodes)))
+    filled = rows.assign(**dict(zip(network.nodes, numbers.T, strict=True)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        return SharedFunctions.of({node: network.node(node).unobserved(filled) for node in network.order})
+
+
+def simulated(model: Model, rows: pd.DataFrame, rng: np.random.Generator,
+              given: Mapping[str, np.ndarray] | None = None, labels: np.ndarray | None = None) -> Simulation:
+    """Draw hyperparameters, theta and the outcome of every row; but for hyperparameters and branches that are given."""
     name = model.outcome
     observed = set(model.read.outcome_columns(rows.columns)) <= set(rows.columns)
     bound = model.bind(rows) if observed else model.unobserved(rows)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(given or {})
     for parameter in bound.hyperparameters:
-        values[parameter.name] = parameter.draw(rng, values)
+        if parameter.name not in values:
+            values[parameter.name] = parameter.draw(rng, values)
     for term, features in zip(bound.terms, bound.features, strict=False):
         values[f"{term.name}_z"] = rng.standard_normal((features.matrix.shape[1], len(term.positions)))
     values |= bound.derived(values, np)
-    theta, outcome, values = bound.simulated(values, rng)
+    theta, outcome, values = bound.simulated(values, rng, labels)
     index, names = bound.frame.index, list(bound.coefficients.names)
     drawn = pd.Series(outcome, index=index, name=name)
     truth = pd.DataFrame(theta, index=index, columns=names)

@@ -1,0 +1,85 @@
+"""Whole rows left out of nodes that have something in common: a division of contexts, types of rows, or a network."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import logsumexp
+
+from bayes_personal.binding.own_weights import NUMBERS, stride
+from bayes_personal.densities.marginal import given_weights
+from bayes_personal.densities.shared_division_density import SharedDivisionDensity
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, first, warn
+from bayes_personal.leaving_out.estimates import good_k, judged
+from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, efficiency
+from bayes_personal.leaving_out.result import ELPD
+from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.posterior import Posterior
+from bayes_personal.posterior.whole_rows import WholeRows
+
+# The columns of refits, of which there are none.
+NO_REFITS = pd.DataFrame(columns=["pareto_k", "elpd_before", "elpd", "se", "ess", "complaints"])
+
+
+def of_shared_divisions(posterior: NetworkPosterior, density: SharedDivisionDensity, selected: np.ndarray) -> ELPD:
+    """Return the joint result of the nodes that share a division, for the selected rows."""
+    nodes, sizes = list(posterior.divided.values()), next(iter(posterior.divided.values())).tree["posterior"].sizes
+    step = stride(density.leave_one_out_work, sizes["chain"], sizes["draw"])
+    values = [thinned(node, step) for node in nodes]
+    count = len(next(iter(values[0].values())))
+    left_in = np.sum([given_weights(node.bound, own, count, batch) for node, own in zip(nodes, values, strict=True)
+                      for batch in node.bound.rows.batches(len(posterior.index))], axis=0)
+    return of_densities(nodes, np.arange(0, sizes["draw"], step), density.leave_one_out(values, count), left_in,
+                        selected, "unit")
+
+
+def of_shared_functions(posterior: NetworkPosterior, whole: WholeRows, kind: Kind, selected: np.ndarray) -> ELPD:
+    """Return the joint result of the nodes that share functions of context, for the selected rows.
+
+    Where nodes have no weights beside these functions, all rows have all parameters in common, so that draws are
+    reweighted by ``p(x_i | phi)``, in which all nodes of the row take the same branch, summed out.
+    """
+    if kind == "unit" and whole.functions.has_weights:
+        raise SpecificationError(f"loo: under {posterior.model.prior!r} nodes share each row's type, or a network of "
+                                 "contexts, and have weights of their own too, which are not integrated out of whole "
+                                 "rows. Take the summand that is shared by itself, or kind='conditional', which is "
+                                 "optimistic.")
+    nodes = [posterior.nodes[name] for name in whole.functions.bounds]
+    sizes, rows = nodes[0].tree["posterior"].sizes, len(posterior.index)
+    draws = np.arange(sizes["chain"] * sizes["draw"])
+    size = max(1, NUMBERS // (len(draws) * whole.functions.branches))
+    densities = np.concatenate([whole.log_density(draws, np.arange(start, min(start + size, rows)))
+                                for start in range(0, rows, size)], axis=1)
+    return of_densities(nodes, np.arange(sizes["draw"]), densities, densities, selected, kind,
+                        PSEUDO if posterior.model.pseudo else "")
+
+
+def of_densities(nodes: Sequence[Posterior], draws: np.ndarray, densities: np.ndarray, left_in: np.ndarray,
+                 selected: np.ndarray, kind: Kind, preface: str = "") -> ELPD:
+    """Return the result of log densities of whole rows given the other rows, and given all rows, (draw, unit).
+
+    `draws` are their positions in each chain.
+    """
+    bound, count = nodes[0].bound, len(densities)
+    share, good = float(np.mean([efficiency(node, draws) for node in nodes])), good_k(count)
+    elpd, k, influence = (each[..., selected] for each in judged(densities, share, good))
+    high, labels = ~(k <= good), bound.rows.index[selected]
+    if high.any():
+        warn(f"loo: Pareto k is above {good:.2f} in {high.sum()} of {len(k)} rows ({first(labels[high])}): these rows "
+             "move the posterior so much that their elpd may be too good. Rows whose nodes have "
+             f"{nodes[0].in_common} in common are not refitted.", ConvergenceWarning)
+    again = logsumexp(left_in[:, selected], axis=0) - np.log(count)
+    pointwise = xr.DataArray(elpd, dims=["unit"], coords={"unit": bound.units[selected]})
+    variance = count * float(influence.sum(axis=1).var()) / share
+    return ELPD(elpd=float(elpd.sum()), se=float(np.sqrt(len(elpd) * elpd.var(ddof=1))), p=float((again - elpd).sum()),
+                n_samples=count, n_data_points=len(elpd), scale="log", warning=bool(high.any()), good_k=float(good),
+                elpd_i=pointwise, pareto_k=pointwise.copy(data=k), question=f"{preface} {QUESTIONS[kind]}".strip(),
+                conditioning=kind, refits=NO_REFITS.copy(), mcse=float(np.sqrt(variance)),
+                complaints=tuple(dict.fromkeys(words for node in nodes for words in node.complaints)))
+
+
+def thinned(node: Posterior, step: int) -> dict[str, np.ndarray]:
+    """Return every so many draws of every variable, (draw, ...)."""
+    draws = node.tree["posterior"].to_dataset().isel(draw=slice(None, None, step))
+    return {str(name): value.to_numpy().reshape(-1, *value.shape[2:]) for name, value in draws.data_vars.items()}
