@@ -50,8 +50,9 @@ class Network:
 
     Under `Partition` and `TreePartition` the whole network changes together: one set of cuts for all nodes, summed out
     exactly, with one frequency of cuts. Under `Mixture` and `Repulsive` a row has one type for all nodes, summed out of
-    all of them together: ``p(x_i) = sum over types k of w_ik product over nodes j of p(x_ij | parents, a_jk)``. Under
-    `Contextualized` all nodes have one neural network of contexts, and each node output weights of its own.
+    all of them together: ``p(x_i) = sum over types k of w_ik product over nodes j of p(x_ij | parents, a_jk)``; the
+    archetypes of `Repulsive` repel each other by the coefficients of all nodes. Under `Contextualized` all nodes have
+    one neural network of contexts, and each node output weights of its own.
 
     Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
     change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
@@ -119,9 +120,12 @@ class Network:
                           if (parents := self.parents_of(node)) or len(self.nodes) == 1)
         last = self.order[-1]
         density = ("a pseudo-likelihood: every node given all others" if self.pseudo else
-                   "p(row i) = the product of p(x_ij | its parents) over the nodes j")
+                   "p(row i) = the product of p(x_ij | its parents) over the nodes j"
+                   f"{', given z_i' if 'z_i' in ' '.join(self.prior.in_common) else ''}")
+        common = self.prior.in_common
+        own = f"all nodes have in common {', '.join(common)}; each has" if common else "each node has"
         return "\n".join((f"{self.formula}, of every node: {edges}", f"    {density}",
-                          f"    each node has hyperparameters of its own, as here {last}:",
+                          f"    {own} hyperparameters of its own, as here {last}:",
                           *(f"    {line}" for line in repr(self.node(last)).splitlines()[1:])))
 
     @property

@@ -16,7 +16,8 @@ from bayes_personal.data.columns import column, is_number, table
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
 from bayes_personal.pages.plots import BLUE, GREY, INK, VERMILION, Plot, canvas, short
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.questions.network_readings import Reading, edges
+from bayes_personal.questions.membership import responsibilities
+from bayes_personal.questions.network_readings import Reading, edges, read, tabulated
 from bayes_personal.system.arguments import fraction, one_of, whole_number
 from bayes_personal.system.running import verb
 
@@ -26,6 +27,8 @@ PANELS, PLACES, GROUPS = 12, 60, 30
 NAME, STRONGEST = 16, 40
 # Probability of an edge's sign above which its line is drawn through.
 SURE = 0.95
+# Expected number of rows from which a type is drawn.
+LEAST = 0.5
 UNDIRECTED = ("partial", "correlation")
 WORDS = {"partial": "partial correlation", "correlation": "correlation", "directed": "coefficient"}
 
@@ -45,7 +48,8 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
         The posterior of a `Network`.
     at
         Rows with the contexts of the prior, a panel each, at most twelve; their index is the title where no context is.
-        By default those with low, middle and high values of the first context, or one of each of its groups.
+        By default those with low, middle and high values of the first context, or one of each of its groups; where rows
+        are of types, such as those of a `Mixture`, the training row that is most surely of each type.
     kind
         "partial", "correlation" or "directed"; by default "partial" where all nodes are Normal, "directed" elsewhere.
     above
@@ -65,21 +69,36 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
     kind = kind or by_default(posterior)
     one_of("plot_network", tuple(WORDS), kind=kind)
     fraction("plot_network", above=above)
-    frame = chosen(posterior) if at is None else table(at)
-    if not 1 <= len(frame) <= PANELS:
-        raise InputError(f"plot_network: at has {len(frame)} rows, and every row is a panel; give 1 to {PANELS}, or "
-                         "take plot_edges, which shows all.")
-    across, wide = min(len(frame), 3), 3.0 if max(map(len, posterior.nodes)) > 5 else 2.6
-    figure, axes = canvas([2.6] * len(frame), across, max(wide * across, 5.2))
+    found, headings = panels(posterior, at, kind, above)
+    across, wide = min(len(headings), 3), 3.0 if max(map(len, posterior.nodes)) > 5 else 2.6
+    figure, axes = canvas([2.6] * len(headings), across, max(wide * across, 5.2))
     nodes = list(posterior.nodes)
-    found = edges(posterior, at=frame.set_axis(range(len(frame))), kind=kind, above=above)
     largest = max(float(found["mean"].abs().max()), above) if kind == "directed" else 1.0
-    for place, (ax, title) in enumerate(zip(axes, titles(posterior, frame), strict=True)):
+    for place, (ax, title) in enumerate(zip(axes, headings, strict=True)):
         circle(ax, nodes, found.loc[[place]], kind == "directed", largest)
         ax.set_title(title, loc="left", fontsize=9, parse_math=False)
     figure.supxlabel(f"{WORDS[kind]}; drawn where P(size > {above:g}) > 0.5; blue +, vermilion -; dotted: sign unsure",
                      fontsize=7.5, color=INK)
     return figure
+
+
+def panels(posterior: NetworkPosterior, at: Any, kind: Reading, above: float = 0.1) -> tuple[pd.DataFrame, list[str]]:
+    """Return the edges of the networks that `plot_network` draws, numbered by panel, and the panels' titles."""
+    if at is None and any(node.bound.choice is not None for node in posterior.nodes.values()):
+        share = responsibilities(posterior)
+        share = share.loc[:, share.sum() >= LEAST]
+        places, inverse = np.unique(share.to_numpy().argmax(axis=0), return_inverse=True)
+        readings, _ = read(posterior, None, kind, None, "plot_network")
+        found = tabulated(readings, places, pd.RangeIndex(len(places)), above)
+        each = [found.loc[[place]].set_axis([panel] * (found.index == place).sum())
+                for panel, place in enumerate(inverse)]
+        return pd.concat(each), [f"{name}, {total:.0f} rows" for name, total in share.sum().items()]
+    frame = chosen(posterior) if at is None else table(at)
+    if not 1 <= len(frame) <= PANELS:
+        raise InputError(f"plot_network: at has {len(frame)} rows, and every row is a panel; give 1 to {PANELS}, or "
+                         "take plot_edges, which shows all.")
+    return (edges(posterior, at=frame.set_axis(range(len(frame))), kind=kind, above=above),
+            titles(posterior, frame))
 
 
 def circle(ax: Axes, nodes: Sequence[str], found: pd.DataFrame, directed: bool, largest: float) -> None:

@@ -132,6 +132,12 @@ class Contextualized(InContext):
         return self.network == "last-layer"
 
     @property
+    def in_common(self) -> tuple[str, ...]:
+        if self.linear:
+            return ()
+        return ("W1, b and the steepness",) if self.archetypes is None else ("the choice g among archetypes",)
+
+    @property
     def deviation(self) -> str:
         return restricted(f"network({', '.join(self.contexts)})", self.on)
 

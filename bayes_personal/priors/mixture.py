@@ -117,6 +117,10 @@ class Mixture(Prior):
         return False
 
     @property
+    def in_common(self) -> tuple[str, ...]:
+        return ("each row's type z_i", "the probabilities of types")
+
+    @property
     def deviation(self) -> str:
         return restricted("a[z_i]", self.on)
 

@@ -138,6 +138,11 @@ class Repulsive(InContext):
         return self.archetypes == 1
 
     @property
+    def in_common(self) -> tuple[str, ...]:
+        words = ("each row's archetype z_i", "the probabilities of archetypes", "one repulsion by all coefficients")
+        return () if self.linear else words
+
+    @property
     def deviation(self) -> str:
         return "" if self.archetypes == 1 else restricted(f"{self.name}_scale * a[z_i]", self.on)
 

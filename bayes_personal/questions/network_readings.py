@@ -114,8 +114,14 @@ def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "parti
     """
     fraction("edges", above=above)
     readings, index = read(posterior, at, kind, seed, "edges")
-    names = list(posterior.nodes)
-    pairs = [(names.index(node), names.index(parent)) for node in names for parent in posterior.model.parents_of(node)
+    return tabulated(readings, np.arange(len(readings.rows)), index, above)
+
+
+def tabulated(readings: "Readings", places: np.ndarray, index: pd.Index, above: float) -> pd.DataFrame:
+    """Tabulate the edges of the rows at ascending places, whose labels are `index`."""
+    model, kind = readings.model, readings.kind
+    names = list(model.nodes)
+    pairs = [(names.index(node), names.index(parent)) for node in names for parent in model.parents_of(node)
              ] if kind == "directed" else [(later, earlier) for earlier, later in combinations(range(len(names)), 2)]
     nodes, others = np.array(sorted(pairs), int).reshape(-1, 2).T
 
@@ -126,7 +132,7 @@ def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "parti
         return np.concatenate([statistics(entries), positive[..., None],
                                (np.abs(entries) > above).mean(axis=0)[..., None]], axis=-1)
 
-    numbers = readings.summarised(np.arange(len(readings.rows)), summary)
+    numbers = readings.summarised(places, summary)
     columns = ["mean", "sd", *QUANTILES, "p_positive", "p_above"]
     labels = np.array(names, object)
     result = pd.DataFrame(numbers.reshape(-1, len(columns)), index.repeat(len(nodes)), columns)

@@ -57,6 +57,11 @@ class Prior(ABC):
         return True
 
     @property
+    def in_common(self) -> tuple[str, ...]:
+        """What all nodes of a network have in common under the prior, in words."""
+        return ()
+
+    @property
     @abstractmethod
     def deviation(self) -> str:
         """The deviation of theta_i from mu as a formula; empty where there is none."""
@@ -163,6 +168,10 @@ class Sum(Prior):
     @property
     def linear(self) -> bool:
         return all(prior.linear for prior in self.summands)
+
+    @property
+    def in_common(self) -> tuple[str, ...]:
+        return tuple(words for prior in self.summands for words in prior.in_common)
 
     @property
     def deviation(self) -> str:
