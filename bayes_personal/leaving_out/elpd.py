@@ -19,7 +19,7 @@ from bayes_personal.leaving_out.shared_rows import of_shared_divisions, of_share
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_not_share
 from bayes_personal.samplers.nuts import NUTS
-from bayes_personal.system.arguments import Seed
+from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
 # A refit is trusted with at most this Monte Carlo error, or at least this many effective draws.
@@ -62,7 +62,8 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
 
     Of a network whole rows are left out. Where its nodes are independent given the data, the log predictive density of
     a row is the sum of those of the nodes; where they share divisions, types of rows or a network of contexts, it is
-    ``p(x_i | x_-i, phi)`` of all these nodes together, summed over divisions and types, and no row is refitted.
+    ``p(x_i | x_-i, phi)`` of all these nodes together, summed over divisions and types. Rows are then refitted with
+    ``refit=bp.NUTS()`` alone, and not where nodes share divisions.
 
     Draws are thinned evenly where all of them would take more than about a second, to as many as leave the Monte Carlo
     error of elpd below a tenth of its standard error, and 250 or more; rows whose Pareto k is too high with few draws
@@ -126,7 +127,7 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     """
     if isinstance(posterior, NetworkPosterior):
         return of_network(posterior, kind, lambda node: loo(node, kind=kind, by=by, rows=rows, refit=refit, seed=seed,
-                                                            progress=progress), rows, refit)
+                                                            progress=progress), rows, refit, seed)
     must_not_share("loo", posterior)
     plan = LeaveOutPlan.of(posterior, kind, by, refit)
     selected = chosen(rows, kind, plan.labels)
@@ -163,22 +164,24 @@ def recent(posterior: Posterior | NetworkPosterior) -> ELPD:
 
 
 def of_network(posterior: NetworkPosterior, kind: Kind, of_node: Callable[[Posterior], ELPD], rows: Any = None,
-               refit: bool | NUTS = True) -> ELPD:
+               refit: bool | NUTS = True, seed: Seed = 0) -> ELPD:
     """Return the result for whole rows of a network, from the results of nodes by themselves."""
     results: dict[str, ELPD] = {}
     apart = {node: each for node, each in posterior.nodes.items() if not each.in_common}
     if len(apart) < len(posterior.nodes):
         together = next(each for each in posterior.nodes.values() if each.in_common)
         kinds = ("unit",) if posterior.whole is None else ("unit", "conditional")
-        if kind not in kinds or isinstance(refit, NUTS):
+        if kind not in kinds or isinstance(refit, NUTS) and (posterior.whole is None or kind != "unit"):
+            never = " and without refits" if posterior.whole is None else ", of which the first may have refits"
             raise SpecificationError(f"loo: nodes share the {together.in_common} of {posterior.model.prior!r}, and "
-                                     f"rows are left out of all nodes at once, by kind={' or '.join(map(repr, kinds))} "
-                                     "and without refits. Leave kind= and refit= at their defaults.")
+                                     f"rows are left out of all nodes at once, by kind={' or '.join(map(repr, kinds))}"
+                                     f"{never}. Leave kind= and refit= at their defaults.")
         selected = chosen(rows, kind, posterior.index)
         if posterior.shared is not None:
             results["shared divisions"] = of_shared_divisions(posterior, posterior.shared, selected)
         if posterior.whole is not None:
-            results["shared functions"] = of_shared_functions(posterior, posterior.whole, kind, selected)
+            results["shared functions"] = of_shared_functions(posterior, posterior.whole, kind, selected, refit,
+                                                              seed_number("loo", seed))
     results |= {node: of_node(each) for node, each in apart.items()}
     return joined(results, f"{PSEUDO} {QUESTIONS[kind]}" if posterior.model.pseudo else QUESTIONS[kind])
 

@@ -51,6 +51,11 @@ class WholeRows:
         return len(next(iter(next(iter(self.values.values())).values())))
 
     @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.functions.bounds.values())).rows)
+
+    @property
     def chosen(self) -> bool:
         """Whether rows choose among branches."""
         return self.functions.branches > 1
