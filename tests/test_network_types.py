@@ -238,6 +238,20 @@ def test_simulated_rows_have_one_type_each(rows: pd.DataFrame) -> None:
         assert gates[0] == gates[1] == gates[2] and gates[0]
 
 
+def test_types_may_differ_in_means_or_in_edges_alone(rows: pd.DataFrame) -> None:
+    """Of a root all coefficients are means, and none is an edge: it then has types without a mean, or none."""
+    _, functions = joined(bp.Mixture(2, on="means"), rows)
+    assert functions.parameters[0].shape == (2, 3) and list(functions.bounds) == ["a", "b", "d"]
+    assert functions.bounds["a"].mean is None and functions.bounds["b"].mean is not None
+    bounds = bp.Network(FORMULA, bp.Conditional("g", on="means")).bind(rows)
+    assert bounds["a"].mean is None and bounds["b"].mean is not None
+    _, functions = joined(bp.Mixture(2, on="edges"), rows)
+    assert functions.parameters[0].shape == (2, 3) and list(functions.bounds) == ["b", "d"]
+    assert SharedFunctions.of(bp.Network("a + b ~ 1", bp.Mixture(2, on="edges")).bind(rows)) is None
+    posterior = unsampled(bp.Mixture(2, on="means"), rows)
+    assert posterior.theta.shape == (2, 20, 30, 6) and bp.edges(posterior).shape == (90, 9)
+
+
 @pytest.fixture(scope="module")
 def posterior() -> bp.NetworkPosterior:
     return bp.fit(bp.Network(FORMULA, bp.Mixture(3)), made(300, 5)[0], seed=1, progress=False,

@@ -79,10 +79,10 @@ class Sparse(Prior):
             raise SpecificationError(f"{self.owner}: nothing pulls the intercept to zero, as the outcome may have any "
                                      "mean; it keeps mu. Leave it out of on=.")
 
-    def within(self, members: Mapping[str, tuple[str, ...]]) -> Prior | None:
+    def within(self, members: Mapping[str, tuple[str, ...]], everything: frozenset[str]) -> Prior | None:
         # All coefficients but the intercept are none where there are no predictors.
         predictors = {name for names in members.values() for name in names} - {"Intercept"}
-        return None if self.on is None and not predictors else super().within(members)
+        return None if self.on is None and not predictors else super().within(members, everything)
 
     @property
     def columns(self) -> tuple[str, ...]:

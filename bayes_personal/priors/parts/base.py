@@ -74,10 +74,10 @@ class Prior(ABC):
         """Return the story under a family with this conjugate distribution, where it depends on the family."""
         return self.story()
 
-    def within(self, members: Mapping[str, tuple[str, ...]]) -> "Prior | None":
+    def within(self, members: Mapping[str, tuple[str, ...]], everything: frozenset[str]) -> "Prior | None":
         """Return the prior with the names in `on` that stand for several coefficients, or for none, replaced by these.
 
-        The result is None where no coefficient is left to vary.
+        The result is None where no coefficient is left to vary, and says so where `everything` varies.
         """
         on = getattr(self, "on", None)
         if on is None:
@@ -88,7 +88,7 @@ class Prior(ABC):
     def of(self, names: tuple[str, ...]) -> "Prior":
         """Return the prior under which these coefficients vary; it must have an argument `on`."""
         result = copy(self)
-        object.__setattr__(result, "on", names)
+        object.__setattr__(result, "on", None if everything <= set(names) else names)
         return result
 
     def __repr__(self) -> str:
@@ -154,8 +154,8 @@ class Sum(Prior):
                                      f"{max(replaced, key=replaced.count)!r}; say with on= which of them has it.")
         return bound
 
-    def within(self, members: Mapping[str, tuple[str, ...]]) -> Prior | None:
-        remaining = tuple(filter(None, (prior.within(members) for prior in self.summands)))
+    def within(self, members: Mapping[str, tuple[str, ...]], everything: frozenset[str]) -> Prior | None:
+        remaining = tuple(filter(None, (prior.within(members, everything) for prior in self.summands)))
         return Sum(remaining) if len(remaining) > 1 else remaining[0] if remaining else None
 
     def of(self, names: tuple[str, ...]) -> Prior:
