@@ -226,6 +226,30 @@ def test_known_nodes_tell_of_the_type(rows: pd.DataFrame) -> None:
     assert found.mean() == pytest.approx(share @ wanted, abs=5 * spread / np.sqrt(found.size))
 
 
+def test_forward_draws_are_of_one_type_a_row(rows: pd.DataFrame) -> None:
+    """Mean and covariance of whole rows, as the program draws them, are those of the mixture."""
+    _, functions = joined(bp.Mixture(3), rows)
+    values = {node: {name: value[0] for name, value in own.items()} for node, own in drawn(functions, 1, 6).items()}
+    rng, parents = np.random.default_rng(2), {"a": (), "b": ("a",), "d": ("a", "b")}
+    found = np.concatenate([functions.drawn(values, parents, rng) for _ in range(1000)])
+    gate, center = values["a"]["mixture_gate"], rows[["a", "b"]].mean().to_numpy()
+    means, squares, share = [], [], gate / gate.sum()
+    for k in range(3):
+        b, offset = np.zeros((3, 3)), np.zeros(3)
+        for j, (node, bound) in enumerate(functions.bounds.items()):
+            a = bound.coefficients.location + values[node]["mixture_component"][k]
+            b[j, :j], offset[j] = a[1:], a[0] - a[1:] @ center[:j]
+        inverse = np.linalg.inv(np.eye(3) - b)
+        root = inverse * np.array([float(values[node]["sigma"]) for node in NODES])
+        means.append(inverse @ offset)
+        squares.append(root @ root.T + np.outer(means[-1], means[-1]))
+    mean = share @ np.array(means)
+    covariance = np.einsum("k,kij->ij", share, squares) - np.outer(mean, mean)
+    sd = np.sqrt(np.diag(covariance))
+    assert (np.abs(found.mean(axis=0) - mean) < 5 * sd / np.sqrt(len(found))).all()
+    np.testing.assert_allclose(np.cov(found.T) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.05)
+
+
 def test_simulated_rows_have_one_type_each(rows: pd.DataFrame) -> None:
     for prior in (bp.Mixture(3), bp.Repulsive("c", archetypes=3), bp.Mixture(2) + bp.Contextualized("c", hidden=3)):
         simulated = bp.simulate(bp.Network(FORMULA, prior), rows[["c"]], seed=1)
