@@ -15,7 +15,7 @@ from bayes_personal.densities.marginal import given_weights
 from bayes_personal.densities.shared_division_density import SharedDivisionDensity
 from bayes_personal.errors import ConvergenceWarning, SpecificationError, first, warn
 from bayes_personal.leaving_out.estimates import MOST_REFITS, good_k, judged
-from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, efficiency
+from bayes_personal.leaving_out.question import QUESTIONS, Kind, efficiency
 from bayes_personal.leaving_out.refit import Refit
 from bayes_personal.leaving_out.result import ELPD
 from bayes_personal.posterior.network_posterior import NetworkPosterior
@@ -62,8 +62,7 @@ def of_shared_functions(posterior: NetworkPosterior, whole: WholeRows, kind: Kin
     if isinstance(refit, NUTS) and kind == "unit":
         parents = {name: posterior.model.parents_of(name) for name in nodes}
         refits = Refits(nodes, parents, whole, refit, np.random.default_rng(seed))
-    return of_densities(list(nodes.values()), np.arange(sizes["draw"]), densities, densities, selected, kind,
-                        PSEUDO if posterior.model.pseudo else "", refits)
+    return of_densities(list(nodes.values()), np.arange(sizes["draw"]), densities, densities, selected, kind, refits)
 
 
 @final
@@ -101,7 +100,7 @@ class Refits:
 
 
 def of_densities(nodes: Sequence[Posterior], draws: np.ndarray, densities: np.ndarray, left_in: np.ndarray,
-                 selected: np.ndarray, kind: Kind, preface: str = "", refits: Refits | None = None) -> ELPD:
+                 selected: np.ndarray, kind: Kind, refits: Refits | None = None) -> ELPD:
     """Return the result of log densities of whole rows given the other rows, and given all rows, (draw, unit).
 
     `draws` are their positions in each chain; `refits` leave out rows whose Pareto k is too high.
@@ -128,7 +127,7 @@ def of_densities(nodes: Sequence[Posterior], draws: np.ndarray, densities: np.nd
     variance = count * float(influence.sum(axis=1).var()) / share + float((table["se"] ** 2).sum())
     return ELPD(elpd=float(elpd.sum()), se=float(np.sqrt(len(elpd) * elpd.var(ddof=1))), p=float((again - elpd).sum()),
                 n_samples=count, n_data_points=len(elpd), scale="log", warning=bool(high.any()), good_k=float(good),
-                elpd_i=pointwise, pareto_k=pointwise.copy(data=k), question=f"{preface} {QUESTIONS[kind]}".strip(),
+                elpd_i=pointwise, pareto_k=pointwise.copy(data=k), question=QUESTIONS[kind],
                 conditioning=kind, refits=table, mcse=float(np.sqrt(variance)),
                 complaints=tuple(dict.fromkeys([*(words for node in nodes for words in node.complaints),
                                                 *filter(None, table["complaints"])])))

@@ -51,8 +51,9 @@ class Network:
     Under `Partition` and `TreePartition` the whole network changes together: one set of cuts for all nodes, summed out
     exactly, with one frequency of cuts. Under `Mixture` and `Repulsive` a row has one type for all nodes, summed out of
     all of them together: ``p(x_i) = sum over types k of w_ik product over nodes j of p(x_ij | parents, a_jk)``; the
-    archetypes of `Repulsive` repel each other by the coefficients of all nodes. Under `Contextualized` all nodes have
-    one neural network of contexts, and each node output weights of its own.
+    archetypes of `Repulsive` repel each other by the coefficients of all nodes. Rows can often be told apart in several
+    ways: chains start near the modes that climbs from random points find, in proportion to their mass. Under
+    `Contextualized` all nodes have one neural network of contexts, and each node output weights of its own.
 
     Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
     change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies

@@ -43,7 +43,8 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
     ----------
     model
         What is assumed: a `Model`, or a `Network`, each of whose nodes is fitted by itself where they are independent
-        given the data; nodes with one set of cuts, one type a row or one network of contexts are drawn together.
+        given the data; nodes that have one set of cuts, one type a row or one network of contexts in common are drawn
+        together, by `NUTS()`.
     data
         Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them, of an Arrow
         file, a pattern such as ``"rows/*.parquet"``, or a `pyarrow.dataset.Dataset` of such files, whose rows are read

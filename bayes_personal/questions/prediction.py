@@ -63,7 +63,8 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
         Given rows and a family that is not Normal, or no or several context columns with new groups, or a population
         that `FineTuned` freezes, or a network. Of a network: an unknown node; the mean, where a node is not Normal;
         known nodes without their own ancestors, where one is not Normal; the mean or the outcome with
-        ``parents="others"``, which has no joint density.
+        ``parents="others"``, which has no joint density. Of a node that shares the types of rows with other nodes: new
+        rows, whose types all of their nodes tell.
 
     Warns
     -----
