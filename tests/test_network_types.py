@@ -293,6 +293,8 @@ def test_types_are_found_from_whole_rows(posterior: bp.NetworkPosterior, tmp_pat
         b = np.zeros((3, 3))
         b[1, 0], b[2, 0], b[2, 1] = EDGES[k]
         assert np.abs(found[z == k].mean(axis=0) - partial(b, np.full(3, 0.5))).max() < 0.2
+    titles = [ax.get_title(loc="left") for ax in bp.plot_network(posterior).axes]
+    assert titles == [f"type {k + 1}, {total:.0f} rows" for k, total in enumerate(share.sum())]
     new = bp.predict(posterior, frame, kind="outcome", seed=1).draws.to_numpy().reshape(-1, 3)
     assert np.abs(np.corrcoef(new.T) - np.corrcoef(frame[list(NODES)].T)).max() < 0.1
     comparison = bp.compare({"types": posterior, "one": bp.fit(bp.Network(FORMULA), frame, seed=1, progress=False)},

@@ -14,6 +14,7 @@ import bayes_personal as bp
 from bayes_personal.leaving_out.question import QUESTIONS
 from bayes_personal.leaving_out.question import Kind as Question
 from bayes_personal.posterior.summary import summarise
+from bayes_personal.questions.network_types import edges_of_types
 
 
 def terminal() -> bool:
@@ -98,9 +99,14 @@ def training_rows(posterior: bp.Posterior | bp.NetworkPosterior) -> pd.DataFrame
 
 
 def show_edges(posterior: bp.NetworkPosterior, contexts: pd.DataFrame, columns: list[str]) -> None:
-    """Print the edges at some contexts, a few of them evenly spread."""
+    """Print the edges of every type, or at some contexts, a few of them evenly spread."""
     chosen = contexts.iloc[np.unique(np.linspace(0, len(contexts) - 1, 3).round().astype(int))]
     kind = "partial" if posterior.model.gaussian else "directed"
+    of_types = edges_of_types(posterior, kind, 0.1)
+    if of_types is not None:
+        table, types = of_types
+        show(table.set_axis(np.array(types)[table.index]), f"edges ({kind}) of every type", "type", limit=30)
+        return
     table = bp.edges(posterior, at=chosen, kind=kind)
     places = [", ".join(map(str, values)) for values in chosen[columns].itertuples(index=False, name=None)]
     table = table.set_axis(np.repeat(places, len(table) // len(chosen)))

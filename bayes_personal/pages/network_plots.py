@@ -16,8 +16,8 @@ from bayes_personal.data.columns import column, is_number, table
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
 from bayes_personal.pages.plots import BLUE, GREY, INK, VERMILION, Plot, canvas, short
 from bayes_personal.posterior.network_posterior import NetworkPosterior
-from bayes_personal.questions.membership import responsibilities
-from bayes_personal.questions.network_readings import Reading, edges, read, tabulated
+from bayes_personal.questions.network_readings import Reading, edges
+from bayes_personal.questions.network_types import edges_of_types
 from bayes_personal.system.arguments import fraction, one_of, whole_number
 from bayes_personal.system.running import verb
 
@@ -27,8 +27,6 @@ PANELS, PLACES, GROUPS = 12, 60, 30
 NAME, STRONGEST = 16, 40
 # Probability of an edge's sign above which its line is drawn through.
 SURE = 0.95
-# Expected number of rows from which a type is drawn.
-LEAST = 0.5
 UNDIRECTED = ("partial", "correlation")
 WORDS = {"partial": "partial correlation", "correlation": "correlation", "directed": "coefficient"}
 
@@ -84,15 +82,9 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
 
 def panels(posterior: NetworkPosterior, at: Any, kind: Reading, above: float = 0.1) -> tuple[pd.DataFrame, list[str]]:
     """Return the edges of the networks that `plot_network` draws, numbered by panel, and the panels' titles."""
-    if at is None and any(node.bound.choice is not None for node in posterior.nodes.values()):
-        share = responsibilities(posterior)
-        share = share.loc[:, share.sum() >= LEAST]
-        places, inverse = np.unique(share.to_numpy().argmax(axis=0), return_inverse=True)
-        readings, _ = read(posterior, None, kind, None, "plot_network")
-        found = tabulated(readings, places, pd.RangeIndex(len(places)), above)
-        each = [found.loc[[place]].set_axis([panel] * (found.index == place).sum())
-                for panel, place in enumerate(inverse)]
-        return pd.concat(each), [f"{name}, {total:.0f} rows" for name, total in share.sum().items()]
+    of_types = edges_of_types(posterior, kind, above) if at is None else None
+    if of_types is not None:
+        return of_types
     frame = chosen(posterior) if at is None else table(at)
     if not 1 <= len(frame) <= PANELS:
         raise InputError(f"plot_network: at has {len(frame)} rows, and every row is a panel; give 1 to {PANELS}, or "
