@@ -176,7 +176,8 @@ class Network:
         means = tuple(dict.fromkeys(("Intercept", *self._covariates.columns)))
         members = {other: (other,) if other in parents else () for other in self.nodes} | {
             EDGES: parents, MEANS: means}
-        prior = self.prior.within(members, frozenset((*means, *parents))) or Population()
+        scales = tuple(scale.name for scale in self.family_of(name).log_scales(1.0))
+        prior = self.prior.within(members, frozenset((*means, *parents, *scales))) or Population()
         mean = NATURAL_MEAN if prior.replaces_mean and self.mean == NETWORK_MEAN else self.mean
         return Model(" + ".join((f"{ticked(name)} ~ {predictors}", *map(ticked, parents))), prior,
                      self.family_of(name), mean, self.functions)

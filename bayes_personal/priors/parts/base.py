@@ -83,12 +83,12 @@ class Prior(ABC):
         if on is None:
             return self
         names = tuple(dict.fromkeys(member for name in on for member in members.get(name, (name,))))
-        return self.of(names) if names else None
+        return self.of(None if everything <= set(names) else names) if names else None
 
-    def of(self, names: tuple[str, ...]) -> "Prior":
-        """Return the prior under which these coefficients vary; it must have an argument `on`."""
+    def of(self, names: tuple[str, ...] | None) -> "Prior":
+        """Return the prior under which these coefficients vary, None for all; it must have an argument `on`."""
         result = copy(self)
-        object.__setattr__(result, "on", None if everything <= set(names) else names)
+        object.__setattr__(result, "on", names)
         return result
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ class Sum(Prior):
         remaining = tuple(filter(None, (prior.within(members, everything) for prior in self.summands)))
         return Sum(remaining) if len(remaining) > 1 else remaining[0] if remaining else None
 
-    def of(self, names: tuple[str, ...]) -> Prior:
+    def of(self, names: tuple[str, ...] | None) -> Prior:
         return Sum(tuple(prior.of(names) for prior in self.summands))
 
     @property
