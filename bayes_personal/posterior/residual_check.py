@@ -185,9 +185,13 @@ def description(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.nda
     large, small = axis.extremes(scores)
     size = [f"{np.sqrt(squares[axis.part == k].mean()):.3g}" for k in (large, small)]
     if bound.family_parameters:
+        groups = isinstance(axis.directions, sp.csr_array)
+        prior = f"{'PartialPooling' if groups else 'GaussianProcess'}({axis.name!r})"
+        shared = bound.division is not None or any(term.grouped and axis.name in term.features for term in bound.terms)
         unit, remedy = "", ("The model has one sigma for all rows: intervals of theta are too narrow where errors are "
-                            "large, and too wide where they are small. Fit rows with errors of one size apart, give "
-                            "known errors to Normal(sd=...), or transform the outcome, for example to its logarithm.")
+                            "large, and too wide where they are small. Let it vary, with family="
+                            f"{type(bound.family).__name__}(sigma=Varying({'' if shared else prior})), give known "
+                            "errors to Normal(sd=...), or transform the outcome, for example to its logarithm.")
     else:
         unit, remedy = " standard errors", "Correct the standard errors that the model was given."
     return (f"errors differ in size along {axis.name!r} (p = {p_value:.2g}): root mean square {size[0]}{unit} "

@@ -123,6 +123,8 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
     outcome = posterior.model.outcome if bound.support == "real" else "linear predictor"
     unit = outcome if name == "Intercept" else f"{outcome} per unit of {name}"
     unit = unit if len(unit) <= 36 else f"{outcome} per unit"
+    if name in (scale.name for scale in bound.log_scales):
+        unit = f"log of sigma, in units of {outcome}" if name == "log_sigma" else name.replace("_", " of ")
     return Profile(name, unit, columns, kind, summary, places, total, band)
 
 
