@@ -61,8 +61,14 @@ def row(name: str, found: pd.DataFrame) -> dict[str, Any]:
             "complaints": int((found["healthy"] == 0).sum())}
 
 
-def picture(sets: pd.DataFrame) -> Figure:
-    """A panel a prior: how far the distribution of each rank is from the uniform one."""
+def picture(sets: pd.DataFrame, level: float = 0.95, marked: tuple[str, ...] = ("theta", "log-likelihood")) -> Figure:
+    """A panel a prior: how far the distribution of each rank is from the uniform one, in a band of this probability.
+
+    Parameters
+    ----------
+    marked
+        What names of ranks start with that stand out.
+    """
     names = sets["prior"].unique()
     lines = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(3.4 * COLUMNS, 1.9 * lines), layout="constrained")
@@ -72,8 +78,8 @@ def picture(sets: pd.DataFrame) -> Figure:
     for panel, name in zip(axes, names, strict=False):
         found = wide(sets, name)
         for rank in found.columns.drop(["held", "healthy"]):
-            at, share, low, high = ecdf.ecdf_pit(found[rank].to_numpy(), 0.95, 1000)
-            special = rank.startswith(("theta", "log-likelihood"))
+            at, share, low, high = ecdf.ecdf_pit(found[rank].to_numpy(), level, 1000)
+            special = rank.startswith(marked)
             panel.plot(at, share - at, color=BLUE if special else GREY, lw=1, zorder=3 if special else 2)
         panel.fill_between(at, low - at, high - at, color=GREY, alpha=0.25, lw=0)
         panel.axhline(0, color=INK, lw=0.6)
