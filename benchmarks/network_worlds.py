@@ -160,8 +160,11 @@ WORLDS = {
                     "PartialPooling", rows=900, groups=30, varies=1.0),
 }
 SPARSE = {"10 nodes": many(10, 3), "20 nodes": many(20, 3), "50 nodes": many(50, 1)}
+FEW = bp.GaussianProcess("c", kernel="squared_exponential", shortest=0.3,
+                         scale=bp.Hyperprior("HalfCauchy", beta=0.1, relative=True))
 TEN = {
-    "smooth, 10 nodes": World(smooth, networks({"GaussianProcess + Sparse": PROCESS + bp.Sparse(on="edges")}, 10),
+    "smooth, 10 nodes": World(smooth, networks({"GaussianProcess + Sparse": PROCESS + bp.Sparse(on="edges"),
+                                                "GaussianProcess of few + Sparse": FEW + bp.Sparse(on="edges")}, 10),
                               KERNELS, "GaussianProcess + Sparse", nodes=10, edges=12, rows=1000, data_sets=2),
     "jumps, 10 nodes": World(jumps, networks(PARTITION, 10), KERNELS, "Partition", nodes=10, edges=12, rows=1000,
                              data_sets=2),

@@ -18,7 +18,8 @@ difference over data sets; the last row is the geometric mean over the worlds th
 
 The part `sparse` has static networks of many nodes, each with two edges on average, and 200 rows: a horseshoe in the
 order of the nodes and with every node given all others, beside wide priors and the graphical lasso. The part `ten` has
-smooth functions and jumps of ten nodes with 12 edges and 1000 rows.
+smooth functions and jumps of ten nodes with 12 edges and 1000 rows; `GaussianProcess of few` has scales with a peak at
+0 and heavy tails, HalfCauchy(0.1), so that few edges vary.
 
 Measurements of every data set are kept in `networks_data_sets.csv`: those that stand there are not made again, and all
 tables show what stands there.
