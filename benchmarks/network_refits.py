@@ -1,11 +1,10 @@
 """Leave-one-out of networks beside brute force: is what `loo` says of whole rows what refits predict?
 
-Four nodes and 120 rows: a curve of every edge, groups of five rows, and jumps at which the whole network changes, six
-rows a context. Brute force fits the network anew, from nothing, without the row, and averages the joint density of its
-nodes over the draws, in as many fits as it takes for a standard error below 0.025. Half of the rows that are tried are
-those that are predicted worst. `largest error` is that of a row, `of sum` that of all that were tried, each beside the
-standard error of brute force; `largest Pareto k` is of all rows. Cases can be run one by one: their names after the
-command.
+Four nodes and 120 rows: a curve of every edge, and groups of five rows. Brute force fits the network anew, from
+nothing, without the row, and averages the joint density of its nodes over the draws, in as many fits as it takes for a
+standard error below 0.025. Half of the rows that are tried are those that are predicted worst. `largest error` is that
+of a row, `of sum` that of all that were tried, each beside the standard error of brute force; `largest Pareto k` is of
+all rows. Cases can be run one by one: their names after the command.
 """
 
 import tempfile
@@ -22,12 +21,12 @@ from scipy.stats import norm
 
 import bayes_personal as bp
 from benchmarks.measure import fresh
-from benchmarks.network_worlds import PROCESS, World, grouped, jumps, networks, smooth
+from benchmarks.network_worlds import PROCESS, World, grouped, networks, smooth
 from benchmarks.tables import RESULTS, options, publish
 
 # Standard error that is asked of brute force, and the most fits.
 ENOUGH, MOST = 0.025, 8
-ROWS, NODES, CONTEXTS = 120, 4, 20
+ROWS, NODES = 120, 4
 SETS = RESULTS / "network_refits.csv"
 
 
@@ -41,16 +40,7 @@ def case(weights: Any, prior: bp.priors.Prior, groups: int = 0) -> World:
 CASES: Mapping[str, tuple[World, int]] = {
     "GaussianProcess": (case(smooth, PROCESS), 20),
     "PartialPooling": (case(grouped, bp.PartialPooling("g"), groups=24), 20),
-    "Partition": (case(jumps, bp.Partition("c")), 20),
 }
-
-
-def data(name: str) -> pd.DataFrame:
-    """Return the rows of a case, those of jumps at as many contexts as there are."""
-    frame = CASES[name][0].sample(1).frame
-    if name == "Partition":
-        frame["c"] = np.round((frame["c"].rank() - 1) // (ROWS / CONTEXTS) / CONTEXTS * 2 - 1, 3)
-    return frame
 
 
 def density(posterior: bp.NetworkPosterior, row: pd.DataFrame) -> np.ndarray:
@@ -83,7 +73,7 @@ def compared(name: str, small: bool) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     world, count = CASES[name]
     count = 2 if small else count
-    model, frame = world.models["model"], data(name)
+    model, frame = world.models["model"], world.sample(1).frame
     estimates = bp.loo(bp.fit(model, frame, seed=1, progress=False), seed=1, progress=False)
     mine = estimates.elpd_i.to_numpy()
     worst = np.argsort(mine)[: count // 2]
