@@ -101,7 +101,7 @@ def training_rows(posterior: bp.Posterior | bp.NetworkPosterior) -> pd.DataFrame
 def show_edges(posterior: bp.NetworkPosterior, contexts: pd.DataFrame, columns: list[str]) -> None:
     """Print the edges of every type, or at some contexts, a few of them evenly spread."""
     chosen = contexts.iloc[np.unique(np.linspace(0, len(contexts) - 1, 3).round().astype(int))]
-    kind = "partial" if posterior.model.gaussian else "directed"
+    kind = posterior.model.reading
     of_types = edges_of_types(posterior, kind, 0.1)
     if of_types is not None:
         table, types = of_types

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from bayes_personal.data.columns import table
 from bayes_personal.data.moments import Moments
 from bayes_personal.data.stored import are_stored
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first, shown, warn
-from bayes_personal.families import Family, Normal
+from bayes_personal.families import Bernoulli, Family, Normal
 from bayes_personal.formulas.design import dependent
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.nodes import EXAMPLE, Nodes, ticked
@@ -153,6 +153,16 @@ class Network:
     def gaussian(self) -> bool:
         """Whether every node is Normal given its parents."""
         return all(self.family_of(node).normal for node in self.nodes)
+
+    @property
+    def ising(self) -> bool:
+        """Whether nodes are yes or no given all others, as in an Ising model."""
+        return self.pseudo and all(isinstance(self.family_of(node), Bernoulli) for node in self.nodes)
+
+    @property
+    def reading(self) -> Literal["partial", "interaction", "directed"]:
+        """The reading of edges that every posterior of the network has."""
+        return "partial" if self.gaussian else "interaction" if self.ising else "directed"
 
     def parents_of(self, node: str) -> tuple[str, ...]:
         """Return the parents of a node, in the order of the formula."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bayes_personal.pages.contents import environment, estimates, hyperpriors, image
-from bayes_personal.pages.network_plots import WORDS, by_default, panels, plot_edges, plot_network
+from bayes_personal.pages.network_plots import WORDS, panels, plot_edges, plot_network
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 
 # Edges in the table of the strongest ones.
@@ -13,7 +13,7 @@ STRONGEST = 12
 def network_page(posterior: NetworkPosterior, shared: dict[str, Any]) -> str:
     """Return the page; `shared` holds what pages of models have too."""
     model = posterior.model
-    kind = by_default(posterior)
+    kind = model.reading
     table, titles = panels(posterior, None, kind)
     at = table.index.map(dict(enumerate(titles)))
     table = table.assign(at=at, size=table["mean"].abs()).nlargest(STRONGEST, "size")

@@ -28,7 +28,8 @@ NAME, STRONGEST = 16, 40
 # Probability of an edge's sign above which its line is drawn through.
 SURE = 0.95
 UNDIRECTED = ("partial", "correlation")
-WORDS = {"partial": "partial correlation", "correlation": "correlation", "directed": "coefficient"}
+WORDS = {"partial": "partial correlation", "correlation": "correlation", "directed": "coefficient",
+         "interaction": "pseudo-likelihood Ising interaction"}
 
 
 @verb
@@ -49,7 +50,8 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
         By default those with low, middle and high values of the first context, or one of each of its groups; where rows
         are of types, such as those of a `Mixture`, the training row that is most surely of each type.
     kind
-        "partial", "correlation" or "directed"; by default "partial" where all nodes are Normal, "directed" elsewhere.
+        "partial", "correlation", "directed" or "interaction"; by default "partial" where all nodes are Normal,
+        "interaction" where they are those of an Ising model, and "directed" elsewhere.
     above
         Size that an edge is asked to have.
 
@@ -64,14 +66,14 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
         As in `edges`, and more than twelve rows.
     """
     must_be_network("plot_network", posterior)
-    kind = kind or by_default(posterior)
+    kind = kind or posterior.model.reading
     one_of("plot_network", tuple(WORDS), kind=kind)
     fraction("plot_network", above=above)
     found, headings = panels(posterior, at, kind, above)
     across, wide = min(len(headings), 3), 3.0 if max(map(len, posterior.nodes)) > 5 else 2.6
     figure, axes = canvas([2.6] * len(headings), across, max(wide * across, 5.2))
     nodes = list(posterior.nodes)
-    largest = max(float(found["mean"].abs().max()), above) if kind == "directed" else 1.0
+    largest = 1.0 if kind in UNDIRECTED else max(float(found["mean"].abs().max()), above)
     for place, (ax, title) in enumerate(zip(axes, headings, strict=True)):
         circle(ax, nodes, found.loc[[place]], kind == "directed", largest)
         ax.set_title(title, loc="left", fontsize=9, parse_math=False)
@@ -135,7 +137,7 @@ def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Lite
     kind
         "curves" or "heat".
     of
-        "partial", "correlation" or "directed", as `network` reads them; by default as in `plot_network`.
+        "partial", "correlation", "directed" or "interaction", as `network` reads them; by default as in `plot_network`.
     limit
         Number of edges with a band, those whose medians change most first; a heat map has the 40 strongest.
 
@@ -153,7 +155,7 @@ def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Lite
     """
     must_be_network("plot_edges", posterior)
     one_of("plot_edges", ("curves", "heat"), kind=kind)
-    of = of or by_default(posterior)
+    of = of or posterior.model.reading
     one_of("plot_edges", tuple(WORDS), of=of)
     whole_number("plot_edges", 1, limit=limit)
     frame, values = along(posterior, by)
@@ -276,11 +278,6 @@ def distinct(names: Sequence[str]) -> dict[str, str]:
     """
     labels = {name: name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-(NAME // 2 - 1) :]}" for name in names}
     return labels if len(set(labels.values())) == len(labels) else dict(zip(names, names, strict=True))
-
-
-def by_default(posterior: NetworkPosterior) -> Reading:
-    """Return the reading of a network that every posterior of its kind has."""
-    return "partial" if posterior.model.gaussian else "directed"
 
 
 def must_be_network(owner: str, posterior: Any) -> None:

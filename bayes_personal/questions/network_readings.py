@@ -24,7 +24,7 @@ from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, fraction, one_of, seed_number
 from bayes_personal.system.running import verb
 
-Reading = Literal["partial", "correlation", "directed", "precision", "covariance"]
+Reading = Literal["partial", "correlation", "directed", "precision", "covariance", "interaction"]
 
 
 @verb
@@ -40,6 +40,8 @@ def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "par
       ``b_lj sigma_j / sigma_l``, the draws of both paired by their ranks: both regressions see the same rows, so that
       independent draws would make intervals too narrow;
     - "correlation": ``covariance_jl / sqrt(covariance_jj covariance_ll)``;
+    - "interaction": of nodes that are Bernoulli given all others, an Ising model by its pseudo-likelihood: how much the
+      log odds of one node rise where the other is 1, the mean of b_jl and b_lj, paired as above; 0 on the diagonal;
     - "directed": b, ``[..., node, node_other]`` being the coefficient of the other node in the node's regression, in
       units of node / other node.
 
@@ -66,8 +68,8 @@ def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "par
     NotFittedError
         An argument that is not a network's posterior.
     SpecificationError
-        An unknown kind; a node that is not Normal, for any kind but "directed"; a kind that needs a joint density with
-        ``parents="others"``.
+        An unknown kind; a node that is not Normal, for any kind but "directed" and "interaction"; a kind that needs a
+        joint density with ``parents="others"``; "interaction" of a network that is no Ising model.
     InputError, InputTypeError
         A context that is missing or holds what training could not take.
 
@@ -163,11 +165,17 @@ def must_be_readable(model: Network, kind: Reading, owner: str) -> None:
     """Refuse readings that the network does not have."""
     if kind == "directed":
         return
+    if kind == "interaction":
+        if model.ising:
+            return
+        raise SpecificationError(f"{owner}(kind='interaction'): interactions are those of an Ising model, whose nodes "
+                                 "have family=bp.Bernoulli() and parents='others'. Take "
+                                 f"kind={model.reading!r}.")
     other = [node for node in model.nodes if not model.family_of(node).normal]
     if other:
         raise SpecificationError(f"{owner}(kind={kind!r}): the node {other[0]!r} has the family "
                                  f"{model.family_of(other[0])!r}, and only networks of Normal nodes have this reading. "
-                                 "Take kind='directed'.")
+                                 f"Take kind={model.reading!r}.")
     if model.pseudo and kind != "partial":
         raise SpecificationError(f"{owner}(kind={kind!r}): parents='others' states no joint density, so that only "
                                  "kind='partial' and kind='directed' can be read. Fit with parents='before'.")
@@ -250,8 +258,11 @@ class Readings(Lazy):
         if self.model.pseudo:
             # Ranks are those among all draws.
             all_draws = np.arange(np.prod(self.sizes))
-            b, errors = self.coefficients(all_draws, places, part), self.errors(all_draws, places, part)
-            return averaged(b * errors[..., None, :] / errors[..., :, None])[draws]
+            b = self.coefficients(all_draws, places, part)
+            if self.kind == "interaction":
+                return averaged(b, 0.0)[draws]
+            errors = self.errors(all_draws, places, part)
+            return averaged(b * errors[..., None, :] / errors[..., :, None], 1.0)[draws]
         return READINGS[self.kind](self.coefficients(draws, places, part), self.errors(draws, places, part))
 
 
@@ -286,7 +297,7 @@ def partial(b: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return result
 
 
-def averaged(standardised: np.ndarray) -> np.ndarray:
+def averaged(standardised: np.ndarray, diagonal: float) -> np.ndarray:
     """Return the averages of both coefficients of every pair, (draw, unit, node, node_other), paired by rank."""
     result = np.zeros(standardised.shape)
     for earlier, later in combinations(range(standardised.shape[-1]), 2):
@@ -295,11 +306,11 @@ def averaged(standardised: np.ndarray) -> np.ndarray:
         result[..., later, earlier] = (kept + np.take_along_axis(other, ranks, axis=0)) / 2
         result[..., earlier, later] = result[..., later, earlier]
     places = np.arange(standardised.shape[-1])
-    result[..., places, places] = 1.0
+    result[..., places, places] = diagonal
     return result
 
 
 # The readings of a joint density; those of a regression alone have none.
 READINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "partial": partial, "correlation": correlation, "directed": lambda b, errors: b, "precision": precision,
-    "covariance": covariance}
+    "covariance": covariance, "interaction": lambda b, errors: averaged(b, 0.0)}
