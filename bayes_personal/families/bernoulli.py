@@ -49,6 +49,10 @@ class Bernoulli(Family):
     """
 
     @property
+    def binary(self) -> bool:
+        return True
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return ()
 

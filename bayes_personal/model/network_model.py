@@ -15,7 +15,7 @@ from bayes_personal.data.columns import table
 from bayes_personal.data.moments import Moments
 from bayes_personal.data.stored import are_stored
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first, shown, warn
-from bayes_personal.families import Bernoulli, Family, Normal
+from bayes_personal.families import Family, Normal
 from bayes_personal.formulas.design import dependent
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.nodes import EXAMPLE, Nodes, ticked
@@ -157,7 +157,7 @@ class Network:
     @property
     def ising(self) -> bool:
         """Whether nodes are yes or no given all others, as in an Ising model."""
-        return self.pseudo and all(isinstance(self.family_of(node), Bernoulli) for node in self.nodes)
+        return self.pseudo and all(self.family_of(node).binary for node in self.nodes)
 
     @property
     def reading(self) -> Literal["partial", "interaction", "directed"]:

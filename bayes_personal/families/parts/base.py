@@ -36,6 +36,11 @@ class Family(ABC):
         return self.gaussian
 
     @property
+    def binary(self) -> bool:
+        """Whether outcomes are yes or no."""
+        return False
+
+    @property
     def error_parameter(self) -> str | None:
         """The name of the hyperparameter sigma of a Gaussian family; None where the constants are the errors."""
         return None
