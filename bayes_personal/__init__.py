@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayes_personal.pages.report import report
     from bayes_personal.posterior.fitting import fit, load
     from bayes_personal.posterior.network_posterior import NetworkPosterior
+    from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
     from bayes_personal.posterior.posterior import Posterior
     from bayes_personal.priors import (
         Conditional,
@@ -57,10 +58,10 @@ __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
     "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
     "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
-    "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition",
-    "Varying", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load", "load_dataset",
-    "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network", "plot_pareto_k",
-    "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
+    "PooledNetworkPosterior", "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation",
+    "Transfer", "TreePartition", "Varying", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance",
+    "load", "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
+    "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -77,6 +78,7 @@ _HOMES = {name: module for module, names in {
     "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
     "pages.report": ("report",),
     "posterior.fitting": ("fit", "load"), "posterior.network_posterior": ("NetworkPosterior",),
+    "posterior.pooled_posterior": ("PooledNetworkPosterior",),
     "posterior.posterior": ("Posterior",),
     "priors": ("Conditional", "Contextualized", "DistanceRegularized", "FineTuned", "GaussianProcess", "Invariant",
                "LinearVarying", "MetaLearned", "Mixture", "PartialPooling", "Partition", "Population", "Repulsive",

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -61,6 +62,16 @@ class CacheWarning(UserWarning):
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning that points to the line outside this package from which the call came."""
     warnings.warn(message, category, skip_file_prefixes=(PACKAGE,))
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Issue each distinct warning of a block once, at its end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for message, category in dict.fromkeys((str(each.message), each.category) for each in caught):
+        warn(message, category)
 
 
 def first(labels: Iterable[object], limit: int = 3) -> str:

@@ -173,7 +173,7 @@ def predict(
     check_out(out, ".csv", ".parquet")
     fitted = bp.load(posterior)
     predictions = bp.predict(fitted, read(new, training_rows(fitted)), kind=kind, seed=seed).frame()
-    outcome = ", ".join(fitted.model.nodes) if isinstance(fitted, bp.NetworkPosterior) else fitted.model.outcome
+    outcome = ", ".join(fitted.model.nodes) if isinstance(fitted.model, bp.Network) else fitted.model.outcome
     show(predictions, f"{kind} of {outcome}" if kind != "theta" else "theta", "row")
     write(predictions, out, "row")
 

@@ -92,10 +92,9 @@ def interval(low: float, mean: float, high: float, width: int = 22) -> str:
     return "".join(line)
 
 
-def training_rows(posterior: bp.Posterior | bp.NetworkPosterior) -> pd.DataFrame:
+def training_rows(posterior: bp.Posterior | bp.NetworkPosterior | bp.PooledNetworkPosterior) -> pd.DataFrame:
     """Return the rows that a posterior was fitted to."""
-    one = next(iter(posterior.nodes.values())) if isinstance(posterior, bp.NetworkPosterior) else posterior
-    return one.bound.frame
+    return posterior.bound.frame if isinstance(posterior, bp.Posterior) else posterior.frame
 
 
 def show_edges(posterior: bp.NetworkPosterior, contexts: pd.DataFrame, columns: list[str]) -> None:

@@ -67,3 +67,8 @@ def column(text: str) -> str:
 def ticked(name: str) -> str:
     """Return the name of a column as a formula writes it."""
     return f"`{name}`"
+
+
+def spelled(name: str) -> str:
+    """Return the name of a column as people write it in a formula: in backticks only where it needs them."""
+    return name if name.isascii() and name.isidentifier() else ticked(name)

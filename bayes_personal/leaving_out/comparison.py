@@ -22,12 +22,13 @@ from bayes_personal.model.model import Model
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior.fitting import fit, sampler
 from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
 from bayes_personal.system.arguments import Seed, seed_number
 from bayes_personal.system.running import verb
 
-type Fitted = Posterior | NetworkPosterior
+type Fitted = Posterior | NetworkPosterior | PooledNetworkPosterior
 type Assumption = Prior | Model | Network | Fitted
 
 
@@ -94,7 +95,7 @@ def compare(assumptions: Sequence[Assumption] | Mapping[str, Assumption],
         task = bar.add_task("comparing", total=len(named))
         for name, assumption in named.items():
             bar.update(task, description=f"comparing: {escape(name)}")
-            posterior = fit(assumption, data, seed=seed, method=method, progress=False) if isinstance(
+            posterior: Fitted = fit(assumption, data, seed=seed, method=method, progress=False) if isinstance(
                 assumption, Model | Network) else assumption
             first = first or posterior
             if not same_outcome(first, posterior):
@@ -117,7 +118,7 @@ def compare(assumptions: Sequence[Assumption] | Mapping[str, Assumption],
 
 def name_all(assumptions: Any) -> dict[str, Any]:
     """Give every assumption its own name."""
-    if isinstance(assumptions, Prior | Model | Network | Posterior | NetworkPosterior):
+    if isinstance(assumptions, Prior | Model | Network) or is_fitted(assumptions):
         assumptions = [assumptions]
     if not isinstance(assumptions, Mapping):
         models = [each.model if is_fitted(each) else each for each in assumptions]
@@ -136,7 +137,7 @@ def name_all(assumptions: Any) -> dict[str, Any]:
 
 def is_fitted(assumption: Any) -> bool:
     """Return whether an assumption is a posterior."""
-    return isinstance(assumption, Posterior | NetworkPosterior)
+    return isinstance(assumption, Posterior | NetworkPosterior | PooledNetworkPosterior)
 
 
 def stated(name: str, assumption: Any, formula: str | None, data: Any,
@@ -163,7 +164,8 @@ def bounds(posterior: Fitted) -> dict[str, BoundModel]:
     """Return the model of each outcome with its data."""
     if isinstance(posterior, Posterior):
         return {"": posterior.bound}
-    return {node: each.bound for node, each in posterior.nodes.items()}
+    one = posterior.orders[0] if isinstance(posterior, PooledNetworkPosterior) else posterior
+    return {node: each.bound for node, each in one.nodes.items()}
 
 
 def same_outcome(first: Fitted, second: Fitted) -> bool:
@@ -184,7 +186,7 @@ def must_have_one_measure(name: str, first: Fitted, second: Fitted) -> None:
             raise SpecificationError(f"compare: {name!r} has the family {other[outcome].family!r}, the first "
                                      f"{own[outcome].family!r}: a density does not compare with a probability of "
                                      "counts. Compare families of counts with each other.")
-    pseudo = [isinstance(posterior, NetworkPosterior) and posterior.model.pseudo for posterior in (first, second)]
+    pseudo = [isinstance(posterior.model, Network) and posterior.model.pseudo for posterior in (first, second)]
     if pseudo[0] != pseudo[1]:
         raise SpecificationError(f"compare: {name!r} and the first differ in parents='others', whose pseudo-likelihood "
                                  "is no density of the rows and does not compare with one. Take parents='before' in "

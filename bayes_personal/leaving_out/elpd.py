@@ -14,9 +14,10 @@ from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.estimates import MOST_REFITS, Estimates
 from bayes_personal.leaving_out.question import PSEUDO, QUESTIONS, Kind, LeaveOutPlan
-from bayes_personal.leaving_out.result import ELPD, joined
+from bayes_personal.leaving_out.result import ELPD, joined, pooled
 from bayes_personal.leaving_out.shared_rows import of_shared_divisions, of_shared_functions
 from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_not_share
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.system.arguments import Seed, seed_number
@@ -29,8 +30,8 @@ RECENT: "WeakKeyDictionary[Posterior, ELPD]" = WeakKeyDictionary()
 
 
 @verb
-def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str | None = None, rows: Any = None,
-        refit: bool | NUTS = True, seed: Seed = 0, progress: bool = True) -> ELPD:
+def loo(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, *, kind: Kind = "unit", by: str | None = None,
+        rows: Any = None, refit: bool | NUTS = True, seed: Seed = 0, progress: bool = True) -> ELPD:
     """Estimate the expected log predictive density of rows left out, by Pareto-smoothed importance sampling.
 
     ``log p(y_i | theta_i)`` must not be reweighted where theta_i leans on y_i itself: its importance weights have no
@@ -63,7 +64,8 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     Of a network whole rows are left out. Where its nodes are independent given the data, the log predictive density of
     a row is the sum of those of the nodes; where they share divisions, types of rows or a network of contexts, it is
     ``p(x_i | x_-i, phi)`` of all these nodes together, summed over divisions and types. Rows are then refitted with
-    ``refit=bp.NUTS()`` alone, and not where nodes share divisions.
+    ``refit=bp.NUTS()`` alone, and not where nodes share divisions. Where orders of the nodes are pooled, the predictive
+    density of a row is the mean of those of all orders, each of which is left out by itself.
 
     Draws are thinned evenly where all of them would take more than about a second, to as many as leave the Monte Carlo
     error of elpd below a tenth of its standard error, and 250 or more; rows whose Pareto k is too high with few draws
@@ -125,6 +127,9 @@ def loo(posterior: Posterior | NetworkPosterior, *, kind: Kind = "unit", by: str
     Vehtari, Gelman and Gabry (2017), doi:10.1007/s11222-016-9696-4. Bürkner, Gabry and Vehtari (2021),
     doi:10.1007/s00180-020-01045-4. Merkle, Furr and Rabe-Hesketh (2019), doi:10.1007/s11336-019-09679-0.
     """
+    if isinstance(posterior, PooledNetworkPosterior):
+        return pooled({name: loo(order, kind=kind, by=by, rows=rows, refit=refit, seed=seed, progress=progress)
+                       for name, order in posterior.by_order.items()})
     if isinstance(posterior, NetworkPosterior):
         return of_network(posterior, kind, lambda node: loo(node, kind=kind, by=by, rows=rows, refit=refit, seed=seed,
                                                             progress=progress), rows, refit, seed)

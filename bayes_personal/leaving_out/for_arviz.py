@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from bayes_personal.leaving_out.question import LeaveOutPlan
 from bayes_personal.leaving_out.smoothing import separated
-from bayes_personal.posterior.posterior import Posterior, must_not_share
+from bayes_personal.posterior.posterior import Posterior, must_be_fitted, must_not_share
 from bayes_personal.system.running import verb
 
 
@@ -33,6 +33,7 @@ def log_likelihood(posterior: Posterior, *, kind: Literal["unit", "conditional"]
     NotFittedError, SpecificationError
         As `loo` does.
     """
+    must_be_fitted("log_likelihood", posterior)
     must_not_share("log_likelihood", posterior)
     plan = LeaveOutPlan.of(posterior, kind, None, False)
     result = np.empty((plan.count, len(posterior.bound.rows)))

@@ -1,8 +1,8 @@
 """Network: the nodes of a network, each a regression on its parents, make one generative model of whole rows."""
 
-import warnings
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, final
@@ -14,15 +14,27 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.columns import table
 from bayes_personal.data.moments import Moments
 from bayes_personal.data.stored import are_stored
-from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError, first, shown, warn
+from bayes_personal.errors import (
+    LISTED,
+    InputError,
+    InputTypeError,
+    InputWarning,
+    SpecificationError,
+    first,
+    said_once,
+    shown,
+    warn,
+)
 from bayes_personal.families import Family, Normal
 from bayes_personal.formulas.design import dependent
 from bayes_personal.formulas.formula import Formula
-from bayes_personal.formulas.nodes import EXAMPLE, Nodes, ticked
+from bayes_personal.formulas.nodes import EXAMPLE, Nodes, spelled, ticked
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.model.model import Model
+from bayes_personal.model.node_orders import drawn_orders
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.population import Population
+from bayes_personal.system.arguments import whole_number
 
 # In natural units an edge is a standardised coefficient, and networks with large ones explode from parent to child.
 NETWORK_MEAN = Hyperprior("Normal", mu=0.0, sigma=0.5, relative=True)
@@ -57,7 +69,9 @@ class Network:
 
     Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
     change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
-    in another.
+    in another. ``orders=8`` fits eight random orders and pools them equally, at eight times the cost: the density of a
+    row is then ``p(x_i) = mean over orders o of product over nodes j of p(x_ij | the nodes before j in o)``, and a
+    reading is the mixture of its posteriors in all orders.
 
     Parameters
     ----------
@@ -79,6 +93,10 @@ class Network:
         which nodes without parents may be left out.
     functions
         As in `Model`.
+    orders
+        How many random orders of the nodes are pooled equally; 1 is the order of the formula. They are distinct, follow
+        from the number of nodes alone, and do not depend on names: `ordered` returns the network in each of them. Only
+        with ``parents="before"``.
 
     Raises
     ------
@@ -86,7 +104,8 @@ class Network:
         An argument of another type.
     SpecificationError
         A formula that cannot be read; a single node, a node that stands there twice, that is a predictor, or that the
-        prior or a family reads; parents that are no nodes, or are each other's descendants.
+        prior or a family reads; parents that are no nodes, or are each other's descendants; more orders than the nodes
+        have, or several orders of nodes whose parents are stated.
 
     References
     ----------
@@ -100,6 +119,7 @@ class Network:
     mean: Hyperprior = NETWORK_MEAN
     parents: str | Mapping[str, Sequence[str]] | tuple[tuple[str, tuple[str, ...]], ...] = BEFORE
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
+    orders: int = 1
 
     def __post_init__(self) -> None:
         for value, kind, requirement, name, example in (
@@ -112,22 +132,28 @@ class Network:
         object.__setattr__(self, "functions", dict(self._covariates.functions))
         object.__setattr__(self, "family", self._checked_family())
         object.__setattr__(self, "parents", self._checked_parents())
+        self._must_have_orders()
         self._must_not_choose_itself()
         if not self.pseudo:
-            self._ordered()
+            self._parents_first()
 
     def __repr__(self) -> str:
-        edges = "; ".join(f"{node} ~ {' + '.join(parents) or 1}" for node in self.order
-                          if (parents := self.parents_of(node)) or len(self.nodes) == 1)
-        last = self.order[-1]
+        one = self.ordered(0)
+        edges = "; ".join(f"{node} ~ {' + '.join(parents)}" for node in one.order if (parents := one.parents_of(node)))
+        last = one.order[-1]
         density = ("a pseudo-likelihood: every node given all others" if self.pseudo else
-                   "p(row i) = the product of p(x_ij | its parents) over the nodes j"
-                   f"{', given z_i' if 'z_i' in ' '.join(self.prior.in_common) else ''}")
+                   f"p(row i) = {'the mean over orders of ' * self.pooled}the product of p(x_ij | its parents) over "
+                   f"the nodes j{', given z_i' if 'z_i' in ' '.join(self.prior.in_common) else ''}")
         common = self.prior.in_common
         own = f"all nodes have in common {', '.join(common)}; each has" if common else "each node has"
+        if self.pooled:
+            shown_orders = "; ".join(", ".join(self.ordered(k).nodes) for k in range(min(self.orders, LISTED)))
+            more = f"; and {self.orders - LISTED} more" * (self.orders > LISTED)
+            edges = f"all nodes before it, in {self.orders} orders pooled equally: {shown_orders}{more}"
+            own = f"in each order {own}"
         return "\n".join((f"{self.formula}, of every node: {edges}", f"    {density}",
                           f"    {own} hyperparameters of its own, as here {last}:",
-                          *(f"    {line}" for line in repr(self.node(last)).splitlines()[1:])))
+                          *(f"    {line}" for line in repr(one.node(last)).splitlines()[1:])))
 
     @property
     def owner(self) -> str:
@@ -144,10 +170,31 @@ class Network:
         """Whether the product of the nodes' likelihoods is no density of the rows."""
         return self.parents == OTHERS
 
+    @property
+    def pooled(self) -> bool:
+        """Whether several orders of the nodes are pooled."""
+        return self.orders > 1
+
+    def ordered(self, place: int) -> "Network":
+        """Return the network written in one of its orders, counted from 0; itself where it has a single one."""
+        whole_number("ordered", 0, place=place)
+        if place >= self.orders:
+            raise SpecificationError(f"{self.owner}: got ordered({place}), and it has {self.orders} order"
+                                     f"{'s' * self.pooled}, counted from 0. Take a smaller number.")
+        if not self.pooled:
+            return self
+        nodes = [spelled(self.nodes[position]) for position in self._orders[place]]
+        return replace(self, formula=f"{' + '.join(nodes)} ~ {Nodes.read(self.formula).predictors}", orders=1)
+
+    @cached_property
+    def _orders(self) -> tuple[tuple[int, ...], ...]:
+        """The orders, each by the positions of its nodes in the formula."""
+        return drawn_orders(self.orders, len(self.nodes))
+
     @cached_property
     def order(self) -> tuple[str, ...]:
         """The nodes, parents first."""
-        return self.nodes if self.pseudo else self._ordered()
+        return self.nodes if self.pseudo else self._parents_first()
 
     @property
     def gaussian(self) -> bool:
@@ -182,6 +229,9 @@ class Network:
 
     def node(self, name: str) -> Model:
         """Return the model of a node given its parents."""
+        if self.pooled:
+            raise SpecificationError(f"{self.owner}: it pools {self.orders} orders, and a node has other parents in "
+                                     "each. Take one of them, as in network.ordered(0).")
         parents, predictors = self.parents_of(name), Nodes.read(self.formula).predictors
         means = tuple(dict.fromkeys(("Intercept", *self._covariates.columns)))
         members = {other: (other,) if other in parents else () for other in self.nodes} | {
@@ -207,15 +257,9 @@ class Network:
         if len(frame) < len(self.nodes):
             warn(f"{self.owner}: {len(self.nodes)} nodes and {len(frame)} rows, so that much of the posterior is its "
                  "prior.", InputWarning)
-        result = {}
-        with warnings.catch_warnings(record=True) as caught:
+        with said_once():
             # What is said of a context would be said again for every node.
-            warnings.simplefilter("always", InputWarning)
-            for node in self.order:
-                result[node] = self._bound(node, frame)
-        for message, category in dict.fromkeys((str(each.message), each.category) for each in caught):
-            warn(message, category)
-        return result
+            return {node: self._bound(node, frame) for node in self.order}
 
     def _bound(self, node: str, frame: pd.DataFrame) -> BoundModel:
         """Bind the model of a node, whose messages then name it."""
@@ -290,6 +334,21 @@ class Network:
         self._must_know([name for node, parents in pairs for name in (node, *parents)], "parents")
         return tuple((node, tuple(other for other in self.nodes if other in parents)) for node, parents in pairs)
 
+    def _must_have_orders(self) -> None:
+        """Refuse orders that the nodes do not have."""
+        whole_number("Network", 1, orders=self.orders)
+        if not self.pooled:
+            return
+        if self.parents != BEFORE:
+            stated = self.parents if isinstance(self.parents, str) else dict(self.parents)
+            raise SpecificationError(f"{self.owner}: orders={self.orders} pools orders in which all nodes before a "
+                                     f"node are its parents, and parents={stated!r} states others. Take "
+                                     "parents='before', or orders=1.")
+        possible = math.factorial(len(self.nodes))
+        if self.orders > possible:
+            raise SpecificationError(f"{self.owner}: got orders={self.orders}, and {len(self.nodes)} nodes have "
+                                     f"{possible} orders. Take orders={possible}, which pools all of them.")
+
     def _must_know(self, names: Sequence[Any], argument: str) -> None:
         """Refuse names that are no nodes."""
         unknown = [name for name in names if name not in self.nodes]
@@ -297,7 +356,7 @@ class Network:
             raise SpecificationError(f"{self.owner}: {argument}= names {first(unknown)}, and the nodes are "
                                      f"{first(self.nodes, 30)}.")
 
-    def _ordered(self) -> tuple[str, ...]:
+    def _parents_first(self) -> tuple[str, ...]:
         """Return the nodes, parents first, and otherwise as they are written."""
         sorter = TopologicalSorter({node: self.parents_of(node) for node in self.nodes})
         try:

@@ -16,6 +16,7 @@ from bayes_personal.data.columns import column, is_number, table
 from bayes_personal.errors import InputError, NotFittedError, SpecificationError, did_you_mean
 from bayes_personal.pages.plots import BLUE, GREY, INK, VERMILION, Plot, canvas, short
 from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.questions.network_readings import Reading, edges
 from bayes_personal.questions.network_types import edges_of_types
 from bayes_personal.system.arguments import fraction, one_of, whole_number
@@ -32,8 +33,11 @@ WORDS = {"partial": "partial correlation", "correlation": "correlation", "direct
          "interaction": "pseudo-likelihood Ising interaction"}
 
 
+type AnyNetwork = NetworkPosterior | PooledNetworkPosterior
+
+
 @verb
-def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading | None = None,
+def plot_network(posterior: AnyNetwork, *, at: Any = None, kind: Reading | None = None,
                  above: float = 0.1) -> Figure:
     """Draw the network at chosen contexts: its nodes on a circle, and a line for each edge that is probably there.
 
@@ -70,9 +74,9 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
     one_of("plot_network", tuple(WORDS), kind=kind)
     fraction("plot_network", above=above)
     found, headings = panels(posterior, at, kind, above)
-    across, wide = min(len(headings), 3), 3.0 if max(map(len, posterior.nodes)) > 5 else 2.6
+    across, wide = min(len(headings), 3), 3.0 if max(map(len, posterior.model.nodes)) > 5 else 2.6
     figure, axes = canvas([2.6] * len(headings), across, max(wide * across, 5.2))
-    nodes = list(posterior.nodes)
+    nodes = list(posterior.model.nodes)
     largest = 1.0 if kind in UNDIRECTED else max(float(found["mean"].abs().max()), above)
     for place, (ax, title) in enumerate(zip(axes, headings, strict=True)):
         circle(ax, nodes, found.loc[[place]], kind == "directed", largest)
@@ -82,7 +86,7 @@ def plot_network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading |
     return figure
 
 
-def panels(posterior: NetworkPosterior, at: Any, kind: Reading, above: float = 0.1) -> tuple[pd.DataFrame, list[str]]:
+def panels(posterior: AnyNetwork, at: Any, kind: Reading, above: float = 0.1) -> tuple[pd.DataFrame, list[str]]:
     """Return the edges of the networks that `plot_network` draws, numbered by panel, and the panels' titles."""
     of_types = edges_of_types(posterior, kind, above) if at is None else None
     if of_types is not None:
@@ -121,7 +125,7 @@ def circle(ax: Axes, nodes: Sequence[str], found: pd.DataFrame, directed: bool, 
 
 
 @verb
-def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Literal["curves", "heat"] = "curves",
+def plot_edges(posterior: AnyNetwork, *, by: str | None = None, kind: Literal["curves", "heat"] = "curves",
                of: Reading | None = None, limit: int = 6) -> Figure:
     """Draw the edges along a context: bands of those that change most, or a heat map of all.
 
@@ -162,7 +166,7 @@ def plot_edges(posterior: NetworkPosterior, *, by: str | None = None, kind: Lite
     name = by or posterior.model.prior.columns[0]
     found = edges(posterior, at=frame.set_axis(range(len(frame))), kind=of)
     arrow = " → " if of == "directed" else " – "
-    labels = distinct([*posterior.nodes])
+    labels = distinct(posterior.model.nodes)
     found["edge"] = found["other"].map(labels) + arrow + found["node"].map(labels)
     numeric = values.dtype.kind in "fiuM"
     return heat(found, name, values, numeric, of) if kind == "heat" else curves(found, name, values, numeric, of, limit)
@@ -226,9 +230,9 @@ def heat(found: pd.DataFrame, name: str, values: np.ndarray, numeric: bool, of: 
     return figure
 
 
-def along(posterior: NetworkPosterior, by: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+def along(posterior: AnyNetwork, by: str | None) -> tuple[pd.DataFrame, np.ndarray]:
     """Return rows with values of a context in their order, all else as in the middle row, and these values."""
-    columns, frame = posterior.model.prior.columns, next(iter(posterior.nodes.values())).bound.frame
+    columns, frame = posterior.model.prior.columns, posterior.frame
     if not columns:
         raise SpecificationError(f"plot_edges: {posterior.model.prior!r} reads no context, so that all rows have one "
                                  "network. Take plot_network.")
@@ -251,9 +255,9 @@ def is_ordered(values: pd.Series) -> bool:
     return bool(is_number(values) or pd.api.types.is_datetime64_any_dtype(values) or ordered)
 
 
-def chosen(posterior: NetworkPosterior) -> pd.DataFrame:
+def chosen(posterior: AnyNetwork) -> pd.DataFrame:
     """Return a few training rows whose contexts differ."""
-    columns, frame = posterior.model.prior.columns, next(iter(posterior.nodes.values())).bound.frame
+    columns, frame = posterior.model.prior.columns, posterior.frame
     if not columns:
         return frame.iloc[:1]
     values = column(frame, columns[0], "plot_network").reset_index(drop=True)
@@ -263,7 +267,7 @@ def chosen(posterior: NetworkPosterior) -> pd.DataFrame:
     return frame.iloc[ordered[[round(share * (len(ordered) - 1)) for share in (0.1, 0.5, 0.9)]]]
 
 
-def titles(posterior: NetworkPosterior, frame: pd.DataFrame) -> list[str]:
+def titles(posterior: AnyNetwork, frame: pd.DataFrame) -> list[str]:
     """Name every row by its contexts."""
     columns = [name for name in posterior.model.prior.columns if name in frame.columns]
     if not columns:
@@ -282,6 +286,6 @@ def distinct(names: Sequence[str]) -> dict[str, str]:
 
 def must_be_network(owner: str, posterior: Any) -> None:
     """Refuse what is not a network's posterior."""
-    if not isinstance(posterior, NetworkPosterior):
+    if not isinstance(posterior, NetworkPosterior | PooledNetworkPosterior):
         raise NotFittedError(f"{owner} needs the posterior of a network, which bp.fit(bp.Network(...), data) returns; "
                              f"got {type(posterior).__name__}.")

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from bayes_personal.binding.shared_functions import SharedFunctions
-from bayes_personal.errors import InputTypeError, MisfitWarning, SpecificationError, shown, warn
+from bayes_personal.errors import InputTypeError, MisfitWarning, SpecificationError, said_once, shown, warn
 from bayes_personal.model.model import Model
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior import storage
 from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.system.arguments import Seed, file_path, flag, seed_number
@@ -30,10 +31,10 @@ def fit(model: Model, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | 
         progress: bool = ..., client: Any = ...) -> Posterior: ...
 @overload
 def fit(model: Network, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | ADVI | str | None" = ...,
-        progress: bool = ..., client: Any = ...) -> NetworkPosterior: ...
+        progress: bool = ..., client: Any = ...) -> Any: ...
 @verb
 def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS | Laplace | ADVI | str | None" = None,
-        progress: bool = True, client: Any = None) -> Posterior | NetworkPosterior:
+        progress: bool = True, client: Any = None) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
     """Draw from the posterior of every sample's own parameters.
 
     Where weights are integrated out, those of very many groups are not stored: `theta`, `predict` and all else draw
@@ -44,7 +45,7 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
     model
         What is assumed: a `Model`, or a `Network`, each of whose nodes is fitted by itself where they are independent
         given the data; nodes that have one set of cuts, one type a row or one network of contexts in common are drawn
-        together, by `NUTS()`.
+        together, by `NUTS()`. A network that pools orders of its nodes is fitted in each of them, with the same seed.
     data
         Pandas, polars or Arrow frame, a row a unit; or the path of a Parquet file, of a folder of them, of an Arrow
         file, a pattern such as ``"rows/*.parquet"``, or a `pyarrow.dataset.Dataset` of such files, whose rows are read
@@ -65,6 +66,11 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
         A `dask.distributed.Client`, for rows in files: its workers, which must find the files at the same paths, sum
         over parts of the rows.
 
+    Returns
+    -------
+    Posterior, NetworkPosterior, PooledNetworkPosterior
+        That of a model, of a network, and of a network that pools several orders of its nodes.
+
     Raises
     ------
     InputError, InputTypeError, SpecificationError
@@ -83,11 +89,9 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
 
 
 def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
-            client: Any) -> Posterior | NetworkPosterior:
+            client: Any) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
     """Return the posterior of `fit`, without its warning."""
     from bayes_personal.samplers.route import route
-    from bayes_personal.samplers.shared_divisions import sampled_together
-    from bayes_personal.samplers.shared_functions import sampled_with_functions
 
     must_be_model("fit", model, data)
     method, seed = sampler("fit", method), seed_number("fit", seed)
@@ -99,6 +103,19 @@ def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Lapla
         return Posterior(model, bound, route(bound, method).sample(seed, progress))
     if client is not None:
         raise SpecificationError("fit: client= is for rows in files, and a network reads rows in memory. Leave it out.")
+    if model.pooled:
+        with said_once():
+            return PooledNetworkPosterior(model, tuple(
+                _in_one_order(one, data, method, seed, progress) for one in storage.orders(model)))
+    return _in_one_order(model, data, method, seed, progress)
+
+
+def _in_one_order(model: Network, data: Any, method: Any, seed: int | None, progress: bool) -> NetworkPosterior:
+    """Return the posterior of a network with one order."""
+    from bayes_personal.samplers.route import route
+    from bayes_personal.samplers.shared_divisions import sampled_together
+    from bayes_personal.samplers.shared_functions import sampled_with_functions
+
     bounds = model.bind(data)
     *seeds, shared_seed = np.random.SeedSequence(seed).generate_state(len(bounds) + 1)
     divided = {node: bound for node, bound in bounds.items() if bound.division is not None}
@@ -128,7 +145,7 @@ def must_be_model(owner: str, model: Any, data: Any) -> None:
         remedy = f"A formula becomes a model by bp.Model({model!r}, prior=...)"
     elif isinstance(model, Prior):
         remedy = f"A prior becomes a model with a formula: bp.Model('outcome ~ predictors', prior={model!r})"
-    elif isinstance(model, Posterior | NetworkPosterior):
+    elif isinstance(model, Posterior | NetworkPosterior | PooledNetworkPosterior):
         remedy = "A posterior is fitted already; its model is posterior.model"
     else:
         remedy = "Make one with bp.Model('outcome ~ predictors', prior=...)"
@@ -166,7 +183,7 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
 
     Returns
     -------
-    Posterior, NetworkPosterior
+    Posterior, NetworkPosterior, PooledNetworkPosterior
         What was saved.
 
     Raises
@@ -187,6 +204,9 @@ def load(path: str | os.PathLike[str], *, functions: Mapping[str, Callable[..., 
     model, parts = storage.read(path, functions)
     if isinstance(model, Model):
         return Posterior(model, *parts[""])
-    nodes = dict(zip(model.nodes, parts.values(), strict=True))
-    return NetworkPosterior.of(model, {node: nodes[node][0] for node in model.order},
-                               {node: tree for node, (_, tree) in nodes.items()})
+    each, orders = iter(parts.values()), []
+    for one in storage.orders(model):
+        nodes = {node: next(each) for node in one.nodes}
+        orders.append(NetworkPosterior.of(one, {node: nodes[node][0] for node in one.order},
+                                          {node: tree for node, (_, tree) in nodes.items()}))
+    return PooledNetworkPosterior(model, tuple(orders)) if model.pooled else orders[0]

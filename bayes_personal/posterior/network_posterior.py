@@ -96,6 +96,11 @@ class NetworkPosterior:
         """The index of the training rows."""
         return next(iter(self.nodes.values())).bound.rows.index
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The training rows."""
+        return next(iter(self.nodes.values())).bound.frame
+
     @cached_property
     def theta(self) -> xr.DataArray:
         """Every sample's parameters in the data's own units, (chain, draw, unit, coefficient).

@@ -149,6 +149,9 @@ class Posterior:
 def must_be_fitted(owner: str, value: Any) -> None:
     """Refuse what is not the posterior of a model with one outcome."""
     if not isinstance(value, Posterior):
+        if hasattr(value, "orders"):
+            raise NotFittedError(f"{owner} does not pool orders of a network's nodes; take the posterior of one order, "
+                                 "as in posterior.orders[0], or of one of its nodes.")
         of_node = "; take that of a node, as in posterior.nodes['mek']" if hasattr(value, "nodes") else ""
         raise NotFittedError(f"{owner} needs the posterior that bp.fit returns; got {type(value).__name__}{of_node}.")
 

@@ -2,7 +2,8 @@
 
 The root attributes hold the format, the version of this package and the model as JSON; the group `FRAME` holds the
 training rows, one Arrow stream an array, or where the rows are if they are in files. A network has a group for each
-node, with the groups of that node's draws. A checksum ends the file.
+node, with the groups of that node's draws; one that pools orders of its nodes has a group for each node of each order.
+A checksum ends the file.
 """
 
 import json
@@ -53,7 +54,7 @@ FUNCTIONS = "functions"
 SAME = 1e-9
 
 # The model and the draws of every outcome, by the group that holds them: "" of a model, and "node_0", "node_1" etc. of
-# a network, in the order of its formula.
+# a network, in the order of its formula; "order_0_node_0" etc. where it pools several orders.
 type Parts = Mapping[str, tuple[BoundModel, xr.DataTree]]
 
 # Errors that reading a file raises where its bytes are not those that `write` wrote.
@@ -174,8 +175,8 @@ def _bound(model: Model | Network, frame: pd.DataFrame) -> dict[str, BoundModel]
     """Bind a model to rows, by the group of each outcome."""
     if isinstance(model, Model):
         return {"": model.bind(frame)}
-    bounds = model.bind(frame)
-    return {f"node_{place}": bounds[node] for place, node in enumerate(model.nodes)}
+    bounds = [bounds[node] for one in orders(model) for bounds in [one.bind(frame)] for node in one.nodes]
+    return dict(zip(models(model), bounds, strict=True))
 
 
 def _bound_to_frame(model: Model | Network, frame: pd.DataFrame, layout: dict[str, Any], path: str,
@@ -266,7 +267,7 @@ def _document(model: Model | Network, parts: Parts) -> xr.DataTree:
         if disagreement:
             raise InputError(f"{disagreement} Save the tree as it was fitted.")
     if not isinstance(rows, OnDisk):
-        read = {name for own, (each, _) in zip(models(model), parts.values(), strict=True)
+        read = {name for own, (each, _) in zip(models(model).values(), parts.values(), strict=True)
                 for name in columns_read(own, each)}
         frame, layout = arrow.pack(bound.frame.loc[:, [name in read for name in bound.frame]])
     layout |= {"texts": [], "attributes": []}
@@ -299,20 +300,28 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _rebind(model: Any, frame: pd.DataFrame) -> None:
+def _rebind(model: Model | Network, frame: pd.DataFrame) -> None:
     """Refuse a model that does not bind to the rows that are written."""
     try:
         with _without_warnings():
-            model.bind(frame)
+            _bound(model, frame)
     except (BayesPersonalError, LookupError) as error:
         raise SpecificationError(f"The model cannot be bound to the columns it names ({first(frame.columns, 10)}): "
                                  f"{error} A prior or family of your own names every column it reads in `columns`."
                                  ) from error
 
 
-def models(model: Model | Network) -> list[Model]:
-    """Return the model of every outcome, in the order of the formula."""
-    return [model] if isinstance(model, Model) else [model.node(node) for node in model.nodes]
+def models(model: Model | Network) -> dict[str, Model]:
+    """Return the model of every outcome, in the order of the formula, by the group of its draws."""
+    if isinstance(model, Model):
+        return {"": model}
+    return {f"order_{place}_node_{j}" if model.pooled else f"node_{j}": one.node(node)
+            for place, one in enumerate(orders(model)) for j, node in enumerate(one.nodes)}
+
+
+def orders(network: Network) -> list[Network]:
+    """Return the network in each of its orders."""
+    return [network.ordered(place) for place in range(network.orders)]
 
 
 def columns_read(model: Model, bound: BoundModel) -> set[Hashable]:

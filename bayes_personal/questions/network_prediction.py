@@ -1,6 +1,7 @@
 """Prediction of whole rows of a network, node by node, or of some nodes given others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -29,10 +30,18 @@ def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes
                       seed: Seed) -> Prediction:
     """Return the prediction of `predict`, for a network."""
     one_of("predict", KINDS, kind=kind)
+    prediction = predicted_in_order(posterior, frame, kind, nodes, np.random.SeedSequence(seed_number("predict", seed)))
+    if isinstance(prediction.computed, NetworkMean) and prediction.computed.known:
+        warn_of_few_draws(prediction.computed, prediction.index)
+    return prediction
+
+
+def predicted_in_order(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes: Mapping[str, Any] | None,
+                       seeds: np.random.SeedSequence) -> Prediction:
+    """Return the prediction with one order of the nodes."""
     model = posterior.model
-    new = next(iter(posterior.nodes.values())).bound.frame if frame is None else table(frame)
+    new = posterior.frame if frame is None else table(frame)
     known = known_nodes(model, kind, nodes, new)
-    seeds = np.random.SeedSequence(seed_number("predict", seed))
     # Parents are 0 here: a node's linear predictor is then what it has beside their part.
     rows = new.assign(**dict.fromkeys(model.nodes, 0.0))
     outcomes, statuses = zip(*(
@@ -46,8 +55,6 @@ def predicted_network(posterior: NetworkPosterior, frame: Any, kind: Kind, nodes
         return Prediction(kind, theta, new.index, status, tuple(posterior.coefficients))
     made = (NetworkMean if kind == "mean" else NetworkOutcome)(posterior.sizes, where, model, outcomes, places, known,
                                                                seeds)
-    if known:
-        warn_of_few_draws(made, new.index)
     return Prediction(kind, made, new.index, status, model.nodes)
 
 
@@ -102,7 +109,7 @@ def at_rows(posterior: Posterior, parents: Sequence[str], rows: pd.DataFrame, se
     return outcome, {name: labels for piece in features for name, labels in piece.status.items()}
 
 
-def warn_of_few_draws(made: "NetworkMean", index: pd.Index) -> None:
+def warn_of_few_draws(made: "Weighted", index: pd.Index) -> None:
     """Warn of rows whose known nodes few draws of the parameters explain."""
     draws, few = np.arange(np.prod(made.sizes)), np.zeros(len(index), bool)
     for places, part in made.rows.parts(np.arange(len(index))):
@@ -115,8 +122,34 @@ def warn_of_few_draws(made: "NetworkMean", index: pd.Index) -> None:
              "like these.", ConvergenceWarning)
 
 
+class Weighted(Lazy):
+    """An array whose draws known nodes weight, row by row."""
+
+    @abstractmethod
+    def log_known(self, draws: np.ndarray, places: np.ndarray, part: Any) -> np.ndarray:
+        """Return the log density of the known nodes, (draw, unit)."""
+
+    def weights(self, draws: np.ndarray, places: np.ndarray, part: Any) -> np.ndarray:
+        """Return the density of each row's known nodes at all draws, which sum to 1, (draw, unit)."""
+        logs = self.log_known(draws, places, part)
+        weights = np.exp(logs - logs.max(axis=0))
+        return weights / weights.sum(axis=0)
+
+    def resampled(self, entries: np.ndarray, draws: np.ndarray, places: np.ndarray, part: Any,
+                  seeds: np.random.SeedSequence) -> np.ndarray:
+        """Return some of the draws that each row's known nodes choose among all of the entries (draw, unit, ...)."""
+        all_draws = np.arange(len(entries))
+        weights = self.weights(all_draws, places, part)
+        result = np.empty((len(draws), *entries.shape[1:]))
+        for row, place in enumerate(places):
+            rng = np.random.default_rng(np.random.SeedSequence(seeds.entropy, spawn_key=(0, int(place))))
+            chosen = rng.permutation(systematic(weights[:, row], len(all_draws), rng))
+            result[:, row] = entries[chosen[draws], row]
+        return result
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class NetworkMean(Lazy):
+class NetworkMean(Weighted):
     """Expected nodes, given those that are known, (chain, draw, unit, node).
 
     What is known of a row tells of its parameters too: each row's draws are resampled in proportion to the density of
@@ -150,32 +183,16 @@ class NetworkMean(Lazy):
         return 2 * len(self.nodes) ** 2
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        return self.of_chosen(lambda chosen: self.given(*self.moments(chosen, places, part), places)[0], draws, places,
-                              part)
-
-    def of_chosen(self, made: Callable[[np.ndarray], np.ndarray], draws: np.ndarray, places: np.ndarray,
-                  part: NetworkPart) -> np.ndarray:
-        """Return what is made of draws (draw, unit, ...), of those that each row's known nodes choose."""
         if not self.known:
-            return made(draws)
-        all_draws = np.arange(np.prod(self.sizes))
-        weights, entries = self.weights(all_draws, places, part), made(all_draws)
-        result = np.empty((len(draws), *entries.shape[1:]))
-        for row, place in enumerate(places):
-            seed = np.random.SeedSequence(self.seeds.entropy, spawn_key=(0, int(place)))
-            rng = np.random.default_rng(seed)
-            chosen = rng.permutation(systematic(weights[:, row], len(all_draws), rng))
-            result[:, row] = entries[chosen[draws], row]
-        return result
+            return self.at_draws(draws, places, part)
+        entries = self.at_draws(np.arange(np.prod(self.sizes)), places, part)
+        return self.resampled(entries, draws, places, part, self.seeds)
 
-    def weights(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        """Return the density of each row's known nodes at all draws, which sum to 1, (draw, unit)."""
-        logs = self.log_known(draws, places, part)
-        weights = np.exp(logs - logs.max(axis=0))
-        return weights / weights.sum(axis=0)
+    def at_draws(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+        """Return the nodes given those that are known, at draws that these have not weighted, (draw, unit, node)."""
+        return self.given(*self.moments(draws, places, part), places)[0]
 
     def log_known(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
-        """Return the log density of the known nodes, (draw, unit)."""
         if not self.model.gaussian:
             return self.node_by_node(np.random.default_rng(0), draws, places, part)[1]
         mean, root = self.moments(draws, places, part)
@@ -245,11 +262,11 @@ class NetworkOutcome(NetworkMean):
 
     block_size: ClassVar = ROWS
 
-    def block(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
+    def at_draws(self, draws: np.ndarray, places: np.ndarray, part: NetworkPart) -> np.ndarray:
         def drawn(rng: np.random.Generator, some: np.ndarray, of_places: np.ndarray, rows: NetworkPart) -> np.ndarray:
             if not self.model.gaussian:
                 return self.node_by_node(rng, some, of_places, rows)[0]
             mean, root = self.given(*self.moments(some, of_places, rows), of_places)
             return mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0]
 
-        return self.of_chosen(lambda some: blockwise(drawn, self, some, places, part, self.seeds), draws, places, part)
+        return blockwise(drawn, self, draws, places, part, self.seeds)

@@ -15,10 +15,12 @@ from bayes_personal.errors import NotFittedError, SpecificationError
 from bayes_personal.model.network_model import Network
 from bayes_personal.posterior.lazy import Lazy
 from bayes_personal.posterior.network_posterior import NetworkPart, NetworkPosterior, NetworkRows
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.posterior.summary import QUANTILES, statistics
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Training
 from bayes_personal.questions.extrapolation import warn_of_far_contexts
+from bayes_personal.questions.pooled_orders import Pooled, must_have_no_direction
 from bayes_personal.questions.predicted import Mean, with_new_features
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, fraction, one_of, seed_number
@@ -28,7 +30,7 @@ Reading = Literal["partial", "correlation", "directed", "precision", "covariance
 
 
 @verb
-def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "partial",
+def network(posterior: NetworkPosterior | PooledNetworkPosterior, *, at: Any = None, kind: Reading = "partial",
             seed: Seed = None) -> xr.DataArray:
     """Read every row's network from its coefficients and errors.
 
@@ -43,7 +45,10 @@ def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "par
     - "interaction": of nodes that are Bernoulli given all others, an Ising model by its pseudo-likelihood: how much the
       log odds of one node rise where the other is 1, the mean of b_jl and b_lj, paired as above; 0 on the diagonal;
     - "directed": b, ``[..., node, node_other]`` being the coefficient of the other node in the node's regression, in
-      units of node / other node.
+      units of node / other node. Orders that are pooled have none in common.
+
+    Of a network that pools orders of its nodes the draws of all orders are read, chain after chain: an equal mixture of
+    its posteriors in every order.
 
     Parameters
     ----------
@@ -69,7 +74,8 @@ def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "par
         An argument that is not a network's posterior.
     SpecificationError
         An unknown kind; a node that is not Normal, for any kind but "directed" and "interaction"; a kind that needs a
-        joint density with ``parents="others"``; "interaction" of a network that is no Ising model.
+        joint density with ``parents="others"``; "interaction" of a network that is no Ising model; "directed", where
+        orders are pooled.
     InputError, InputTypeError
         A context that is missing or holds what training could not take.
 
@@ -84,14 +90,14 @@ def network(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "par
     """
     readings, index = read(posterior, at, kind, seed, "network")
     chains, draws = readings.sizes
-    nodes = list(posterior.nodes)
+    nodes = list(posterior.model.nodes)
     return readings.array(kind, {"chain": np.arange(chains), "draw": np.arange(draws), "unit": unit_labels(index),
                                  "node": nodes, "node_other": nodes})
 
 
 @verb
-def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "partial", above: float = 0.1,
-          seed: Seed = None) -> pd.DataFrame:
+def edges(posterior: NetworkPosterior | PooledNetworkPosterior, *, at: Any = None, kind: Reading = "partial",
+          above: float = 0.1, seed: Seed = None) -> pd.DataFrame:
     """Tabulate the edges of every row's network, with their uncertainty.
 
     Parameters
@@ -116,12 +122,12 @@ def edges(posterior: NetworkPosterior, *, at: Any = None, kind: Reading = "parti
     """
     fraction("edges", above=above)
     readings, index = read(posterior, at, kind, seed, "edges")
-    return tabulated(readings, np.arange(len(readings.rows)), index, above)
+    return tabulated(readings, posterior.model, kind, np.arange(len(readings.rows)), index, above)
 
 
-def tabulated(readings: "Readings", places: np.ndarray, index: pd.Index, above: float) -> pd.DataFrame:
+def tabulated(readings: Lazy, model: Network, kind: Reading, places: np.ndarray, index: pd.Index,
+              above: float) -> pd.DataFrame:
     """Tabulate the edges of the rows at ascending places, whose labels are `index`."""
-    model, kind = readings.model, readings.kind
     names = list(model.nodes)
     pairs = [(names.index(node), names.index(parent)) for node in names for parent in model.parents_of(node)
              ] if kind == "directed" else [(later, earlier) for earlier, later in combinations(range(len(names)), 2)]
@@ -143,22 +149,34 @@ def tabulated(readings: "Readings", places: np.ndarray, index: pd.Index, above: 
     return result
 
 
-def read(posterior: Any, at: Any, kind: Reading, seed: Seed, owner: str) -> tuple["Readings", pd.Index]:
+def read(posterior: Any, at: Any, kind: Reading, seed: Seed, owner: str) -> tuple[Lazy, pd.Index]:
     """Return the array that reads the networks at some rows, and the index of these."""
-    if not isinstance(posterior, NetworkPosterior):
+    if not isinstance(posterior, NetworkPosterior | PooledNetworkPosterior):
         raise NotFittedError(f"{owner} needs the posterior of a network, which bp.fit(bp.Network(...), data) returns; "
                              f"got {type(posterior).__name__}.")
     one_of(owner, READINGS, kind=kind)
     must_be_readable(posterior.model, kind, owner)
-    seeds = np.random.SeedSequence(seed_number(owner, seed)).spawn(len(posterior.nodes))
-    frame = None if at is None else table(at)
+    number, frame = seed_number(owner, seed), None if at is None else table(at)
+    index = posterior.index if frame is None else frame.index
+    if isinstance(posterior, NetworkPosterior):
+        one, result = posterior, read_in_order(posterior, frame, kind, number)
+    else:
+        must_have_no_direction(owner, kind)
+        one = posterior.orders[0]
+        result = Pooled.of(posterior, tuple(read_in_order(order, frame, kind, number) for order in posterior.orders))
+    if frame is not None:
+        warn_of_far_contexts(one.nodes[one.model.order[-1]].bound, frame)
+    return result, index
+
+
+def read_in_order(posterior: NetworkPosterior, frame: pd.DataFrame | None, kind: Reading,
+                  seed: int | None) -> "Readings":
+    """Return the array that reads the networks, with one order of the nodes, at some rows."""
+    seeds = np.random.SeedSequence(seed).spawn(len(posterior.nodes))
     nodes = tuple(at_contexts(node, frame, node_seed)
                   for node, node_seed in zip(posterior.nodes.values(), seeds, strict=True))
-    if frame is not None:
-        warn_of_far_contexts(posterior.nodes[posterior.model.order[-1]].bound, frame)
     rows = NetworkRows(tuple(node.rows for node in nodes))
-    return Readings(posterior.sizes, rows, posterior.model, nodes, tuple(posterior.places.values()), kind), (
-        posterior.index if frame is None else frame.index)
+    return Readings(posterior.sizes, rows, posterior.model, nodes, tuple(posterior.places.values()), kind)
 
 
 def must_be_readable(model: Network, kind: Reading, owner: str) -> None:

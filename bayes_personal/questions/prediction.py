@@ -8,11 +8,13 @@ import numpy as np
 from bayes_personal.data.columns import table
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.network_posterior import NetworkPosterior
+from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted, must_not_share
 from bayes_personal.posterior.theta import KnownContexts, RowSlice, Theta, Training
 from bayes_personal.questions.extrapolation import warn_of_extrapolation
 from bayes_personal.questions.few_shot import FewShot
 from bayes_personal.questions.network_prediction import predicted_network
+from bayes_personal.questions.pooled_prediction import predicted_pool
 from bayes_personal.questions.predicted import KINDS, Kind, Mean, Outcome, Prediction, with_new_features
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import Seed, one_of, seed_number
@@ -20,8 +22,8 @@ from bayes_personal.system.running import verb
 
 
 @verb
-def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind: Kind = "mean", given: Any = None,
-            nodes: Mapping[str, Any] | None = None, seed: Seed = None) -> Prediction:
+def predict(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, frame: Any = None, *, kind: Kind = "mean",
+            given: Any = None, nodes: Mapping[str, Any] | None = None, seed: Seed = None) -> Prediction:
     """Predict every row's parameters, expected outcome or outcome.
 
     A row of a known group takes that group's posterior. All rows of one new group share one draw of the population;
@@ -63,8 +65,8 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
         Given rows and a family that is not Normal, or no or several context columns with new groups, or a population
         that `FineTuned` freezes, or a network. Of a network: an unknown node; the mean, where a node is not Normal;
         known nodes without their own ancestors, where one is not Normal; the mean or the outcome with
-        ``parents="others"``, which has no joint density. Of a node that shares the types of rows with other nodes: new
-        rows, whose types all of their nodes tell.
+        ``parents="others"``, which has no joint density; theta, where orders of the nodes are pooled. Of a node that
+        shares the types of rows with other nodes: new rows, whose types all of their nodes tell.
 
     Warns
     -----
@@ -75,10 +77,13 @@ def predict(posterior: Posterior | NetworkPosterior, frame: Any = None, *, kind:
         Rows with a context outside the training range, or in the middle of a long gap of it (`bayes_personal.data.gaps`
         says what that is), and rows with a predictor further outside its range than a quarter of it; all counted.
     """
-    if isinstance(posterior, NetworkPosterior):
+    if isinstance(posterior, NetworkPosterior | PooledNetworkPosterior):
+        pooled = isinstance(posterior, PooledNetworkPosterior)
         if given is not None:
             raise SpecificationError("predict: given= places new groups of one outcome, and this is a network. Take "
-                                     "one of its nodes, as in posterior.nodes['mek'].")
+                                     f"one of its nodes, as in posterior.{'orders[0].' * pooled}nodes['mek'].")
+        if isinstance(posterior, PooledNetworkPosterior):
+            return predicted_pool(posterior, frame, kind, nodes, seed)
         return predicted_network(posterior, frame, kind, nodes, seed)
     must_be_fitted("predict", posterior)
     one_of("predict", KINDS, kind=kind)

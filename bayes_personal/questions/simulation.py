@@ -93,6 +93,9 @@ def simulate(model: Model | Network, frame: Any, seed: Seed = None) -> Simulatio
 
 def node_by_node(network: Network, rows: pd.DataFrame, rng: np.random.Generator) -> NetworkSimulation:
     """Draw the nodes, parents first."""
+    if network.pooled:
+        raise SpecificationError(f"simulate: {network.owner} pools {network.orders} orders of its nodes, and data come "
+                                 "from one of them. Take one, as in network.ordered(0).")
     if network.pseudo:
         raise SpecificationError("simulate: parents='others' states a pseudo-likelihood, which no data are drawn from. "
                                  "Take parents='before'.")
