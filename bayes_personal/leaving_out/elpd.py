@@ -102,6 +102,7 @@ def loo(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, *, kin
         elpd, and `complaints`, which repeat those of the posterior. ``p``, the effective
         number of parameters, is the sum of ``log p(y_i | y) - log p(y_i | y_-i)``, theta_i integrated out of both:
         about the number of coefficients and scales where rows are many and priors weak, less where theta is pooled.
+        Where orders of the nodes are pooled it is the mean of theirs.
         Under ``kind="group"`` y_i is all that a group observed.
 
     Raises

@@ -255,7 +255,7 @@ class Network:
                                      "with pandas.read_parquet.")
         frame = table(data)
         if len(frame) < len(self.nodes):
-            warn(f"{self.owner}: {len(self.nodes)} nodes and {len(frame)} rows, so that much of the posterior is its "
+            warn(f"Network: {len(self.nodes)} nodes and {len(frame)} rows, so that much of the posterior is its "
                  "prior.", InputWarning)
         with said_once():
             # What is said of a context would be said again for every node.
