@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import bayes_personal as bp
+from bayes_personal.cli.values import parse
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.shared_division_density import SharedDivisionDensity
-from bayes_personal.errors import BayesPersonalError, SpecificationError
+from bayes_personal.errors import BayesPersonalError, InputError, SpecificationError
 from bayes_personal.hyperpriors.conjugate import NormalGammaConjugate
 from bayes_personal.testing import check_density
 
@@ -119,6 +120,37 @@ def test_a_scale_that_is_not_named_is_refused() -> None:
     for prior in (bp.Invariant("g"), bp.FineTuned("g")):
         with pytest.raises(SpecificationError, match="one sigma"):
             bp.fit(bp.Model("y ~ x", prior, VARYING), series(), progress=False)
+
+
+def test_a_group_without_errors_is_refused() -> None:
+    frame = series().assign(y=lambda rows: np.where(rows["g"] == "c", 2.0, rows["y"]))
+    with pytest.raises(InputError, match="their sigma would be 0"):
+        bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), VARYING), frame, progress=False)
+
+
+def test_groups_are_not_left_out_together() -> None:
+    posterior = bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), VARYING), series(), seed=1, progress=False,
+                       method=bp.Laplace(draws=100))
+    with pytest.raises(SpecificationError, match="Take kind='unit'"):
+        bp.loo(posterior, kind="group", by="g", progress=False)
+
+
+def test_what_varies_otherwise_is_said() -> None:
+    """Sigma that is stated to vary along x, and varies between groups."""
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "g": np.resize(list("abcdef"), 300)})
+    frame["y"] = frame["x"] + np.where(frame["g"] < "d", 0.3, 2.0) * rng.normal(size=300)
+    right, wrong = bp.Normal(sigma=bp.Varying()), bp.Normal(sigma=bp.Varying(bp.LinearVarying("x")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        good, bad = (bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), family), frame, seed=1, progress=False)
+                     for family in (right, wrong))
+    assert good.misfit == "" and "Sigma varies otherwise than its prior says" in bad.misfit
+
+
+def test_the_command_line_reads_it() -> None:
+    assert parse("family", "Normal(sigma=Varying(LinearVarying('t')))") == bp.Normal(
+        sigma=bp.Varying(bp.LinearVarying("t")))
 
 
 def nodes(rows: int = 240, seed: int = 2) -> pd.DataFrame:

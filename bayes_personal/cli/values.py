@@ -15,6 +15,7 @@ WORDS = {
     "family": {name: value for name, value in CLASSES.items() if issubclass(value, Family)},
     "method": {name: value for name, value in CLASSES.items() if hasattr(value, "sample")},
     "hyperprior": {"Hyperprior": bp.Hyperprior},
+    "scale": {"Varying": bp.Varying},
 }
 KNOWN = {name: value for words in WORDS.values() for name, value in words.items()}
 

@@ -18,6 +18,7 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors,
     must_have_errors_within,
     must_vary,
+    must_vary_within,
 )
 from bayes_personal.families.parts.varying import LogScale, Varying
 from bayes_personal.hyperpriors.conjugate import Conjugate, NormalConjugate, NormalGammaConjugate
@@ -89,7 +90,7 @@ class Normal(Family):
 
     @property
     def additive(self) -> bool:
-        return self.gaussian
+        return True
 
     @property
     def compiled(self) -> int | None:
@@ -142,6 +143,8 @@ class Normal(Family):
         """Refuse predictors that leave no errors within groups."""
         if self.sd is None:
             must_have_errors_within(outcome, x, groups, groups_in_words)
+        if isinstance(self.sigma, Varying) and self.sigma.prior is None:
+            must_vary_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(outcome.mean()), float(outcome.std()) or 1.0

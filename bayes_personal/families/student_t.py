@@ -16,6 +16,7 @@ from bayes_personal.families.parts.measurements import (
     must_have_errors,
     must_have_errors_within,
     must_vary,
+    must_vary_within,
 )
 from bayes_personal.families.parts.varying import LogScale, Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
@@ -78,7 +79,7 @@ class StudentT(Family):
 
     @property
     def additive(self) -> bool:
-        return not self.varies
+        return True
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
         return (LogScale("log_sigma", self.sigma, float(np.log(unit))),) if isinstance(self.sigma, Varying) else ()
@@ -115,6 +116,8 @@ class StudentT(Family):
     def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, groups_in_words: str) -> None:
         """Refuse predictors that leave no errors within groups."""
         must_have_errors_within(outcome, x, groups, groups_in_words)
+        if isinstance(self.sigma, Varying) and self.sigma.prior is None:
+            must_vary_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         location = np.median(outcome)

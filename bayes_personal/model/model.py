@@ -102,7 +102,9 @@ class Model:
                 yield " + ".join(filter(None, (f"{name}_i = mu[{name}]", prior.deviation)))
                 names = "|".join(re.escape(each.name) for each in parts(prior))
                 yield from (re.sub(rf"\b({names})_(?=[a-z])", rf"{name}_\1_", line) for line in prior.story())
-            yield f"location[{name}] is the log of its natural unit, unit[{name}] = 1"
+            if not self.prior.replaces_mean or prior is not None:
+                yield f"mu[{name}] ~ {varying.mean.words('location[k]', 'unit[k]')}"
+            yield f"location[{name}] is the log of its natural unit, unit[{name}] = {LOG_UNIT:g}"
 
     def _must_have_priors_of_terms(self) -> None:
         """Refuse a prior of a scale that is not made of terms, or beside which the mean is not Normal."""

@@ -1,6 +1,5 @@
 """Network: the nodes of a network, each a regression on its parents, make one generative model of whole rows."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,7 +30,7 @@ from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.nodes import EXAMPLE, Nodes, spelled, ticked
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.model.model import Model
-from bayes_personal.model.node_orders import drawn_orders
+from bayes_personal.model.node_orders import drawn_orders, must_be_orders
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.population import Population
 from bayes_personal.system.arguments import whole_number
@@ -67,11 +66,12 @@ class Network:
     ways: chains start near the modes that climbs from random points find, in proportion to their mass. Under
     `Contextualized` all nodes have one neural network of contexts, and each node output weights of its own.
 
-    Right when nodes are linear in each other with errors of the same size in all rows. Fails where the errors' sizes
-    change; and where parameters vary, the order of the nodes is an assumption too: what is constant in one order varies
-    in another. ``orders=8`` fits eight random orders and pools them equally, at eight times the cost: the density of a
-    row is then ``p(x_i) = mean over orders o of product over nodes j of p(x_ij | the nodes before j in o)``, and a
-    reading is the mixture of its posteriors in all orders.
+    Right when nodes are linear in each other with errors of the same size in all rows, or of sizes that vary as
+    ``family=Normal(sigma=Varying())`` states it. Fails where the errors' sizes change otherwise; and where parameters
+    vary, the order of the nodes is an assumption too: what is constant in one order varies in another. ``orders=8``
+    fits eight random orders and pools them equally, at eight times the cost: the density of a row is then ``p(x_i) =
+    mean over orders o of product over nodes j of p(x_ij | the nodes before j in o)``, and a reading is the mixture of
+    its posteriors in all orders.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Network:
         object.__setattr__(self, "functions", dict(self._covariates.functions))
         object.__setattr__(self, "family", self._checked_family())
         object.__setattr__(self, "parents", self._checked_parents())
-        self._must_have_orders()
+        must_be_orders(self.owner, self.orders, len(self.nodes), self.parents, BEFORE)
         self._must_not_choose_itself()
         if not self.pseudo:
             self._parents_first()
@@ -237,7 +237,11 @@ class Network:
         members = {other: (other,) if other in parents else () for other in self.nodes} | {
             EDGES: parents, MEANS: means}
         scales = tuple(scale.name for scale in self.family_of(name).log_scales(1.0))
-        prior = self.prior.within(members, frozenset((*means, *parents, *scales))) or Population()
+        own = self.prior.within(members, frozenset((*means, *parents, *scales)))
+        if own is None and any(scale.varying.prior is None for scale in self.family_of(name).log_scales(1.0)):
+            raise SpecificationError(f"{self.owner}: nothing of the node {name!r} varies under {self.prior!r}, and so "
+                                     f"its scale does not. Name it too, as in on=['{EDGES}', '{scales[0]}'].")
+        prior = own or Population()
         mean = NATURAL_MEAN if prior.replaces_mean and self.mean == NETWORK_MEAN else self.mean
         return Model(" + ".join((f"{ticked(name)} ~ {predictors}", *map(ticked, parents))), prior,
                      self.family_of(name), mean, self.functions)
@@ -333,21 +337,6 @@ class Network:
                                      "mapping from nodes to lists of their parents, as in parents={'mek': ['raf']}.")
         self._must_know([name for node, parents in pairs for name in (node, *parents)], "parents")
         return tuple((node, tuple(other for other in self.nodes if other in parents)) for node, parents in pairs)
-
-    def _must_have_orders(self) -> None:
-        """Refuse orders that the nodes do not have."""
-        whole_number("Network", 1, orders=self.orders)
-        if not self.pooled:
-            return
-        if self.parents != BEFORE:
-            stated = self.parents if isinstance(self.parents, str) else dict(self.parents)
-            raise SpecificationError(f"{self.owner}: orders={self.orders} pools orders in which all nodes before a "
-                                     f"node are its parents, and parents={stated!r} states others. Take "
-                                     "parents='before', or orders=1.")
-        possible = math.factorial(len(self.nodes))
-        if self.orders > possible:
-            raise SpecificationError(f"{self.owner}: got orders={self.orders}, and {len(self.nodes)} nodes have "
-                                     f"{possible} orders. Take orders={possible}, which pools all of them.")
 
     def _must_know(self, names: Sequence[Any], argument: str) -> None:
         """Refuse names that are no nodes."""

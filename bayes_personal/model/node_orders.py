@@ -1,6 +1,11 @@
 """Random orders of a network's nodes, the same ones whenever they are asked for."""
 
+import math
 from random import Random
+from typing import Any
+
+from bayes_personal.errors import SpecificationError
+from bayes_personal.system.arguments import whole_number
 
 # A network is a value: two that are equal have the same orders, on every machine and in every process.
 SEED = 1
@@ -17,3 +22,17 @@ def drawn_orders(count: int, nodes: int) -> tuple[tuple[int, ...], ...]:
         keys = [source.random() for _ in range(nodes)]
         found[tuple(sorted(range(nodes), key=keys.__getitem__))] = None
     return tuple(found)
+
+
+def must_be_orders(owner: str, orders: Any, nodes: int, parents: Any, before: str) -> None:
+    """Refuse a number of orders that so many nodes do not have, and several where parents are not those before."""
+    whole_number("Network", 1, orders=orders)
+    if orders > 1 and parents != before:
+        stated = parents if isinstance(parents, str) else dict(parents)
+        raise SpecificationError(f"{owner}: orders={orders} pools orders in which all nodes before a node are its "
+                                 f"parents, and parents={stated!r} states others. Take parents={before!r}, or "
+                                 "orders=1.")
+    possible = math.factorial(nodes)
+    if orders > possible:
+        raise SpecificationError(f"{owner}: got orders={orders}, and {nodes} nodes have {possible} orders. Take "
+                                 f"orders={possible}, which pools all of them.")

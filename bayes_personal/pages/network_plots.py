@@ -234,8 +234,8 @@ def along(posterior: AnyNetwork, by: str | None) -> tuple[pd.DataFrame, np.ndarr
     """Return rows with values of a context in their order, all else as in the middle row, and these values."""
     columns, frame = posterior.model.prior.columns, posterior.frame
     if not columns:
-        raise SpecificationError(f"plot_edges: {posterior.model.prior!r} reads no context, so that all rows have one "
-                                 "network. Take plot_network.")
+        raise SpecificationError(f"plot_edges: {posterior.model.prior!r} reads no context along which edges could be "
+                                 "drawn. Take plot_network.")
     if by is not None and by not in columns:
         raise SpecificationError(f"plot_edges: by={by!r} is no column that the prior reads. "
                                  f"{did_you_mean(str(by), columns)}")

@@ -169,13 +169,14 @@ def contexts(bound: BoundModel, wanted: np.ndarray) -> pd.DataFrame:
 
 
 def errors(theta: Theta, wanted: np.ndarray) -> np.ndarray:
-    """Return the errors of some rows at some draws, divided by known standard errors, (draw, unit)."""
+    """Return the errors of some rows at some draws, divided by standard errors that are known or vary, (draw, unit)."""
     total = int(np.prod(theta.sizes))
     draws = np.linspace(0, total - 1, min(DRAWS, total)).astype(int)
     parts = []
     for places, part in theta.rows.parts(wanted):
-        eta = theta.bound.single(theta.bound.eta_of(theta.theta(draws, places, part), part.x))
-        parts.append((part.y - eta) / part.constants)
+        eta = theta.bound.eta_of(theta.theta(draws, places, part), part.x)
+        scale = np.exp(eta[..., 1]) if theta.bound.log_scales else part.constants
+        parts.append((part.y - eta[..., 0]) / scale)
     return np.concatenate(parts, axis=1)
 
 
@@ -184,7 +185,9 @@ def description(bound: BoundModel, axis: Axis, scores: np.ndarray, sizes: np.nda
     squares = (sizes**2).mean(axis=0)
     large, small = axis.extremes(scores)
     size = [f"{np.sqrt(squares[axis.part == k].mean()):.3g}" for k in (large, small)]
-    if bound.family_parameters:
+    if bound.log_scales:
+        unit, remedy = " scales", (f"Sigma varies otherwise than its prior says: let it vary along {axis.name!r} too.")
+    elif bound.family_parameters:
         groups = isinstance(axis.directions, sp.csr_array)
         prior = f"{'PartialPooling' if groups else 'GaussianProcess'}({axis.name!r})"
         shared = bound.division is not None or any(term.grouped and axis.name in term.features for term in bound.terms)

@@ -135,8 +135,8 @@ class FewShot:
                                      f"inform the population that {bound.second_stage.prior!r} freezes. Fit a frame "
                                      "that has these rows too, or take freeze=None.")
         if not bound.family.gaussian:
-            raise SpecificationError(f"predict(given=...) needs a Normal family; got {bound.family!r}. Fit a frame "
-                                     "that has these rows too.")
+            raise SpecificationError(f"predict(given=...) needs a Normal family with one sigma; got {bound.family!r}. "
+                                     "Fit a frame that has these rows too.")
         rows = table(given)
         read = list(zip(bound.pieces, bound.features_at(rows), strict=True))
         # The sources of a target have no parameters of their own: a new source is no new group.

@@ -193,7 +193,7 @@ def must_be_readable(model: Network, kind: Reading, owner: str) -> None:
     if other:
         raise SpecificationError(f"{owner}(kind={kind!r}): the node {other[0]!r} has the family "
                                  f"{model.family_of(other[0])!r}, and only networks of Normal nodes have this reading. "
-                                 f"Take kind={model.reading!r}.")
+                                 f"Take kind={model.reading!r}{', of posterior.orders[0]' * model.pooled}.")
     if model.pseudo and kind != "partial":
         raise SpecificationError(f"{owner}(kind={kind!r}): parents='others' states no joint density, so that only "
                                  "kind='partial' and kind='directed' can be read. Fit with parents='before'.")

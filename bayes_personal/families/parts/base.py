@@ -47,7 +47,8 @@ class Family(ABC):
 
     @property
     def additive(self) -> bool:
-        """Whether all errors ``(y_i - eta_i) / known_i`` have one distribution, by which rows can be compared."""
+        """Whether all errors ``(y_i - eta_i) / known_i`` have one distribution, by which rows can be compared; or,
+        where the scale has a linear predictor of its own, all errors over that scale."""
         return False
 
     @property

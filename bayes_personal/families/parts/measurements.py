@@ -72,6 +72,20 @@ def must_have_errors_within(y: np.ndarray, x: np.ndarray, groups: np.ndarray, la
                          "it was measured once a group, keep one row of each.")
 
 
+def must_vary_within(y: np.ndarray, x: np.ndarray, groups: np.ndarray, label: str) -> None:
+    """Refuse groups whose outcome is a linear combination of the predictors, where each has a scale of its own.
+
+    Groups with no more rows than coefficients are not checked: there the scale rests on its prior.
+    """
+    order = np.argsort(groups, kind="stable")
+    parts = [group for group in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(group) > x.shape[1]]
+    exact = [group for group in parts if fitted(y[group], x[group])[2] < EXACT * y.std()]
+    if exact:
+        raise InputError(f"In {len(exact)} of the groups of {label} the outcome is an exact linear combination of the "
+                         f"predictors (the rows at {first(np.sort(np.concatenate(exact)))}): their sigma would be 0. "
+                         "Merge these groups with others, leave them out, or take one sigma for all rows.")
+
+
 def fitted(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Return scaled predictors, their least-squares coefficients, and the root mean square of the residuals.
 

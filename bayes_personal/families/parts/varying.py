@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
 from bayes_personal.errors import InputTypeError, shown
-from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_normal
+from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_normal
 from bayes_personal.system.arguments import call_of
 
 
@@ -23,7 +23,9 @@ class Varying:
 
     Right where some groups, times or ages are noisier than others; intervals are then as wide as each of them deserves.
     Fails with few rows a group and no pooling, where a group's sigma is hardly known, and where outliers look like
-    noise: take `StudentT` then.
+    noise: take `StudentT` then. Of a group or segment that nobody has seen the scale is any that the others make
+    plausible, so that means of its outcomes may not exist: read quantiles of predictions there. Under `Partition` and
+    `TreePartition`, whose segments are summed out exactly, effects spread in proportion to the segment's own sigma.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ class Varying:
         `PartialPooling`, without ``on=``. By default the prior of the model.
     mean
         Hyperprior of the mean of the log scale, a Normal one; by default around the logarithm of the scale's natural
-        unit, with a standard deviation of 2.5.
+        unit, with a standard deviation of 2.5. One natural unit of the log scale itself, which hyperpriors of how much
+        it varies count in, is 0.5.
 
     Raises
     ------
@@ -48,7 +51,7 @@ class Varying:
     """
 
     prior: Any = None
-    mean: Hyperprior = NATURAL_MEAN
+    mean: Hyperprior = Hyperprior("Normal", mu=0.0, sigma=5.0, relative=True)
 
     def __post_init__(self) -> None:
         if self.prior is not None and not hasattr(self.prior, "terms"):
@@ -80,5 +83,5 @@ class LogScale(NamedTuple):
     location: float
 
 
-# Natural unit of a logarithm.
-LOG_UNIT = 1.0
+# Natural unit of the logarithm of a scale: what groups typically differ by.
+LOG_UNIT = 0.5
