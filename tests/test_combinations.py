@@ -37,8 +37,8 @@ FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Be
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
 # Why a pair does not fit: each of these priors takes the families that it names.
 WHY = dict.fromkeys(DIVIDED, "Normal, Poisson, Bernoulli and Binomial .* TotalVariation")
-WHY["Invariant"] = "takes a Normal family. PartialPooling takes any"
-WHY["FineTuned"] = "takes a Normal family. .* freeze='plug-in' or freeze=None"
+WHY["Invariant"] = "takes a Normal family with one sigma. PartialPooling takes any"
+WHY["FineTuned"] = "takes a Normal family with one sigma. .* freeze='plug-in' or freeze=None"
 ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in WHY or other in SEVERAL
            or name in DIVIDED and other in ONE]

@@ -379,7 +379,7 @@ def test_what_is_refused(frame: pd.DataFrame, quick: Callable[..., bp.Posterior]
     with pytest.raises(SpecificationError, match="only where nothing else varies. Take .* freeze=None"):
         bind(bp.FineTuned("site") + bp.GaussianProcess("age"))
     assert bind(bp.FineTuned("site", freeze=None) + bp.GaussianProcess("age")).second_stage is None
-    with pytest.raises(SpecificationError, match="takes a Normal family. .* freeze='plug-in' or freeze=None"):
+    with pytest.raises(SpecificationError, match="one sigma. .* freeze='plug-in' or freeze=None"):
         bind(bp.FineTuned("site"), family=bp.StudentT())
     with pytest.raises(SpecificationError, match="by NUTS.. or Laplace..; got ADVI"):
         bp.fit(bp.Model("y ~ dose", bp.FineTuned("site")), frame, method=bp.ADVI())

@@ -254,7 +254,7 @@ def test_known_errors_need_no_sigma() -> None:
 def test_what_is_refused(frame: pd.DataFrame) -> None:
     with pytest.raises(SpecificationError, match="inclusion=1 must lie between 0 and 1"):
         bp.Invariant("site", inclusion=1)
-    with pytest.raises(SpecificationError, match="takes a Normal family. PartialPooling takes any"):
+    with pytest.raises(SpecificationError, match="takes a Normal family with one sigma. PartialPooling takes any"):
         bp.Model("y ~ dose", bp.Invariant("site"), bp.StudentT()).bind(frame)
     with pytest.raises(SpecificationError, match=r"nothing but environments varies. Take Invariant\('site'\) alone"):
         bp.Model("y ~ dose", bp.Invariant("site") + bp.GaussianProcess("age")).bind(frame)
