@@ -85,7 +85,7 @@ def picture(sets: pd.DataFrame, level: float = 0.95, marked: tuple[str, ...] = (
         panel.axhline(0, color=INK, lw=0.6)
         panel.set_title(f"{name}, {len(found)} sets", fontsize=9)
     figure.supxlabel("rank of the truth", fontsize=9)
-    figure.supylabel("share of sets below it, minus the uniform one", fontsize=9)
+    figure.supylabel("share below it,\nless the uniform one", fontsize=9)
     return figure
 
 
