@@ -69,16 +69,23 @@ def outcomes_given_theta(posterior: bp.Posterior, rows: pd.DataFrame) -> np.ndar
 
 def brute_force(model: bp.Model, data: pd.DataFrame, left_out: np.ndarray) -> tuple[float, float]:
     """The log predictive density of rows given all others, and its standard error."""
+    def log_densities(seed: int) -> np.ndarray:
+        posterior = bp.fit(model, data[~left_out], seed=seed, method=bp.Laplace(draws=DRAWS), progress=False)
+        return outcomes_given_theta(posterior, data[left_out])
+
+    return averaged_over_fits(log_densities)
+
+
+def averaged_over_fits(log_densities: Callable[[int], np.ndarray], most: int = MOST) -> tuple[float, float]:
+    """The log of a mean density over the draws of as many fits, by their seeds, as its standard error asks for."""
     logs: list[np.ndarray] = []
     while True:
-        posterior = bp.fit(model, data[~left_out], seed=100 + len(logs), method=bp.Laplace(draws=DRAWS),
-                           progress=False)
-        logs.append(outcomes_given_theta(posterior, data[left_out]))
+        logs.append(log_densities(100 + len(logs)))
         means = np.array([logsumexp(each) - np.log(len(each)) for each in logs])
         if len(logs) > 1:
             within = [np.exp(each - logsumexp(each) + np.log(len(each))).std() / np.sqrt(len(each)) for each in logs]
             error = max(float(np.mean(within)), float(means.std(ddof=1))) / np.sqrt(len(logs))
-            if error < ENOUGH or len(logs) == MOST:
+            if error < ENOUGH or len(logs) == most:
                 return float(logsumexp(means) - np.log(len(means))), error
 
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 from scipy.stats import norm
 
 import bayes_personal as bp
+from benchmarks.against_refits import averaged_over_fits
 from benchmarks.measure import fresh
 from benchmarks.network_worlds import PROCESS, World, grouped, networks, smooth
 from benchmarks.tables import RESULTS, options, publish
 
-# Standard error that is asked of brute force, and the most fits.
-ENOUGH, MOST = 0.025, 8
+# Most fits of brute force.
+MOST = 8
 ROWS, NODES = 120, 4
 SETS = RESULTS / "network_refits.csv"
 
@@ -56,16 +56,11 @@ def density(posterior: bp.NetworkPosterior, row: pd.DataFrame) -> np.ndarray:
 
 def brute_force(model: bp.Network, frame: pd.DataFrame, place: int) -> tuple[float, float]:
     """Return the log predictive density of a row given all others, and its standard error."""
-    logs: list[np.ndarray] = []
-    while True:
-        posterior = bp.fit(model, frame.drop(index=frame.index[place]), seed=100 + len(logs), progress=False)
-        logs.append(density(posterior, frame.iloc[[place]]))
-        means = np.array([logsumexp(each) - np.log(len(each)) for each in logs])
-        if len(logs) > 1:
-            within = [np.exp(each - logsumexp(each) + np.log(len(each))).std() / np.sqrt(len(each)) for each in logs]
-            error = max(float(np.mean(within)), float(means.std(ddof=1))) / np.sqrt(len(logs))
-            if error < ENOUGH or len(logs) == MOST:
-                return float(logsumexp(means) - np.log(len(means))), error
+    def log_densities(seed: int) -> np.ndarray:
+        posterior = bp.fit(model, frame.drop(index=frame.index[place]), seed=seed, progress=False)
+        return density(posterior, frame.iloc[[place]])
+
+    return averaged_over_fits(log_densities, MOST)
 
 
 def compared(name: str, small: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import ks_2samp, multivariate_normal
 
 import bayes_personal as bp
 from bayes_personal.cli.values import parse
@@ -107,11 +107,12 @@ def test_prediction_beyond_and_between(posterior: bp.Posterior, tmp_path: Path) 
     np.testing.assert_array_equal(again.theta.isel(unit=[0, 30]), posterior.theta.isel(unit=[0, 30]))
 
 
-def test_the_program_has_the_density_and_draws_forward(posterior: bp.Posterior) -> None:
-    drawn = pm.sample_prior_predictive(30, model=posterior.pymc, random_seed=2)
-    assert np.isfinite(drawn["prior_predictive"]["y"]).all()
-    simulated = bp.simulate(posterior.model, series(), seed=3)
-    assert np.isfinite(np.asarray(simulated.frame["y"] if hasattr(simulated, "frame") else simulated["y"])).all()
+def test_the_program_draws_forward(posterior: bp.Posterior) -> None:
+    """Outcomes as simulations have them: quartiles of the size of outcomes, for moments do not exist."""
+    drawn = pm.sample_prior_predictive(150, model=posterior.pymc, random_seed=2)["prior_predictive"]["y"].to_numpy()
+    simulated = np.array([bp.simulate(posterior.model, series(), seed=seed).frame["y"] for seed in range(150)])
+    one, other = (np.log(np.median(np.abs(each.reshape(150, -1) - 2), axis=1)) for each in (drawn, simulated))
+    assert np.isfinite(drawn).all() and ks_2samp(one, other).pvalue > 1e-4
 
 
 def test_a_scale_that_is_not_named_is_refused() -> None:
@@ -199,7 +200,8 @@ def test_networks_read_the_errors_of_every_row(prior: bp.priors.Prior) -> None:
         whole = multivariate_normal(mean[draw][row], read[draw][row]).logpdf(frame[["a", "b", "d"]].iloc[place])
         assert whole == pytest.approx(logs, abs=1e-8)
     spread = np.exp(values[..., -1]).mean(axis=(0, 1))
-    assert spread[2:].mean() > 1.3 * spread[:2].mean() or isinstance(prior, bp.PartialPooling)
+    if isinstance(prior, bp.Partition):
+        assert spread[2:].mean() > 1.3 * spread[:2].mean()
     assert np.isfinite(bp.loo(posterior, progress=False).elpd)
     assert (bp.predict(posterior, new, kind="outcome", nodes={"a": 0.5}, seed=1).draws.sel(node="a") == 0.5).all()
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
-from bayes_personal.families.parts.varying import LogScale, Varying
+from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -66,8 +66,7 @@ class NegativeBinomial(Rates):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.varies:
-            must_be_positive("NegativeBinomial", dispersion=self._dispersion)
+        must_be_positive("NegativeBinomial", dispersion=self._dispersion)
 
     @property
     def varies(self) -> bool:
@@ -76,18 +75,14 @@ class NegativeBinomial(Rates):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        varying = self.dispersion.columns if isinstance(self.dispersion, Varying) else ()
-        return (*super().columns, *varying)
+        return (*super().columns, *columns_of(self.dispersion))
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        if not isinstance(self.dispersion, Varying):
-            return ()
-        return (LogScale("log_dispersion", self.dispersion, EXPECTED),)
+        return log_scales_of(self.dispersion, "log_dispersion", EXPECTED)
 
     @property
     def _dispersion(self) -> Hyperprior:
-        given = self.dispersion
-        return Hyperprior("HalfNormal", sigma=1.0) if given is None or isinstance(given, Varying) else given
+        return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
 
     @property
     def compiled(self) -> int:

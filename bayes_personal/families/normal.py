@@ -20,7 +20,7 @@ from bayes_personal.families.parts.measurements import (
     must_vary,
     must_vary_within,
 )
-from bayes_personal.families.parts.varying import LogScale, Varying
+from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
 from bayes_personal.hyperpriors.conjugate import Conjugate, NormalConjugate, NormalGammaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
@@ -67,14 +67,11 @@ class Normal(Family):
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
                                      f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")
-        if not isinstance(self.sigma, Varying):
-            must_be_positive("Normal", sigma=self._sigma)
+        must_be_positive("Normal", sigma=self._sigma)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        if isinstance(self.sigma, Varying):
-            return self.sigma.columns
-        return () if self.sd is None else (self.sd,)
+        return columns_of(self.sigma) if self.sd is None else (self.sd,)
 
     @property
     def gaussian(self) -> bool:
@@ -97,7 +94,7 @@ class Normal(Family):
         return None if self.gaussian else codes.NORMAL_VARYING
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return (LogScale("log_sigma", self.sigma, float(np.log(unit))),) if isinstance(self.sigma, Varying) else ()
+        return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))
 
     @property
     def heavier(self) -> str:
@@ -111,7 +108,7 @@ class Normal(Family):
 
     @property
     def _sigma(self) -> Hyperprior:
-        return NATURAL_SCALE if self.sigma is None or isinstance(self.sigma, Varying) else self.sigma
+        return shared_scale(self.sigma, NATURAL_SCALE)
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         return measured(values, ROLE)

@@ -18,7 +18,7 @@ from bayes_personal.families.parts.measurements import (
     must_vary,
     must_vary_within,
 )
-from bayes_personal.families.parts.varying import LogScale, Varying
+from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -66,7 +66,7 @@ class StudentT(Family):
     nu: Hyperprior | None = None
 
     def __post_init__(self) -> None:
-        must_be_positive("StudentT", nu=self._nu, **({} if self.varies else {"sigma": self._sigma}))
+        must_be_positive("StudentT", sigma=self._sigma, nu=self._nu)
 
     @property
     def varies(self) -> bool:
@@ -75,18 +75,18 @@ class StudentT(Family):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.sigma.columns if isinstance(self.sigma, Varying) else ()
+        return columns_of(self.sigma)
 
     @property
     def additive(self) -> bool:
         return True
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return (LogScale("log_sigma", self.sigma, float(np.log(unit))),) if isinstance(self.sigma, Varying) else ()
+        return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))
 
     @property
     def _sigma(self) -> Hyperprior:
-        return NATURAL_SCALE if self.sigma is None or isinstance(self.sigma, Varying) else self.sigma
+        return shared_scale(self.sigma, NATURAL_SCALE)
 
     @property
     def _nu(self) -> Hyperprior:

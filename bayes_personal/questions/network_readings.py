@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 import pandas as pd
@@ -154,7 +154,7 @@ def read(posterior: Any, at: Any, kind: Reading, seed: Seed, owner: str) -> tupl
     if not isinstance(posterior, NetworkPosterior | PooledNetworkPosterior):
         raise NotFittedError(f"{owner} needs the posterior of a network, which bp.fit(bp.Network(...), data) returns; "
                              f"got {type(posterior).__name__}.")
-    one_of(owner, READINGS, kind=kind)
+    one_of(owner, get_args(Reading), kind=kind)
     must_be_readable(posterior.model, kind, owner)
     number, frame = seed_number(owner, seed), None if at is None else table(at)
     index = posterior.index if frame is None else frame.index
@@ -328,7 +328,6 @@ def averaged(standardised: np.ndarray, diagonal: float) -> np.ndarray:
     return result
 
 
-# The readings of a joint density; those of a regression alone have none.
+# The readings of a joint density.
 READINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "partial": partial, "correlation": correlation, "directed": lambda b, errors: b, "precision": precision,
-    "covariance": covariance, "interaction": lambda b, errors: averaged(b, 0.0)}
+    "partial": partial, "correlation": correlation, "precision": precision, "covariance": covariance}

@@ -83,5 +83,20 @@ class LogScale(NamedTuple):
     location: float
 
 
+def log_scales_of(stated: Any, name: str, location: float) -> tuple[LogScale, ...]:
+    """Return the linear predictor of a scale that varies, called `name`; none of a scale that all rows share."""
+    return (LogScale(name, stated, location),) if isinstance(stated, Varying) else ()
+
+
+def shared_scale(stated: Any, default: Hyperprior) -> Hyperprior:
+    """Return the hyperprior of a scale as it was stated, and the default where it was not or where the scale varies."""
+    return default if stated is None or isinstance(stated, Varying) else stated
+
+
+def columns_of(stated: Any) -> tuple[str, ...]:
+    """Return the columns that a scale varies by under a prior of its own."""
+    return stated.columns if isinstance(stated, Varying) else ()
+
+
 # Natural unit of the logarithm of a scale: what groups typically differ by.
 LOG_UNIT = 0.5
