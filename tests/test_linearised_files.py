@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from dask import distributed
 from test_linearised import FAMILIES, PRIORS, frame
 
@@ -12,7 +13,17 @@ import bayes_personal as bp
 from bayes_personal.errors import ConvergenceWarning, InputError, InputWarning, SpecificationError
 
 METHOD = bp.Laplace(draws=100)
+# The search for the point of expansion ends where a step gains a billionth of the log density, which places it to a
+# few parts in 100 000 of a posterior standard deviation: sums in another order may move draws by as much.
+NEAR = 1e-4
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
+
+
+def must_agree(found: xr.DataArray, wanted: xr.DataArray) -> None:
+    """Assert that draws are the same but for the order in which rows were summed."""
+    over = ("chain", "draw")
+    # A correlation of a coefficient with itself does not vary.
+    assert bool((np.abs(found - wanted).max(over) <= NEAR * wanted.std(over) + 1e-12).all()), wanted.name
 
 
 def save(rows: pd.DataFrame, folder: Path) -> Path:
@@ -31,16 +42,13 @@ def test_the_posterior_is_that_of_the_frame(family: str, prior: str, tmp_path: P
     held, stored = (bp.fit(model, data, seed=3, method=METHOD, progress=False) for data in
                     (rows, save(rows, tmp_path / "table")))
     for name, values in held.tree["posterior"].data_vars.items():
-        # Sums in another order differ by what is small beside the variable, however near 0 one of its entries is.
-        near = 1e-6 * float(np.abs(values).max())
-        np.testing.assert_allclose(stored.tree["posterior"][name], values, rtol=0, atol=near, err_msg=str(name))
+        must_agree(stored.tree["posterior"][name], values)
     one, other = (bp.loo(each, refit=False, progress=False) for each in (held, stored))
-    np.testing.assert_allclose(other.elpd_i, one.elpd_i, rtol=1e-6)
+    np.testing.assert_allclose(other.elpd_i, one.elpd_i, rtol=NEAR)
     stored.save(tmp_path / "posterior.nc")
     loaded = bp.load(tmp_path / "posterior.nc")
     new = rows.iloc[:5]
-    np.testing.assert_allclose(bp.predict(loaded, new, kind="theta").draws, bp.predict(held, new, kind="theta").draws,
-                               rtol=1e-6, atol=1e-8)
+    must_agree(*(bp.predict(each, new, kind="theta").draws for each in (loaded, held)))
 
 
 def test_a_cluster_sums(tmp_path: Path) -> None:
@@ -51,7 +59,7 @@ def test_a_cluster_sums(tmp_path: Path) -> None:
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         found = bp.fit(model, folder, seed=3, method=METHOD, progress=False, client=client)
     wanted = bp.fit(model, rows, seed=3, method=METHOD, progress=False)
-    np.testing.assert_allclose(found.tree["posterior"]["gp_c_scale"], wanted.tree["posterior"]["gp_c_scale"], rtol=1e-6)
+    must_agree(*(each.tree["posterior"]["gp_c_scale"] for each in (found, wanted)))
 
 
 @pytest.mark.parametrize(("family", "column", "words"), [
