@@ -10,7 +10,7 @@ import bayes_personal as bp
 from bayes_personal.densities.linearised.corrected import Corrected
 from bayes_personal.densities.linearised.eliminated import nodes
 from bayes_personal.densities.linearised.remainder import FARTHEST, Remainder, draws_for
-from bayes_personal.kernels.codes import BERNOULLI, BINOMIAL, NEGATIVE_BINOMIAL, POISSON, STUDENT_T
+from bayes_personal.kernels.codes import Bernoulli, Binomial, Code, NegativeBinomial, Poisson, StudentT
 from bayes_personal.kernels.compiling import OPTIONS
 from bayes_personal.kernels.grid_of_nodes import add_on_grid, order_of, set_inverse, set_node
 from bayes_personal.kernels.group_integrals import LANES, ROWS, add_rows
@@ -18,7 +18,7 @@ from bayes_personal.samplers import corrected
 from bayes_personal.samplers.joint_proposals import proposals
 from bayes_personal.samplers.linearising import linearised
 
-CODES = [BERNOULLI, BINOMIAL, POISSON, NEGATIVE_BINOMIAL, STUDENT_T]
+CODES = [Bernoulli, Binomial, Poisson, NegativeBinomial, StudentT]
 
 
 @numba.njit(**OPTIONS)
@@ -36,26 +36,26 @@ def both(code, own, y, n, e, c, rows, z, h, nodes):
     return fine, by_grid, by_node
 
 
-def tile(code: int, varying: int, rows: int, reach: float, order: int) -> tuple:
+def tile(code: type[Code], varying: int, rows: int, reach: float, order: int) -> tuple:
     """Some groups side by side, of which some rows are empty."""
-    rng = np.random.default_rng(10 * code + varying)
+    rng = np.random.default_rng(10 * CODES.index(code) + varying)
     n = np.where(rng.random((rows, LANES)) < 0.8, 1.0, 0.0)
-    y = np.where(n > 0, {BERNOULLI: rng.random(n.shape) < 0.5, STUDENT_T: 5 * rng.normal(size=n.shape)}.get(
+    y = np.where(n > 0, {Bernoulli: rng.random(n.shape) < 0.5, StudentT: 5 * rng.normal(size=n.shape)}.get(
         code, rng.integers(0, 9, n.shape)), 0.0)
-    n = n * (9.0 if code == BINOMIAL else 1.0)
+    n = n * (9.0 if code is Binomial else 1.0)
     h = np.zeros((varying, varying, LANES))
     for k in range(varying):
         h[k, : k + 1] = 0.3 * rng.normal(size=(k + 1, LANES))
         h[k, k] = rng.uniform(1, 3, LANES)
     c = reach * rng.normal(size=(varying, 1, rows, LANES)) * (n > 0)
-    return (code, np.array([2.5, 1.5]), y.ravel(), n.ravel(), rng.normal(size=(1, rows, LANES)), c, rows,
+    return (code(), np.array([2.5, 1.5]), y.ravel(), n.ravel(), rng.normal(size=(1, rows, LANES)), c, rows,
             rng.normal(size=(varying, LANES)), h, nodes(order, varying)[0])
 
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("varying", [1, 2, 3])
 @pytest.mark.parametrize(("rows", "reach"), [(1, 0.5), (20, 0.5), (1100, 0.5), (40, 12.0)])
-def test_the_grid_gives_what_its_nodes_give(code: int, varying: int, rows: int, reach: float) -> None:
+def test_the_grid_gives_what_its_nodes_give(code: type[Code], varying: int, rows: int, reach: float) -> None:
     # From some rows or some distance on, factors are folded before the last row.
     fine, by_grid, by_node = both(*tile(code, varying, rows, reach, 4))
     assert fine
@@ -63,14 +63,14 @@ def test_the_grid_gives_what_its_nodes_give(code: int, varying: int, rows: int, 
 
 
 def test_the_unit_of_a_measured_outcome_does_not_matter() -> None:
-    fine, by_grid, by_node = both(*tile(STUDENT_T, 2, 40, 1e6, 4))
+    fine, by_grid, by_node = both(*tile(StudentT, 2, 40, 1e6, 4))
     assert fine
     assert_allclose(by_grid, by_node, rtol=1e-11)
 
 
 def test_nodes_that_are_too_far_are_left_to_the_slow_way() -> None:
     for distance in (1e3, np.inf, np.nan):
-        arguments = list(tile(POISSON, 2, 5, 0.5, 4))
+        arguments = list(tile(Poisson, 2, 5, 0.5, 4))
         arguments[5][1, 0, 3, 7] = distance
         fine, by_grid, _ = both(*arguments)
         assert not fine and not by_grid.any()

@@ -61,8 +61,8 @@ class Bernoulli(Family):
         return BetaConjugate()
 
     @property
-    def compiled(self) -> int:
-        return codes.BERNOULLI
+    def compiled(self) -> codes.Code:
+        return codes.Bernoulli()
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role, name = ROLE, values.name

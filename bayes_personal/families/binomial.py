@@ -73,8 +73,8 @@ class Binomial(Family):
         return BetaConjugate()
 
     @property
-    def compiled(self) -> int:
-        return codes.BINOMIAL
+    def compiled(self) -> codes.Code:
+        return codes.Binomial()
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role = ROLE

@@ -85,8 +85,8 @@ class NegativeBinomial(Rates):
         return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
 
     @property
-    def compiled(self) -> int:
-        return codes.NEGATIVE_BINOMIAL_VARYING if self.varies else codes.NEGATIVE_BINOMIAL
+    def compiled(self) -> codes.Code:
+        return codes.NegativeBinomialVarying() if self.varies else codes.NegativeBinomial()
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         return () if self.varies else (values["dispersion"] ** -2.0,)

@@ -90,8 +90,8 @@ class Normal(Family):
         return True
 
     @property
-    def compiled(self) -> int | None:
-        return None if self.gaussian else codes.NORMAL_VARYING
+    def compiled(self) -> codes.Code | None:
+        return None if self.gaussian else codes.NormalVarying()
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
         return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))

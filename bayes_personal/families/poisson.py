@@ -57,8 +57,8 @@ class Poisson(Rates):
         return GammaConjugate()
 
     @property
-    def compiled(self) -> int:
-        return codes.POISSON
+    def compiled(self) -> codes.Code:
+        return codes.Poisson()
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()

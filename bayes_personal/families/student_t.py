@@ -93,8 +93,8 @@ class StudentT(Family):
         return self.nu or Hyperprior("Gamma", alpha=2.0, beta=0.1)
 
     @property
-    def compiled(self) -> int:
-        return codes.STUDENT_T_VARYING if self.varies else codes.STUDENT_T
+    def compiled(self) -> codes.Code:
+        return codes.StudentTVarying() if self.varies else codes.StudentT()
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         return (values["nu"],) if self.varies else (values["nu"], values["sigma"])

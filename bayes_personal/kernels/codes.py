@@ -1,5 +1,44 @@
-"""The numbers by which families name their compiled log likelihoods, apart so that reading one compiles nothing."""
+"""The types by which families name their compiled log likelihoods, apart so that reading them compiles nothing.
 
-BERNOULLI, BINOMIAL, POISSON, NEGATIVE_BINOMIAL, STUDENT_T = range(5)
+Functions that take one are compiled for it alone: the code of other families costs nothing. What each stands for is
+said in its file of `outcomes`.
+"""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """The base of all of them, which hold nothing."""
+
+
+class Bernoulli(Code):
+    pass
+
+
+class Binomial(Code):
+    pass
+
+
+class Poisson(Code):
+    pass
+
+
+class NegativeBinomial(Code):
+    pass
+
+
+class StudentT(Code):
+    pass
+
+
 # Families whose scale or dispersion has a linear predictor of its own.
-NORMAL_VARYING, STUDENT_T_VARYING, NEGATIVE_BINOMIAL_VARYING = range(5, 8)
+class NormalVarying(Code):
+    pass
+
+
+class StudentTVarying(Code):
+    pass
+
+
+class NegativeBinomialVarying(Code):
+    pass

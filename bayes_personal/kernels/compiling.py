@@ -34,7 +34,7 @@ from bayes_personal.system.writing import PRIVATE, write_whole
 # Numba creates its settings when it is imported, so type checkers do not know them.
 config: Any = settings
 # Sums may be taken in any order, which lets them use the processor's vectors; infinities and NaN are respected.
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 SOURCES = files(__package__)
 DIGEST = sha256().digest_size
 VERSIONS = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
@@ -51,6 +51,11 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function that only compiled functions call, without wrappers that Python could call."""
     return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def spliced(function: Callable[..., Any]) -> Any:
+    """Compile a function as a part of those that call it, whose arrays are then known not to overlap."""
+    return njit(**OPTIONS, inline="always")(function)
 
 
 class DiskCache(NullCache):
@@ -84,11 +89,12 @@ class DiskCache(NullCache):
 
 
 def state() -> str:
-    """Return a digest that changes with any source file of this folder, and with the versions of the compilers.
+    """Return a digest that changes with any source file of this folder or `outcomes`, and with the compilers' versions.
 
     A compiled function contains the code of the functions that it calls, which may be in other files.
     """
-    sources = sorted((file.name, file.read_bytes()) for file in SOURCES.iterdir() if file.name.endswith(".py"))
+    sources = sorted((file.name, file.read_bytes()) for place in (SOURCES, SOURCES / "outcomes")
+                     for file in place.iterdir() if file.name.endswith(".py"))
     return sha256(b"".join((repr(VERSIONS).encode(), *(content for _, content in sources)))).hexdigest()[:16]
 
 

@@ -131,6 +131,12 @@ def log_one_plus(x):
 
 
 @inlined
+def decay(eta):
+    """Return e^-|eta|."""
+    return exp_of(-eta if eta > 0 else eta)
+
+
+@inlined
 def rate(n, eta):
     """Return n e^eta."""
     return n * exp_of(HIGHEST if eta > HIGHEST else eta)

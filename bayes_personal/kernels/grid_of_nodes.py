@@ -18,16 +18,32 @@ are those of `group_integrals`, with one linear predictor a row.
 """
 
 import numpy as np
+from numba.extending import overload
 
-from bayes_personal.kernels.codes import BERNOULLI, BINOMIAL, NEGATIVE_BINOMIAL, POISSON, STUDENT_T
-from bayes_personal.kernels.compiling import inlined
-from bayes_personal.kernels.elementary import exp_of, log_beyond_one, log_of
-from bayes_personal.kernels.likelihoods import FOLDED, rate
+from bayes_personal.kernels import codes
+from bayes_personal.kernels.compiling import OPTIONS, inlined
+from bayes_personal.kernels.elementary import exp_of, log_beyond_one, log_of, rate
+from bayes_personal.kernels.likelihoods import FOLDED
 
 # Largest |d|, and largest sum of the logarithms of factors that are multiplied: float64 ends at e^709.
 FARTHEST, LARGEST = 300.0, 600.0
 # Largest |d| of StudentT in its scales: the square is a number.
 FARTHEST_IN_SCALES = 1e100
+# Families whose likelihoods are such products.
+BERNOULLI, BINOMIAL, POISSON, NEGATIVE_BINOMIAL, STUDENT_T = range(5)
+KINDS = {codes.Bernoulli: BERNOULLI, codes.Binomial: BINOMIAL, codes.Poisson: POISSON,
+         codes.NegativeBinomial: NEGATIVE_BINOMIAL, codes.StudentT: STUDENT_T}
+
+
+def kind_of(code):
+    """Return the kind of a code, which is known when functions are compiled; -1 for those without a grid."""
+    raise NotImplementedError
+
+
+@overload(kind_of, jit_options=OPTIONS)
+def _kind_of(code):
+    kind = KINDS.get(code.instance_class, -1)
+    return lambda code: kind
 
 
 @inlined
@@ -125,7 +141,7 @@ def set_products(a, i, t, multiply, front, last):
 
 
 @inlined
-def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
+def set_centre(kind, own, y, n, at, eta, rows, u, q, total, product):
     """Set u and q of all rows of a tile, (row * lane,); m in q for Poisson, and the residual there for StudentT.
 
     The log likelihoods at the centre are added to `total` (lane,), but for the logarithm of `product`, (lane,).
@@ -134,7 +150,7 @@ def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
     for i in range(rows):
         v = i * lanes
         w = at + v
-        if code == BERNOULLI:
+        if kind == BERNOULLI:
             for g in range(lanes):
                 size = abs(eta[0, v + g])
                 e = exp_of(-size)
@@ -144,7 +160,7 @@ def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
                 u[v + g] = 1.0 - n[w + g] + n[w + g] * (near if eta[0, v + g] > 0 else far)
                 total[g] += y[w + g] * eta[0, v + g] - n[w + g] * 0.5 * (eta[0, v + g] + size)
                 product[g] *= 1.0 + n[w + g] * e
-        elif code == BINOMIAL:
+        elif kind == BINOMIAL:
             for g in range(lanes):
                 size = abs(eta[0, v + g])
                 e = exp_of(-size)
@@ -153,11 +169,11 @@ def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
                 u[v + g] = near if eta[0, v + g] > 0 else far
                 total[g] += (y[w + g] * eta[0, v + g]
                              - n[w + g] * (0.5 * (eta[0, v + g] + size) + log_beyond_one(1.0 + e, e)))
-        elif code == POISSON:
+        elif kind == POISSON:
             for g in range(lanes):
                 q[v + g] = rate(n[w + g], eta[0, v + g])
                 total[g] += y[w + g] * eta[0, v + g]
-        elif code == NEGATIVE_BINOMIAL:
+        elif kind == NEGATIVE_BINOMIAL:
             for g in range(lanes):
                 x = rate(n[w + g], eta[0, v + g]) / own[0]
                 u[v + g] = 1.0 / (1.0 + x)
@@ -169,26 +185,26 @@ def set_centre(code, own, y, n, at, eta, rows, u, q, total, product):
 
 
 @inlined
-def add_row(code, own, y, n, at, u, q, v, front, last, count, logs, factor):
+def add_row(kind, own, y, n, at, u, q, v, front, last, count, logs, factor):
     """Add a row at all nodes to `logs` (node, lane), but for y d, and for factors whose logarithms are still to be
     subtracted. Its outcomes stand at `at`, its u and q at v; `front` is overwritten."""
     order, lanes = len(last), last.shape[1]
     for place in range(count):
-        if code == BERNOULLI or code == POISSON:
+        if kind == BERNOULLI or kind == POISSON:
             for g in range(lanes):
                 front[place, g] *= q[v + g]
         for b in range(order):
             j = place * order + b
-            if code == BERNOULLI:
+            if kind == BERNOULLI:
                 for g in range(lanes):
                     factor[j, g] *= u[v + g] + front[place, g] * last[b, g]
-            elif code == BINOMIAL:
+            elif kind == BINOMIAL:
                 for g in range(lanes):
                     logs[j, g] -= n[at + g] * log_of(u[v + g] + q[v + g] * (front[place, g] * last[b, g]))
-            elif code == POISSON:
+            elif kind == POISSON:
                 for g in range(lanes):
                     logs[j, g] -= front[place, g] * last[b, g]
-            elif code == NEGATIVE_BINOMIAL:
+            elif kind == NEGATIVE_BINOMIAL:
                 for g in range(lanes):
                     e = front[place, g] * last[b, g]
                     logs[j, g] -= (y[at + g] + own[0]) * log_beyond_one(u[v + g] + q[v + g] * e, q[v + g] * (e - 1.0))
@@ -199,9 +215,9 @@ def add_row(code, own, y, n, at, u, q, v, front, last, count, logs, factor):
 
 
 @inlined
-def fold_factors(code, own, logs, factor):
+def fold_factors(kind, own, logs, factor):
     """Subtract the logarithms of the factors, which become 1."""
-    power = 0.5 * (own[0] + 1.0) if code == STUDENT_T else 1.0
+    power = 0.5 * (own[0] + 1.0) if kind == STUDENT_T else 1.0
     for j in range(len(logs)):
         for g in range(logs.shape[1]):
             logs[j, g] -= power * log_of(factor[j, g])
@@ -226,8 +242,10 @@ def add_on_grid(code, own, y, n, e, c, start, rows, z, inverse, nodes, logs):
     as it was. `inverse` is L^-1.
     """
     p, lanes = z.shape
-    order = order_of(nodes)
-    t, count, multiply, of_tile = nodes[p - 1, :order], len(logs) // order, code != STUDENT_T, rows * lanes
+    order, kind = order_of(nodes), kind_of(code)
+    if kind < 0:
+        return False
+    t, count, multiply, of_tile = nodes[p - 1, :order], len(logs) // order, kind != STUDENT_T, rows * lanes
     a, sizes, reach = np.empty((p, rows, lanes)), np.empty(lanes), max(abs(t[0]), abs(t[order - 1]))
     set_slopes(c, rows, inverse, a, sizes)
     largest = 0.0
@@ -251,7 +269,7 @@ def add_on_grid(code, own, y, n, e, c, start, rows, z, inverse, nodes, logs):
     total, product, sums = np.zeros(lanes), np.ones(lanes), np.zeros((p, lanes))
     for first in range(0, rows, FOLDED):
         some = min(FOLDED, rows - first)
-        set_centre(code, own, y, n, (start + first) * lanes, eta[:, first * lanes :], some, u[first * lanes :],
+        set_centre(kind, own, y, n, (start + first) * lanes, eta[:, first * lanes :], some, u[first * lanes :],
                    q[first * lanes :], total, product)
         for g in range(lanes):
             total[g] -= log_of(product[g])
@@ -270,12 +288,12 @@ def add_on_grid(code, own, y, n, e, c, start, rows, z, inverse, nodes, logs):
             if not multiply:
                 bound = highest_factor(own, q, i * lanes, lanes, bound)
             if height + bound > LARGEST:
-                fold_factors(code, own, logs, factor)
+                fold_factors(kind, own, logs, factor)
                 height = 0.0
             height += bound
-        add_row(code, own, y, n, (start + i) * lanes, u, q, i * lanes, front, last, count, logs, factor)
-    if code == BERNOULLI or code == STUDENT_T:
-        fold_factors(code, own, logs, factor)
+        add_row(kind, own, y, n, (start + i) * lanes, u, q, i * lanes, front, last, count, logs, factor)
+    if kind == BERNOULLI or kind == STUDENT_T:
+        fold_factors(kind, own, logs, factor)
     for j in range(len(logs)):
         for g in range(lanes):
             logs[j, g] += total[g]

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.kernels import likelihoods
+from bayes_personal.kernels.codes import Code
 
 # Steps and reach of the search for the likeliest eta of a single row, in natural units around its expected value.
 GRID = np.linspace(-8, 8, 65)
@@ -25,8 +26,8 @@ class RowLikelihoods:
     bound: BoundModel
 
     @property
-    def code(self) -> int:
-        """The number of the family's compiled log likelihood."""
+    def code(self) -> Code:
+        """Which compiled log likelihood is the family's."""
         code = self.bound.family.compiled
         assert code is not None
         return code

@@ -11,6 +11,7 @@ from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.varying import LogScale
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels.codes import Code
 from bayes_personal.system.arguments import call_of
 
 
@@ -57,7 +58,7 @@ class Family(ABC):
         return None
 
     @property
-    def compiled(self) -> int | None:
+    def compiled(self) -> Code | None:
         """The code of log p(y | eta) in `kernels.likelihoods`; None where it is not compiled."""
         return None
 
