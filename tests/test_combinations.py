@@ -15,7 +15,7 @@ from bayes_personal.errors import SpecificationError
 from bayes_personal.families import Family
 from bayes_personal.priors import Prior, Sum
 from bayes_personal.samplers.draws import tree
-from bayes_personal.samplers.invariant_sets import completed
+from bayes_personal.samplers.unseen_environments import completed
 
 NARROW = bp.Hyperprior("Normal", sigma=0.3, relative=True)
 PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", mean=NARROW),
@@ -37,7 +37,6 @@ FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Be
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
 # Why a pair does not fit: each of these priors takes the families that it names.
 WHY = dict.fromkeys(DIVIDED, "Normal, Poisson, Bernoulli and Binomial .* TotalVariation")
-WHY["Invariant"] = "takes a Normal family with one sigma. PartialPooling takes any"
 WHY["FineTuned"] = "takes a Normal family with one sigma. .* freeze='plug-in' or freeze=None"
 ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in WHY or other in SEVERAL

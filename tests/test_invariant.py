@@ -12,7 +12,7 @@ from scipy.stats import halfnorm
 
 import bayes_personal as bp
 from bayes_personal.errors import InputError, InputWarning, NotFittedError, SpecificationError
-from bayes_personal.samplers.invariant_sets import InvariantSets
+from bayes_personal.samplers.normal_sets import NormalSets
 
 GRID = np.exp(np.linspace(np.log(0.05), np.log(12), 90))
 MODEL = bp.Model("y ~ x1 + x2", bp.Invariant("env"))
@@ -35,10 +35,10 @@ def fitted() -> bp.Posterior:
     return bp.fit(MODEL, arjovsky(1), seed=1, progress=False)
 
 
-def sets(frame: pd.DataFrame, model: bp.Model = MODEL) -> InvariantSets:
+def sets(frame: pd.DataFrame, model: bp.Model = MODEL) -> NormalSets:
     bound = model.bind(frame)
     assert bound.elsewhere is not None
-    return InvariantSets.of(bound, bound.elsewhere)
+    return NormalSets.of(bound, bound.elsewhere, False)
 
 
 def test_densities_are_those_of_the_plain_program() -> None:
@@ -254,8 +254,8 @@ def test_known_errors_need_no_sigma() -> None:
 def test_what_is_refused(frame: pd.DataFrame) -> None:
     with pytest.raises(SpecificationError, match="inclusion=1 must lie between 0 and 1"):
         bp.Invariant("site", inclusion=1)
-    with pytest.raises(SpecificationError, match="takes a Normal family with one sigma. PartialPooling takes any"):
-        bp.Model("y ~ dose", bp.Invariant("site"), bp.StudentT()).bind(frame)
+    with pytest.raises(SpecificationError, match=r"every environment has a scale of its own, so that Varying\(\)"):
+        bp.Model("y ~ dose", bp.Invariant("site"), bp.StudentT(sigma=bp.Varying())).bind(frame)
     with pytest.raises(SpecificationError, match=r"nothing but environments varies. Take Invariant\('site'\) alone"):
         bp.Model("y ~ dose", bp.Invariant("site") + bp.GaussianProcess("age")).bind(frame)
     many = frame.assign(**{f"v{k}": np.random.default_rng(k).normal(size=len(frame)) for k in range(13)})

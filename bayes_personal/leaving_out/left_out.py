@@ -17,7 +17,7 @@ from bayes_personal.errors import InputError, first
 from bayes_personal.kernels.cavities import log_means
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.line_integral import LineIntegral
-from bayes_personal.samplers.invariant_sets import InvariantSets
+from bayes_personal.samplers.unseen_environments import sets_of
 
 # Standard deviations of eta by which leaving out a row may move it under pseudo-data: beyond, these are not those of
 # the other rows. Of several linear predictors fewer, for the row's curvature by all of them is only expected.
@@ -120,7 +120,7 @@ def environments(bound: BoundModel, values: Values, count: int, advance: Advance
     term = bound.elsewhere
     assert term is not None
     order = pd.unique(np.concatenate([term.at(batch.frame).matrix.indices for batch in bound.rows.batches()]))
-    log_densities = InvariantSets.of(bound, term).left_out(np.random.default_rng(0))[order]
+    log_densities = sets_of(bound, term).left_out(np.random.default_rng(0))[order]
     left_in = np.zeros((count, term.size))
     for batch in bound.rows.batches(batch_size(count)):
         codes = term.at(batch.frame).matrix.indices

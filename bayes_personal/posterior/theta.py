@@ -110,7 +110,8 @@ class Computed(Lazy):
     def at(self, draws: np.ndarray) -> Mapping[str, np.ndarray]:
         """Return what the outcome depends on at some draws: mean, effects, parameters of functions and family."""
         names = {"mu", *(f"{term.name}_effect" for term in self.bound.terms),
-                 *(term.error_elsewhere for term in self.bound.terms if term.error_elsewhere is not None),
+                 *(name for term in self.bound.terms for parameter in self.bound.family_parameters
+                   if (name := term.name_elsewhere(parameter.name)) is not None),
                  *(parameter.name for field in self.bound.nonlinear for parameter in field.parameters()),
                  *(name for field in self.bound.nonlinear for name in field.latent),
                  *(parameter.name for parameter in self.bound.family_parameters)}

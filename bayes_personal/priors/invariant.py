@@ -38,15 +38,17 @@ class Invariant(Prior):
 
         y_i ~ Normal(x_iS' theta_S, sigma_e),   theta_S the same in all environments,
 
-    while the predictors outside S depend on y, on those in S and on the environment in ways that are left open. What is
-    left open cancels, and with ``p(S)``, by which each predictor is in S with probability `inclusion`,
+    or another family, of whose own parameters every environment has its own, while the predictors outside S depend on
+    y, on those in S and on the environment in ways that are left open. What is left open cancels, and with ``p(S)``, by
+    which each predictor is in S with probability `inclusion`,
 
         p(S | data) = p(S) p(y | x_S, one theta_S) / prod_e p(y_e | x_S, a theta_S of e alone), normalised,
 
     where ``theta_S[k] ~ Normal(mean)`` and every environment has its own sigma_e, with the family's prior. All sets are
-    looked at, and coefficients and errors are integrated out. One environment has nothing to say: p(S) stands, and a
-    warning says so. log sigma of an environment that nobody has seen is one more of normal numbers whose mean and
-    standard deviation are those of the others.
+    looked at, and coefficients and errors are integrated out: exactly for a Normal family, for another by importance
+    sampling around the mode, with Laplace's approximation for sets that are out of the question. One environment has
+    nothing to say: p(S) stands, and a warning says so. log sigma of an environment that nobody has seen is one more of
+    normal numbers whose mean and standard deviation are those of the others.
 
     `predict` follows this story for rows of new environments, `loo` for ``kind="group", by=environment``, where the
     error of the environment left out has its prior and all of that environment's rows are predicted together, and
@@ -74,7 +76,7 @@ class Invariant(Prior):
     ------
     SpecificationError
         A hyperprior that can be negative, or one of coefficients that is not Normal; an `inclusion` that is not between
-        0 and 1, more than 12 predictors, another summand, a family that is not Normal.
+        0 and 1, more than 12 predictors, another summand, a family with several linear predictors.
     InputError
         A missing label.
 
@@ -110,10 +112,10 @@ class Invariant(Prior):
         return (self.environment,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        law = coefficients.conjugate
-        if law is None or not law.several_coefficients or law.scale_varies:
-            raise SpecificationError(f"{self.owner}: what sets of predictors predict in all environments is integrated "
-                                     "out, which takes a Normal family with one sigma. PartialPooling takes any.")
+        if coefficients.linear_predictors > 1:
+            raise SpecificationError(f"{self.owner}: sets of predictors are compared where every environment has a "
+                                     "scale of its own, so that Varying() is not needed; with a family of several "
+                                     "linear predictors take PartialPooling.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
         if len(levels.labels) == 1:
             warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
@@ -171,8 +173,7 @@ class Environments(Grouped):
 
     @property
     def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        return {f"{self.name}_scale": self.varying, self.theta_elsewhere: {"coefficient": self.coefficients.names},
-                self.error_elsewhere: {}}
+        return {f"{self.name}_scale": self.varying, self.theta_elsewhere: {"coefficient": self.coefficients.names}}
 
     def reported(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         return {f"{self.name}_scale": self.horseshoe.scale(values)}
@@ -191,9 +192,8 @@ class Environments(Grouped):
         """Name of the variable that holds the parameters of an environment that nobody has seen."""
         return f"{variable(self.prior.environment)}_theta_elsewhere"
 
-    @property
-    def error_elsewhere(self) -> str:
-        return f"{variable(self.prior.environment)}_sigma_elsewhere"
+    def name_elsewhere(self, parameter: str) -> str:
+        return f"{variable(self.prior.environment)}_{parameter}_elsewhere"
 
     def unseen(self, values: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
         return np.repeat((values[self.theta_elsewhere] - values["mu"])[:, None, :], count, axis=1)

@@ -96,11 +96,12 @@ class Mean(Computed):
 
     def family_values(self, values: Mapping[str, np.ndarray], part: RowSlice) -> dict[str, np.ndarray]:
         """Return the values of the family's own parameters, (draw, 1) or (draw, unit)."""
-        result, error = self.bound.family_values(values), self.bound.family.error_parameter
+        result = self.bound.family_values(values)
         for term, features in zip(self.bound.terms, part.features, strict=False):
-            if error is not None and term.error_elsewhere is not None:
-                unseen = features.matrix.indices >= term.size
-                result[error] = np.where(unseen, values[term.error_elsewhere][:, None], result[error])
+            for parameter in result:
+                if (elsewhere := term.name_elsewhere(parameter)) is not None:
+                    unseen = features.matrix.indices >= term.size
+                    result[parameter] = np.where(unseen, values[elsewhere][:, None], result[parameter])
         return result
 
 

@@ -111,17 +111,17 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
 
 def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
            advance: Advance = lambda count: None, enough: float = LEAST_ESS) -> Sample:
-    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted; along a ridge
-    once more, from clusters of these.
+    """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted; once more
+    where enough of these count and only their tail is too heavy, or along a ridge, from clusters of them.
 
     `enough` effective draws are asked for.
     """
     ridged = target.density.effort.ridged
-    for number in (count, again * count, *([again * count] if ridged else [])):
+    for turn, number in enumerate((count, again * count, again * count)):
         points = proposal.draw(number, rng)
         sample = settled(target, points, proposal.log_density(points), rng, enough)
         advance(number)
-        if sample.trusted:
+        if sample.trusted or turn == 1 and not ridged and sample.weighted.ess < enough:
             break
         target, weights = sample.target, sample.weighted.weights
         if ridged and number > count and isinstance(proposal, Proposal):

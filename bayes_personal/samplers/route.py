@@ -10,10 +10,10 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.samplers.footprint import must_hold
-from bayes_personal.samplers.invariant_sets import completed
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
+from bayes_personal.samplers.unseen_environments import completed
 
 
 @final

@@ -163,9 +163,9 @@ class Term(Piece):
         effects = weights(self, values, rng.standard_normal((draws, count, len(self.positions))), np)
         return effects @ self.coefficients.to_data_units(self.positions)
 
-    @property
-    def error_elsewhere(self) -> str | None:
-        """Name of the errors' standard deviation at features that training never saw; None if that of all rows."""
+    def name_elsewhere(self, parameter: str) -> str | None:
+        """Return the name of what a parameter of the family is at features that training never saw; None if it is that
+        of all rows."""
         return None
 
     @abstractmethod
@@ -214,9 +214,8 @@ class Elsewhere(Protocol):
         """Name of the variable that holds the parameters of a group that nobody has seen."""
         ...
 
-    @property
-    def error_elsewhere(self) -> str:
-        """Name of the errors' standard deviation in such a group."""
+    def name_elsewhere(self, parameter: str) -> str:
+        """Return the name of what a parameter of the family is in such a group."""
         ...
 
     def at(self, frame: pd.DataFrame) -> Features:
