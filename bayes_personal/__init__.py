@@ -51,13 +51,14 @@ if TYPE_CHECKING:
     from bayes_personal.questions.prediction import predict
     from bayes_personal.questions.simulation import simulate
     from bayes_personal.samplers.advi import ADVI
+    from bayes_personal.samplers.gibbs import Gibbs
     from bayes_personal.samplers.laplace import Laplace
     from bayes_personal.samplers.nuts import NUTS
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
-    "GaussianProcess", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture", "Model",
-    "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
+    "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture",
+    "Model", "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
     "PooledNetworkPosterior", "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation",
     "Transfer", "TreePartition", "Varying", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance",
     "load", "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
@@ -91,6 +92,7 @@ _HOMES = {name: module for module, names in {
     "questions.prediction": ("predict",),
     "questions.simulation": ("simulate",),
     "samplers.advi": ("ADVI",),
+    "samplers.gibbs": ("Gibbs",),
     "samplers.laplace": ("Laplace",),
     "samplers.nuts": ("NUTS",),
 }.items() for name in names}

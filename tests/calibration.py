@@ -30,7 +30,8 @@ def assert_healthy(posterior: Posterior, ess: float = 400, r_hat: float = 1.01) 
 def health(posterior: Posterior) -> tuple[int, float, float]:
     """Divergences, the largest R-hat and the least bulk effective sample size of what is sampled."""
     draws = posterior.tree["posterior"].to_dataset()[sampled(posterior)]
-    return (int(posterior.tree["sample_stats"]["diverging"].sum()),
+    statistics = posterior.tree["sample_stats"] if "sample_stats" in posterior.tree else {}
+    return (int(statistics["diverging"].sum()) if "diverging" in statistics else 0,
             max(float(each.max()) for each in az.rhat(draws).data_vars.values()),
             min(float(each.min()) for each in az.ess(draws).data_vars.values()))
 

@@ -36,7 +36,7 @@ WRONG = {
     "posterior for a model": (lambda p, f: bp.fit(p, f), ["fitted already", "posterior.model"]),
     "array for a model": (lambda p, f: bp.fit(np.zeros(3), f), ["ndarray", "bp.Model("]),
     "list for data": (lambda p, f: bp.fit(MODEL, [1, 2]), ["frame", "list"]),
-    "no such method": (lambda p, f: bp.fit(MODEL, f, method="mcmc"), ["'mcmc'", "'nuts', 'laplace', 'advi'"]),
+    "no such method": (lambda p, f: bp.fit(MODEL, f, method="mcmc"), ["'mcmc'", "'nuts', 'laplace', 'gibbs', 'advi'"]),
     "class for a method": (lambda p, f: bp.fit(MODEL, f, method=bp.NUTS), ["method=bp.NUTS()"]),
     "number for a method": (lambda p, f: bp.compare([bp.Population(), PRIOR], "y ~ x", f, method=3), ["method=3"]),
     "progress as text": (lambda p, f: bp.fit(MODEL, f, progress="no"), ["progress='no'", "True or False"]),

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 ROOMS = [
     "errors", "system", "kernels", "data", "formulas", "hyperpriors", "families.parts", "families",
     "densities.divisions", "priors.parts", "priors", "binding",
-    "densities.marginal", "densities.gaussian", "densities.field", "densities.linearised", "densities",
+    "densities.marginal", "densities.gaussian", "densities.field", "densities.walk",
+    "densities.linearised", "densities",
     "model", "samplers", "posterior", "questions", "leaving_out", "pages", "testing", "", "cli", "__main__",
 ]
 VAGUE = {"utils", "util", "core", "common", "helpers", "misc"}

@@ -130,7 +130,7 @@ def test_a_walk_of_laplace_increments_has_the_standard_deviation_it_states(frame
     (term,), (features,) = bound.terms, bound.features
     stated = np.array([3.0, 0.7])[term.positions]
     scale, _ = term.scales({"steps_age_scale": stated, "steps_age_local": np.ones((39, len(stated)))}, np)
-    np.testing.assert_allclose((features.matrix**2 @ scale**2).mean(axis=0), stated**2, rtol=1e-12)
+    np.testing.assert_allclose((np.asarray(features.matrix) ** 2 @ scale**2).mean(axis=0), stated**2, rtol=1e-12)
 
 
 def test_a_gaussian_process_of_long_length_scale_is_linear_in_its_slowest_cosine(frame: pd.DataFrame) -> None:
@@ -160,7 +160,7 @@ def test_a_smooth_coefficient_has_the_standard_deviation_it_states(frame: pd.Dat
     for lengthscale in (0.5, 10.0, 1e4):
         scale, _ = term.scales({"gp_age_scale": np.array([3.0, 0.7]),
                                 "gp_age_lengthscale": np.full((2, 1), lengthscale)}, np)
-        variance = (features.matrix**2 @ scale**2).mean(axis=0)
+        variance = (np.asarray(features.matrix) ** 2 @ scale**2).mean(axis=0)
         np.testing.assert_allclose(variance, [9.0, 0.49], rtol=1e-12)
 
 

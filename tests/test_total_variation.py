@@ -1,6 +1,5 @@
 """TotalVariation: its joint mode is the fused lasso, it samples, it smooths steps, and it predicts between contexts."""
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -160,17 +159,11 @@ def test_laplace_increments_sample_well_along_a_hundred_contexts() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("prior", "r_hat", "ess"), [(LAPLACE, 1.01, 400), (HORSESHOE, 1.3, 10)], ids=repr)
-def test_two_coefficients_along_a_hundred_contexts(prior: bp.TotalVariation, r_hat: float, ess: float) -> None:
-    """The horseshoe is slow where the jumps are and nowhere else; neither diverges."""
+@pytest.mark.parametrize("prior", [LAPLACE, HORSESHOE], ids=repr)
+def test_two_coefficients_along_a_hundred_contexts(prior: bp.TotalVariation) -> None:
     frame, theta = world(1)
     posterior = bp.fit(bp.Model("y ~ x", prior), frame, seed=1, progress=False)
-    assert_healthy(posterior, ess, r_hat)
-    local = az.ess(posterior.tree["posterior"].to_dataset()[["steps_c_local"]])["steps_c_local"].to_numpy()
-    # The increment to the context c has the place c - 1.
-    far = np.abs(np.arange(99)[:, None] - [39, 69]) > 3
-    assert local[far].min() > 400
-    print(f"{prior}: worst local scale {local.min():.0f} draws, away from the jumps {local[far].min():.0f}")
+    assert_healthy(posterior)
     error = np.sqrt(((posterior.theta.mean(("chain", "draw")) - theta) ** 2).mean("unit"))
     assert (error < 0.35 * theta.std(axis=0)).all()
 
@@ -201,9 +194,6 @@ def test_steps_are_recovered(prior: bp.TotalVariation, factor: float) -> None:
 def test_what_is_refused() -> None:
     frame, _ = world(4, places=501)
     model = bp.Model("y ~ x", LAPLACE)
-    with pytest.raises(InputError, match="'c' has more than 500 distinct values.*Round it.*GaussianProcess"):
-        model.bind(frame)
-    model.bind(frame.iloc[:-1])
     with pytest.raises(InputError, match="context 'c' is 3 in all 501 rows"):
         model.bind(frame.assign(c=3))
     with pytest.raises(InputError, match="'c' is missing in 1 of 501 rows"):

@@ -70,7 +70,7 @@ class LineIntegral:
                 yield whitened(term, x, values, level), z[:, level]
             else:
                 scale, root = term.scales(values, np)
-                loading = features.matrix[rows][:, :, None] * x[:, None, :] * scale[:, None]
+                loading = np.asarray(features.matrix[rows])[:, :, None] * x[:, None, :] * scale[:, None]
                 loading = loading if root is None else loading @ root[:, None]
                 yield loading.reshape(count, len(rows), -1), z.reshape(count, -1)
         for field in bound.gaussian_functions if self.grouped is None else ():

@@ -18,10 +18,12 @@ from bayes_personal.densities.linearised.corrected import Corrected
 from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.marginal import MarginalDensity
+from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.samplers.corrected import AGAIN, FIRST_ORDER, Sample, corrected, judged
 from bayes_personal.samplers.draws import flat
+from bayes_personal.samplers.gibbs import Gibbs
 from bayes_personal.samplers.importance import Pool, Weighted, largest_k
 from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
@@ -39,6 +41,8 @@ SOME, LEVEL = 100, 1.0
 REFITTED, TURNS = 1024, 6
 # Effective draws that are enough for the ratio of two evidences: its error is then a tenth.
 ENOUGH = 100.0
+# How the scales of a walk are sampled anew, from draws given all rows.
+WALKED = Gibbs(draws=500, tune=50, thin=1)
 
 
 @final
@@ -199,13 +203,27 @@ class MarginalRefits:
             refit = self.reweighted(reduced)
             if refit is not None:
                 return refit
+        if self.method is None and isinstance(reduced, WalkDensity):
+            return self._bridged(reduced, *self._swept(reduced))
         if self.method is None:
             sample = self._sampled(reduced)
             if sample.trusted:
                 return self.weighted(reduced, sample)
         method = self.method or NUTS()
         points, statistics = method.walk(reduced, int(self.rng.integers(2**31)), progress=False)
-        tree = as_tree(reduced, points, method.chains, statistics)
+        return self._bridged(reduced, points, as_tree(reduced, points, method.chains, statistics))
+
+    def _swept(self, reduced: WalkDensity) -> tuple[np.ndarray, xr.DataTree]:
+        """Draw the scales of a walk by Gibbs sampling, from draws given all rows where there are any."""
+        starts = None
+        if self.values:
+            points = self.density.points(self.values)
+            starts = points[self.rng.choice(len(points), WALKED.chains)]
+        points = WALKED.walk(reduced, self.rng, False, starts)
+        return points, as_tree(reduced, points, WALKED.chains, None)
+
+    def _bridged(self, reduced: MarginalDensity, points: np.ndarray, tree: xr.DataTree) -> Refit:
+        """Estimate from a sampler's draws given the other rows, bridged to those given all rows if there are any."""
         if not self.values:
             return Refit.averaged(self.predicted(reduced, points), tree, reduced.bound)
         logs_all = self.predicted(reduced, self.density.points(self.values))
@@ -253,11 +271,12 @@ class MarginalRefits:
         return Refit(float(highest + np.log(mean)), se, ess)
 
 
-def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistics: xr.Dataset) -> xr.DataTree:
+def as_tree(density: MarginalDensity, points: np.ndarray, chains: int, statistics: xr.Dataset | None) -> xr.DataTree:
     """Arrange draws of the hyperparameters and the sampler's statistics in a tree, to be diagnosed."""
     draws = {name: (("chain", "draw", *density.bound.dims[name]), value.reshape(chains, -1, *value.shape[1:]))
              for name, value in density.values(points).items()}
-    return xr.DataTree.from_dict({"posterior": xr.Dataset(draws), "sample_stats": statistics})
+    of_sampler = {} if statistics is None else {"sample_stats": statistics}
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(draws), **of_sampler})
 
 
 @final

@@ -22,19 +22,20 @@ from bayes_personal.system.running import verb
 
 if TYPE_CHECKING:
     from bayes_personal.samplers.advi import ADVI
+    from bayes_personal.samplers.gibbs import Gibbs
     from bayes_personal.samplers.laplace import Laplace
     from bayes_personal.samplers.nuts import NUTS
 
 
 @overload
-def fit(model: Model, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | ADVI | str | None" = ...,
+def fit(model: Model, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | Gibbs | ADVI | str | None" = ...,
         progress: bool = ..., client: Any = ...) -> Posterior: ...
 @overload
-def fit(model: Network, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | ADVI | str | None" = ...,
+def fit(model: Network, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace | Gibbs | ADVI | str | None" = ...,
         progress: bool = ..., client: Any = ...) -> Any: ...
 @verb
-def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS | Laplace | ADVI | str | None" = None,
-        progress: bool = True, client: Any = None) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
+def fit(model: Model | Network, data: Any, *, seed: Seed = None,
+        method: "NUTS | Laplace | Gibbs | ADVI | str | None" = None, progress: bool = True, client: Any = None) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
     """Draw from the posterior of every sample's own parameters.
 
     Where weights are integrated out, those of very many groups are not stored: `theta`, `predict` and all else draw
@@ -55,9 +56,10 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
     seed
         Seed of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
-        How to sample: `NUTS()`, `Laplace()` or `ADVI()`, or their names in lower case, as in ``method="laplace"``, for
-        these defaults. If none is given, `NUTS()`; and `Laplace()` where the family is not Normal, the model is linear
-        in Gaussian weights and its hyperparameters are at most 25; with a Normal family under a `Partition` of 400
+        How to sample: `NUTS()`, `Laplace()`, `Gibbs()` or `ADVI()`, or their names in lower case, as in
+        ``method="laplace"``, for these defaults. If none is given, `NUTS()`; `Gibbs()` for a `TotalVariation` that
+        stands alone, with a Normal family; and `Laplace()` where the family is not Normal, the model is linear in
+        Gaussian weights and its hyperparameters are at most 25; with a Normal family under a `Partition` of 400
         contexts or more and `DistanceRegularized`, and, up to 25 hyperparameters, under `MetaLearned` and where 100
         weights or more remain beside those of one set of groups, as those of a process over two contexts.
     progress
@@ -88,8 +90,8 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None, method: "NUTS |
     return posterior
 
 
-def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Laplace | ADVI | str | None", progress: bool,
-            client: Any) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
+def _fitted(model: Model | Network, data: Any, seed: Seed, method: "NUTS | Laplace | Gibbs | ADVI | str | None",
+            progress: bool, client: Any) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
     """Return the posterior of `fit`, without its warning."""
     from bayes_personal.samplers.route import route
 
@@ -155,10 +157,11 @@ def must_be_model(owner: str, model: Any, data: Any) -> None:
 def sampler(owner: str, method: Any) -> Any:
     """Return the sampler: an object, one by its name, or None."""
     from bayes_personal.samplers.advi import ADVI
+    from bayes_personal.samplers.gibbs import Gibbs
     from bayes_personal.samplers.laplace import Laplace
     from bayes_personal.samplers.nuts import NUTS
 
-    named = {"nuts": NUTS, "laplace": Laplace, "advi": ADVI}
+    named = {"nuts": NUTS, "laplace": Laplace, "gibbs": Gibbs, "advi": ADVI}
     if isinstance(method, str) and method in named:
         return named[method]()
     if isinstance(method, type) or method is not None and not hasattr(method, "draws"):

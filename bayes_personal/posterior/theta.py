@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.posterior.lazy import Lazy
 from bayes_personal.posterior.whole_rows import WholeRows
-from bayes_personal.priors.parts.features import Features
+from bayes_personal.priors.parts.features import Features, Steps
 
 
 @final
@@ -42,7 +42,8 @@ class RowSlice:
     def distinct(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows with distinct features, hence distinct theta, and which of these each row equals."""
         matrices = [piece.matrix for piece in self.features]
-        columns = [matrix.indices[:, None] if sp.issparse(matrix) else matrix for matrix in matrices]
+        columns = [matrix.indices[:, None] if sp.issparse(matrix) else
+                   matrix.made[:, None] if isinstance(matrix, Steps) else matrix for matrix in matrices]
         _, first, inverse = np.unique(np.column_stack([np.empty((len(self), 0)), *columns]), axis=0, return_index=True,
                                     return_inverse=True)
         return first, inverse

@@ -9,7 +9,9 @@ import xarray as xr
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
+from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.samplers.footprint import must_hold
+from bayes_personal.samplers.gibbs import Gibbs
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
@@ -45,17 +47,25 @@ def last_stage(bound: BoundModel) -> BoundModel:
     return bound if bound.second_stage is None else replace(bound, population=np.zeros(len(bound.everywhere)))
 
 
+def default(bound: BoundModel) -> Any:
+    """Return the sampler of a model whose user names none: NUTS; Gibbs for the many scales of a walk; or Laplace where
+    it needs far fewer evaluations of a density that takes milliseconds or has curved ridges, or where pseudo-data stand
+    for the rows and hyperparameters are few."""
+    density = marginal_density(bound)
+    if isinstance(density, WalkDensity):
+        return Gibbs()
+    by_importance = density.slow if density is not None else corrects(last_stage(bound))
+    return Laplace() if by_importance else NUTS()
+
+
 def route(bound: BoundModel, method: Any = None) -> Route:
-    """Choose the way a model takes: by default NUTS, or Laplace where it needs far fewer evaluations of a density that
-    takes milliseconds or has curved ridges, or where pseudo-data stand for the rows and hyperparameters are few.
+    """Choose the way a model takes.
 
     Raises
     ------
     InputError
         More draws than this machine has memory for.
     """
-    density = marginal_density(bound)
-    by_importance = density.slow if density is not None else corrects(last_stage(bound))
-    chosen = method or (Laplace() if by_importance else NUTS())
+    chosen = method or default(bound)
     must_hold(bound, chosen.draws * getattr(chosen, "chains", 1))
     return Route(bound, chosen)

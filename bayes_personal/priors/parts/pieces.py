@@ -143,6 +143,11 @@ class Term(Piece):
         return False
 
     @property
+    def walk(self) -> bool:
+        """Whether the weights are the steps of a `Walk`, which integrates out place by place where it is alone."""
+        return False
+
+    @property
     def elsewhere(self) -> "Elsewhere | None":
         """The term itself where it infers, after everything else, the parameters of groups that nobody has seen, from
         sets of predictors that serve all groups alike; None where the hyperparameters determine them."""

@@ -1,0 +1,156 @@
+"""Gibbs sampling of the scales of a walk, one by one, with the walk itself integrated out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, final
+
+import numpy as np
+import xarray as xr
+from rich.progress import Progress
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.integrated import marginal_density
+from bayes_personal.densities.walk.walk_density import WalkDensity
+from bayes_personal.errors import SpecificationError
+from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.kernels import walk_scales
+from bayes_personal.kernels.tape import Tape
+from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.start import hyperpriors_must_reach
+from bayes_personal.system.arguments import whole_number
+
+# Kept draws between which the sampler can be interrupted, and first widths of slices.
+TOGETHER, WIDTH = 20, 1.0
+ENGINE = "Gibbs sampling of the scales of steps; the walk drawn exactly given these"
+
+
+@final
+@dataclass(frozen=True)
+class Gibbs:
+    """Gibbs sampling of the scales of a `TotalVariation` walk, the default sampler of one that stands alone.
+
+    Given its scales a walk is a Gaussian chain, which integrates out place by place, at a cost in proportion to the
+    number of distinct contexts. Every sweep then draws each local scale given all other scales and nothing else, by a
+    slice; exchanges local scales of neighbouring steps under the horseshoe, which moves a jump to the next context;
+    draws the other hyperparameters one by one; and moves each scale together with its local scales. The walk and the
+    mean are drawn exactly from what the scales leave open.
+
+    Right for a `TotalVariation` that is the only summand of its model, with a Normal family and a Normal hyperprior of
+    the mean. Fails, slowly and with an R-hat that says so, where jumps could be at either of two contexts that are far
+    apart, and not at the contexts between them.
+
+    Parameters
+    ----------
+    draws, chains
+        Kept draws a chain, and chains.
+    tune
+        Sweeps before the first kept draw of a chain, in which the widths of slices are learned.
+    thin
+        Sweeps for each kept draw.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 4 draws, 1 chain, 1 sweep or 1 sweep of tuning; a model that is more or something else than a walk.
+
+    References
+    ----------
+    Neal (2003), doi:10.1214/aos/1056562461. Liu and Sabatti (2000), doi:10.1093/biomet/87.2.353.
+    """
+
+    draws: int = 1000
+    chains: int = 4
+    tune: int = 300
+    thin: int = 2
+
+    def __post_init__(self) -> None:
+        whole_number("Gibbs", 4, draws=self.draws)
+        whole_number("Gibbs", 1, chains=self.chains, tune=self.tune, thin=self.thin)
+
+    def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        density = marginal_density(bound)
+        if not isinstance(density, WalkDensity):
+            raise SpecificationError(
+                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal family and "
+                "a Normal hyperprior of the mean. Use NUTS().")
+        hyperpriors_must_reach(bound)
+        rng = np.random.default_rng(seed)
+        points = self.walk(density, rng, progress)
+        values = density.values(points)
+        values |= density.draw_rest(values, len(points), rng)
+        return tree(bound, values, self.chains, inference_library="bayes_personal", collapsed=1, engine=ENGINE)
+
+    def walk(self, density: WalkDensity, rng: np.random.Generator, progress: bool,
+             starts: np.ndarray | None = None) -> np.ndarray:
+        """Draw points of the sampler's scale, (chain * draw, size), from points (chain, size) if these are given."""
+        scales = Scales(density)
+        with Progress(disable=not progress, transient=True) as bar:
+            task = bar.add_task("sweeps", total=self.chains * (self.tune + self.draws * self.thin))
+            generators = rng.spawn(self.chains)
+            points = [scales.start(each) for each in generators] if starts is None else starts
+            return np.concatenate([scales.chain(self, np.array(point), generator, partial(bar.advance, task))
+                                   for point, generator in zip(points, generators, strict=True)])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """What the compiled sweeps need of a density."""
+
+    density: WalkDensity
+
+    @property
+    def local(self) -> slice:
+        """The entries of a point that are logarithms of local scales."""
+        scale, local = self.density.parameters[:2]
+        return slice(scale.size, scale.size + local.size)
+
+    @cached_property
+    def tape(self) -> Tape:
+        """Log prior, error and scales in natural units, as functions of all entries of a point but the local scales."""
+        density, (scale, _, *own) = self.density, self.density.parameters
+        parameters: tuple[Parameter, ...] = scale, *own
+
+        def results(point: Any) -> list[Any]:
+            values, total, start = {}, 0.0, 0
+            for parameter in parameters:
+                part = point[None, start : start + parameter.size]
+                values[parameter.name] = parameter.value(part)
+                total = total + parameter.log_density(values[parameter.name], part)
+                start += parameter.size
+            natural = values[scale.name] / density.walk.unit
+            return [entry for each in (total, density.sigma(values), natural)
+                    for entry in np.ravel(np.asarray(each, object))]
+
+        return Tape.of(results, sum(parameter.size for parameter in parameters))
+
+    def start(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw a point (size,) at which a chain starts: local scales from their hyperprior, and others widely."""
+        point = rng.standard_normal(self.density.size)
+        point[self.local] = np.log(self.density.parameters[1].draw(rng)).ravel()
+        return point
+
+    def chain(self, settings: Gibbs, start: np.ndarray, rng: np.random.Generator,
+              advance: Callable[[int], Any]) -> np.ndarray:
+        """Draw one chain from a point (size,), (draw, size)."""
+        density, (_, local, *_) = self.density, self.density.parameters
+        log_local, point = start[self.local].reshape(local.shape).copy(), np.delete(start, self.local)
+        widths = np.full(len(point), WIDTH)
+        horseshoe = density.walk.prior.increments == "horseshoe"
+        arguments = (self.tape.arrays, int(horseshoe), density.walk.divisor, density.start, density.sums.products,
+                     density.shares, float(density.sums.count))
+
+        def swept(kept: int, thin: int, learning: bool) -> np.ndarray:
+            points, log_locals = np.empty((kept, len(point))), np.empty((kept, *log_local.shape))
+            walk_scales.sweeps(point, log_local, widths, *arguments, kept, thin, learning, horseshoe, rng, points,
+                               log_locals)
+            advance(kept * thin)
+            before = points[:, : self.local.start]
+            return np.hstack([before, log_locals.reshape(kept, -1), points[:, before.shape[1] :]])
+
+        for done in range(0, settings.tune, TOGETHER):
+            swept(min(TOGETHER, settings.tune - done), 1, True)
+        return np.concatenate([swept(min(TOGETHER, settings.draws - done), settings.thin, False)
+                               for done in range(0, settings.draws, TOGETHER)])
