@@ -35,7 +35,8 @@ def fit(model: Network, data: Any, *, seed: Seed = ..., method: "NUTS | Laplace 
         progress: bool = ..., client: Any = ...) -> Any: ...
 @verb
 def fit(model: Model | Network, data: Any, *, seed: Seed = None,
-        method: "NUTS | Laplace | Gibbs | ADVI | str | None" = None, progress: bool = True, client: Any = None) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
+        method: "NUTS | Laplace | Gibbs | ADVI | str | None" = None, progress: bool = True,
+        client: Any = None) -> Posterior | NetworkPosterior | PooledNetworkPosterior:
     """Draw from the posterior of every sample's own parameters.
 
     Where weights are integrated out, those of very many groups are not stored: `theta`, `predict` and all else draw
