@@ -6,7 +6,7 @@ from bayes_personal.densities.field.field_density import FieldDensity, integrate
 from bayes_personal.densities.gaussian.arrangement import collapses
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.marginal import MarginalDensity
-from bayes_personal.densities.walk.walk_density import WalkDensity, walks_alone
+from bayes_personal.densities.walk.walk_density import WalkDensity, walk_alone
 
 
 def marginal_density(bound: BoundModel) -> MarginalDensity | None:
@@ -21,6 +21,6 @@ def integrated(bound: BoundModel) -> MarginalDensity | None:
         return DivisionDensity(bound)
     if integrates(bound):
         return FieldDensity(bound)
-    if walks_alone(bound):
+    if walk_alone(bound) and bound.family.gaussian:
         return WalkDensity(bound)
     return GaussianDensity(bound) if collapses(bound) else None

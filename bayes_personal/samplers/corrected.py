@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from bayes_personal.densities.linearised.corrected import Corrected
+from bayes_personal.densities.linearised.corrected_chain import CorrectedChain
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.linearised.remainder import Remainder, draws_for
 from bayes_personal.densities.linearised.surrogate import SurrogateDensity
@@ -51,7 +52,7 @@ class Sample:
     largest_ratio : largest ratio of the density of a group's weights to that of the candidates for its draws
     """
 
-    target: Corrected
+    target: Corrected | CorrectedChain
     weighted: Weighted
     rule_error: float
     largest_ratio: float = 1.0
@@ -82,7 +83,20 @@ class Sample:
 
     def values(self, points: np.ndarray, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], float]:
         """Return all values at draws, with the weights of eliminated groups, and the largest ratio of their chains."""
-        return with_groups(self.target, self.target.placed(points), rng)
+        return drawn(self.target, points, rng)
+
+
+def target_of(density: LinearisedDensity) -> Corrected | CorrectedChain:
+    """Return the density of the model itself, of hyperparameters and weights as pseudo-data make them."""
+    return Corrected(density, FIRST_ORDER) if density.chain is None else CorrectedChain(density)
+
+
+def drawn(target: Corrected | CorrectedChain, points: np.ndarray,
+          rng: np.random.Generator) -> tuple[dict[str, np.ndarray], float]:
+    """Return all values at draws, with the weights of eliminated groups, and the largest ratio of their chains."""
+    if isinstance(target, CorrectedChain):
+        return target.drawn(points, rng), 1.0
+    return with_groups(target, target.placed(points), rng)
 
 
 def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random.Generator,
@@ -102,14 +116,14 @@ def corrected(density: LinearisedDensity, count: int, again: int, rng: np.random
     advance
         Called with the number of further draws that are weighted.
     """
-    target = Corrected(density, FIRST_ORDER)
+    target = target_of(density)
     if density.size + target.weights == 0:
         # Nothing is unknown but the weights of groups, which are integrated and drawn exactly.
         return settled(target, np.empty((count, 0)), np.zeros(count), rng)
     return judged(*adapted(target, proposals(density, rng), rng, advance), count, again, rng, advance)
 
 
-def judged(target: Corrected, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
+def judged(target: Corrected | CorrectedChain, proposal: Proposes, count: int, again: int, rng: np.random.Generator,
            advance: Advance = lambda count: None, enough: float = LEAST_ESS) -> Sample:
     """Weigh draws of a proposal, and `again` times as many of a better one where they cannot be trusted; once more
     where enough of these count and only their tail is too heavy, or along a ridge, from clusters of them.
@@ -151,7 +165,7 @@ def walked(density: LinearisedDensity, mode: np.ndarray, walk: Callable[[Hyperpa
         walkable = SurrogateDensity.fitted(density, mode, Mode.at(density.log_density, mode).root, rng)
     hyper = walk(walkable)
     log_hyper = walkable.each_value(hyper)
-    target = Corrected(density, FIRST_ORDER)
+    target = target_of(density)
     of_weights = WeightProposal.standard(target.weights)
     for _ in range(TURNS):
         u = of_weights.draw(len(hyper), rng)
@@ -162,7 +176,7 @@ def walked(density: LinearisedDensity, mode: np.ndarray, walk: Callable[[Hyperpa
     return sample
 
 
-def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator,
+def settled(target: Corrected | CorrectedChain, points: np.ndarray, log_proposals: np.ndarray, rng: np.random.Generator,
             enough: float = LEAST_ESS) -> Sample:
     """Weigh draws, with a rule for the groups' integrals whose error is small over the posterior.
 
@@ -170,6 +184,8 @@ def settled(target: Corrected, points: np.ndarray, log_proposals: np.ndarray, rn
     the finer rule is taken at all draws.
     """
     weighted = Weighted.of(points, target.each_value(points), log_proposals, enough)
+    if isinstance(target, CorrectedChain) or target.density.groups is None:
+        return Sample(target, weighted, 0.0)
     coarse, fits = replace(target, remainder=None), 2 * draws_for(points.shape[1]) <= len(points)
     while True:
         error = rule_error(target, weighted, rng)
@@ -200,8 +216,8 @@ def fitted_remainder(target: Corrected, weighted: Weighted, finer: int, rng: np.
     return remainder if left.std() <= HALF_SETTLED else None
 
 
-def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
-            advance: Advance) -> tuple[Corrected, Proposes]:
+def adapted(target: Corrected | CorrectedChain, proposal: Proposes, rng: np.random.Generator,
+            advance: Advance) -> tuple[Corrected | CorrectedChain, Proposes]:
     """Adapt proposals to a few rounds of draws, and once the pseudo-data too where few draws count."""
     size, renewed, effort = target.density.size, False, target.density.effort
     pool = Pool.empty(size + target.weights)
@@ -221,7 +237,7 @@ def adapted(target: Corrected, proposal: Proposes, rng: np.random.Generator,
     return target, proposal
 
 
-def weighed(target: Corrected, proposal: Proposes, count: int, rng: np.random.Generator) -> Weighted:
+def weighed(target: Corrected | CorrectedChain, proposal: Proposes, count: int, rng: np.random.Generator) -> Weighted:
     """Draw from a proposal, and weigh the draws."""
     points = proposal.draw(count, rng)
     return Weighted.of(points, target.each_value(points), proposal.log_density(points))
@@ -229,8 +245,6 @@ def weighed(target: Corrected, proposal: Proposes, count: int, rng: np.random.Ge
 
 def rule_error(target: Corrected, weighted: Weighted, rng: np.random.Generator) -> float:
     """Return the standard deviation, over draws of the posterior, of what a finer rule adds to the log likelihood."""
-    if target.density.groups is None:
-        return 0.0
     points = weighted.resample(CHECKED, rng)
     known = 0.0 if target.remainder is None else target.remainder.at(points)
     return float((finer_less_coarse(target, points, 2 * target.finest - 1) - known).std())
@@ -243,9 +257,9 @@ def finer_less_coarse(target: Corrected, points: np.ndarray, order: int) -> np.n
     return fine - coarse
 
 
-def renewed_density(target: Corrected, weighted: Weighted, rng: np.random.Generator) -> LinearisedDensity:
+def renewed_density(target: Corrected | CorrectedChain, weighted: Weighted, rng: np.random.Generator) -> LinearisedDensity:
     """Return the density under pseudo-data that are averaged over weighted draws of the posterior itself."""
     points = weighted.resample(AVERAGED, rng)
-    values, _ = with_groups(target, target.placed(points), rng)
+    values, _ = drawn(target, points, rng)
     centre = np.median(points[:, : target.density.size], axis=0)
     return averaged(target.density, values, AVERAGED, own_at(target.bound, centre))

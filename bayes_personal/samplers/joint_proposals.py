@@ -136,7 +136,7 @@ def fitted(density: LinearisedDensity, points: np.ndarray) -> Proposes:
 
 def with_weights(mixture: Proposal, density: LinearisedDensity) -> Proposes:
     """Return proposals of hyperparameters by a mixture, and of weights as the pseudo-data have them."""
-    weights = density.gaussian.arrangement.size
+    weights = density.weights
     if weights <= FEW:
         return together(mixture, density, weights)
     return Apart(mixture if density.size else None, WeightProposal.standard(weights), density.size)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.linearised.chains import chain_moments, linear_predictors
 from bayes_personal.densities.linearised.corrected import moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.linearised.pseudo_data import PseudoData
@@ -44,7 +45,7 @@ def linearised(bound: BoundModel, rng: np.random.Generator) -> tuple[LinearisedD
             point = climbed(density.log_density, point)
         points = near_mode(density, point, rng)
         values = density.values(points)
-        values |= density.gaussian.draw_rest(values, len(points), rng)
+        values |= density.under_pseudo_data.draw_rest(values, len(points), rng)
         density = averaged(density, values, len(points), own_at(bound, point))
     return density, point
 
@@ -113,12 +114,20 @@ class Weights(NamedTuple):
 
 def at_zero(density: LinearisedDensity, point: np.ndarray) -> Weights:
     """Return weights of zero."""
+    if density.chain is not None:
+        coefficients, centre = density.bound.coefficients, density.chain.arrangement.centre
+        eta = coefficients.predictors(density.bound.x, density.bound.everywhere) @ centre
+        return Weights(eta[None], 0 * conditional_mean(density, point).whitened, np.zeros(0))
     z, group_z = no_weights(density)
     return Weights.of(density, density.values(point[None]) | density.gaussian.named(z, group_z), z, group_z)
 
 
 def conditional_mean(density: LinearisedDensity, point: np.ndarray) -> Weights:
     """Return the means of the weights under the pseudo-data."""
+    if density.chain is not None:
+        values = density.values(point[None])
+        values |= density.chain.drawn(values, 1, np.zeros((1, density.weights)))
+        return Weights(linear_predictors(density.bound, values, 1)[0], density.chain.whitened(values), np.zeros(0))
     values, (z, group_z) = density.values(point[None]), no_weights(density)
     values |= density.gaussian.drawn(*density.gaussian.draws(values, 1), z, group_z)
     return Weights.of(density, values, z, group_z)
@@ -141,6 +150,9 @@ def near_mode(density: LinearisedDensity, point: np.ndarray, rng: np.random.Gene
 def averaged(density: LinearisedDensity, values: Mapping[str, np.ndarray], count: int,
              own: np.ndarray) -> LinearisedDensity:
     """Return the density under pseudo-data that are averaged over draws of all variables."""
+    if density.chain is not None:
+        pseudo = PseudoData.averaged(density.rows, *chain_moments(density.bound, values, count), own)
+        return LinearisedDensity(density.bound, pseudo, np.zeros(0))
     arrangement = density.gaussian.arrangement
     pseudo = PseudoData.averaged(density.rows, *moments(arrangement, values, count), own)
     return LinearisedDensity(density.bound, pseudo, arrangement.natural_weights(values, count).mean(axis=0))

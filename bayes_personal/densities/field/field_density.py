@@ -21,10 +21,15 @@ from bayes_personal.priors.parts.markov_field import MarkovField
 MANY = 1000
 
 
+def field_alone(bound: BoundModel) -> bool:
+    """Say whether the model consists of one field that integrates out exactly of a Normal likelihood."""
+    single = len(bound.pieces) == len(bound.gaussian_functions) == 1 and bound.gaussian_functions[0].sparse
+    return single and bound.mean is not None and bound.mean_prior.gaussian
+
+
 def integrates(bound: BoundModel) -> bool:
     """Say whether the model consists of one field that integrates out exactly."""
-    single = len(bound.pieces) == len(bound.gaussian_functions) == 1 and bound.gaussian_functions[0].sparse
-    return single and bound.family.gaussian and bound.mean is not None and bound.mean_prior.gaussian
+    return field_alone(bound) and bound.family.gaussian
 
 
 @final
@@ -155,10 +160,19 @@ class FieldDensity(MaskedDensity):
                   rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw the mean, in data units, and the field exactly, once for each draw of the hyperparameters; draws with
         the same hyperparameters share one factor."""
+        return self.drawn(values, count, rng.standard_normal((count, self.weights)))
+
+    @property
+    def weights(self) -> int:
+        """How many standard normals make one draw of the field and the mean."""
+        return len(self.order) * len(self.field.positions) + len(self.bound.everywhere)
+
+    def drawn(self, values: Mapping[str, np.ndarray], count: int, noise: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what `draw_rest` draws from standard normals (draw, weight); their means from zeros."""
         field, pattern, unit = self.field, self.posterior.pattern, self.bound.coefficients.unit
         points, inverse = np.unique(self.numbers(values, count), axis=0, return_inverse=True)
-        deviation = rng.standard_normal((count, len(self.order), len(field.positions)))
-        mean, step = rng.standard_normal((count, len(unit))), np.empty((count, len(field.positions)))
+        deviation = noise[:, : -len(unit)].reshape(count, len(self.order), -1).copy()
+        mean, step = noise[:, -len(unit) :].copy(), np.empty((count, len(field.positions)))
 
         def draw(place: int) -> None:
             """Turn standard normals into draws at one point of the hyperparameters."""
@@ -174,6 +188,42 @@ class FieldDensity(MaskedDensity):
         self.mapped(draw, range(len(points)))
         assert self.bound.mean is not None
         return {self.bound.mean.name: mean, f"{field.name}_deviation": deviation, f"{field.name}_step": step}
+
+    def whitened(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return numbers whose squares add up to -2 log prior of the field and the mean of one draw, at its
+        hyperparameters."""
+        field, mean = self.field, self.bound.mean
+        assert mean is not None
+        point = self.point(self.numbers(values, 1)[0])
+        weights = field.weights(point.metric, np) / (point.local if len(point.local) else 1.0)
+        scaled = values[f"{field.name}_deviation"][0] / values[f"{field.name}_step"][0]
+        start, end = field.edges.T
+        return np.concatenate([((values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]).ravel(),
+                               (np.sqrt(weights)[:, None] * (scaled[start] - scaled[end])).ravel(),
+                               (np.sqrt(point.anchor) * scaled).ravel()])
+
+    def moments(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return E[eta | y, phi] less its prior mean and the variance of eta, in units of the rows' known errors,
+        (draw, unit)."""
+        each = self.mapped(partial(self.moments_at, batch), self.numbers(values, count))
+        return np.array([fit for fit, _ in each]), np.array([variance for _, variance in each])
+
+    def moments_at(self, batch: Batch, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `moments` of some rows at one draw of the hyperparameters."""
+        predictors, at, p = self.predictors(batch.x, batch.constants), self.places(batch), len(self.field.positions)
+        field_x, x, given = predictors[:, :p], predictors[:, p:], self.at_draw(numbers)
+        covariance, _ = self.posterior.covariances(given)
+        # Given y, mu has the covariance M^-1, and the covariance of field and mu is -P^-1 C M^-1.
+        inverse = np.linalg.inv(given.shared_lower)
+        shared = inverse.T @ inverse
+        fit = x @ given.shared + (field_x * given.mean[at]).sum(axis=1)
+        return fit, (np.einsum("na,nab,nb->n", field_x, covariance[at], field_x)
+                     + np.einsum("na,ab,nb->n", x, shared, x)
+                     - 2 * np.einsum("na,nab,nb->n", field_x, given.coupling[at] @ shared, x))
+
+    def places(self, batch: Batch) -> np.ndarray:
+        """Return the place of rows of training, in the order of elimination, (unit,)."""
+        return np.argsort(self.order)[self.field.at(batch.frame).matrix[:, 0].astype(int)]
 
     @property
     def slow(self) -> bool:
@@ -192,21 +242,11 @@ class FieldDensity(MaskedDensity):
 
     def densities(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> Densities:
         """Return the log densities of some rows, left out and left in."""
-        predictors, at, p = self.predictors(batch.x, batch.constants), self.at[batch.places], len(self.field.positions)
-        field_x, x = predictors[:, :p], predictors[:, p:]
         y = self.arrangement.outcome(batch.x, batch.y, batch.constants)
         shift = np.log(self.arrangement.error(batch.constants) * self.bound.unit)
         left_out, left_in = np.empty((count, len(batch))), np.empty((count, len(batch)))
         for draw, numbers in enumerate(self.numbers(values, count)):
-            given, sigma = self.at_draw(numbers), numbers[0]
-            covariance, _ = self.posterior.covariances(given)
-            # Given y, mu has the covariance M^-1, and the covariance of field and mu is -P^-1 C M^-1.
-            inverse = np.linalg.inv(given.shared_lower)
-            shared = inverse.T @ inverse
-            fit = x @ given.shared + (field_x * given.mean[at]).sum(axis=1)
-            variance = (np.einsum("na,nab,nb->n", field_x, covariance[at], field_x)
-                        + np.einsum("na,ab,nb->n", x, shared, x)
-                        - 2 * np.einsum("na,nab,nb->n", field_x, given.coupling[at] @ shared, x))
+            (fit, variance), sigma = self.moments_at(batch, numbers), numbers[0]
             share = 1 - variance / sigma**2
             left_out[draw] = log_normal((y - fit) / share, sigma**2 / share) - shift
             left_in[draw] = log_normal(y - fit, sigma**2 + variance) - shift

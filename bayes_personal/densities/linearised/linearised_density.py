@@ -9,10 +9,11 @@ import numpy as np
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.gaussian.arrangement import LARGEST, Arrangement
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
+from bayes_personal.densities.linearised.chains import Chain, chain, chained
 from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
-from bayes_personal.densities.marginal import MOST, Effort, HyperparameterDensity
+from bayes_personal.densities.marginal import MOST, Effort, HyperparameterDensity, MarginalDensity
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import likelihoods, pseudo_integrals
 from bayes_personal.kernels.tape import Tape, outputs, pulled_back
@@ -34,6 +35,8 @@ def linearises(bound: BoundModel) -> bool:
 
     Of a model in two stages that is the second one, whose population is known.
     """
+    if chained(bound):
+        return True
     gaussian = bound.family.compiled is not None and bound.mean_prior.gaussian and not bound.nonlinear
     known = bound.second_stage is None or bound.population is not None
     return gaussian and known and Arrangement(bound).size <= LARGEST
@@ -91,9 +94,24 @@ class LinearisedDensity(HyperparameterDensity):
         return self.pseudo.gaussian(self.bound)
 
     @cached_property
+    def chain(self) -> Chain | None:
+        """The model of the pseudo-data where its weights are a field or a walk, which take the place of `gaussian`."""
+        return chain(self.bound, self.pseudo) if chained(self.bound) else None
+
+    @property
+    def under_pseudo_data(self) -> MarginalDensity:
+        """The model of the pseudo-data."""
+        return self.chain or self.gaussian
+
+    @property
+    def weights(self) -> int:
+        """The number of weights that are not eliminated."""
+        return self.chain.weights if self.chain else self.gaussian.arrangement.size
+
+    @cached_property
     def groups(self) -> EliminatedGroups | None:
         """The rows' own likelihoods, with groups integrated out; None where no groups are eliminated."""
-        if not self.gaussian.arrangement.groups:
+        if self.chain or not self.gaussian.arrangement.groups:
             return None
         return EliminatedGroups.of(self.rows, self.gaussian, self.pseudo)
 
@@ -221,7 +239,7 @@ class LinearisedDensity(HyperparameterDensity):
     def without_correction(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the density under pseudo-data, and its gradient, at a cost that does not grow with the rows."""
         family_point = self.of_family(point)
-        value, gradient = self.gaussian.log_density(self.of_pieces(point))
+        value, gradient = self.under_pseudo_data.log_density(self.of_pieces(point))
         if not self.family_size:
             return value, gradient
         by_prior = np.eye(1, len(self.tape.outputs))[0]
@@ -238,7 +256,14 @@ class LinearisedDensity(HyperparameterDensity):
     def _value(self, point: np.ndarray) -> float:
         return self._log_density(point)[0]
 
+    def each_under_pseudo_data(self, points: np.ndarray) -> np.ndarray:
+        """Return the density under pseudo-data at many points, (draw,)."""
+        values = self.under_pseudo_data.each_value(self.of_pieces(points))
+        if not self.family_size:
+            return values
+        return values + np.array([self.log_prior_of_family(each) for each in self.of_family(points)])
+
     def each_value(self, points: np.ndarray) -> np.ndarray:
         if not self.corrects:
-            return self.gaussian.each_value(self.of_pieces(points)) + self.shift
+            return self.under_pseudo_data.each_value(self.of_pieces(points)) + self.shift
         return np.array([self.value(point) for point in points])

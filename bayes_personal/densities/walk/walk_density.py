@@ -20,11 +20,11 @@ from bayes_personal.priors.parts.walk import Walk
 KEPT = 2**25
 
 
-def walks_alone(bound: BoundModel) -> bool:
-    """Say whether the model consists of one walk that integrates out exactly."""
+def walk_alone(bound: BoundModel) -> bool:
+    """Say whether the model consists of one walk that integrates out exactly of a Normal likelihood."""
     single = len(bound.pieces) == len(bound.terms) == 1 and bound.terms[0].walk
-    open_mean = bound.mean is not None and bound.mean_prior.gaussian and len(bound.shared) == len(bound.everywhere)
-    return single and open_mean and bound.family.gaussian
+    return single and bound.mean is not None and bound.mean_prior.gaussian and len(bound.shared) == len(
+        bound.everywhere)
 
 
 class Sums(NamedTuple):
@@ -236,13 +236,22 @@ class WalkDensity(MarginalDensity):
     def draw_rest(self, values: Mapping[str, np.ndarray], count: int,
                   rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw the mean, in data units, and the whitened steps exactly, once for each draw of the hyperparameters."""
+        return self.drawn(values, count, rng.standard_normal((count, self.weights)))
+
+    @property
+    def weights(self) -> int:
+        """How many standard normals make one draw of the mean and the steps."""
+        return len(self.share) * len(self.bound.everywhere)
+
+    def drawn(self, values: Mapping[str, np.ndarray], count: int, noise: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what `draw_rest` draws from standard normals (draw, weight); their means from zeros."""
         sigma, sd = self.draws(values, count)
+        noise = noise.reshape(count, len(self.share), -1)
         whitened, mean = np.empty(sd.shape), np.empty((count, len(self.bound.everywhere)))
         walk, rest = np.empty((len(self.share), sd.shape[2])), np.empty(len(self.still))
         for draw in range(count):
-            noise = rng.standard_normal((len(self.share), len(self.bound.everywhere)))
             walks.draw_walk(self.start, self.sums.products, self.shares, np.ascontiguousarray(sd[draw]),
-                            1 / sigma[draw] ** 2, noise, whitened[draw], walk, rest)
+                            1 / sigma[draw] ** 2, np.ascontiguousarray(noise[draw]), whitened[draw], walk, rest)
             of_walk = self.share @ walk
             mean[draw, self.walk.positions], mean[draw, self.still] = of_walk, rest
             if self.centring.any():
@@ -252,6 +261,20 @@ class WalkDensity(MarginalDensity):
         assert self.bound.mean is not None
         return {self.bound.mean.name: self.arrangement.centre + mean * self.bound.coefficients.unit,
                 f"{self.walk.name}_z": whitened}
+
+    def whitened(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return numbers whose squares add up to -2 log prior of the mean and the steps of one draw."""
+        mean = self.bound.mean
+        assert mean is not None
+        of_mean = (values[mean.name] - mean.arguments["mu"]) / mean.arguments["sigma"]
+        return np.concatenate([of_mean.ravel(), values[f"{self.walk.name}_z"].ravel()])
+
+    def moments(self, values: Mapping[str, np.ndarray], count: int, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return E[eta | y, phi] less its prior mean and the variance of eta, in units of the rows' known errors,
+        (draw, unit)."""
+        smoothed = Smoothed(self, *self.draws(values, count))
+        each = [smoothed.moments(draw, batch) for draw in range(count)]
+        return np.array([fit for fit, _ in each]), np.array([variance for _, variance in each])
 
     def contribution(self, batch: Batch, rows: np.ndarray) -> Sums:
         return self.sums_of([batch.take(rows)])
@@ -307,16 +330,19 @@ class Smoothed:
             self._kept[draw] = mean, covariance
         return mean, covariance
 
+    def moments(self, draw: int, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of eta of some rows at one draw, as `WalkDensity.moments` does."""
+        at, x, (mean, covariance) = self.density.at(batch), self.density.predictors(batch), self.at(draw)
+        return (x * mean[at]).sum(axis=1), np.einsum("na,nab,nb->n", x, covariance[at], x)
+
     def densities(self, batch: Batch) -> Densities:
         """Return the log densities of some rows, left out and left in."""
-        density, at = self.density, self.density.at(batch)
-        x = density.predictors(batch)
+        density = self.density
         y = density.arrangement.outcome(batch.x, batch.y, batch.constants)
         shift = np.log(density.arrangement.error(batch.constants) * density.bound.unit)
         left_out, left_in = np.empty((2, len(self.sigma), len(batch)))
         for draw, sigma in enumerate(self.sigma):
-            mean, covariance = self.at(draw)
-            fit, variance = (x * mean[at]).sum(axis=1), np.einsum("na,nab,nb->n", x, covariance[at], x)
+            fit, variance = self.moments(draw, batch)
             left = 1 - variance / sigma**2
             left_out[draw] = log_normal((y - fit) / left, sigma**2 / left) - shift
             left_in[draw] = log_normal(y - fit, sigma**2 + variance) - shift
