@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 from out_of_core import FILES, ROWS, every_kind, save
 
 import bayes_personal as bp
@@ -70,7 +71,9 @@ def assert_same_rows(held: BoundModel, stored: BoundModel) -> None:
             np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=1e-14)
         features = zip(held.features_at(one.frame), stored.features_at(other.frame), strict=True)
         for left, right in features:
-            np.testing.assert_allclose(abs(left.matrix - right.matrix).max(), 0, atol=1e-12)
+            one, other = (each.matrix if sp.issparse(each.matrix) else np.asarray(each.matrix)
+                          for each in (left, right))
+            np.testing.assert_allclose(abs(one - other).max(), 0, atol=1e-12)
             assert set(left.status) == set(right.status)
 
 

@@ -2,8 +2,8 @@
 
 Row i at place t has the outcome ``y_i ~ Normal(x_i' a_t + z_i' b, sigma^2)``. The walk a_1, a_2, ... has p
 coefficients and ``a_t - a_(t-1) ~ Normal(0, diag(variance_t))``; it has no prior of its own level, but what follows
-from its mean over the rows has one, ``m = sum_t w_t' a_t + C b ~ Normal(0, S)``, and so have other entries of b. A message
-about a_t is a matrix M of the variables ``v = (1, a_t, b, l)``, which says
+from its mean over the rows has one, ``m = sum_t w_t' a_t + C b ~ Normal(0, S)``, and so have other entries of b. A
+message about a_t is a matrix M of the variables ``v = (1, a_t, b, l)``, which says
 
     log density = -v' M v / 2.
 

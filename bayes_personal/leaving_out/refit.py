@@ -14,14 +14,13 @@ from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import Values
-from bayes_personal.densities.linearised.corrected import Corrected
 from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.marginal import MarginalDensity
 from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
-from bayes_personal.samplers.corrected import AGAIN, FIRST_ORDER, Sample, corrected, judged
+from bayes_personal.samplers.corrected import AGAIN, Sample, corrected, judged, target_of
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.gibbs import Gibbs
 from bayes_personal.samplers.importance import Pool, Weighted, largest_k
@@ -311,8 +310,8 @@ class ApproximatedRefits:
         return fitted(density, density.points(self.rows.values))
 
     def _sampled(self, density: LinearisedDensity) -> Sample:
-        if density.size + density.gaussian.arrangement.size:
-            sample = judged(Corrected(density, FIRST_ORDER), self._proposal, REFITTED, AGAIN, self.rng,
+        if density.size + density.weights:
+            sample = judged(target_of(density), self._proposal, REFITTED, AGAIN, self.rng,
                             enough=ENOUGH)
             if sample.trusted:
                 return sample

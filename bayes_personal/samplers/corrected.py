@@ -68,7 +68,7 @@ class Sample:
         """Why the draws cannot be trusted."""
         if not self.weighted.trusted:
             return self.weighted.problem
-        if self.rule_error > SETTLED:
+        if isinstance(self.target, Corrected) and self.rule_error > SETTLED:
             return (f"the integrals over the weights of groups have an error of {self.rule_error:.3f} (at most "
                     f"{SETTLED}), with {self.target.order} nodes along each weight")
         return (f"the weights of a group are drawn from candidates whose density is {self.largest_ratio:.0f} times too "
@@ -257,7 +257,8 @@ def finer_less_coarse(target: Corrected, points: np.ndarray, order: int) -> np.n
     return fine - coarse
 
 
-def renewed_density(target: Corrected | CorrectedChain, weighted: Weighted, rng: np.random.Generator) -> LinearisedDensity:
+def renewed_density(target: Corrected | CorrectedChain, weighted: Weighted,
+                    rng: np.random.Generator) -> LinearisedDensity:
     """Return the density under pseudo-data that are averaged over weighted draws of the posterior itself."""
     points = weighted.resample(AVERAGED, rng)
     values, _ = drawn(target, points, rng)

@@ -12,6 +12,7 @@ from bayes_personal.binding.own_weights import NUMBERS
 from bayes_personal.data.rows import Batch, rows_at
 from bayes_personal.densities.gaussian.arrangement import Arrangement, Loadings
 from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Projection
+from bayes_personal.densities.linearised.chains import chain_moments, chained, eta_of_chain
 from bayes_personal.densities.linearised.corrected import moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
 from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid, with_pseudo_outcome
@@ -67,6 +68,9 @@ class LeftOutRows:
         chosen = {name: value[some] for name, value in values.items()}
         rows = bound.once(RowLikelihoods)
         own = np.median(rows.own(chosen, len(some)), axis=0)
+        if chained(bound):
+            pseudo = PseudoData.averaged(rows, *chain_moments(bound, chosen, len(some)), own)
+            return cls(LinearisedDensity(bound, pseudo, np.zeros(0)), values, count)
         arrangement = Arrangement(with_pseudo_outcome(bound))
         pseudo = PseudoData.averaged(rows, *moments(arrangement, chosen, len(some)), own)
         centre = arrangement.natural_weights(chosen, len(some)).mean(axis=0)
@@ -75,6 +79,8 @@ class LeftOutRows:
     @property
     def within_reach(self) -> bool:
         """Whether floating point reaches the weights' distribution at every draw; it does at those of a posterior."""
+        if self.density.chain is not None:
+            return True
         try:
             for draw in range(self.count):
                 self._projection.shared(draw)
@@ -98,6 +104,8 @@ class LeftOutRows:
         rows, groups = len(self.density.bound.rows), self.density.groups
         if groups is not None:
             return ON_NODES * rows * self.order ** len(groups.x)
+        if self.density.chain is not None:
+            return 2 * NODES * rows + self.density.chain.leave_one_out_work
         size = self.density.gaussian.arrangement.size
         return rows * (self.predictors**2 * OF_SQUARE * size**2 + 2 * NODES**self.predictors) + OF_CUBE * size**3
 
@@ -139,8 +147,11 @@ class LeftOutRows:
 
     def _by_cavities(self, batch: Batch, places: np.ndarray) -> "LeftOutDensities":
         rows, pseudo = self.density.rows, self.density.pseudo
-        fits, covariances = eta_given(self._projection, batch)
-        fits += self._moved_by_family(batch)
+        if self.density.chain is not None:
+            fits, covariances = eta_of_chain(self.density.chain, self.values, self.count, places)
+        else:
+            fits, covariances = eta_given(self._projection, batch)
+            fits += self._moved_by_family(batch)
         cavity = Cavity.of(fits, covariances, pseudo.precision_root[places], pseudo.response[:, places])
         constants, data = self._constants(places), [each[places] for each in rows.outcomes]
 
