@@ -25,8 +25,9 @@ from bayes_personal.leaving_out import left_out
 from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.leaving_out.left_out import LeftOut
 from bayes_personal.leaving_out.line_integral import LineIntegral
-from bayes_personal.leaving_out.refit import ApproximatedRefits, ExplicitRefits, MarginalRefits
+from bayes_personal.leaving_out.refit import SHORT_WALK, ApproximatedRefits, ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
+from bayes_personal.samplers.gibbs import walks_under_pseudo_data
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.redrawn import all_draws
 from bayes_personal.system.arguments import one_of
@@ -249,6 +250,9 @@ class LeaveOutPlan:
         values = {} if "variational" in self.posterior.tree else self.values
         if self.density is not None:
             return MarginalRefits(self.density, rng, method, values, self.chains, self.evidence)
+        if method is None and walks_under_pseudo_data(self.posterior.bound):
+            integral = self.integral if self.rows else GroupIntegral.of_rows(self.posterior.bound)
+            return ExplicitRefits(integral, rng, SHORT_WALK, values, self.chains)
         if method is None:
             rows = self.approximated_rows
             return None if rows is None else ApproximatedRefits(rows, rng, self.evidence)

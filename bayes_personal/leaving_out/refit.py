@@ -42,6 +42,8 @@ REFITTED, TURNS = 1024, 6
 ENOUGH = 100.0
 # How the scales of a walk are sampled anew, from draws given all rows.
 WALKED = Gibbs(draws=500, tune=50, thin=1)
+# How a walk whose family is not Normal is fitted anew.
+SHORT_WALK = Gibbs(draws=500, tune=200, thin=1)
 
 
 @final
@@ -350,7 +352,7 @@ class ExplicitRefits:
 
     integral: GroupIntegral
     rng: np.random.Generator
-    method: NUTS
+    method: NUTS | Gibbs
     values: Values
     chains: int
 

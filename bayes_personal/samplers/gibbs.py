@@ -1,7 +1,7 @@
 """Gibbs sampling of the scales of a walk, one by one, with the walk itself integrated out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, final
 
@@ -11,18 +11,42 @@ from rich.progress import Progress
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.integrated import marginal_density
-from bayes_personal.densities.walk.walk_density import WalkDensity
-from bayes_personal.errors import SpecificationError
+from bayes_personal.densities.linearised.chains import chained
+from bayes_personal.densities.linearised.corrected_chain import CorrectedChain
+from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
+from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
+from bayes_personal.densities.walk.walk_density import WalkDensity, walk_alone
+from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import walk_scales
 from bayes_personal.kernels.tape import Tape
+from bayes_personal.samplers.corrected import Sample
 from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.importance import Weighted
+from bayes_personal.samplers.linearising import at_mode, averaged
+from bayes_personal.samplers.nuts import NUTS, STUCK, worst_r_hat
 from bayes_personal.samplers.start import hyperpriors_must_reach
 from bayes_personal.system.arguments import whole_number
 
 # Kept draws between which the sampler can be interrupted, and first widths of slices.
 TOGETHER, WIDTH = 20, 1.0
+# Draws over which pseudo-data are averaged, and how often.
+AVERAGED, AVERAGES = 200, 3
+WEIGHTED = ("Gibbs sampling of the scales of steps under Normal pseudo-data; the walk drawn given these, and all weighted "
+            "by the rows' own likelihoods")
 ENGINE = "Gibbs sampling of the scales of steps; the walk drawn exactly given these"
+
+
+def walks_under_pseudo_data(bound: BoundModel) -> bool:
+    """Say whether pseudo-data can stand for the rows of a walk: the family has a compiled likelihood, and no
+    hyperparameters of its own."""
+    return chained(bound) and walk_alone(bound) and not bound.family_parameters
+
+
+def walk_of(density: LinearisedDensity) -> WalkDensity:
+    """Return the model of the pseudo-data."""
+    assert isinstance(density.chain, WalkDensity)
+    return density.chain
 
 
 @final
@@ -36,9 +60,14 @@ class Gibbs:
     draws the other hyperparameters one by one; and moves each scale together with its local scales. The walk and the
     mean are drawn exactly from what the scales leave open.
 
-    Right for a `TotalVariation` that is the only summand of its model, with a Normal family and a Normal hyperprior of
-    the mean. Fails, slowly and with an R-hat that says so, where jumps could be at either of two contexts that are far
-    apart, and not at the contexts between them.
+    For a Bernoulli, Binomial or Poisson family every row's likelihood is replaced by that of a Normal pseudo-observation,
+    as `Laplace` describes it; the scales are drawn under these, and scales and walk are weighted by the rows' own
+    likelihoods. Where the weights cannot be trusted, Pareto k above 0.5 or an effective sample size below 400, NUTS takes
+    over, moves over all steps too, and says so.
+
+    Right for a `TotalVariation` that is the only summand of its model, with one of these families and a Normal
+    hyperprior of the mean. Fails, slowly and with an R-hat that says so, where jumps could be at either of two contexts
+    that are far apart, and not at the contexts between them.
 
     Parameters
     ----------
@@ -53,6 +82,11 @@ class Gibbs:
     ------
     SpecificationError
         Fewer than 4 draws, 1 chain, 1 sweep or 1 sweep of tuning; a model that is more or something else than a walk.
+
+    Warns
+    -----
+    ConvergenceWarning
+        NUTS took over.
 
     References
     ----------
@@ -71,16 +105,60 @@ class Gibbs:
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         density = marginal_density(bound)
+        if density is None and walks_under_pseudo_data(bound):
+            return self._corrected(bound, seed, progress)
         if not isinstance(density, WalkDensity):
             raise SpecificationError(
-                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal family and "
-                "a Normal hyperprior of the mean. Use NUTS().")
+                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal, Bernoulli, "
+                "Binomial or Poisson family, rows in memory unless it is Normal, and a Normal hyperprior of the mean. "
+                "Use NUTS().")
         hyperpriors_must_reach(bound)
         rng = np.random.default_rng(seed)
         points = self.walk(density, rng, progress)
         values = density.values(points)
         values |= density.draw_rest(values, len(points), rng)
         return tree(bound, values, self.chains, inference_library="bayes_personal", collapsed=1, engine=ENGINE)
+
+    def _corrected(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw scales and walk under pseudo-data, weighted by the rows' own likelihoods."""
+        hyperpriors_must_reach(bound)
+        rng = np.random.default_rng(seed)
+        try:
+            sample = self._weighted(bound, rng, progress)
+        except FloatingPointError as error:
+            return self._refused(f"no pseudo-data stand for the rows: {error}", bound, seed, progress)
+        stuck = worst_r_hat(sample.weighted.points[:, : sample.target.density.size], self.chains)
+        if stuck > STUCK:
+            return self._refused(f"chains under pseudo-data do not agree: R-hat is {stuck:.2f}", bound, seed, progress)
+        if not sample.trusted:
+            return self._refused(sample.problem, bound, seed, progress)
+        values, _ = sample.values(sample.weighted.resample_chains(self.chains, rng), rng)
+        result = tree(bound, values, self.chains, inference_library="bayes_personal", collapsed=1, engine=WEIGHTED)
+        result["correction"] = xr.DataTree(xr.Dataset(attrs=sample.summary))
+        return result
+
+    def _weighted(self, bound: BoundModel, rng: np.random.Generator, progress: bool) -> Sample:
+        """Draw scales under pseudo-data that are averaged over a few short chains, and weigh the draws."""
+        size = sum(parameter.size for parameter in bound.parameters)
+        point = np.zeros(size)
+        density, _ = at_mode(bound, point, bound.once(RowLikelihoods).row_estimates(np.zeros(0)))
+        short = replace(self, draws=AVERAGED, chains=1, tune=AVERAGED // 2, thin=1)
+        starts = None
+        for _ in range(AVERAGES):
+            points = short.walk(walk_of(density), rng, False, starts)
+            values = density.values(points)
+            values |= walk_of(density).draw_rest(values, len(points), rng)
+            density, starts = averaged(density, values, len(points), np.zeros(0)), points[-1:]
+        points = self.walk(walk_of(density), rng, progress)
+        target = CorrectedChain(density)
+        u = rng.standard_normal((len(points), density.weights))
+        log_weights = target.log_average(np.concatenate([points, u], axis=1))
+        return Sample(target, Weighted.of(np.concatenate([points, u], axis=1), log_weights, np.zeros(len(u))), 0.0)
+
+    def _refused(self, problem: str, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Hand over to NUTS where the importance ratios cannot be trusted."""
+        warn(f"Gibbs: {problem}; NUTS takes over, over the steps too, which takes long.", ConvergenceWarning)
+        return NUTS(collapse=False).sample(bound, seed, progress)
 
     def walk(self, density: WalkDensity, rng: np.random.Generator, progress: bool,
              starts: np.ndarray | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.samplers.footprint import must_hold
-from bayes_personal.samplers.gibbs import Gibbs
+from bayes_personal.samplers.gibbs import Gibbs, walks_under_pseudo_data
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
@@ -52,7 +52,7 @@ def default(bound: BoundModel) -> Any:
     it needs far fewer evaluations of a density that takes milliseconds or has curved ridges, or where pseudo-data stand
     for the rows and hyperparameters are few."""
     density = marginal_density(bound)
-    if isinstance(density, WalkDensity):
+    if isinstance(density, WalkDensity) or (density is None and walks_under_pseudo_data(bound)):
         return Gibbs()
     by_importance = density.slow if density is not None else corrects(last_stage(bound))
     return Laplace() if by_importance else NUTS()

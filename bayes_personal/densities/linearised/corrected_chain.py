@@ -63,16 +63,25 @@ class CorrectedChain:
         parts = [self._log_ratios(points[start : start + TOGETHER]) for start in range(0, len(points), TOGETHER)]
         return np.concatenate([np.empty((0, 2 * TURNS)), *parts])
 
+    def log_average(self, points: np.ndarray) -> np.ndarray:
+        """Return the log of the average of r over the turns of each u, (draw,)."""
+        return np.asarray(logsumexp(self.log_ratios(points), axis=1) - np.log(2 * TURNS))
+
     def _log_ratios(self, points: np.ndarray) -> np.ndarray:
         rows, size = self.density.rows, self.density.size
-        u = turned(points[:, size:])
-        draws, turns, weights = u.shape
-        values = self.density.values(np.repeat(points[:, :size], turns, axis=0))
-        values |= self.chain.drawn(values, draws * turns, u.reshape(-1, weights))
-        eta, own = linear_predictors(self.bound, values, draws * turns), rows.own(values, draws * turns)
-        rest = np.repeat([rows.rest(each)[0] for each in own[::turns]], turns) + rows.constant
-        result = rest + likelihoods.totals(rows.code, own, *rows.outcomes, eta) - self.density.pseudo.log_density(eta)
-        return result.reshape(draws, turns)
+        # Given phi eta is affine in u: at -u it is twice that at 0 less that at u.
+        u = turned(points[:, size:])[:, :TURNS]
+        u = np.concatenate([0 * u[:, :1], u], axis=1)
+        draws, made, weights = u.shape
+        values = self.density.values(np.repeat(points[:, :size], made, axis=0))
+        values |= self.chain.drawn(values, draws * made, u.reshape(-1, weights))
+        eta = linear_predictors(self.bound, values, draws * made)
+        eta = eta.reshape(draws, made, *eta.shape[1:])
+        eta = np.concatenate([eta[:, 1:], 2 * eta[:, :1] - eta[:, 1:]], axis=1).reshape(-1, *eta.shape[2:])
+        own = rows.own(values, draws * made)[::made]
+        rest = np.array([rows.rest(each)[0] for each in own]) + rows.constant
+        logs = likelihoods.totals(rows.code, np.repeat(own, 2 * TURNS, axis=0), *rows.outcomes, eta)
+        return rest[:, None] + (logs - self.density.pseudo.log_density(eta)).reshape(draws, -1)
 
     def each_value(self, points: np.ndarray) -> np.ndarray:
         """Return the log density, (draw,)."""
@@ -80,7 +89,7 @@ class CorrectedChain:
         with np.errstate(all="ignore"):
             heights = self.density.each_under_pseudo_data(points[:, :size])
             usable = np.flatnonzero(np.isfinite(heights))
-            average = logsumexp(self.log_ratios(points[usable]), axis=1) - np.log(2 * TURNS)
+            average = self.log_average(points[usable])
             result[usable] = heights[usable] + log_normal(points[usable, size:]) + average
         return np.where(np.isfinite(result), result, -np.inf)
 
