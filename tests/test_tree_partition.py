@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_refused() -> None:
                         (lambda: bp.TreePartition("a", depth=0), "depth=0"),
                         (lambda: bp.Model("y ~ x", many).bind(wide), "9 read"),
                         (lambda: bp.Model("y ~ x", added).bind(frame), "alone"),
-                        (lambda: bp.Model("y ~ x", bp.TreePartition("a"), bp.StudentT()).bind(frame),
-                         "integrates out")):
+                        (lambda: bp.Model("y ~ x", bp.TreePartition("a"),
+                                           bp.StudentT(sigma=bp.Varying())).bind(frame), "one linear predictor")):
         with pytest.raises(SpecificationError, match=words):
             make()

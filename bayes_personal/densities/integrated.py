@@ -18,7 +18,7 @@ def marginal_density(bound: BoundModel) -> MarginalDensity | None:
 def integrated(bound: BoundModel) -> MarginalDensity | None:
     """Make the density of the hyperparameters, or return None."""
     if bound.division is not None:
-        return DivisionDensity(bound)
+        return DivisionDensity(bound) if bound.division.integrates_out else None
     if integrates(bound):
         return FieldDensity(bound)
     if walk_alone(bound) and bound.family.gaussian:

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_personal.data.rows import InMemory
+from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.linearised.left_out import leaves_out
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.leaving_out.estimates import MOST_REFITS, Estimates
@@ -230,6 +231,8 @@ def remedy(exhausted: bool, plan: LeaveOutPlan) -> str:
                 f"the model is too narrow, with outcomes that vary more than {bound.family!r} says they do.")
     if plan.kind == "conditional":
         return "kind='unit' does not ask p(y_i | theta_i), of which these rows have seen too much."
+    if expands(bound):
+        return "Such rows are not refitted here: fit without a row, and compare it with what predict says of it."
     if leaves_out(bound) and not isinstance(bound.rows, InMemory):
         return "With all rows in memory, as a table, they are left out in earnest."
     if plan.density is None and not leaves_out(bound):

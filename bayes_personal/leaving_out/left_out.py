@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS, Advance, Values
 from bayes_personal.data.rows import Batch
+from bayes_personal.densities.divided_left_out import DividedLeftOut
 from bayes_personal.densities.linearised.left_out import LeftOutRows
 from bayes_personal.densities.marginal import MarginalDensity, given_weights
 from bayes_personal.errors import InputError, first
@@ -143,6 +144,13 @@ def approximated(rows: LeftOutRows, advance: Advance) -> Iterator[LeftOut]:
         advance(len(places))
         yield LeftOut(places, densities.left_out, densities.left_in, places[:, None].__getitem__,
                       inexact=densities.moved > (FARTHEST if rows.predictors == 1 else FARTHEST_OF_SEVERAL))
+
+
+def divided(rows: DividedLeftOut, advance: Advance) -> Iterator[LeftOut]:
+    """Yield log p(y_i | y_-i, phi, division), the coefficients of cells integrated out."""
+    for places, densities in rows.parts():
+        advance(len(places))
+        yield LeftOut(places, densities.left_out, densities.left_in, places[:, None].__getitem__)
 
 
 def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftOut]:

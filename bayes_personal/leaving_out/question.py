@@ -11,6 +11,8 @@ import pandas as pd
 from bayes_personal.binding.own_weights import FEWEST, Advance, stride
 from bayes_personal.data.columns import spelled
 from bayes_personal.data.rows import InMemory, rows_at
+from bayes_personal.densities.divided_left_out import DividedLeftOut
+from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.left_out import LeftOutRows, leaves_out
 from bayes_personal.densities.marginal import MarginalDensity
@@ -63,6 +65,7 @@ class LeaveOutPlan:
         density, the positions of its rows
     integral : integral over the groups' own weights, where the weights do not integrate out
     approximated : rows left out under pseudo-data, where these stand for the rows' likelihoods; None elsewhere
+    divided : rows left out given divisions, where cells do not integrate out; None elsewhere
     refit_all : whether densities given the draws are too poor, so that each group must be refitted
     more : positions, flat over chains, of draws to which rows are left out anew whose Pareto k is too high
     """
@@ -78,6 +81,7 @@ class LeaveOutPlan:
     rows: Mapping[Hashable, np.ndarray]
     integral: GroupIntegral
     approximated: LeftOutRows | None
+    divided: DividedLeftOut | None
     refit_all: bool
     more: np.ndarray
 
@@ -104,6 +108,8 @@ class LeaveOutPlan:
                                      "more draws.")
         density, values = marginal_density(bound), all_draws(bound, posterior.tree)
         check(refit, kind, density is not None)
+        if expands(bound):
+            must_not_refit(posterior, kind, refit)
         removed: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}
         integral, refit_all = GroupIntegral(bound, None), False
@@ -119,6 +125,7 @@ class LeaveOutPlan:
         approximated = None
         if density is None and kind == "unit" and not left_out.shared(bound) and leaves_out(bound):
             approximated = LeftOutRows.of(bound, values, chains * len(draws))
+        divided = DividedLeftOut(bound, values, chains * len(draws)) if expands(bound) and kind == "unit" else None
         more, work = np.arange(0, chains * len(draws), max(1, chains * len(draws) // MORE)), 0.0
         if density is not None and kind == "unit":
             work = density.leave_one_out_work
@@ -126,6 +133,8 @@ class LeaveOutPlan:
             work = integral.work(list(rows.values()))
         elif approximated is not None:
             work = approximated.work
+        elif divided is not None:
+            work = divided.work
         elif kind == "unit" and not left_out.shared(bound):
             work = LineIntegral(bound).work
         if work:
@@ -134,10 +143,12 @@ class LeaveOutPlan:
             values = {name: value[chosen] for name, value in values.items()}
             if approximated is not None:
                 approximated = approximated.of_draws(chosen)
+            if divided is not None:
+                divided = replace(divided, values=values, count=len(chosen))
         if approximated is not None and not approximated.within_reach:
             approximated = None
         return cls(posterior, kind, by, density, values, draws, chains, removed, rows, integral, approximated,
-                   refit_all, more)
+                   divided, refit_all, more)
 
     @property
     def count(self) -> int:
@@ -232,6 +243,8 @@ class LeaveOutPlan:
             if self.removed:
                 return left_out.groups(self.density, self.values, self.removed, advance)
             return left_out.units(self.density, self.values, self.count, advance)
+        if self.divided is not None:
+            return left_out.divided(self.divided, advance)
         if self.rows:
             return left_out.integrals(self.integral, self.values, list(self.rows.values()), advance)
         if left_out.shared(bound):
@@ -244,7 +257,7 @@ class LeaveOutPlan:
                rng: np.random.Generator) -> MarginalRefits | ApproximatedRefits | ExplicitRefits | None:
         """Return how to refit; None where no refits are wanted or possible."""
         method = refit if isinstance(refit, NUTS) else None
-        if refit is False or self.kind == "conditional" or self.as_new_environment:
+        if refit is False or self.kind == "conditional" or self.as_new_environment or expands(self.posterior.bound):
             return None
         # A variational fit is not the posterior.
         values = {} if "variational" in self.posterior.tree else self.values
@@ -273,6 +286,18 @@ def check(refit: bool | NUTS, kind: Kind, exact: bool) -> None:
     if exact and not (refit.collapse and refit.sampler == "nutpie"):
         raise SpecificationError(f"loo(refit={refit!r}): the weights of this model integrate out, and its refits "
                                  "sample the hyperparameters alone. Drop collapse=False and sampler='pymc'.")
+
+
+def must_not_refit(posterior: Posterior, kind: Kind, refit: bool | NUTS) -> None:
+    """Refuse what takes refits, where cells do not integrate out of the family."""
+    reason = (f"under {posterior.model.prior!r} and {posterior.model.family!r} rows are left out one by one, without "
+              "refits")
+    if kind == "group":
+        raise SpecificationError(f"loo(kind='group'): {reason}. Take kind='unit', or fit without a group and compare "
+                                 "its rows with what predict says of them.")
+    if isinstance(refit, NUTS):
+        raise SpecificationError(f"loo(refit={refit!r}): {reason}. Drop refit=, or fit without a row and compare it "
+                                 "with what predict says of it.")
 
 
 def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarray],

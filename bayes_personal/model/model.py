@@ -237,7 +237,7 @@ class Model:
         for place, scale in enumerate(scales, len(units) - len(scales)):
             locations[place], units[place] = scale.location, LOG_UNIT
         coefficients = Coefficients(design.coefficients, locations, units, design.center, self.family.conjugate,
-                                    design.predictor)
+                                    self.family.compiled is not None and not scales, design.predictor)
         pieces = self._pieces(frame, coefficients, scales)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))

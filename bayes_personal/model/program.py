@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.parameter import Joint, Parameter
 
 
@@ -166,6 +167,12 @@ def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
     from bayes_personal.densities.division_density import DivisionDensity
     from bayes_personal.densities.evidence import LogEvidence
 
+    piece = bound.division
+    assert piece is not None
+    if not piece.integrates_out:
+        raise SpecificationError(f"posterior.pymc: what cells have of their own does not integrate out of "
+                                 f"{bound.family!r}, and PyMC has no distribution of divisions, so that this model has "
+                                 "no program. posterior.tree holds its draws.")
     density = DivisionDensity(bound)
 
     def logp(outcome: Any, *given: Any) -> Any:

@@ -15,7 +15,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, mus
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
 from bayes_personal.priors.parts.coefficients import Coefficients
-from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
+from bayes_personal.priors.parts.divided import law_in_words, law_of_cells
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.pieces import Division, Piece
 from bayes_personal.system.arguments import context_column, whole_number
@@ -116,7 +116,7 @@ class Partition(Prior):
             raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and the cost is the square "
                              f"of their number; at most {MOST:,}. Round it to fewer: changes are then looked for "
                              "between rounded values.")
-        return (Segments(self, context, places, frame[self.order].iloc[first], must_integrate_out(owner, coefficients),
+        return (Segments(self, context, places, frame[self.order].iloc[first], law_of_cells(owner, coefficients),
                          coefficients.select(self.on, owner), coefficients),)
 
     @property
@@ -299,13 +299,14 @@ class Segments(Division):
             unchanged &= ~result[:, part]
         return result
 
-    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        start, level = (values[name] for name in self.latent)
-        at = features[:, 0]
+    def membership(self, values: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+        start, at = values[f"{self.name}_start"], features[:, 0]
         flat = start.reshape(-1, start.shape[-1])
         segment = np.stack([np.searchsorted(starts, at, side="right") - 1 for starts in flat])
-        segment = segment.reshape(*start.shape[:-1], len(at), 1)
-        return np.take_along_axis(level, segment, axis=-2)
+        return segment.reshape(*start.shape[:-1], len(at))
+
+    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        return np.take_along_axis(self.level(values), self.membership(values, features)[..., None], axis=-2)
 
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(self.context.at(frame))

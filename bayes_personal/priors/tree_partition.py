@@ -16,7 +16,7 @@ from bayes_personal.hyperpriors.hyperprior import NATURAL_SCALE, Hyperprior, mus
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.coefficients import Coefficients
-from bayes_personal.priors.parts.divided import law_in_words, must_integrate_out
+from bayes_personal.priors.parts.divided import law_in_words, law_of_cells
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
 from bayes_personal.priors.parts.pieces import Division, Piece
@@ -99,7 +99,7 @@ class TreePartition(InContext):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
         owner = self.owner
-        law = must_integrate_out(owner, coefficients)
+        law = law_of_cells(owner, coefficients)
         contexts = context.learn(frame, self.contexts, owner)
         readings = np.concatenate([column.at(frame) for column in contexts], axis=1)
         if readings.shape[1] not in DEPTHS:
@@ -246,18 +246,21 @@ class Boxes(Division):
         latent = self.padded([bounds], self.fresh(batched, np.zeros(len(leaves), int), rng))
         return {name: value[0] for name, value in latent.items()}
 
-    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
-        low, high, level = (values[name] for name in self.latent)
+    def membership(self, values: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+        low, high = values[f"{self.name}_low"], values[f"{self.name}_high"]
         shape, leaves = low.shape[:-2], low.shape[-2]
-        low, high, level = (array.reshape(-1, leaves, array.shape[-1]) for array in (low, high, level))
-        result = np.empty((len(low), len(features), level.shape[-1]))
+        low, high = (array.reshape(-1, leaves, array.shape[-1]) for array in (low, high))
+        result = np.empty((len(low), len(features)), int)
         size = max(NUMBERS // max(leaves * len(features), 1), 1)
         for chunk in (slice(start, start + size) for start in range(0, len(low), size)):
             inside = np.ones((len(low[chunk]), len(features), leaves), bool)
             for axis, at in enumerate(features.T):
                 inside &= (at[:, None] >= low[chunk, None, :, axis]) & (at[:, None] < high[chunk, None, :, axis])
-            result[chunk] = np.take_along_axis(level[chunk], np.argmax(inside, axis=-1)[..., None], axis=1)
-        return result.reshape(*shape, *result.shape[1:])
+            result[chunk] = np.argmax(inside, axis=-1)
+        return result.reshape(*shape, len(features))
+
+    def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
+        return np.take_along_axis(self.level(values), self.membership(values, features)[..., None], axis=-2)
 
     def at(self, frame: pd.DataFrame) -> Features:
         return Features(np.concatenate([context.at(frame) for context in self.contexts], axis=1))

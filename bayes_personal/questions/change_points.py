@@ -25,7 +25,8 @@ def changes(posterior: Posterior | NetworkPosterior) -> pd.DataFrame:
 
     A change means that the parameters differ from those at the previous context. Given the hyperparameters its
     probability is summed over all partitions, without Monte Carlo error, and then averaged over the draws of the
-    hyperparameters alone. In a network all nodes change together. The cost of a draw is the square of the number of
+    hyperparameters alone. Under a family out of which segments do not integrate, it is the share of the draws with a
+    change. In a network all nodes change together. The cost of a draw is the square of the number of
     contexts: beyond some 250 contexts draws are thinned evenly, to 250 or more. The number of changes is a variable in
     `posterior.tree`, called ``changes_<order>_number``.
 
@@ -79,6 +80,12 @@ def shared_probabilities(nodes: Sequence[Posterior], density: SharedDivisionDens
 def probabilities(posterior: Posterior) -> np.ndarray:
     """Return the probability of a change before each context, 0 before the first, (context,)."""
     density, values = marginal_density(posterior.bound), flat(posterior.tree)
+    piece = posterior.bound.division
+    if density is None and piece is not None:
+        drawn = piece.drawn(values)
+        result = np.bincount(np.concatenate(drawn), minlength=piece.sums.cells) / len(drawn)
+        result[0] = 0.0
+        return result
     assert isinstance(density, DivisionDensity)
     sums, sizes = density.divisions, posterior.tree["posterior"].sizes
     step = stride(PAIR * sums.cells**2, sizes["chain"], sizes["draw"])

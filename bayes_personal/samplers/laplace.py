@@ -9,6 +9,7 @@ import xarray as xr
 from rich.progress import Progress
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.gaussian.arrangement import LARGEST
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import linearises
@@ -17,6 +18,7 @@ from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
 from bayes_personal.samplers.coarse import coarse
 from bayes_personal.samplers.corrected import AGAIN, Sample, corrected
 from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.expanding import divided
 from bayes_personal.samplers.importance import Pool, Weighted
 from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.modes import Modes
@@ -32,6 +34,8 @@ GROWTH, GOOD, POOR = 1.1, 0.75, 0.35
 EXACT = "importance sampling of the hyperparameters; all else drawn exactly given these"
 WEIGHTED = ("importance sampling of the hyperparameters and weights under Normal pseudo-data, weighted by the rows' "
             "own likelihoods")
+DIVIDED = ("importance sampling of the hyperparameters and divisions under expansions of the cells' likelihoods, "
+           "weighted by the rows' own")
 
 
 @final
@@ -113,6 +117,8 @@ class Laplace:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
         density = marginal_density(bound)
+        if expands(bound):
+            return self._divided(bound, seed, progress)
         if density is None and linearises(bound):
             return self._corrected(bound, seed, progress)
         if density is None:
@@ -145,6 +151,21 @@ class Laplace:
         result = self._tree(bound, values, sample.weighted, {"engine": WEIGHTED})
         result["importance"].attrs |= sample.summary
         return result
+
+    def _divided(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw hyperparameters, divisions and cells, weighted by the rows' own likelihoods."""
+        rng = np.random.default_rng(seed)
+        with Progress(disable=not progress, transient=True) as bar:
+            task = bar.add_task("weigh draws", total=None)
+            sample = divided(bound, self.proposals, rng, partial(bar.advance, task))
+        if not sample.weighted.trusted:
+            assert bound.division is not None
+            raise SpecificationError(
+                f"Laplace: {sample.weighted.problem}. Divisions under {bound.family!r} have no other sampler: state "
+                f"hyperpriors that say more, as of the scale of {bound.division.prior.owner}, ask for longer segments "
+                "or fewer halvings, or take a prior that fits every family, such as TotalVariation(order) or "
+                "GaussianProcess(*context).")
+        return self._tree(bound, sample.values(self.draws, rng), sample.weighted, {"engine": DIVIDED})
 
     def _sampled(self, bound: BoundModel, rng: np.random.Generator, progress: bool) -> Sample:
         with Progress(disable=not progress, transient=True) as bar:

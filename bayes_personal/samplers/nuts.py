@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.densities.marginal import ACCEPT, HyperparameterDensity, MarginalDensity
@@ -104,6 +105,10 @@ class NUTS:
             if isinstance(sampled, xr.DataTree):
                 return sampled
             engine = f"{ENGINE}, for draws under pseudo-data could not be corrected: {sampled}"
+        if expands(bound):
+            raise SpecificationError(f"{self!r}: what cells have of their own does not integrate out of "
+                                     f"{bound.family!r}. Use Laplace(), the default, which corrects draws of the "
+                                     "divisions by importance weights.")
         if bound.division is not None:
             raise SpecificationError(f"{self!r}: the divisions of {bound.division.prior!r} are always summed out, "
                                      "which takes collapse=True and sampler='nutpie', the defaults.")

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
 from bayes_personal.densities.walk.walk_density import WalkDensity
@@ -54,7 +55,7 @@ def default(bound: BoundModel) -> Any:
     density = marginal_density(bound)
     if isinstance(density, WalkDensity) or (density is None and walks_under_pseudo_data(bound)):
         return Gibbs()
-    by_importance = density.slow if density is not None else corrects(last_stage(bound))
+    by_importance = density.slow if density is not None else expands(bound) or corrects(last_stage(bound))
     return Laplace() if by_importance else NUTS()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_personal.densities.divisions.change_prior import Changes
 from bayes_personal.densities.divisions.halvings import HalvingBoxes
+from bayes_personal.densities.divisions.listed_cells import ListedBoxes, ListedCells, ListedSegments
 from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
 from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.divisions.trees import Trees
@@ -56,6 +57,10 @@ class DivisionSums(ABC):
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         """Draw divisions, and the coefficients of all their cells in sequence."""
 
+    @abstractmethod
+    def listed(self, matrix: np.ndarray) -> ListedCells:
+        """Return all cells that divisions may have, with their rows, from the matrix of the rows' features."""
+
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
         """Return P(a segment starts at this context, not the first | y), (context,), where cells are segments."""
         raise SpecificationError(f"{type(self).__name__} sums over divisions that have no order")
@@ -100,6 +105,9 @@ class ChangePoints(DivisionSums):
 
     def cell(self, matrix: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.places, matrix[:, 0])
+
+    def listed(self, matrix: np.ndarray) -> ListedCells:
+        return ListedSegments.of(self.cell(matrix), self.cells, self.changes)
 
     def changes(self, last: float) -> Changes:
         """Return the prior of change points at the log of their rate."""
@@ -163,6 +171,9 @@ class Halvings(DivisionSums):
 
     def cell(self, matrix: np.ndarray) -> np.ndarray:
         return self.boxes.cell
+
+    def listed(self, matrix: np.ndarray) -> ListedCells:
+        return ListedBoxes.of(self.boxes)
 
     def log_evidence(self, segments: SegmentSums, last: float) -> float:
         return Trees(segments, self.boxes, last).log_evidence

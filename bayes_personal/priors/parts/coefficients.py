@@ -22,6 +22,7 @@ class Coefficients:
     unit : natural units, scale of the linear predictor / spread of the predictor, (coefficient,)
     center : means of the predictors, 0 for the intercept, (coefficient,)
     conjugate : the distribution under which coefficients that rows share integrate out of the family's likelihood
+    expands : whether rows have a compiled likelihood of one linear predictor
     predictor : place of the linear predictor that each coefficient belongs to, (coefficient,); None for a single one
     prefix : start of the names of all variables that govern these coefficients
     """
@@ -31,6 +32,7 @@ class Coefficients:
     unit: np.ndarray
     center: np.ndarray
     conjugate: Conjugate | None = None
+    expands: bool = False
     predictor: np.ndarray | None = None
     prefix: str = ""
 

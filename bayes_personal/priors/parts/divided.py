@@ -1,29 +1,29 @@
-"""Coefficients that the rows of a cell share: the families they integrate out of, and their distribution in words."""
+"""Coefficients that the rows of a cell share: their distribution under each family, and in words."""
 
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
 from bayes_personal.priors.parts.coefficients import Coefficients
 
 
-def must_integrate_out(owner: str, coefficients: Coefficients) -> Conjugate:
-    """Return the distribution under which cells integrate out of the family; raise where there is none."""
+def law_of_cells(owner: str, coefficients: Coefficients) -> Conjugate:
+    """Return the distribution of what cells have of their own: the conjugate one where that integrates out of the
+    family, and else a Normal, under a family whose likelihood can be expanded; raise where it cannot."""
     conjugate = coefficients.conjugate
-    if conjugate is None:
-        raise SpecificationError(f"{owner}: what the rows of a cell share integrates out of Normal, Poisson, Bernoulli "
-                                 "and Binomial families, of a Normal one with a sigma for all rows or a sigma a cell, "
-                                 "as Varying() has it without a prior of its own. For another family use a prior that "
-                                 "fits every one, such as TotalVariation(order), GaussianProcess(*context) or "
-                                 "Contextualized(*context).")
-    if not conjugate.several_coefficients and coefficients.names != ("Intercept",):
-        raise SpecificationError(f"{owner}: with counts, cells share a rate or probability, and the formula must be "
-                                 f"'outcome ~ 1'; it has the coefficients {', '.join(coefficients.names)}. Drop the "
-                                 "predictors, or use TotalVariation(order) or GaussianProcess(*context).")
-    return conjugate
+    if conjugate is not None and (conjugate.several_coefficients or coefficients.names == ("Intercept",)):
+        return conjugate
+    if coefficients.expands:
+        return NormalConjugate()
+    raise SpecificationError(f"{owner}: what the rows of a cell share is summed out under families of this package "
+                             "with one linear predictor, and under a Normal one with a sigma a cell, as Varying() has "
+                             "it without a prior of its own. For another family use a prior that fits every one, such "
+                             "as TotalVariation(order), GaussianProcess(*context) or Contextualized(*context).")
 
 
 def law_in_words(scale: str, conjugate: Conjugate | None) -> str:
     """Return the distribution of cells under a family, or under each where it is unknown, as a line of a story."""
-    if conjugate is not None:
+    if conjugate is not None and conjugate.several_coefficients:
         return conjugate.words(scale)
-    return "; ".join(f"{law.words(scale)} ({families})" for law, families in (
-        (NormalConjugate(), "Normal"), (GammaConjugate(), "Poisson"), (BetaConjugate(), "Bernoulli, Binomial")))
+    laws = [(conjugate, "of an intercept alone")] if conjugate is not None else [
+        (GammaConjugate(), "Poisson, of an intercept alone"),
+        (BetaConjugate(), "Bernoulli, Binomial, of an intercept alone")]
+    return "; ".join(f"{law.words(scale)} ({which})" for law, which in [(NormalConjugate(), "in general"), *laws])

@@ -311,6 +311,11 @@ class Division(Function):
     law: Conjugate
 
     @property
+    def integrates_out(self) -> bool:
+        """Whether what cells have of their own integrates out of the family exactly."""
+        return self.law == self.coefficients.conjugate
+
+    @property
     def excludes_others(self) -> str:
         return ("divisions of contexts are summed out only where nothing else varies; TotalVariation(order) goes with "
                 "other summands")
@@ -338,6 +343,14 @@ class Division(Function):
     def drawn(self, latent: Mapping[str, np.ndarray]) -> list[Any]:
         """Return the divisions of draws of `latent`, as `sums` draws them; called where `sums` are not exact."""
         raise SpecificationError(f"{self.prior.owner}: its sums are not exact, and it does not say how to read draws")
+
+    @abstractmethod
+    def membership(self, values: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+        """Return the cell that each row with these features is in, its place in `level`, (..., unit)."""
+
+    def level(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the deviations of cells, (..., cell, varying), at draws of `latent`."""
+        return values[f"{self.name}_level"]
 
     def scale(self, values: Mapping[str, Any]) -> Any:
         """Return the standard deviations of the deviations of cells, (..., varying)."""

@@ -1,0 +1,126 @@
+"""Rows left out of their cells, the coefficients that the other rows share integrated out, compiled.
+
+A row of a cell with few rows, or one that moves the cell's coefficients by much, is left out in earnest: the mode of
+the other rows is found, and on product nodes around it
+
+    p(y_i | others) = sum_j w_j f(theta_j) p(y_i | x_i'theta_j) / sum_j w_j f(theta_j),
+
+f the density of the coefficients and the other rows. Any other row is taken away from the parabola at the cell's mode
+alone, which leaves eta_i a normal distribution over which its likelihood is averaged. Arguments are those of
+`expansions`.
+"""
+
+import numpy as np
+
+from bayes_personal.kernels.cell_integrals import log_likelihood
+from bayes_personal.kernels.compiling import compiled, inlined
+from bayes_personal.kernels.elementary import exp_of, log_of
+from bayes_personal.kernels.expansions import climb, solve_below, workplace
+from bayes_personal.kernels.likelihoods import STRIP, add_and_set_slopes, add_log_likelihoods, fold
+
+# Rows of a cell up to which each is left out in earnest, and standard deviations by which eta may move else.
+FEW, MOVED = 16, 0.5
+# Largest leverage of a row.
+MOST_LEVERAGE = 1.0 - 1e-6
+
+
+@inlined
+def log_sum(terms, count):
+    """Return the log of the sum of exponentials."""
+    top, total = -np.inf, 0.0
+    for j in range(count):
+        top = max(top, terms[j])
+    for j in range(count):
+        total += exp_of(terms[j] - top)
+    return top + log_of(total)
+
+
+@inlined
+def at_nodes(code, own, y, n, eta, out, factor, count):
+    """Set `out` to l of one outcome at the linear predictors `eta`, (1, node)."""
+    out[:], factor[:] = 0.0, 1.0
+    add_log_likelihoods(code, own, y, n, 0, eta, 0, count, out, factor)
+    fold(code, count, out, factor)
+
+
+@compiled
+def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_weights, nodes, weights, out, again):
+    """Set log p(y_i | other rows of its cell), and log p(y_i again | all rows of its cell), (row,) without constants.
+
+    `theta` (cell, p) is where the search for modes starts. `line` and `line_weights` are nodes of the average over a
+    standard normal, `nodes` (p, node) and `weights` those over a vector of them.
+    """
+    p, y, n, most = len(x), y.copy(), n.copy(), len(line)
+    room, step, last, z, apart = workplace(p), np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
+    whitened, lower, other = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
+    eta, logs, factor = np.empty((1, STRIP)), np.empty(STRIP), np.ones(STRIP)
+    score, curvature, positive = np.empty((1, STRIP)), np.empty((1, 1, STRIP)), np.empty((1, 1, STRIP))
+    of_one, same_y, same_n = np.empty((1, 1)), np.empty(STRIP), np.empty(STRIP)
+    lone, unit = np.empty(1), np.ones(1)
+    pull, at, node, coefficients = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
+    below, with_row = np.empty(len(weights)), np.empty(len(weights))
+    for k in range(len(start)):
+        low, high = start[k], stop[k]
+        for a in range(p):
+            z[a] = (theta[k, a] - mean[a]) / scale[a]
+        climb(code, own, x, y, n, low, high, mean, scale, z, room, whitened, lower, step, last)
+        for a in range(p):
+            z[a] += step[a]
+            coefficients[a] = mean[a] + scale[a] * z[a]
+        for i in range(low, high):
+            of_one[0, 0], variance = 0.0, 0.0
+            for a in range(p):
+                of_one[0, 0] += x[a, i] * coefficients[a]
+                pull[a] = scale[a] * x[a, i]
+                at[a] = pull[a]
+            solve_below(lower, p, pull)
+            for a in range(p):
+                variance += at[a] * pull[a]
+            lone[0], unit[0] = 0.0, 1.0
+            add_and_set_slopes(code, own, y, n, i, of_one, 0, 1, lone, unit, score, curvature, positive)
+            rest = 1.0 - min(curvature[0, 0, 0] * variance, MOST_LEVERAGE)
+            moved = score[0, 0] * variance / rest
+            for j in range(most):
+                same_y[j], same_n[j] = y[i], n[i]
+                eta[0, j] = of_one[0, 0] + np.sqrt(variance) * line[j]
+            at_nodes(code, own, same_y, same_n, eta, logs, factor, most)
+            for j in range(most):
+                logs[j] += np.log(line_weights[j])
+            again[i] = log_sum(logs, most)
+            if len(weights) == 0 or (high - low > FEW and abs(moved) < MOVED * np.sqrt(variance)):
+                for j in range(most):
+                    eta[0, j] = of_one[0, 0] - moved + np.sqrt(variance / rest) * line[j]
+                at_nodes(code, own, same_y, same_n, eta, logs, factor, most)
+                for j in range(most):
+                    logs[j] += np.log(line_weights[j])
+                out[i] = log_sum(logs, most)
+                continue
+            own_y, own_n = y[i], n[i]
+            y[i], n[i] = 0.0, 0.0
+            for a in range(p):
+                apart[a] = z[a] - pull[a] * score[0, 0] / rest
+            climb(code, own, x, y, n, low, high, mean, scale, apart, room, whitened, other, step, last)
+            for a in range(p):
+                apart[a] += step[a]
+            for j in range(len(weights)):
+                square, spread = 0.0, 0.0
+                for a in range(p):
+                    node[a] = nodes[a, j]
+                    spread += node[a] * node[a]
+                for a in range(p - 1, -1, -1):
+                    for b in range(a + 1, p):
+                        node[a] -= other[b, a] * node[b]
+                    node[a] /= other[a, a]
+                of_one[0, 0] = 0.0
+                for a in range(p):
+                    node[a] += apart[a]
+                    square += node[a] * node[a]
+                    at[a] = mean[a] + scale[a] * node[a]
+                    of_one[0, 0] += x[a, i] * at[a]
+                below[j] = np.log(weights[j]) + 0.5 * (spread - square) + log_likelihood(
+                    code, own, x, y, n, low, high, at, eta, logs, factor)
+                same_y[0], same_n[0] = own_y, own_n
+                at_nodes(code, own, same_y, same_n, of_one, logs, factor, 1)
+                with_row[j] = below[j] + logs[0]
+            out[i] = log_sum(with_row, len(weights)) - log_sum(below, len(weights))
+            y[i], n[i] = own_y, own_n
