@@ -1,6 +1,6 @@
 """Divisions of contexts under rows' own likelihoods: summed over expansions of cells, and corrected draw by draw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, final
 
@@ -22,8 +22,8 @@ from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
 NODES = 3
 # Least variance of eta, in natural units.
 LEAST_VARIANCE = 1e-12
-# Most cells that are expanded: the segments of 2000 contexts.
-MOST_CELLS = 2_001_000
+# Probability of a cell below which its integral is that of its parabola.
+NEGLIGIBLE = 1e-8
 
 
 def expands(bound: BoundModel) -> bool:
@@ -302,24 +302,39 @@ class ExpandedDivisions(ScaleOfCells):
                   rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the sums of the logs of unbiased estimates of the cells' integrals, (draw,), and coefficients of the
         cells, (cell, coefficient) a draw."""
-        code, *data = self.likelihoods.data
-        rows, p = self.listed.rows, len(self.bound.everywhere)
-        degrees = cell_integrals.DEGREES
-        log_constant = float(gammaln((degrees + p) / 2) - gammaln(degrees / 2) - 0.5 * p * np.log(degrees * np.pi))
-        pairs = cell_integrals.PAIRS + cell_integrals.OF_PRIOR
         totals, thetas = np.zeros(len(hypers)), []
         for k, (hyper, (_, cells)) in enumerate(zip(hypers, drawn, strict=True)):
-            full = cells[cells >= 0]
-            noise = rng.standard_normal((len(full), pairs, p))
-            stretch = np.sqrt(degrees / rng.chisquare(degrees, (len(full), cell_integrals.PAIRS)))
-            theta = hyper.mean + hyper.scale * rng.standard_normal((len(cells), p))
-            with np.errstate(all="ignore"):
-                logs, theta[cells >= 0] = cell_integrals.log_integrals(
-                    code, hyper.own, *data, rows.start[full], rows.stop[full], hyper.mean, hyper.scale, noise, stretch,
-                    rng.random(len(full)), self.modes(hyper, full), log_constant)
+            theta = hyper.mean + hyper.scale * rng.standard_normal((len(cells), len(hyper.mean)))
+            logs, theta[cells >= 0] = self.each_integral(hyper, cells[cells >= 0], rng)
             totals[k] = logs.sum()
             thetas.append(theta)
         return totals, thetas
+
+    def each_integral(self, hyper: Hyper, cells: np.ndarray,
+                      rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logs of unbiased estimates of some cells' integrals, (cell,), and coefficients of each, (cell,
+        coefficient)."""
+        code, *data = self.likelihoods.data
+        rows, p, degrees = self.listed.rows, len(hyper.mean), cell_integrals.DEGREES
+        log_constant = float(gammaln((degrees + p) / 2) - gammaln(degrees / 2) - 0.5 * p * np.log(degrees * np.pi))
+        noise = rng.standard_normal((len(cells), cell_integrals.PAIRS + cell_integrals.OF_PRIOR, p))
+        stretch = np.sqrt(degrees / rng.chisquare(degrees, (len(cells), cell_integrals.PAIRS)))
+        with np.errstate(all="ignore"):
+            return cell_integrals.log_integrals(
+                code, hyper.own, *data, rows.start[cells], rows.stop[cells], hyper.mean, hyper.scale, noise, stretch,
+                rng.random(len(cells)), self.modes(hyper, cells), log_constant)
+
+    def calibrated(self, rng: np.random.Generator) -> "ExpandedDivisions":
+        """Return the density with the integrals of all cells that matter as they are where cells were expanded.
+
+        A parabola misses some of the integral of a cell with few rows.
+        """
+        factors = self.factors(self.at)
+        probability = self.listed.log_sum_and_slopes(factors, self.at.last)[1]
+        cells = np.flatnonzero(probability > NEGLIGIBLE)
+        statistics = self.statistics.copy()
+        statistics[-1, cells] += self.each_integral(self.at, cells, rng)[0] - factors[cells]
+        return replace(self, statistics=statistics)
 
     def modes(self, hyper: Hyper, cells: np.ndarray) -> np.ndarray:
         """Return the whitened modes of cells under their expansions, (cell, coefficient)."""
@@ -355,8 +370,8 @@ class ExpandedDivisions(ScaleOfCells):
     def with_moments(self, eta: np.ndarray) -> "ExpandedDivisions":
         """Return the density with the moments of draws of linear predictors, (draw, unit)."""
         sd = np.sqrt(eta.var(axis=0) + LEAST_VARIANCE * self.bound.predictor_units[0] ** 2)
-        return ExpandedDivisions(self.bound, self.at, self.statistics, np.ascontiguousarray(eta.mean(axis=0)[None]),
-                                 np.ascontiguousarray(sd[None, None]))
+        return replace(self, eta=np.ascontiguousarray(eta.mean(axis=0)[None]),
+                       root=np.ascontiguousarray(sd[None, None]))
 
     def latent(self, drawn: list[Division], theta: list[np.ndarray], mean: np.ndarray) -> dict[str, np.ndarray]:
         """Return divisions and coefficients as the variables of a posterior; `mean` is (draw, coefficient)."""

@@ -19,7 +19,7 @@ from bayes_personal.kernels.likelihoods import STRIP, add_and_set_slopes, fold
 from bayes_personal.kernels.segment_factors import triangle
 
 # Most passes over the rows of a cell, and how near to the mode, in its standard deviations, the search may end.
-PASSES, CLOSE = 40, 0.05
+PASSES, CLOSE = 40, 0.15
 # Share of the curvature that is never negative, below which that takes the place of the curvature itself.
 LEAST = 0.1
 

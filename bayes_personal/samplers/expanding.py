@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from bayes_personal.samplers.modes import Modes
 from bayes_personal.samplers.proposal import systematic
 
 # Rounds of expansions and climbs, which end when no hyperparameter moves by more than this on the sampler's scale.
-ROUNDS, SETTLED = 6, 0.1
+ROUNDS, SETTLED = 5, 0.1
 # Divisions over which the moments of linear predictors are taken.
 DRAWS = 64
 # Rounds of adaptation end where this share of the draws counts, or where it grows by less than this factor.
@@ -48,25 +48,33 @@ class DividedSample:
 
 
 def expanded(bound: BoundModel, rng: np.random.Generator) -> ExpandedDivisions:
-    """Return the density with its cells expanded at the highest of the modes that climbs from several starts reach.
+    """Return the density with its cells expanded where it is high.
 
-    At each round cells are expanded at the last point, divisions are drawn there, and the hyperparameters climb.
+    Cells are expanded at several starts, from each of which the hyperparameters climb. From the highest place that is
+    reached, they are expanded and climb again until that changes little.
     """
-    best, highest = None, -np.inf
     size = sum(parameter.size for parameter in bound.hyperparameters)
-    for start in (np.zeros(size), *bound.once(HyperpriorsOfDivisions).starts):
-        point = start
-        for _ in range(ROUNDS):
-            density = with_moments(at_point(bound, point), point, rng)
-            last, point = point, climbed(density.log_density, point)
-            if np.abs(point - last).max() < SETTLED:
-                break
-        density = with_moments(at_point(bound, point), point, rng)
-        height = density.value(point)
-        if best is None or height > highest:
-            best, highest = density, height
-    assert best is not None
-    return best
+    climbs = [climb(bound, start, rng) for start in (np.zeros(size), *bound.once(HyperpriorsOfDivisions).starts)]
+    point = max(climbs, key=lambda each: each.height).point
+    for _ in range(ROUNDS):
+        last, point = point, climb(bound, point, rng).point
+        if np.abs(point - last).max() < SETTLED:
+            break
+    return with_moments(at_point(bound, point).calibrated(rng), point, rng)
+
+
+class Climb(NamedTuple):
+    """Where a climb ended, and how high that is."""
+
+    point: np.ndarray
+    height: float
+
+
+def climb(bound: BoundModel, start: np.ndarray, rng: np.random.Generator) -> Climb:
+    """Expand cells at a point, and climb from there."""
+    density = with_moments(at_point(bound, start), start, rng)
+    point = climbed(density.log_density, start)
+    return Climb(point, density.value(point))
 
 
 def at_point(bound: BoundModel, point: np.ndarray) -> ExpandedDivisions:
