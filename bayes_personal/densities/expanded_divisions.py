@@ -338,10 +338,12 @@ class ExpandedDivisions(ScaleOfCells):
 
     def modes(self, hyper: Hyper, cells: np.ndarray) -> np.ndarray:
         """Return the whitened modes of cells under their expansions, (cell, coefficient)."""
-        sums, _ = expansions.whitened(np.ascontiguousarray(self.statistics[:, cells]), hyper.scale,
-                                      hyper.mean - self.at.mean)
-        mean, _ = whitened_moments(sums, len(hyper.mean))
-        return mean
+        return whitened_moments(self.sums(hyper, cells), len(hyper.mean))[0]
+
+    def sums(self, hyper: Hyper, cells: np.ndarray) -> np.ndarray:
+        """Return U and v of some cells, (statistic, cell)."""
+        return expansions.whitened(np.ascontiguousarray(self.statistics[:, cells]), hyper.scale,
+                                   hyper.mean - self.at.mean)[0]
 
     def draw(self, hyper: Hyper, count: int, rng: np.random.Generator) -> tuple[list[Division], list[np.ndarray]]:
         """Draw divisions, and the coefficients of their cells, where cells are as they were expanded."""
@@ -350,9 +352,7 @@ class ExpandedDivisions(ScaleOfCells):
         for _, own in found:
             z = rng.standard_normal((len(own), len(hyper.mean)))
             full = own >= 0
-            sums, _ = expansions.whitened(np.ascontiguousarray(self.statistics[:, own[full]]), hyper.scale,
-                                          hyper.mean - self.at.mean)
-            mean, root = whitened_moments(sums, len(hyper.mean))
+            mean, root = whitened_moments(self.sums(hyper, own[full]), len(hyper.mean))
             z[full] = mean + (root @ z[full, :, None])[:, :, 0]
             thetas.append(hyper.mean + hyper.scale * z)
         return found, thetas

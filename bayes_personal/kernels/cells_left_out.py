@@ -8,6 +8,9 @@ the other rows is found, and on product nodes around it
 f the density of the coefficients and the other rows. Any other row is taken away from the parabola at the cell's mode
 alone, which leaves eta_i a normal distribution over which its likelihood is averaged. Arguments are those of
 `expansions`.
+
+Where cells are given by their expansions, no pass over the rows of a large one is needed. A row that moves such a
+cell by much is then taken away from the parabola at the mode of the other rows.
 """
 
 import numpy as np
@@ -15,8 +18,9 @@ import numpy as np
 from bayes_personal.kernels.cell_integrals import log_likelihood
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.elementary import exp_of, log_of
-from bayes_personal.kernels.expansions import climb, solve_below, workplace
+from bayes_personal.kernels.expansions import climb, factor_below, solve_below, workplace
 from bayes_personal.kernels.likelihoods import STRIP, add_and_set_slopes, add_log_likelihoods, fold
+from bayes_personal.kernels.segment_factors import triangle
 
 # Rows of a cell up to which each is left out in earnest, and standard deviations by which eta may move else.
 FEW, MOVED = 16, 0.5
@@ -43,14 +47,29 @@ def at_nodes(code, own, y, n, eta, out, factor, count):
     fold(code, count, out, factor)
 
 
-@compiled
-def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_weights, nodes, weights, out, again):
-    """Set log p(y_i | other rows of its cell), and log p(y_i again | all rows of its cell), (row,) without constants.
+@inlined
+def mean_on_line(code, own, y, n, i, centre, variance, line, line_weights, eta, same_y, same_n, logs, factor):
+    """Return the log of the average of a row's likelihood over a normal linear predictor."""
+    for j in range(len(line)):
+        same_y[j], same_n[j] = y[i], n[i]
+        eta[0, j] = centre + np.sqrt(variance) * line[j]
+    at_nodes(code, own, same_y, same_n, eta, logs, factor, len(line))
+    for j in range(len(line)):
+        logs[j] += line_weights[j]
+    return log_sum(logs, len(line))
 
-    `theta` (cell, p) is where the search for modes starts. `line` and `line_weights` are nodes of the average over a
-    standard normal, `nodes` (p, node) and `weights` those over a vector of them.
+
+@compiled
+def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums, line, line_weights, nodes, weights,
+              out, again):
+    """Set log p(y_i | other rows of its cell), and log p(y_i again | all rows of its cell), without constants.
+
+    Both are of the `wanted` rows of each cell, cell by cell. `theta` (cell, p) is where the search for modes starts.
+    `sums` are U and v of the cells' expansions, as `whitened` returns them, or have no columns; with them no row is
+    told again. `line` and the logs `line_weights` are nodes of the average over a standard normal, `nodes` (p, node)
+    and `weights` those over a vector of them.
     """
-    p, y, n, most = len(x), y.copy(), n.copy(), len(line)
+    p, y, n, given, place = len(x), y.copy(), n.copy(), sums.shape[1] > 0, 0
     room, step, last, z, apart = workplace(p), np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
     whitened, lower, other = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
     eta, logs, factor = np.empty((1, STRIP)), np.empty(STRIP), np.ones(STRIP)
@@ -63,11 +82,23 @@ def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_we
         low, high = start[k], stop[k]
         for a in range(p):
             z[a] = (theta[k, a] - mean[a]) / scale[a]
-        climb(code, own, x, y, n, low, high, mean, scale, z, room, whitened, lower, step, last)
+        if given and high - low > FEW:
+            for a in range(p):
+                for b in range(a + 1):
+                    whitened[a, b] = sums[triangle(a) + b, k]
+                whitened[a, a] += 1.0
+                z[a], step[a] = sums[triangle(p) + a, k], 0.0
+            factor_below(whitened, p, lower)
+            solve_below(lower, p, z)
+        else:
+            climb(code, own, x, y, n, low, high, mean, scale, z, room, whitened, lower, step, last)
         for a in range(p):
             z[a] += step[a]
             coefficients[a] = mean[a] + scale[a] * z[a]
         for i in range(low, high):
+            if not wanted[i]:
+                continue
+            place += 1
             of_one[0, 0], variance = 0.0, 0.0
             for a in range(p):
                 of_one[0, 0] += x[a, i] * coefficients[a]
@@ -80,20 +111,13 @@ def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_we
             add_and_set_slopes(code, own, y, n, i, of_one, 0, 1, lone, unit, score, curvature, positive)
             rest = 1.0 - min(curvature[0, 0, 0] * variance, MOST_LEVERAGE)
             moved = score[0, 0] * variance / rest
-            for j in range(most):
-                same_y[j], same_n[j] = y[i], n[i]
-                eta[0, j] = of_one[0, 0] + np.sqrt(variance) * line[j]
-            at_nodes(code, own, same_y, same_n, eta, logs, factor, most)
-            for j in range(most):
-                logs[j] += np.log(line_weights[j])
-            again[i] = log_sum(logs, most)
-            if len(weights) == 0 or (high - low > FEW and abs(moved) < MOVED * np.sqrt(variance)):
-                for j in range(most):
-                    eta[0, j] = of_one[0, 0] - moved + np.sqrt(variance / rest) * line[j]
-                at_nodes(code, own, same_y, same_n, eta, logs, factor, most)
-                for j in range(most):
-                    logs[j] += np.log(line_weights[j])
-                out[i] = log_sum(logs, most)
+            if not given:
+                again[place - 1] = mean_on_line(code, own, y, n, i, of_one[0, 0], variance, line, line_weights, eta,
+                                                same_y, same_n, logs, factor)
+            large, little = high - low > FEW, abs(moved) < MOVED * np.sqrt(variance)
+            if len(weights) == 0 or (large and little):
+                out[place - 1] = mean_on_line(code, own, y, n, i, of_one[0, 0] - moved, variance / rest, line,
+                                              line_weights, eta, same_y, same_n, logs, factor)
                 continue
             own_y, own_n = y[i], n[i]
             y[i], n[i] = 0.0, 0.0
@@ -102,6 +126,19 @@ def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_we
             climb(code, own, x, y, n, low, high, mean, scale, apart, room, whitened, other, step, last)
             for a in range(p):
                 apart[a] += step[a]
+            if given and large:
+                y[i], n[i] = own_y, own_n
+                centre, variance = 0.0, 0.0
+                for a in range(p):
+                    centre += x[a, i] * (mean[a] + scale[a] * apart[a])
+                    pull[a] = scale[a] * x[a, i]
+                    at[a] = pull[a]
+                solve_below(other, p, pull)
+                for a in range(p):
+                    variance += at[a] * pull[a]
+                out[place - 1] = mean_on_line(code, own, y, n, i, centre, variance, line, line_weights, eta, same_y,
+                                              same_n, logs, factor)
+                continue
             for j in range(len(weights)):
                 square, spread = 0.0, 0.0
                 for a in range(p):
@@ -122,5 +159,5 @@ def leave_out(code, own, x, y, n, start, stop, mean, scale, theta, line, line_we
                 same_y[0], same_n[0] = own_y, own_n
                 at_nodes(code, own, same_y, same_n, of_one, logs, factor, 1)
                 with_row[j] = below[j] + logs[0]
-            out[i] = log_sum(with_row, len(weights)) - log_sum(below, len(weights))
+            out[place - 1] = log_sum(with_row, len(weights)) - log_sum(below, len(weights))
             y[i], n[i] = own_y, own_n

@@ -45,6 +45,8 @@ PSEUDO = "PSEUDO-LIKELIHOOD of nodes given all others, no density of rows:"
 FEWEST_DRAWS = 25
 # Numbers that all draws may take to leave out all rows, above which draws are thinned.
 BUDGET = 2e8
+# Draws at which divisions are summed out of rows whose Pareto k is too high with drawn ones.
+SUMMED = 125
 # Draws to which rows are left out anew whose Pareto k is too high with fewer.
 MORE = 2000
 
@@ -218,6 +220,8 @@ class LeaveOutPlan:
         """Function from positions of rows, in ascending order, to their densities at more draws, (draw, position); None
         where there are no more draws, or where few rows cost as much as all."""
         density, approximated, count = self.density, self.approximated, len(self.more)
+        if self.divided is not None:
+            return self._summed
         cheap = approximated is not None or (density is not None and density.few_rows_are_cheap)
         if self.kind != "unit" or not cheap or self.count >= count:
             return None
@@ -231,6 +235,13 @@ class LeaveOutPlan:
             return density.left_out_and_in(values, count)(rows_at(bound.rows, places)).left_out
 
         return densities
+
+    def _summed(self, places: np.ndarray) -> np.ndarray:
+        """Return densities of rows with divisions summed out too, at fewer draws, (draw, position)."""
+        assert self.divided is not None
+        chosen = np.unique(np.linspace(0, self.count - 1, min(SUMMED, self.count)).astype(int))
+        values = {name: value[chosen] for name, value in self.values.items()}
+        return replace(self.divided, values=values, count=len(chosen)).few(places)
 
     def parts(self, advance: Advance) -> Iterator[LeftOut]:
         """Yield the log densities, a part at a time."""

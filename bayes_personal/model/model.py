@@ -18,6 +18,7 @@ from bayes_personal.families.parts.varying import LOG_UNIT, LogScale
 from bayes_personal.formulas.design import Design, must_not_depend
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.terms import outcome
+from bayes_personal.hyperpriors.conjugate import Conjugate, NormalConjugate
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
 from bayes_personal.priors.parts.base import Prior, parts
 from bayes_personal.priors.parts.coefficients import Coefficients
@@ -88,9 +89,15 @@ class Model:
         theta = " + ".join(filter(None, ("" if self.prior.replaces_mean else "mu", self.prior.deviation)))
         location, unit = self.family.natural
         natural = f"location[k] = {location} for the intercept, 0 for others; unit[k] = {unit} / sd(x_k)"
-        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story_under(self.family.conjugate), *mean,
+        story = (*self.family.story(), f"theta_i = {theta}", *self.prior.story_under(self._law), *mean,
                  *self._story_of_scales(), natural)
         return "\n".join((self.formula, *("    " + line for line in story)))
+
+    @property
+    def _law(self) -> Conjugate:
+        """The distribution of what cells of a division have of their own: that of counts is one of an intercept."""
+        law, alone = self.family.conjugate, list(map(str, self.read.predictors)) == ["1"]
+        return law if law is not None and (law.several_coefficients or alone) else NormalConjugate()
 
     def _story_of_scales(self) -> Iterator[str]:
         """Yield the distributions of log scales that vary."""

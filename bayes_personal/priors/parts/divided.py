@@ -21,9 +21,8 @@ def law_of_cells(owner: str, coefficients: Coefficients) -> Conjugate:
 
 def law_in_words(scale: str, conjugate: Conjugate | None) -> str:
     """Return the distribution of cells under a family, or under each where it is unknown, as a line of a story."""
-    if conjugate is not None and conjugate.several_coefficients:
+    if conjugate is not None:
         return conjugate.words(scale)
-    laws = [(conjugate, "of an intercept alone")] if conjugate is not None else [
-        (GammaConjugate(), "Poisson, of an intercept alone"),
-        (BetaConjugate(), "Bernoulli, Binomial, of an intercept alone")]
-    return "; ".join(f"{law.words(scale)} ({which})" for law, which in [(NormalConjugate(), "in general"), *laws])
+    return "; ".join(f"{law.words(scale)} ({families})" for law, families in (
+        (NormalConjugate(), "in general"), (GammaConjugate(), "Poisson, y ~ 1"),
+        (BetaConjugate(), "Bernoulli and Binomial, y ~ 1")))
