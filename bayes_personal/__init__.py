@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from bayes_personal import families as families
     from bayes_personal import priors as priors
     from bayes_personal.data.examples import datasets, load_dataset
-    from bayes_personal.families import Bernoulli, Binomial, NegativeBinomial, Normal, Poisson, StudentT
+    from bayes_personal.families import (
+        Bernoulli,
+        Binomial,
+        Gamma,
+        LogNormal,
+        NegativeBinomial,
+        Normal,
+        Poisson,
+        StudentT,
+        Weibull,
+    )
     from bayes_personal.families.parts.varying import Varying
     from bayes_personal.hyperpriors.hyperprior import Hyperprior
     from bayes_personal.leaving_out.comparison import compare
@@ -57,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
+    "Gamma", "LogNormal", "Weibull",
     "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture",
     "Model", "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
     "PooledNetworkPosterior", "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation",
@@ -69,7 +80,8 @@ __all__ = [
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
-    "families": ("Bernoulli", "Binomial", "NegativeBinomial", "Normal", "Poisson", "StudentT"),
+    "families": ("Bernoulli", "Binomial", "Gamma", "LogNormal", "NegativeBinomial", "Normal", "Poisson", "StudentT",
+                 "Weibull"),
     "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),

@@ -32,7 +32,9 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
           "TreePartition": bp.TreePartition("age", "arm"), "Sparse": bp.Sparse()}
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
-            "NegativeBinomial": bp.NegativeBinomial("exposure")}
+            "NegativeBinomial": bp.NegativeBinomial("exposure"), "Gamma": bp.Gamma(), "LogNormal": bp.LogNormal(),
+            "Weibull": bp.Weibull()}
+POSITIVE = (bp.Gamma(), bp.LogNormal(), bp.Weibull())
 # Priors whose divisions are summed out, and families under which that can be done: with several coefficients, or one.
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
 # Why a pair does not fit: each of these priors takes the families that it names.
@@ -118,7 +120,9 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     for row in range(6):
         order = np.argsort(eta[..., row].ravel())
         assert (np.diff(mean[..., row].ravel()[order]) >= -1e-12).all()
-    if family not in (bp.Normal(), bp.StudentT()):
+    if family in POSITIVE:
+        assert (outcome > 0).all()
+    elif family not in (bp.Normal(), bp.StudentT()):
         assert (outcome == np.round(outcome)).all() and (outcome >= 0).all()
     if posterior.bound.second_stage is not None:
         with pytest.raises(SpecificationError, match="joint posterior; under .* there is none"):
@@ -142,6 +146,7 @@ def cell(prior: Prior, family: Family) -> str:
     """Whether they fit: with any formula, with an intercept alone, or not."""
     data = rows().assign(y=rows()["trials"] - (isinstance(family, bp.Bernoulli)) * (rows()["trials"] - 1))
     data.loc[data.index % 2 == 0, "y"] -= 1
+    data["y"] += family in POSITIVE
     for whole, words in (("y ~ x", "yes"), ("y ~ 1", "`y ~ 1`")):
         try:
             bp.Model(whole, prior, family).bind(data)

@@ -15,7 +15,9 @@ FAMILIES = {"Bernoulli": (bp.Bernoulli(), {}), "Binomial": (bp.Binomial("n"), {}
             "NegativeBinomial": (bp.NegativeBinomial("n"), {"dispersion": 0.7}),
             "nearly Poisson": (bp.NegativeBinomial("n"), {"dispersion": 1e-6}),
             "StudentT": (bp.StudentT(), {"nu": 3.5, "sigma": 1.8}),
-            "nearly Normal": (bp.StudentT(), {"nu": 1e9, "sigma": 0.3})}
+            "nearly Normal": (bp.StudentT(), {"nu": 1e9, "sigma": 0.3}),
+            "Gamma": (bp.Gamma(), {"dispersion": 0.7}), "narrow Gamma": (bp.Gamma(), {"dispersion": 1e-3}),
+            "LogNormal": (bp.LogNormal(), {"sigma": 0.7})}
 
 
 def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,8 +25,10 @@ def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     eta = np.concatenate([rng.normal(0, 2, 60), [-30.0, 0.0, 5.0, 30.0]])
     n = rng.integers(1, 30, 64).astype(float)
-    if isinstance(family, bp.Bernoulli | bp.StudentT):
+    if isinstance(family, bp.Bernoulli | bp.StudentT | bp.Gamma | bp.LogNormal):
         n = np.ones(64)
+    if isinstance(family, bp.Gamma | bp.LogNormal):
+        return np.exp(eta + rng.normal(0, 1, 64)), n, eta
     if isinstance(family, bp.StudentT):
         return eta + rng.standard_t(3, 64), n, eta
     upper = n if isinstance(family, bp.Bernoulli | bp.Binomial) else np.full(64, 40.0)
@@ -98,6 +102,11 @@ def in_many_digits(name: str, own: list[mpf], y: np.ndarray, n: np.ndarray, eta:
             a = own[0]
             total += (outcome * place - (outcome + a) * mp.log(1 + constant * mp.exp(place) / a)
                       + mp.loggamma(outcome + a) - mp.loggamma(a) - outcome * mp.log(a))
+        elif "Gamma" in name:
+            a, r = own[0], mp.log(outcome) - place
+            total += a * mp.log(a) - a - mp.loggamma(a) + a * (r - mp.exp(r) + 1)
+        elif name == "LogNormal":
+            total -= mp.log(own[0]) + ((mp.log(outcome) - place) / own[0]) ** 2 / 2
         else:
             a, b = own
             total += (mp.loggamma((a + 1) / 2) - mp.loggamma(a / 2) - mp.log(mp.pi * a) / 2 - mp.log(b)

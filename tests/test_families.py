@@ -21,7 +21,18 @@ import bayes_personal as bp
 from bayes_personal import families
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
-from bayes_personal.families import Bernoulli, Binomial, Family, NegativeBinomial, Normal, Poisson, StudentT
+from bayes_personal.families import (
+    Bernoulli,
+    Binomial,
+    Family,
+    Gamma,
+    LogNormal,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    Weibull,
+)
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.model.program import program
 
@@ -32,6 +43,7 @@ FRAME = pd.DataFrame({
     "yes": [0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0], "trials": rng.integers(1, 9, ROWS),
     "years": rng.uniform(0.1, 30, ROWS)}, index=[f"r{i}" for i in range(ROWS)])
 FRAME["hits"], FRAME["deaths"] = FRAME["trials"] // 2, rng.poisson(2 * FRAME["years"])
+FRAME["cost"] = rng.gamma(2.0, 40.0, ROWS)
 
 # Family, outcome, hyperparameters, and scipy's distribution given eta and the known constants.
 SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
@@ -46,6 +58,12 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
     "NegativeBinomial": (
         NegativeBinomial("years"), "deaths", {"dispersion": 0.7},
         lambda eta, known, dispersion: stats.nbinom(dispersion**-2, 1 / (1 + dispersion**2 * known * np.exp(eta)))),
+    "Gamma": (Gamma(), "cost", {"dispersion": 0.7},
+              lambda eta, known, dispersion: stats.gamma(dispersion**-2, scale=dispersion**2 * np.exp(eta))),
+    "LogNormal": (LogNormal(), "cost", {"sigma": 0.7},
+                  lambda eta, known, sigma: stats.lognorm(sigma, scale=np.exp(eta))),
+    "Weibull": (Weibull(), "cost", {"shape": 1.6},
+                lambda eta, known, shape: stats.weibull_min(shape, scale=np.exp(eta))),
 }
 EVERY = pytest.mark.parametrize("row", SCIPY)
 
@@ -197,6 +215,11 @@ def test_locations_and_units() -> None:
     for row in ("Poisson, exposure", "NegativeBinomial"):
         rate = FRAME["deaths"].sum() / FRAME["years"].sum()
         assert bind(row).coefficients.location[0] == pytest.approx(np.log(rate)) and bind(row).unit == 1
+    for row in ("Gamma", "Weibull"):
+        assert bind(row).coefficients.location[0] == pytest.approx(np.log(FRAME["cost"].mean())) and bind(row).unit == 1
+    logs = np.log(FRAME["cost"].to_numpy())
+    assert bind("LogNormal").coefficients.location[0] == pytest.approx(logs.mean())
+    assert bind("LogNormal").unit == pytest.approx(logs.std())
     y = np.array([1.0, 2.0, 3.0, 4.0, 1e9])
     assert StudentT().location_scale(y, np.ones(5)) == pytest.approx((3.0, 1.482602218505602))
     mostly_equal = np.array([1.0, 1.0, 1.0, 1.0, 6.0])
@@ -207,7 +230,8 @@ def test_locations_and_units() -> None:
 def test_hyperpriors_that_are_given_are_used() -> None:
     given = bp.Hyperprior("Exponential", scale=3.0)
     for family, name in ((StudentT(sigma=given), "sigma"), (StudentT(nu=given), "nu"),
-                         (NegativeBinomial(dispersion=given), "dispersion")):
+                         (NegativeBinomial(dispersion=given), "dispersion"), (Gamma(dispersion=given), "dispersion"),
+                         (LogNormal(sigma=given), "sigma"), (Weibull(shape=given), "shape")):
         (found,) = (each for each in family.parameters(2.0) if each.name == name)
         assert found.distribution == "Exponential" and dict(found.arguments) == {"scale": 3.0}
         assert f"{name} ~ Exponential(3)" in family.story()
@@ -244,6 +268,13 @@ TEN = [0] * (ROWS - 2)
         ({"y": [Decimal(1)] * 12}, InputTypeError, ["Decimal"]),
         ({"y": 1, "years": [0, -1, *[1] * 10]}, InputError, ["'years' is not positive in 2 of 12", "'r0', 'r1'"]),
         ({"y": 1, "years": [np.nan, *[1] * 11]}, InputError, ["'years' is missing in 1 of 12"])]],
+    *[(family, changed, kind, words) for family in (Gamma(), LogNormal(), Weibull()) for changed, kind, words in [
+        ({"y": [1, -3, *[1] * 10]}, InputError, ["'y' is negative in 1 of 12", "'r1'", "-3", "positive"]),
+        ({"y": [1, 0, *[1] * 10]}, InputError, ["'y' is 0 in 1 of 12", "'r1'", "lower=0"]),
+        ({"y": [1, None, *[1] * 10]}, InputError, ["missing in 1 of 12", "'r1'"]),
+        ({"y": [True, False] * 6}, InputTypeError, ["true or false"]),
+        ({"y": ["1,5"] * 12}, InputTypeError, ["'1,5'"])]],
+    (LogNormal(), {"y": 3.0}, InputError, ["logarithm", "in all 12 rows", "zero variance"]),
     (StudentT(), {"y": 3.0}, InputError, ["is 3 in all 12 rows", "zero variance"]),
     (StudentT(), {"y": [1, np.nan, *TEN]}, InputError, ["missing in 1 of 12", "'r1'"]),
 ])
@@ -258,7 +289,10 @@ def test_bad_input_is_refused_in_words(family: Family, changed: dict, kind: type
     (lambda: NegativeBinomial(2), "exposure=2 must name"),
     (lambda: NegativeBinomial(dispersion=bp.Hyperprior("Normal", sigma=1)), "dispersion=.* can be negative"),
     (lambda: StudentT(nu=bp.Hyperprior("Normal", sigma=1)), "nu=.* can be negative"),
-    (lambda: StudentT(sigma=bp.Hyperprior("Normal", sigma=1)), "sigma=.* can be negative")])
+    (lambda: StudentT(sigma=bp.Hyperprior("Normal", sigma=1)), "sigma=.* can be negative"),
+    (lambda: Gamma(bp.Hyperprior("Normal", sigma=1)), "dispersion=.* can be negative"),
+    (lambda: LogNormal(bp.Hyperprior("Normal", sigma=1)), "sigma=.* can be negative"),
+    (lambda: Weibull(bp.Hyperprior("Normal", sigma=1)), "shape=.* can be negative")])
 def test_nonsense_is_refused_at_construction(make: Callable[[], Family], words: str) -> None:
     with pytest.raises(SpecificationError, match=words):
         make()

@@ -20,7 +20,8 @@ V = bp.Varying
 FAMILIES: dict[str, tuple[Family, dict[str, float]]] = {
     "Normal": (bp.Normal(sigma=V()), {}), "StudentT": (bp.StudentT(sigma=V()), {"nu": 3.5}),
     "nearly Normal": (bp.StudentT(sigma=V()), {"nu": 1e8}), "NegativeBinomial": (
-        bp.NegativeBinomial("n", dispersion=V()), {})}
+        bp.NegativeBinomial("n", dispersion=V()), {}), "Gamma": (bp.Gamma(dispersion=V()), {}),
+    "LogNormal": (bp.LogNormal(sigma=V()), {})}
 PRIORS = {"groups": bp.PartialPooling("g", on=["Intercept", "log_sigma"]), "linear": bp.LinearVarying("age"),
           "smooth": bp.GaussianProcess("age", on=["Intercept", "log_sigma"])}
 
@@ -35,6 +36,8 @@ def rows(count: int = 120, seed: int = 2) -> pd.DataFrame:
     return pd.DataFrame({"age": age, "x": x, "g": g, "n": rng.integers(1, 9, count),
                          "Normal": mean + np.exp(log_sigma) * rng.normal(size=count),
                          "StudentT": mean + np.exp(log_sigma) * rng.standard_t(4, size=count),
+                         "LogNormal": np.exp(mean - 1 + np.exp(log_sigma) * rng.normal(size=count)),
+                         "Gamma": rng.gamma(np.exp(-2 * log_sigma), np.exp(2 * log_sigma + mean - 1)),
                          "NegativeBinomial": rng.poisson(np.exp(mean - 1) * rng.gamma(
                              np.exp(-2 * log_sigma), np.exp(2 * log_sigma)))})
 
@@ -55,6 +58,8 @@ def two_predictors(family: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     eta[1, :6] = [-9, -5, -3, 3, 5, 9]
     if family == "NegativeBinomial":
         return np.floor(40 * rng.random(90) ** 3), rng.integers(1, 30, 90).astype(float), eta
+    if family in ("Gamma", "LogNormal"):
+        return np.exp(eta[0] + rng.normal(0, 1, 90)), np.ones(90), eta
     return eta[0] + rng.standard_t(3, 90), np.ones(90), eta
 
 
@@ -70,8 +75,8 @@ def test_the_compiled_log_likelihood_is_that_of_the_family(name: str) -> None:
         gap = family.likelihood(eta.T, values, n, np).log_density(y) - compiled - rest
         base = family.likelihood(0 * eta.T, values, n, np).log_density(y)
     constant = base - likelihoods.log_likelihoods(family.compiled, own, y, n, 0 * eta) - rest
-    # SciPy's gamma functions of shapes far above the outcome lose digits.
-    np.testing.assert_allclose(gap, constant, rtol=0, atol=1e-6 if name == "NegativeBinomial" else 1e-8)
+    # SciPy's gamma functions of large shapes lose digits.
+    np.testing.assert_allclose(gap, constant, rtol=0, atol=1e-6 if name in ("NegativeBinomial", "Gamma") else 1e-8)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -94,7 +99,7 @@ def test_slopes(name: str) -> None:
         np.testing.assert_allclose(by_own, (above - below) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["Normal", "StudentT", "NegativeBinomial"])
+@pytest.mark.parametrize("name", ["Normal", "StudentT", "NegativeBinomial", "Gamma", "LogNormal"])
 def test_the_curvature_by_the_log_scale_is_expected(name: str) -> None:
     """On average over outcomes the square of the slope is the curvature, for counts in about."""
     family, values = FAMILIES[name]

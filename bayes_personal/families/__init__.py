@@ -5,10 +5,14 @@ Enters: classes that a user names as a family.
 
 from bayes_personal.families.bernoulli import Bernoulli
 from bayes_personal.families.binomial import Binomial
+from bayes_personal.families.gamma import Gamma
+from bayes_personal.families.log_normal import LogNormal
 from bayes_personal.families.negative_binomial import NegativeBinomial
 from bayes_personal.families.normal import Normal
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.poisson import Poisson
 from bayes_personal.families.student_t import StudentT
+from bayes_personal.families.weibull import Weibull
 
-__all__ = ["Bernoulli", "Binomial", "Family", "NegativeBinomial", "Normal", "Poisson", "StudentT"]
+__all__ = ["Bernoulli", "Binomial", "Family", "Gamma", "LogNormal", "NegativeBinomial", "Normal", "Poisson", "StudentT",
+           "Weibull"]

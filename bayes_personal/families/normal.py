@@ -11,9 +11,10 @@ from bayes_personal.data.columns import column, numbers
 from bayes_personal.data.moments import Moments
 from bayes_personal.errors import InputError, SpecificationError, first
 from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.censored_laws import CENSORED
+from bayes_personal.families.parts.censoring import Censoring, middles
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
-    measured,
     must_add_up,
     must_have_errors,
     must_have_errors_within,
@@ -39,7 +40,8 @@ class Normal(Family):
     Generative story: ``y_i ~ Normal(x_i' theta_i, sigma)``; with `sd`, ``y_i ~ Normal(x_i' theta_i, sd_i)``.
 
     Right for symmetric errors of one size, of known sizes as in a meta-analysis, or of sizes that vary in a way that is
-    stated. Fails with outliers.
+    stated. Fails with outliers. Outcomes that were not seen exactly, such as concentrations below what can be measured,
+    are stated by `event` or by bounds; weights are then integrated out under pseudo-data, as of other families.
 
     Parameters
     ----------
@@ -50,36 +52,62 @@ class Normal(Family):
         outcome as its scale. Or `Varying`, where sigma differs between groups, segments or contexts: then
         ``y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))``. With `sd` there is no sigma.
 
+    event
+        Column that is 1 where the outcome was seen, and 0 where it is known to be larger than what stands there:
+        censoring on the right.
+    lower, upper
+        Columns of bounds, in the place of `event`: the outcome was seen where they are equal. Where `upper` is
+        ``numpy.inf`` it is larger than `lower`, where `lower` is ``-numpy.inf`` it is smaller than `upper`, and
+        elsewhere it is between them. The outcome that the formula names must lie within its bounds, and counts for no
+        more than they.
+
     Raises
     ------
     SpecificationError
-        A sigma that can be negative, or one beside `sd`.
+        A sigma that can be negative, or one beside `sd`; one bound without the other, or bounds beside `event`; known
+        errors or a sigma that varies where outcomes are censored.
     InputError
         An outcome that does not vary; a standard error that is not positive, or below 1e-7 standard deviations of the
-        outcome: float64 cannot add up the information of such rows and others.
+        outcome: float64 cannot add up the information of such rows and others. An event other than 0 and 1; bounds that
+        are missing or in the wrong order.
+
+    Warns
+    -----
+    InputWarning
+        All outcomes are censored on the same side: the posterior is proper, but rests on the prior.
     """
 
     sd: str | None = None
     sigma: Hyperprior | Varying | None = None
+    event: str | None = None
+    lower: str | None = None
+    upper: str | None = None
 
     def __post_init__(self) -> None:
         column_name("Normal", sd=self.sd)
+        self.censoring.must_be_alone(isinstance(self.sigma, Varying), "a sigma that varies")
+        self.censoring.must_be_alone(self.sd is not None, f"a known error, sd={self.sd!r},")
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
                                      f"hyperprior; got sigma={self.sigma!r}. Drop one of the two.")
         must_be_positive("Normal", sigma=self._sigma)
 
     @property
+    def censoring(self) -> Censoring:
+        """What is known of outcomes."""
+        return Censoring("Normal", self.event, self.lower, self.upper, positive=False)
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        return columns_of(self.sigma) if self.sd is None else (self.sd,)
+        return (*(columns_of(self.sigma) if self.sd is None else (self.sd,)), *self.censoring.columns)
 
     @property
     def gaussian(self) -> bool:
-        return not isinstance(self.sigma, Varying)
+        return not isinstance(self.sigma, Varying) and not self.censoring.stated
 
     @property
     def normal(self) -> bool:
-        return True
+        return not self.censoring.stated
 
     @property
     def error_parameter(self) -> str | None:
@@ -87,21 +115,28 @@ class Normal(Family):
 
     @property
     def additive(self) -> bool:
-        return True
+        return not self.censoring.stated
 
     @property
     def compiled(self) -> codes.Code | None:
+        if self.censoring.stated:
+            return codes.NormalCensored()
         return None if self.gaussian else codes.NormalVarying()
+
+    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return (values["sigma"],) if self.censoring.stated else ()
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
         return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))
 
     @property
     def heavier(self) -> str:
-        return "StudentT" if self.sd is None else ""
+        return "StudentT" if self.sd is None and not self.censoring.stated else ""
 
     @property
     def conjugate(self) -> Conjugate | None:
+        if self.censoring.stated:
+            return None
         if isinstance(self.sigma, Varying):
             return None if self.sigma.prior is not None else NormalGammaConjugate()
         return NormalConjugate()
@@ -111,13 +146,18 @@ class Normal(Family):
         return shared_scale(self.sigma, NATURAL_SCALE)
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return measured(values, ROLE)
+        return self.censoring.outcome(values, frame)
 
     def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Refuse an outcome that does not vary."""
+        """Refuse an outcome that does not vary; warn where all are censored on the same side."""
+        if self.censoring.stated:
+            self.censoring.examine(constants, name)
+            return
         must_vary(Moments.of(outcome), f"{ROLE}: column {name!r}")
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
+        if self.censoring.stated:
+            return self.censoring.constants(frame)
         if self.sd is None:
             return np.ones(len(frame))
         sd = numbers(column(frame, self.sd, "Normal(sd=...)"), "Normal(sd=...)")
@@ -126,6 +166,9 @@ class Normal(Family):
                              f"not ({first(frame.index[sd <= 0])}).")
         return sd
 
+    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
+        return self.censoring.uncensored(outcome)
+
     def must_add_up(self, constants: np.ndarray, index: pd.Index, unit: float) -> None:
         """Refuse standard errors that are too small."""
         if self.sd is not None:
@@ -133,27 +176,30 @@ class Normal(Family):
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Refuse predictors that leave no errors, where the size of the errors is to be learned."""
-        if self.sd is None:
+        if self.sd is None and not self.censoring.stated:
             must_have_errors(outcome, x, names)
 
     def examine_within(self, outcome: np.ndarray, x: np.ndarray, groups: np.ndarray, groups_in_words: str) -> None:
         """Refuse predictors that leave no errors within groups."""
-        if self.sd is None:
+        if self.sd is None and not self.censoring.stated:
             must_have_errors_within(outcome, x, groups, groups_in_words)
         if isinstance(self.sigma, Varying) and self.sigma.prior is None:
             must_vary_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
-        return float(outcome.mean()), float(outcome.std()) or 1.0
+        y = middles(outcome, constants) if self.censoring.stated else outcome
+        return float(y.mean()), float(y.std()) or 1.0
 
     @property
     def natural(self) -> tuple[str, str]:
         return "mean(y)", "sd(y)"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.error_parameter is None else (self._sigma.bind("sigma", 0.0, unit),)
+        return () if self.sd is not None or isinstance(self.sigma, Varying) else (self._sigma.bind("sigma", 0.0, unit),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        if self.censoring.stated:
+            return Likelihood(CENSORED["normal"], {"n": constants, "eta": eta[..., 0], "sigma": values["sigma"]})
         error = constants if self.sd is not None else values["sigma"] if self.gaussian else xp.exp(eta[..., 1])
         return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta[..., 0], "sigma": error})
 
@@ -162,4 +208,5 @@ class Normal(Family):
             return (f"y_i ~ Normal(x_i' theta_i, {self.sd}_i)",)
         if isinstance(self.sigma, Varying):
             return ("y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))",)
-        return ("y_i ~ Normal(x_i' theta_i, sigma)", f"sigma ~ {self._sigma.words(unit='sd(y)')}")
+        return ("y_i ~ Normal(x_i' theta_i, sigma)", *self.censoring.story(),
+                f"sigma ~ {self._sigma.words(unit='sd(y)')}")

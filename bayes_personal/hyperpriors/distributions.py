@@ -151,14 +151,16 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         lambda rng, shape, scale: rng.exponential(scale, shape), light_tailed=True),
     Distribution(
         "Gamma", {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
-        lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape), light_tailed=True),
+        lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape), lambda alpha, beta: alpha / beta,
+        lambda x, alpha, beta: (beta * x - alpha, -beta * x), light_tailed=True),
     Distribution(
         "InverseGamma", {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
         lambda rng, shape, alpha, beta: beta / rng.gamma(alpha, 1.0, shape)),
     Distribution(
         "LogNormal", {"mu": "log-location", "sigma": "shape"}, "positive",
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x),
-        lambda rng, shape, mu, sigma: rng.lognormal(mu, sigma, shape)),
+        lambda rng, shape, mu, sigma: rng.lognormal(mu, sigma, shape), lambda mu, sigma: np.exp(mu + 0.5 * sigma**2),
+        lambda x, mu, sigma: ((np.log(x) - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu))),
     Distribution(
         "Beta", {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
         lambda rng, shape, alpha, beta: rng.beta(alpha, beta, shape)),

@@ -31,6 +31,14 @@ class StudentT(Code):
     pass
 
 
+class Gamma(Code):
+    pass
+
+
+class LogNormal(Code):
+    pass
+
+
 # Families whose scale or dispersion has a linear predictor of its own.
 class NormalVarying(Code):
     pass
@@ -41,4 +49,29 @@ class StudentTVarying(Code):
 
 
 class NegativeBinomialVarying(Code):
+    pass
+
+
+class GammaVarying(Code):
+    pass
+
+
+class LogNormalVarying(Code):
+    pass
+
+
+# Families some of whose outcomes may not be seen exactly.
+class NormalCensored(Code):
+    pass
+
+
+class LogNormalCensored(Code):
+    pass
+
+
+class GammaCensored(Code):
+    pass
+
+
+class Weibull(Code):
     pass

@@ -33,12 +33,20 @@ from bayes_personal.kernels.compiling import OPTIONS, compiled, inlined
 from bayes_personal.kernels.outcomes import (
     bernoulli,
     binomial,
+    gamma,
+    gamma_censored,
+    gamma_varying,
+    log_normal,
+    log_normal_censored,
+    log_normal_varying,
     negative_binomial,
     negative_binomial_varying,
+    normal_censored,
     normal_varying,
     poisson,
     student_t,
     student_t_varying,
+    weibull,
 )
 
 # Rows whose factors are multiplied before a logarithm is taken.
@@ -48,7 +56,10 @@ STRIP = 256
 OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.Bernoulli: bernoulli, codes.Binomial: binomial, codes.Poisson: poisson,
     codes.NegativeBinomial: negative_binomial, codes.StudentT: student_t, codes.NormalVarying: normal_varying,
-    codes.StudentTVarying: student_t_varying, codes.NegativeBinomialVarying: negative_binomial_varying}
+    codes.StudentTVarying: student_t_varying, codes.NegativeBinomialVarying: negative_binomial_varying,
+    codes.Gamma: gamma, codes.GammaVarying: gamma_varying, codes.GammaCensored: gamma_censored,
+    codes.LogNormal: log_normal, codes.LogNormalVarying: log_normal_varying,
+    codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull}
 
 
 # Registers what a function of a code compiles to, as a part of those that call it.

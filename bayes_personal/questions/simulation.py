@@ -25,8 +25,9 @@ class Simulation:
 
     Attributes
     ----------
-    frame : the given rows, with the simulated outcome in place of any outcome in them; an outcome that is computed,
-        such as ``log(y)``, becomes a column of that name, which `fit` reads in place of the expression
+    frame : the given rows, with the simulated outcome in place of any outcome in them, none of it censored; an outcome
+        that is computed, such as ``log(y)``, becomes a column of that name, which `fit` reads in place of the
+        expression
     outcome : (unit,), the index of the frame kept
     theta : every row's true parameters in data units, a column a coefficient, the index of the frame kept
     values : hyperparameters, mean, effects and divisions that made the data set, by name
@@ -144,4 +145,4 @@ def simulated(model: Model, rows: pd.DataFrame, rng: np.random.Generator,
     index, names = bound.frame.index, list(bound.coefficients.names)
     drawn = pd.Series(outcome, index=index, name=name)
     truth = pd.DataFrame(theta, index=index, columns=names)
-    return Simulation(bound.frame.assign(**{name: drawn}), drawn, truth, values)
+    return Simulation(bound.frame.assign(**{name: drawn}, **model.family.uncensored(drawn)), drawn, truth, values)

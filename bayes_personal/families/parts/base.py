@@ -92,6 +92,10 @@ class Family(ABC):
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the known constant of each row, checked, (unit,); ones where the family has none."""
 
+    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
+        """Return the columns that say what was seen of outcomes, of rows where all were; most families have none."""
+        return {}
+
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where outcome and predictors leave the posterior to the prior; most families never warn."""
         return None
