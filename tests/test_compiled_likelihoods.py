@@ -12,6 +12,7 @@ from bayes_personal.families.parts.base import Family
 from bayes_personal.kernels import likelihoods
 
 FAMILIES = {"Bernoulli": (bp.Bernoulli(), {}), "Binomial": (bp.Binomial("n"), {}), "Poisson": (bp.Poisson("n"), {}),
+            "probit": (bp.Binomial("n", "probit"), {}), "cloglog": (bp.Binomial("n", "cloglog"), {}),
             "NegativeBinomial": (bp.NegativeBinomial("n"), {"dispersion": 0.7}),
             "nearly Poisson": (bp.NegativeBinomial("n"), {"dispersion": 1e-6}),
             "StudentT": (bp.StudentT(), {"nu": 3.5, "sigma": 1.8}),

@@ -45,6 +45,34 @@ FRAME = pd.DataFrame({
 FRAME["hits"], FRAME["deaths"] = FRAME["trials"] // 2, rng.poisson(2 * FRAME["years"])
 FRAME["cost"] = rng.gamma(2.0, 40.0, ROWS)
 
+
+class Successes:
+    """A binomial distribution by the logarithms of p and 1 - p; scipy's has p alone, which may round to 1."""
+
+    dist = stats.binom
+
+    def __init__(self, n: Any, log_p: np.ndarray, log_q: np.ndarray) -> None:
+        self.n, self.log_p, self.log_q = n, log_p, log_q
+
+    def logpmf(self, y: np.ndarray) -> np.ndarray:
+        return np.log(special.comb(self.n, y)) + y * self.log_p + (self.n - y) * self.log_q
+
+    def mean(self) -> np.ndarray:
+        return self.n * np.exp(self.log_p)
+
+    def var(self) -> np.ndarray:
+        return self.n * np.exp(self.log_p + self.log_q)
+
+
+def probit(eta: np.ndarray, n: Any) -> Successes:
+    return Successes(n, stats.norm.logcdf(eta), stats.norm.logsf(eta))
+
+
+def cloglog(eta: np.ndarray, n: Any) -> Successes:
+    """Whether a Gumbel variable is below eta."""
+    return Successes(n, stats.gumbel_l.logcdf(eta), stats.gumbel_l.logsf(eta))
+
+
 # Family, outcome, hyperparameters, and scipy's distribution given eta and the known constants.
 SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
     "Normal": (Normal(), "measure", {"sigma": 2.0}, lambda eta, known, sigma: stats.norm(eta, sigma)),
@@ -53,6 +81,10 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
                  lambda eta, known, sigma, nu: stats.t(nu, eta, sigma)),
     "Bernoulli": (Bernoulli(), "yes", {}, lambda eta, known: stats.bernoulli(special.expit(eta))),
     "Binomial": (Binomial("trials"), "hits", {}, lambda eta, known: stats.binom(known, special.expit(eta))),
+    "Bernoulli, probit": (Bernoulli("probit"), "yes", {}, probit),
+    "Bernoulli, cloglog": (Bernoulli("cloglog"), "yes", {}, cloglog),
+    "Binomial, probit": (Binomial("trials", "probit"), "hits", {}, probit),
+    "Binomial, cloglog": (Binomial("trials", "cloglog"), "hits", {}, cloglog),
     "Poisson": (Poisson(), "deaths", {}, lambda eta, known: stats.poisson(np.exp(eta))),
     "Poisson, exposure": (Poisson("years"), "deaths", {}, lambda eta, known: stats.poisson(known * np.exp(eta))),
     "NegativeBinomial": (

@@ -11,11 +11,13 @@ from bayes_personal.data.columns import numbers
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, first, warn
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.likelihood import Likelihood
+from bayes_personal.families.parts.links import LINKS, Link, Name
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.conjugate import BetaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
+from bayes_personal.system.arguments import one_of
 
 ROLE = "outcome of a Bernoulli family"
 
@@ -25,14 +27,29 @@ ROLE = "outcome of a Bernoulli family"
 class Bernoulli(Family):
     """An outcome that is 0 or 1, False or True.
 
-    Generative story: ``y_i ~ Bernoulli(p_i)``, ``logit(p_i) = x_i' theta_i``. A coefficient is a log odds ratio for
-    one unit of its predictor.
+    Generative story: ``y_i ~ Bernoulli(p_i)``, ``logit(p_i) = x_i' theta_i``, or another link in the logit's place. A
+    coefficient is a log odds ratio for one unit of its predictor; of another link, what `link` says.
 
     Right for one trial a row, independent given theta_i. Fails where outcomes are miscoded: a single wrong label
     with a probability near 0 pulls hard.
 
+    Parameters
+    ----------
+    link
+        - "logit", the default: ``p_i = 1 / (1 + exp(-x_i' theta_i))``.
+        - "probit": ``p_i = F(x_i' theta_i)``, F the distribution function of a standard Normal. Whether a hidden
+          measurement with a Normal error of standard deviation 1 exceeds 0; a coefficient is the difference of that
+          measurement for one unit of its predictor, in standard deviations of the error. Right for thresholds, as of
+          doses; probabilities like those of the logit, but for tails that fall off faster.
+        - "cloglog", the complementary log-log link: ``p_i = 1 - exp(-exp(x_i' theta_i))``. Whether any event of a
+          Poisson process has happened; a coefficient is the log of the factor by which the rate of events changes for
+          one unit of its predictor, a log hazard ratio where rows are intervals of equal length. Right for infections,
+          extinctions and grouped survival times. It is not symmetric: failures and successes cannot change places.
+
     Raises
     ------
+    SpecificationError
+        A link that is none of these.
     InputTypeError
         Text, categories or objects as the outcome.
     InputError
@@ -45,24 +62,36 @@ class Bernoulli(Family):
 
     References
     ----------
-    Gelman, Jakulin, Pittau and Su (2008), doi:10.1214/08-AOAS191.
+    Gelman, Jakulin, Pittau and Su (2008), doi:10.1214/08-AOAS191. Links: McCullagh and Nelder (1989), Generalized
+    Linear Models, section 4.3, doi:10.1007/978-1-4899-3242-6.
     """
+
+    link: Name = "logit"
+
+    def __post_init__(self) -> None:
+        one_of("Bernoulli", LINKS, link=self.link)
+
+    @property
+    def _link(self) -> Link | None:
+        return LINKS[self.link]
 
     @property
     def binary(self) -> bool:
-        return True
+        # Pairs of nodes have an interaction in common only on the scale of log odds.
+        return self._link is None
 
     @property
     def columns(self) -> tuple[str, ...]:
         return ()
 
     @property
-    def conjugate(self) -> BetaConjugate:
-        return BetaConjugate()
+    def conjugate(self) -> BetaConjugate | None:
+        # Its coefficients are log odds.
+        return BetaConjugate() if self._link is None else None
 
     @property
     def compiled(self) -> codes.Code:
-        return codes.Bernoulli()
+        return codes.Bernoulli() if self._link is None else self._link.code
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role, name = ROLE, values.name
@@ -88,21 +117,23 @@ class Bernoulli(Family):
         return np.ones(len(frame))
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
-        return 0.0, 1.0
+        return (0.0, 1.0) if self._link is None else (self._link.location, self._link.unit)
 
     @property
     def natural(self) -> tuple[str, str]:
-        return "0", "1"
+        return ("0", "1") if self._link is None else self._link.natural
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["Bernoulli"], {"logit_p": eta[..., 0]})
+        if self._link is None:
+            return Likelihood(DISTRIBUTIONS["Bernoulli"], {"logit_p": eta[..., 0]})
+        return Likelihood(self._link.bernoulli(), {"logit_p": self._link.log_odds(eta[..., 0], xp)})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate the outcomes."""
         warn_of_separation(outcome, x, names)
 
     def story(self) -> tuple[str, ...]:
-        return ("y_i ~ Bernoulli(p_i), logit(p_i) = x_i' theta_i",)
+        return (f"y_i ~ Bernoulli(p_i), {self.link}(p_i) = x_i' theta_i",)

@@ -12,11 +12,13 @@ from bayes_personal.errors import InputError, InputWarning, SpecificationError, 
 from bayes_personal.families.parts.base import Family
 from bayes_personal.families.parts.counts import counts
 from bayes_personal.families.parts.likelihood import Likelihood
+from bayes_personal.families.parts.links import LINKS, Link, Name
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.conjugate import BetaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
+from bayes_personal.system.arguments import one_of
 
 ROLE = "outcome of a Binomial family"
 
@@ -26,8 +28,9 @@ ROLE = "outcome of a Binomial family"
 class Binomial(Family):
     """Successes out of a known number of trials.
 
-    Generative story: ``y_i ~ Binomial(n_i, p_i)``, ``logit(p_i) = x_i' theta_i``. A coefficient is a log odds ratio
-    for one unit of its predictor. With one trial a row this is the Bernoulli family.
+    Generative story: ``y_i ~ Binomial(n_i, p_i)``, ``logit(p_i) = x_i' theta_i``, or another link in the logit's
+    place. A coefficient is a log odds ratio for one unit of its predictor; of another link, what `Bernoulli` says. With
+    one trial a row this is the Bernoulli family.
 
     Right for trials of a row that are independent with one probability. Fails where they are not, as with the pupils
     of one class: the successes then vary more than the model knows, and intervals come out too narrow.
@@ -36,11 +39,13 @@ class Binomial(Family):
     ----------
     trials
         Column with the number of trials of each row: whole numbers from 1 on.
+    link
+        "logit", "probit" or "cloglog", as `Bernoulli` explains them.
 
     Raises
     ------
     SpecificationError
-        Trials that do not name a column.
+        Trials that do not name a column; a link that is none of these.
     InputError
         Successes that are negative, fractional or more than the trials; trials that are 0, fractional or missing.
     InputTypeError
@@ -58,23 +63,30 @@ class Binomial(Family):
     """
 
     trials: str
+    link: Name = "logit"
 
     def __post_init__(self) -> None:
         if not isinstance(self.trials, str):
             raise SpecificationError(f"Binomial: trials={self.trials!r} must name the column with the number of trials "
                                      "of each row; put one number into a column of the frame.")
+        one_of("Binomial", LINKS, link=self.link)
+
+    @property
+    def _link(self) -> Link | None:
+        return LINKS[self.link]
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.trials,)
 
     @property
-    def conjugate(self) -> BetaConjugate:
-        return BetaConjugate()
+    def conjugate(self) -> BetaConjugate | None:
+        # Its coefficients are log odds.
+        return BetaConjugate() if self._link is None else None
 
     @property
     def compiled(self) -> codes.Code:
-        return codes.Binomial()
+        return codes.Binomial() if self._link is None else self._link.code
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         role = ROLE
@@ -105,17 +117,19 @@ class Binomial(Family):
         return trials
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
-        return 0.0, 1.0
+        return (0.0, 1.0) if self._link is None else (self._link.location, self._link.unit)
 
     @property
     def natural(self) -> tuple[str, str]:
-        return "0", "1"
+        return ("0", "1") if self._link is None else self._link.natural
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
         return ()
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta[..., 0]})
+        if self._link is None:
+            return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta[..., 0]})
+        return Likelihood(self._link.binomial(), {"n": constants, "logit_p": self._link.log_odds(eta[..., 0], xp)})
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate successes from failures."""
@@ -124,4 +138,4 @@ class Binomial(Family):
         warn_of_separation(y, np.concatenate([successes, failures]), names)
 
     def story(self) -> tuple[str, ...]:
-        return (f"y_i ~ Binomial({self.trials}_i, p_i), logit(p_i) = x_i' theta_i",)
+        return (f"y_i ~ Binomial({self.trials}_i, p_i), {self.link}(p_i) = x_i' theta_i",)

@@ -39,6 +39,15 @@ class LogNormal(Code):
     pass
 
 
+# Bernoulli and Binomial families with other links than the logit.
+class Probit(Code):
+    pass
+
+
+class ComplementaryLogLog(Code):
+    pass
+
+
 # Families whose scale or dispersion has a linear predictor of its own.
 class NormalVarying(Code):
     pass

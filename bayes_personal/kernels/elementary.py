@@ -140,3 +140,16 @@ def decay(eta):
 def rate(n, eta):
     """Return n e^eta."""
     return n * exp_of(HIGHEST if eta > HIGHEST else eta)
+
+
+@inlined
+def share_of_decay(m):
+    """Return (1 - e^-m) / m for m from 0 to 1/2."""
+    q = 1 / 87178291200 - m * (1 / 1307674368000)
+    q = 1 / 479001600 - m * (1 / 6227020800 - m * q)
+    q = 1 / 3628800 - m * (1 / 39916800 - m * q)
+    q = 1 / 40320 - m * (1 / 362880 - m * q)
+    q = 1 / 720 - m * (1 / 5040 - m * q)
+    q = 1 / 24 - m * (1 / 120 - m * q)
+    q = 1 / 2 - m * (1 / 6 - m * q)
+    return 1.0 - m * q

@@ -39,11 +39,13 @@ from bayes_personal.kernels.outcomes import (
     log_normal,
     log_normal_censored,
     log_normal_varying,
+    complementary_log_log,
     negative_binomial,
     negative_binomial_varying,
     normal_censored,
     normal_varying,
     poisson,
+    probit,
     student_t,
     student_t_varying,
     weibull,
@@ -59,7 +61,8 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.StudentTVarying: student_t_varying, codes.NegativeBinomialVarying: negative_binomial_varying,
     codes.Gamma: gamma, codes.GammaVarying: gamma_varying, codes.GammaCensored: gamma_censored,
     codes.LogNormal: log_normal, codes.LogNormalVarying: log_normal_varying,
-    codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull}
+    codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull,
+    codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log}
 
 
 # Registers what a function of a code compiles to, as a part of those that call it.

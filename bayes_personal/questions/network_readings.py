@@ -187,7 +187,7 @@ def must_be_readable(model: Network, kind: Reading, owner: str) -> None:
         if model.ising:
             return
         raise SpecificationError(f"{owner}(kind='interaction'): interactions are those of an Ising model, whose nodes "
-                                 "have family=bp.Bernoulli() and parents='others'. Take "
+                                 "have family=bp.Bernoulli(), with the logit link, and parents='others'. Take "
                                  f"kind={model.reading!r}.")
     other = [node for node in model.nodes if not model.family_of(node).normal]
     if other:
