@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from bayes_personal.data.examples import datasets, load_dataset
     from bayes_personal.families import (
         Bernoulli,
+        Beta,
+        BetaBinomial,
         Binomial,
         Gamma,
         LogNormal,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         Poisson,
         StudentT,
         Weibull,
+        ZeroInflatedPoisson,
     )
     from bayes_personal.families.parts.varying import Varying
     from bayes_personal.hyperpriors.hyperprior import Hyperprior
@@ -66,13 +69,13 @@ if TYPE_CHECKING:
     from bayes_personal.samplers.nuts import NUTS
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Binomial", "Conditional", "Contextualized", "DistanceRegularized", "FineTuned",
-    "Gamma", "LogNormal", "Weibull",
-    "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace", "LinearVarying", "MetaLearned", "Mixture",
-    "Model", "NegativeBinomial", "Network", "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson",
-    "PooledNetworkPosterior", "Population", "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation",
-    "Transfer", "TreePartition", "Varying", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance",
-    "load", "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
+    "ADVI", "NUTS", "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Conditional", "Contextualized",
+    "DistanceRegularized", "FineTuned", "Gamma", "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace",
+    "LinearVarying", "LogNormal", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Network", "NetworkPosterior",
+    "Normal", "PartialPooling", "Partition", "Poisson", "PooledNetworkPosterior", "Population", "Posterior",
+    "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "Varying", "Weibull",
+    "ZeroInflatedPoisson", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load",
+    "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
     "plot_pareto_k", "plot_predictive", "plot_theta", "predict", "report", "responsibilities", "simulate",
 ]
 
@@ -80,8 +83,8 @@ __all__ = [
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
-    "families": ("Bernoulli", "Binomial", "Gamma", "LogNormal", "NegativeBinomial", "Normal", "Poisson", "StudentT",
-                 "Weibull"),
+    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Gamma", "LogNormal", "NegativeBinomial", "Normal",
+                 "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
     "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),

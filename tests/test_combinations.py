@@ -33,7 +33,8 @@ PRIORS = {"Population": bp.Population(), "Conditional": bp.Conditional("site", m
 FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Bernoulli(),
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
             "NegativeBinomial": bp.NegativeBinomial("exposure"), "Gamma": bp.Gamma(), "LogNormal": bp.LogNormal(),
-            "Weibull": bp.Weibull()}
+            "Weibull": bp.Weibull(), "BetaBinomial": bp.BetaBinomial("trials"), "Beta": bp.Beta(),
+            "ZeroInflatedPoisson": bp.ZeroInflatedPoisson("exposure")}
 POSITIVE = (bp.Gamma(), bp.LogNormal(), bp.Weibull())
 # Priors whose divisions are summed out, and families under which that can be done: with several coefficients, or one.
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
@@ -77,7 +78,7 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
     """A posterior whose draws are those of the prior, for data made by one of them."""
     model = bp.Model(formula(prior, family), prior=prior, family=family, **narrow(prior))
     data = bp.simulate(model, rows(), seed=1).frame
-    if isinstance(family, bp.Bernoulli | bp.Binomial):
+    if isinstance(family, bp.Bernoulli | bp.Binomial | bp.BetaBinomial):
         data["y"] = data["y"].astype(int)
     bound = model.bind(data)
     made = [bp.simulate(model, data, seed=seed).values for seed in range(2 * DRAWS)]
@@ -122,6 +123,8 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
         assert (np.diff(mean[..., row].ravel()[order]) >= -1e-12).all()
     if family in POSITIVE:
         assert (outcome > 0).all()
+    elif family == bp.Beta():
+        assert ((outcome > 0) & (outcome < 1)).all()
     elif family not in (bp.Normal(), bp.StudentT()):
         assert (outcome == np.round(outcome)).all() and (outcome >= 0).all()
     if posterior.bound.second_stage is not None:

@@ -13,6 +13,9 @@ from bayes_personal.kernels import likelihoods
 
 FAMILIES = {"Bernoulli": (bp.Bernoulli(), {}), "Binomial": (bp.Binomial("n"), {}), "Poisson": (bp.Poisson("n"), {}),
             "probit": (bp.Binomial("n", "probit"), {}), "cloglog": (bp.Binomial("n", "cloglog"), {}),
+            "BetaBinomial": (bp.BetaBinomial("n"), {"dispersion": 0.7}),
+            "nearly Binomial": (bp.BetaBinomial("n"), {"dispersion": 1e-6}), "Beta": (bp.Beta(), {"dispersion": 0.4}),
+            "ZeroInflatedPoisson": (bp.ZeroInflatedPoisson("n"), {"zeros": 0.3}),
             "NegativeBinomial": (bp.NegativeBinomial("n"), {"dispersion": 0.7}),
             "nearly Poisson": (bp.NegativeBinomial("n"), {"dispersion": 1e-6}),
             "StudentT": (bp.StudentT(), {"nu": 3.5, "sigma": 1.8}),
@@ -26,14 +29,20 @@ def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     eta = np.concatenate([rng.normal(0, 2, 60), [-30.0, 0.0, 5.0, 30.0]])
     n = rng.integers(1, 30, 64).astype(float)
-    if isinstance(family, bp.Bernoulli | bp.StudentT | bp.Gamma | bp.LogNormal):
+    if isinstance(family, bp.Bernoulli | bp.StudentT | bp.Gamma | bp.LogNormal | bp.Beta):
         n = np.ones(64)
     if isinstance(family, bp.Gamma | bp.LogNormal):
         return np.exp(eta + rng.normal(0, 1, 64)), n, eta
+    if isinstance(family, bp.Beta):
+        return rng.beta(0.8, 0.8, 64), n, eta
     if isinstance(family, bp.StudentT):
         return eta + rng.standard_t(3, 64), n, eta
-    upper = n if isinstance(family, bp.Bernoulli | bp.Binomial) else np.full(64, 40.0)
-    return np.floor(rng.random(64) * (upper + 1)), n, eta
+    upper = n if isinstance(family, bp.Bernoulli | bp.Binomial | bp.BetaBinomial) else np.full(64, 40.0)
+    y = np.floor(rng.random(64) * (upper + 1))
+    if isinstance(family, bp.ZeroInflatedPoisson):
+        # Beside a mean of e^30 nothing else would be seen in sums.
+        return y * (rng.random(64) < 0.5), n, np.minimum(eta, 5.0)
+    return y, n, eta
 
 
 def own_of(family: Family, values: Mapping[str, float]) -> np.ndarray:
@@ -81,7 +90,8 @@ def test_slopes(name: str) -> None:
     family, values = FAMILIES[name]
     y, n, eta = rows(family)
     own = own_of(family, values)
-    score, curvature, positive = likelihoods.slopes(family.compiled, own, y, n, eta[None])
+    code = family.compiled
+    score, curvature, positive = likelihoods.slopes(code, own, y, n, eta[None])
     likelihood = family.likelihood(eta[:, None], values, n, np)
     np.testing.assert_allclose(score[0], likelihood.score(y), rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(curvature[0, 0], likelihood.curvature(y), rtol=1e-11, atol=1e-13)
@@ -91,6 +101,18 @@ def test_slopes(name: str) -> None:
         nu, sigma = values["nu"], values["sigma"]
         np.testing.assert_allclose(positive[0, 0], (nu + 1) / (nu * sigma**2 + (y - eta) ** 2), rtol=1e-12)
         assert (curvature < 0).any() == (name == "StudentT")
+    elif isinstance(family, bp.BetaBinomial | bp.ZeroInflatedPoisson):
+        assert (positive >= curvature - 1e-13).all() and (positive > curvature + 0.1).any()
+        if name == "nearly Binomial":
+            np.testing.assert_allclose(positive[0, 0, np.abs(eta) < 10], curvature[0, 0, np.abs(eta) < 10], rtol=1e-4)
+    elif isinstance(family, bp.Beta):
+        # The expectation, of which the difference of the two has none.
+        apart = np.array([likelihoods.slopes(code, own, each, n, eta[None])[1] - positive
+                          for each in likelihood.draw(np.random.default_rng(2), (4000, 64))])[:, 0, 0]
+        near = np.abs(eta) < 3
+        error = apart.std(axis=0)[near] / np.sqrt(4000)
+        assert (np.abs(apart.mean(axis=0)[near]) <= 4 * error + 1e-12).all()
+        assert (positive > 0).all() and (curvature < 0).any()
     else:
         np.testing.assert_allclose(positive, curvature, rtol=1e-15)
 
@@ -108,6 +130,20 @@ def in_many_digits(name: str, own: list[mpf], y: np.ndarray, n: np.ndarray, eta:
             total += a * mp.log(a) - a - mp.loggamma(a) + a * (r - mp.exp(r) + 1)
         elif name == "LogNormal":
             total -= mp.log(own[0]) + ((mp.log(outcome) - place) / own[0]) ** 2 / 2
+        elif name == "ZeroInflatedPoisson":
+            (a,), mean = own, constant * mp.exp(place)
+            total += outcome * place - mean + mp.log(1 - a) if outcome > 0 else mp.log(a + (1 - a) * mp.exp(-mean))
+        elif name in ("Beta", "BetaBinomial", "nearly Binomial"):
+            (a,) = own
+            shapes = [a / (1 + mp.exp(-place)), a / (1 + mp.exp(place))]
+            if name == "Beta":
+                total += mp.loggamma(a) + mp.log(outcome) + mp.log(1 - outcome) + sum(
+                    (shape - 1) * mp.log(part) - mp.loggamma(shape)
+                    for shape, part in zip(shapes, (outcome, 1 - outcome), strict=True))
+                continue
+            total += mp.loggamma(a) - mp.loggamma(a + constant) + sum(
+                mp.loggamma(shape + part) - mp.loggamma(shape)
+                for shape, part in zip(shapes, (outcome, constant - outcome), strict=True))
         else:
             a, b = own
             total += (mp.loggamma((a + 1) / 2) - mp.loggamma(a / 2) - mp.log(mp.pi * a) / 2 - mp.log(b)

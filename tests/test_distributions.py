@@ -11,6 +11,26 @@ from scipy import special, stats
 
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 
+
+class Inflated:
+    """A Poisson distribution with probability psi, and 0 otherwise."""
+
+    def __init__(self, psi: float, mu: float) -> None:
+        self.psi, self.counts = psi, stats.poisson(mu)
+
+    def logpmf(self, y: np.ndarray) -> np.ndarray:
+        return np.log(self.psi * self.counts.pmf(y) + (1 - self.psi) * (y == 0))
+
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        return 1 - self.psi * self.counts.sf(y)
+
+    def ppf(self, q: np.ndarray) -> np.ndarray:
+        return np.maximum(self.counts.ppf(np.maximum(q - (1 - self.psi), 0) / self.psi), 0)
+
+    def mean(self) -> float:
+        return self.psi * self.counts.mean()
+
+
 # Two settings of the parameters, and the same distribution in scipy.
 SCIPY: dict[str, tuple[tuple[dict[str, float], ...], Callable[..., Any]]] = {
     "Normal": (({"mu": 1.0, "sigma": 2.0}, {"mu": -300.0, "sigma": 0.1}), lambda mu, sigma: stats.norm(mu, sigma)),
@@ -37,6 +57,9 @@ SCIPY: dict[str, tuple[tuple[dict[str, float], ...], Callable[..., Any]]] = {
     "Poisson": (({"mu": 3.0}, {"mu": 0.2}), lambda mu: stats.poisson(mu)),
     "NegativeBinomial": (({"mu": 3.0, "alpha": 2.0}, {"mu": 20.0, "alpha": 0.5}),
                          lambda mu, alpha: stats.nbinom(alpha, alpha / (alpha + mu))),
+    "BetaBinomial": (({"alpha": 2.0, "beta": 3.0, "n": 12.0}, {"alpha": 0.6, "beta": 12.0, "n": 40.0}),
+                     lambda alpha, beta, n: stats.betabinom(int(n), alpha, beta)),
+    "ZeroInflatedPoisson": (({"psi": 0.7, "mu": 3.0}, {"psi": 0.2, "mu": 0.5}), lambda psi, mu: Inflated(psi, mu)),
 }
 CASES = [pytest.param(name, parameters, twin(**parameters), id=f"{name}-{number}")
          for name, (settings, twin) in SCIPY.items() for number, parameters in enumerate(settings)]

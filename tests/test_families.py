@@ -23,6 +23,8 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import InputError, InputTypeError, InputWarning, SpecificationError
 from bayes_personal.families import (
     Bernoulli,
+    Beta,
+    BetaBinomial,
     Binomial,
     Family,
     Gamma,
@@ -32,6 +34,7 @@ from bayes_personal.families import (
     Poisson,
     StudentT,
     Weibull,
+    ZeroInflatedPoisson,
 )
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.model.program import program
@@ -44,6 +47,8 @@ FRAME = pd.DataFrame({
     "years": rng.uniform(0.1, 30, ROWS)}, index=[f"r{i}" for i in range(ROWS)])
 FRAME["hits"], FRAME["deaths"] = FRAME["trials"] // 2, rng.poisson(2 * FRAME["years"])
 FRAME["cost"] = rng.gamma(2.0, 40.0, ROWS)
+FRAME["share"] = np.linspace(0.03, 0.9, ROWS)
+FRAME["seen"] = np.where(np.arange(ROWS) % 3 == 0, 0, FRAME["deaths"])
 
 
 class Successes:
@@ -73,6 +78,24 @@ def cloglog(eta: np.ndarray, n: Any) -> Successes:
     return Successes(n, stats.gumbel_l.logcdf(eta), stats.gumbel_l.logsf(eta))
 
 
+class Inflated:
+    """A Poisson distribution, or 0 with the probability `zeros`."""
+
+    dist = stats.poisson
+
+    def __init__(self, mean: np.ndarray, zeros: float) -> None:
+        self.counts, self.zeros = stats.poisson(mean), zeros
+
+    def logpmf(self, y: np.ndarray) -> np.ndarray:
+        return np.log(self.zeros * (y == 0) + (1 - self.zeros) * self.counts.pmf(y))
+
+    def mean(self) -> np.ndarray:
+        return (1 - self.zeros) * self.counts.mean()
+
+    def var(self) -> np.ndarray:
+        return (1 - self.zeros) * (self.counts.var() + self.counts.mean() ** 2) - self.mean() ** 2
+
+
 # Family, outcome, hyperparameters, and scipy's distribution given eta and the known constants.
 SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
     "Normal": (Normal(), "measure", {"sigma": 2.0}, lambda eta, known, sigma: stats.norm(eta, sigma)),
@@ -85,6 +108,13 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
     "Bernoulli, cloglog": (Bernoulli("cloglog"), "yes", {}, cloglog),
     "Binomial, probit": (Binomial("trials", "probit"), "hits", {}, probit),
     "Binomial, cloglog": (Binomial("trials", "cloglog"), "hits", {}, cloglog),
+    "BetaBinomial": (
+        BetaBinomial("trials"), "hits", {"dispersion": 0.7}, lambda eta, known, dispersion: stats.betabinom(
+            known, special.expit(eta) / dispersion**2, special.expit(-eta) / dispersion**2)),
+    "Beta": (Beta(), "share", {"dispersion": 0.3}, lambda eta, known, dispersion: stats.beta(
+        special.expit(eta) / dispersion**2, special.expit(-eta) / dispersion**2)),
+    "ZeroInflatedPoisson": (ZeroInflatedPoisson("years"), "seen", {"zeros": 0.3},
+                            lambda eta, known, zeros: Inflated(known * np.exp(eta), zeros)),
     "Poisson": (Poisson(), "deaths", {}, lambda eta, known: stats.poisson(np.exp(eta))),
     "Poisson, exposure": (Poisson("years"), "deaths", {}, lambda eta, known: stats.poisson(known * np.exp(eta))),
     "NegativeBinomial": (
@@ -214,6 +244,8 @@ def test_the_story_states_every_hyperparameter(row: str) -> None:
 
 def test_repr_is_the_statement() -> None:
     for family in (StudentT(), Bernoulli(), Binomial("trials"), Poisson(exposure="years"),
+                   BetaBinomial("trials"), Beta(), Binomial("trials", "probit"),
+                   ZeroInflatedPoisson(zeros=bp.Hyperprior("Beta", alpha=1.0, beta=9.0)),
                    NegativeBinomial("years", bp.Hyperprior("Exponential", scale=2.0))):
         assert eval(repr(family), vars(families) | {"Hyperprior": bp.Hyperprior}) == family
     assert repr(Poisson()) == "Poisson()"

@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -54,7 +55,8 @@ def hyperpriors(draw: st.DrawFn, positive: bool = True) -> bp.Hyperprior:
     distributions = [name for name in ROLES if not positive or bp.Hyperprior(
         name, **{argument: 1.0 for argument in ROLES[name]}).positive]
     name = draw(st.sampled_from(distributions))
-    return bp.Hyperprior(name, relative=draw(st.booleans()), **{
+    # A share between 0 and 1 has no unit.
+    return bp.Hyperprior(name, relative=name != "Beta" and draw(st.booleans()), **{
         argument: draw(st.floats(-100, 100) if "location" in role else positive_numbers)
         for argument, role in ROLES[name].items()})
 
@@ -67,6 +69,8 @@ varying = st.builds(bp.Varying, st.one_of(st.none(), st.builds(bp.LinearVarying,
 
 # What annotations do not say of arguments.
 SPECIAL = {(bp.Invariant, "inclusion"): st.floats(0.01, 0.99),
+           (bp.ZeroInflatedPoisson, "zeros"): st.builds(partial(bp.Hyperprior, "Beta"), alpha=positive_numbers,
+                                                        beta=positive_numbers),
            (bp.Repulsive, "archetypes"): st.integers(1, 8), (bp.Repulsive, "strength"): st.floats(0, 0.99),
            (bp.DistanceRegularized, "metric"): st.sampled_from(["learned", ((2.0,),), ((1.0, 0.5), (0.5, 2.0))])}
 

@@ -4,6 +4,8 @@ Enters: classes that a user names as a family.
 """
 
 from bayes_personal.families.bernoulli import Bernoulli
+from bayes_personal.families.beta import Beta
+from bayes_personal.families.beta_binomial import BetaBinomial
 from bayes_personal.families.binomial import Binomial
 from bayes_personal.families.gamma import Gamma
 from bayes_personal.families.log_normal import LogNormal
@@ -13,6 +15,9 @@ from bayes_personal.families.parts.base import Family
 from bayes_personal.families.poisson import Poisson
 from bayes_personal.families.student_t import StudentT
 from bayes_personal.families.weibull import Weibull
+from bayes_personal.families.zero_inflated_poisson import ZeroInflatedPoisson
 
-__all__ = ["Bernoulli", "Binomial", "Family", "Gamma", "LogNormal", "NegativeBinomial", "Normal", "Poisson", "StudentT",
-           "Weibull"]
+__all__ = [
+    "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Family", "Gamma", "LogNormal", "NegativeBinomial", "Normal",
+    "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson",
+]

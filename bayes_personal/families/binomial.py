@@ -5,27 +5,20 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import pandas as pd
 
-from bayes_personal.data.columns import column
-from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
-from bayes_personal.families.parts.base import Family
-from bayes_personal.families.parts.counts import counts
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.links import LINKS, Link, Name
-from bayes_personal.families.parts.separation import warn_of_separation
+from bayes_personal.families.parts.trials import Trials
 from bayes_personal.hyperpriors.conjugate import BetaConjugate
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
 from bayes_personal.system.arguments import one_of
 
-ROLE = "outcome of a Binomial family"
-
 
 @final
 @dataclass(frozen=True, repr=False)
-class Binomial(Family):
+class Binomial(Trials):
     """Successes out of a known number of trials.
 
     Generative story: ``y_i ~ Binomial(n_i, p_i)``, ``logit(p_i) = x_i' theta_i``, or another link in the logit's
@@ -33,7 +26,8 @@ class Binomial(Family):
     one trial a row this is the Bernoulli family.
 
     Right for trials of a row that are independent with one probability. Fails where they are not, as with the pupils
-    of one class: the successes then vary more than the model knows, and intervals come out too narrow.
+    of one class: the successes then vary more than the model knows, and intervals come out too narrow; use
+    `BetaBinomial`.
 
     Parameters
     ----------
@@ -62,13 +56,10 @@ class Binomial(Family):
     McCullagh and Nelder (1989), Generalized Linear Models, chapter 4, doi:10.1007/978-1-4899-3242-6.
     """
 
-    trials: str
     link: Name = "logit"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.trials, str):
-            raise SpecificationError(f"Binomial: trials={self.trials!r} must name the column with the number of trials "
-                                     "of each row; put one number into a column of the frame.")
+        super().__post_init__()
         one_of("Binomial", LINKS, link=self.link)
 
     @property
@@ -76,8 +67,8 @@ class Binomial(Family):
         return LINKS[self.link]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.trials,)
+    def heavier(self) -> str:
+        return "BetaBinomial"
 
     @property
     def conjugate(self) -> BetaConjugate | None:
@@ -87,34 +78,6 @@ class Binomial(Family):
     @property
     def compiled(self) -> codes.Code:
         return codes.Binomial() if self._link is None else self._link.code
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        role = ROLE
-        y, trials = counts(values, role), self.constants(frame)
-        above = y > trials
-        if above.any():
-            worst = int(np.argmax(above))
-            raise InputError(f"{role}: column {values.name!r} has more successes than {self.trials!r} has trials in "
-                             f"{above.sum()} of {len(y)} rows ({first(values.index[above])}), the first "
-                             f"{y[worst]:g} of {trials[worst]:g}. Are the two columns swapped?")
-        return y
-
-    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Warn where all trials end the same way."""
-        successes, trials = outcome.sum(), constants.sum()
-        if successes in (0, trials):
-            warn(f"{ROLE}: column {name!r} has no {'success' if successes == 0 else 'failure'} in all {trials:g} "
-                 "trials. The likelihood has no maximum: how near to 0 or 1 the probabilities are rests on the prior.",
-                 InputWarning)
-
-    def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        role = "Binomial(trials=...)"
-        values = column(frame, self.trials, role)
-        trials = counts(values, role)
-        if (trials == 0).any():
-            raise InputError(f"{role}: column {self.trials!r} is 0 in {(trials == 0).sum()} of {len(trials)} rows "
-                             f"({first(values.index[trials == 0])}). Such rows say nothing: drop them.")
-        return trials
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return (0.0, 1.0) if self._link is None else (self._link.location, self._link.unit)
@@ -130,12 +93,6 @@ class Binomial(Family):
         if self._link is None:
             return Likelihood(DISTRIBUTIONS["Binomial"], {"n": constants, "logit_p": eta[..., 0]})
         return Likelihood(self._link.binomial(), {"n": constants, "logit_p": self._link.log_odds(eta[..., 0], xp)})
-
-    def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
-        """Warn where the predictors separate successes from failures."""
-        successes, failures = x[outcome > 0], x[outcome < constants]
-        y = np.repeat([1.0, 0.0], [len(successes), len(failures)])
-        warn_of_separation(y, np.concatenate([successes, failures]), names)
 
     def story(self) -> tuple[str, ...]:
         return (f"y_i ~ Binomial({self.trials}_i, p_i), {self.link}(p_i) = x_i' theta_i",)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
+from bayes_personal.hyperpriors import proportions
+
 Role = Literal["location", "scale", "rate", "shape", "log-location", "known"]
 Support = Literal["real", "positive", "unit interval", "count"]
 
@@ -163,7 +165,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         lambda x, mu, sigma: ((np.log(x) - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu))),
     Distribution(
         "Beta", {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
-        lambda rng, shape, alpha, beta: rng.beta(alpha, beta, shape)),
+        proportions.draw_beta, lambda alpha, beta: alpha / (alpha + beta), proportions.beta_derivatives),
     Distribution(
         "Bernoulli", {"logit_p": "location"}, "count", _bernoulli,
         lambda rng, shape, logit_p: rng.binomial(1, special.expit(logit_p), shape),
@@ -179,4 +181,12 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         "NegativeBinomial", {"mu": "location", "alpha": "shape"}, "count", _negative_binomial,
         lambda rng, shape, mu, alpha: rng.poisson(_capped(mu * rng.gamma(alpha, 1 / alpha, shape))),
         lambda mu, alpha: mu + 0 * alpha, _negative_binomial_derivatives),
+    Distribution(
+        "BetaBinomial", {"alpha": "shape", "beta": "shape", "n": "known"}, "count", proportions.beta_binomial,
+        proportions.draw_beta_binomial, lambda alpha, beta, n: n * alpha / (alpha + beta),
+        proportions.beta_binomial_derivatives),
+    Distribution(
+        "ZeroInflatedPoisson", {"psi": "shape", "mu": "location"}, "count", proportions.zero_inflated_poisson,
+        lambda rng, shape, psi, mu: np.where(rng.random(shape) < psi, rng.poisson(_capped(mu), shape), 0),
+        lambda psi, mu: psi * mu, proportions.zero_inflated_poisson_derivatives),
 )}

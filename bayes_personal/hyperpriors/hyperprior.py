@@ -18,7 +18,7 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.system.arguments import flag
 
 # How each parameter of a continuous distribution changes with the unit of measurement.
-ROLES = {name: dict(kind.roles) for name, kind in DISTRIBUTIONS.items() if kind.support in ("real", "positive")}
+ROLES = {name: dict(kind.roles) for name, kind in DISTRIBUTIONS.items() if kind.support != "count"}
 
 
 @final
@@ -37,7 +37,8 @@ class Hyperprior:
         Parameters under PyMC's names; all of them, except for ``mu=0`` / ``alpha=0`` of a located distribution. Where
         PyMC knows several sets of parameters, this one is used: Normal(mu, sigma), StudentT(nu, mu, sigma),
         Cauchy(alpha, beta), Laplace(mu, b), HalfNormal(sigma), HalfStudentT(nu, sigma), HalfCauchy(beta),
-        Exponential(scale), whose lam is 1 / scale, Gamma(alpha, beta), InverseGamma(alpha, beta), LogNormal(mu, sigma).
+        Exponential(scale), whose lam is 1 / scale, Gamma(alpha, beta), InverseGamma(alpha, beta), LogNormal(mu, sigma);
+        of a share between 0 and 1, Beta(alpha, beta).
 
     Raises
     ------
@@ -55,6 +56,9 @@ class Hyperprior:
             raise SpecificationError(f"Hyperprior({shown(distribution)}): no such distribution. "
                                      f"{did_you_mean(str(distribution), ROLES)}")
         roles = ROLES[distribution]
+        if relative and DISTRIBUTIONS[distribution].support == "unit interval":
+            raise SpecificationError(f"Hyperprior({distribution!r}, relative=True): a share between 0 and 1 has no "
+                                     "unit to be relative to. Leave relative out.")
         for name, role in roles.items():
             if role == "location":
                 parameters.setdefault(name, 0.0)
@@ -134,9 +138,20 @@ def must_be_positive(owner: str, **hyperpriors: Any) -> None:
         if not isinstance(prior, Hyperprior):
             raise SpecificationError(f"{owner}: {name}={shown(prior)} must be a hyperprior, such as "
                                      f"Hyperprior('HalfNormal', sigma=1).")
+        if DISTRIBUTIONS[prior.distribution].support == "unit interval":
+            raise SpecificationError(f"{owner}: {name}={prior!r} cannot exceed 1; use a distribution on the positive "
+                                     "numbers, such as HalfNormal.")
         if not prior.positive:
             raise SpecificationError(f"{owner}: {name}={prior!r} can be negative; use a distribution on the positive "
                                      "numbers, such as HalfNormal.")
+
+
+def must_be_a_share(owner: str, **hyperpriors: Any) -> None:
+    """Refuse values that are not hyperpriors of a number between 0 and 1."""
+    for name, prior in hyperpriors.items():
+        if not isinstance(prior, Hyperprior) or DISTRIBUTIONS[prior.distribution].support != "unit interval":
+            raise SpecificationError(f"{owner}: {name}={shown(prior)} must be a hyperprior of a share between 0 and 1, "
+                                     "such as Hyperprior('Beta', alpha=1, beta=3).")
 
 
 def must_be_normal(owner: str, **hyperpriors: Any) -> None:

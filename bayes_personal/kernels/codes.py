@@ -39,6 +39,18 @@ class LogNormal(Code):
     pass
 
 
+class BetaBinomial(Code):
+    pass
+
+
+class Beta(Code):
+    pass
+
+
+class ZeroInflatedPoisson(Code):
+    pass
+
+
 # Bernoulli and Binomial families with other links than the logit.
 class Probit(Code):
     pass
@@ -83,4 +95,12 @@ class GammaCensored(Code):
 
 
 class Weibull(Code):
+    pass
+
+
+class BetaBinomialVarying(Code):
+    pass
+
+
+class BetaVarying(Code):
     pass

@@ -16,7 +16,7 @@ scale, all that depends on it belongs to l(eta, u).
 
 The curvature ``-l''`` is a matrix a row, (predictor, predictor, row). Where it may be negative, `slopes` also return a
 curvature that never is. Of a row's two predictors the first is no positive matrix anywhere but at the mode either; what
-stands in its place has the expected curvature by u, and none by both, which is 0 on average over outcomes.
+stands in its place has the expected curvature by u, and by both, which mostly is 0 on average over outcomes.
 
 Rows are the last axis, and innermost loops run over them, which lets these use the processor's vectors.
 """
@@ -32,6 +32,10 @@ from bayes_personal.kernels import codes
 from bayes_personal.kernels.compiling import OPTIONS, compiled, inlined
 from bayes_personal.kernels.outcomes import (
     bernoulli,
+    beta,
+    beta_binomial,
+    beta_binomial_varying,
+    beta_varying,
     binomial,
     gamma,
     gamma_censored,
@@ -49,6 +53,7 @@ from bayes_personal.kernels.outcomes import (
     student_t,
     student_t_varying,
     weibull,
+    zero_inflated_poisson,
 )
 
 # Rows whose factors are multiplied before a logarithm is taken.
@@ -62,7 +67,9 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.Gamma: gamma, codes.GammaVarying: gamma_varying, codes.GammaCensored: gamma_censored,
     codes.LogNormal: log_normal, codes.LogNormalVarying: log_normal_varying,
     codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull,
-    codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log}
+    codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log, codes.Beta: beta,
+    codes.BetaVarying: beta_varying, codes.BetaBinomial: beta_binomial,
+    codes.BetaBinomialVarying: beta_binomial_varying, codes.ZeroInflatedPoisson: zero_inflated_poisson}
 
 
 # Registers what a function of a code compiles to, as a part of those that call it.
