@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Beta,
         BetaBinomial,
         Binomial,
+        Cumulative,
         Gamma,
         LogNormal,
         NegativeBinomial,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from bayes_personal.samplers.nuts import NUTS
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Conditional", "Contextualized",
+    "ADVI", "NUTS", "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Conditional", "Contextualized", "Cumulative",
     "DistanceRegularized", "FineTuned", "Gamma", "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace",
     "LinearVarying", "LogNormal", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Network", "NetworkPosterior",
     "Normal", "PartialPooling", "Partition", "Poisson", "PooledNetworkPosterior", "Population", "Posterior",
@@ -83,8 +84,8 @@ __all__ = [
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
-    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Gamma", "LogNormal", "NegativeBinomial", "Normal",
-                 "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
+    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Cumulative", "Gamma", "LogNormal", "NegativeBinomial",
+                 "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
     "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),

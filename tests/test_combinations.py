@@ -34,7 +34,7 @@ FAMILIES = {"Normal": bp.Normal(), "StudentT": bp.StudentT(), "Bernoulli": bp.Be
             "Binomial": bp.Binomial("trials"), "Poisson": bp.Poisson("exposure"),
             "NegativeBinomial": bp.NegativeBinomial("exposure"), "Gamma": bp.Gamma(), "LogNormal": bp.LogNormal(),
             "Weibull": bp.Weibull(), "BetaBinomial": bp.BetaBinomial("trials"), "Beta": bp.Beta(),
-            "ZeroInflatedPoisson": bp.ZeroInflatedPoisson("exposure")}
+            "ZeroInflatedPoisson": bp.ZeroInflatedPoisson("exposure"), "Cumulative": bp.Cumulative(levels=range(3))}
 POSITIVE = (bp.Gamma(), bp.LogNormal(), bp.Weibull())
 # Priors whose divisions are summed out, and families under which that can be done: with several coefficients, or one.
 DIVIDED, SEVERAL, ONE = ("Partition", "TreePartition"), ("Normal",), ("Poisson", "Bernoulli", "Binomial")
@@ -114,6 +114,10 @@ def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     mean = bp.predict(posterior, new, kind="mean", seed=1).draws.to_numpy()
     outcome = bp.predict(posterior, new, kind="outcome", seed=1).draws.to_numpy()
     assert theta.shape == (2, DRAWS, 6, len(posterior.bound.coefficients.names))
+    if posterior.bound.family.labels is not None:
+        np.testing.assert_allclose(mean.sum(axis=-1), 1.0)
+        # That it is not the lowest level; further cuts differ between draws.
+        mean = 1 - mean[..., 0]
     assert mean.shape == outcome.shape == (2, DRAWS, 6)
     assert all(np.isfinite(each).all() for each in (theta, mean, outcome))
     eta = (theta * np.column_stack([np.ones(6), new["x"]])[:, : theta.shape[-1]]).sum(axis=-1)
@@ -150,6 +154,8 @@ def cell(prior: Prior, family: Family) -> str:
     data = rows().assign(y=rows()["trials"] - (isinstance(family, bp.Bernoulli)) * (rows()["trials"] - 1))
     data.loc[data.index % 2 == 0, "y"] -= 1
     data["y"] += family in POSITIVE
+    if isinstance(family, bp.Cumulative):
+        data["y"] = data.index % 3
     for whole, words in (("y ~ x", "yes"), ("y ~ 1", "`y ~ 1`")):
         try:
             bp.Model(whole, prior, family).bind(data)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from levels import log_ordered
 from mpmath import mp, mpf
 from scipy.special import roots_hermitenorm
 
@@ -21,7 +22,9 @@ FAMILIES = {"Bernoulli": (bp.Bernoulli(), {}), "Binomial": (bp.Binomial("n"), {}
             "StudentT": (bp.StudentT(), {"nu": 3.5, "sigma": 1.8}),
             "nearly Normal": (bp.StudentT(), {"nu": 1e9, "sigma": 0.3}),
             "Gamma": (bp.Gamma(), {"dispersion": 0.7}), "narrow Gamma": (bp.Gamma(), {"dispersion": 1e-3}),
-            "LogNormal": (bp.LogNormal(), {"sigma": 0.7})}
+            "LogNormal": (bp.LogNormal(), {"sigma": 0.7}),
+            "logit": (bp.Cumulative(levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2}),
+            "probit": (bp.Cumulative("probit", levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2})}
 
 
 def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,7 +32,7 @@ def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     eta = np.concatenate([rng.normal(0, 2, 60), [-30.0, 0.0, 5.0, 30.0]])
     n = rng.integers(1, 30, 64).astype(float)
-    if isinstance(family, bp.Bernoulli | bp.StudentT | bp.Gamma | bp.LogNormal | bp.Beta):
+    if isinstance(family, bp.Bernoulli | bp.StudentT | bp.Gamma | bp.LogNormal | bp.Beta | bp.Cumulative):
         n = np.ones(64)
     if isinstance(family, bp.Gamma | bp.LogNormal):
         return np.exp(eta + rng.normal(0, 1, 64)), n, eta
@@ -37,6 +40,8 @@ def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return rng.beta(0.8, 0.8, 64), n, eta
     if isinstance(family, bp.StudentT):
         return eta + rng.standard_t(3, 64), n, eta
+    if isinstance(family, bp.Cumulative):
+        return np.floor(4 * rng.random(64)), n, eta
     upper = n if isinstance(family, bp.Bernoulli | bp.Binomial | bp.BetaBinomial) else np.full(64, 40.0)
     y = np.floor(rng.random(64) * (upper + 1))
     if isinstance(family, bp.ZeroInflatedPoisson):
@@ -144,6 +149,8 @@ def in_many_digits(name: str, own: list[mpf], y: np.ndarray, n: np.ndarray, eta:
             total += mp.loggamma(a) - mp.loggamma(a + constant) + sum(
                 mp.loggamma(shape + part) - mp.loggamma(shape)
                 for shape, part in zip(shapes, (outcome, constant - outcome), strict=True))
+        elif name in ("logit", "probit"):
+            total += log_ordered(name, [mpf(0), *own], outcome, place)
         else:
             a, b = own
             total += (mp.loggamma((a + 1) / 2) - mp.loggamma(a / 2) - mp.log(mp.pi * a) / 2 - mp.log(b)

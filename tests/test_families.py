@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
+from levels import ordered
 from scipy import special, stats
 
 import bayes_personal as bp
@@ -26,6 +27,7 @@ from bayes_personal.families import (
     Beta,
     BetaBinomial,
     Binomial,
+    Cumulative,
     Family,
     Gamma,
     LogNormal,
@@ -45,6 +47,7 @@ FRAME = pd.DataFrame({
     "x": rng.normal(size=ROWS), "measure": rng.normal(100, 5, ROWS), "error": rng.uniform(0.5, 3, ROWS),
     "yes": [0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0], "trials": rng.integers(1, 9, ROWS),
     "years": rng.uniform(0.1, 30, ROWS)}, index=[f"r{i}" for i in range(ROWS)])
+FRAME["grade"] = np.arange(ROWS) % 4
 FRAME["hits"], FRAME["deaths"] = FRAME["trials"] // 2, rng.poisson(2 * FRAME["years"])
 FRAME["cost"] = rng.gamma(2.0, 40.0, ROWS)
 FRAME["share"] = np.linspace(0.03, 0.9, ROWS)
@@ -126,6 +129,10 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
                   lambda eta, known, sigma: stats.lognorm(sigma, scale=np.exp(eta))),
     "Weibull": (Weibull(), "cost", {"shape": 1.6},
                 lambda eta, known, shape: stats.weibull_min(shape, scale=np.exp(eta))),
+    "Cumulative": (Cumulative(levels=range(4)), "grade", {"gap_1": 0.7, "gap_2": 1.2},
+                   lambda eta, known, gap_1, gap_2: ordered(stats.logistic, eta, [0, gap_1, gap_1 + gap_2])),
+    "Cumulative, probit": (Cumulative("probit", levels=range(4)), "grade", {"gap_1": 0.7, "gap_2": 1.2},
+                           lambda eta, known, gap_1, gap_2: ordered(stats.norm, eta, [0, gap_1, gap_1 + gap_2])),
 }
 EVERY = pytest.mark.parametrize("row", SCIPY)
 

@@ -233,6 +233,8 @@ class BoundModel:
             result[f"{term.name}_correlation"] = {name: labels, f"{name}_other": labels}
         for piece in self.pieces:
             result |= piece.reported_dims
+        if self._family_reports:
+            result |= self.family.reported_dims
         of_mean = dict(self.mean.coords if self.mean else {})
         return distinct_names(result, {"coefficient": self.coefficients.names} | of_mean)
 
@@ -318,6 +320,12 @@ class BoundModel:
         density: Any = logsumexp(gate + likelihood.log_density(np.asarray(outcome)[..., None]), axis=-1)
         return density
 
+    @property
+    def _family_reports(self) -> bool:
+        """Whether the intercept has a population mean, and the family reports what follows from it."""
+        names = [self.coefficients.names[k] for k in self.shared]
+        return bool(self.family.reported_dims) and "Intercept" in names
+
     def derived(self, values: Mapping[str, Any], xp: Any) -> dict[str, Any]:
         """Return derived quantities: the mean and the effects in data units, correlations, and reports of pieces."""
         result = {}
@@ -334,6 +342,9 @@ class BoundModel:
             result[f"{term.name}_effect"] = xp.matmul(effect, self.coefficients.to_data_units(term.positions))
         for piece in self.pieces:
             result |= piece.reported(values, xp)
+        if self._family_reports:
+            mu = result["mu"] if "mu" in result else values["mu"]
+            result |= self.family.reported(values, mu[..., self.coefficients.names.index("Intercept")], xp)
         return result
 
     def simulated(self, values: Mapping[str, Any], rng: np.random.Generator,

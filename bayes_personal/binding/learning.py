@@ -67,6 +67,7 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
     with files.locating(head):
         design = Design.made(formula, _with_all_levels(formula, files, head))[0]
     _must_have_no_state(formula, design, head)
+    family = _learned(formula, family, files)
     coding = Coding(design, family)
     name = formula.outcome.text
     from_expressions = formula.computed or name not in files.columns
@@ -105,6 +106,14 @@ def learn(formula: Formula, family: Family, files: Files) -> Learned:
         must_not_depend(formula, (name,), outcome_again[:, None], np.concatenate(y)[:, None], np.array([unit]))
     coding.design.warn_of_identification(predictors)
     return Learned(coding, names, location, unit)
+
+
+def _learned(formula: Formula, family: Family, files: Files) -> Family:
+    """Return the family with what it remembers of all outcomes, for which their columns are read whole."""
+    if not family.remembers:
+        return family
+    frame = pd.DataFrame({name: files[name] for name in formula.outcome_columns(files.columns)})
+    return family.learned(outcome(formula, frame))
 
 
 def _names(formula: Formula, family: Family, files: Files) -> tuple[str, ...]:

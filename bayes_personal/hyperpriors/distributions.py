@@ -33,6 +33,7 @@ class Distribution:
         logarithm where it is positive; only for likelihoods
     pymc : PyMC's class of the distribution, or its name; by default the class of the same name
     light_tailed : whether the density of large values falls off at least like an exponential function
+    shares : (**parameters) -> probabilities of the values 0, 1, ... along one more axis; only for levels
     """
 
     name: str
@@ -44,6 +45,7 @@ class Distribution:
     derivatives: Callable[..., tuple[Any, Any]] | None = None
     pymc: Any = None
     light_tailed: bool = False
+    shares: Callable[..., Any] | None = None
 
     @property
     def of_pymc(self) -> Any:

@@ -104,3 +104,11 @@ class BetaBinomialVarying(Code):
 
 class BetaVarying(Code):
     pass
+
+
+class CumulativeLogit(Code):
+    pass
+
+
+class CumulativeProbit(Code):
+    pass

@@ -44,6 +44,8 @@ from bayes_personal.kernels.outcomes import (
     log_normal,
     log_normal_censored,
     log_normal_varying,
+    cumulative_logit,
+    cumulative_probit,
     negative_binomial,
     negative_binomial_varying,
     normal_censored,
@@ -69,7 +71,8 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull,
     codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log, codes.Beta: beta,
     codes.BetaVarying: beta_varying, codes.BetaBinomial: beta_binomial,
-    codes.BetaBinomialVarying: beta_binomial_varying, codes.ZeroInflatedPoisson: zero_inflated_poisson}
+    codes.BetaBinomialVarying: beta_binomial_varying, codes.ZeroInflatedPoisson: zero_inflated_poisson,
+    codes.CumulativeLogit: cumulative_logit, codes.CumulativeProbit: cumulative_probit}
 
 
 # Registers what a function of a code compiles to, as a part of those that call it.

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data import cluster
-from bayes_personal.data.columns import table
+from bayes_personal.data.columns import is_number, table
 from bayes_personal.data.rows import InMemory
 from bayes_personal.data.stored import OnDisk, are_stored
 from bayes_personal.errors import InputTypeError, InputWarning, SpecificationError, first, shown, warn
@@ -183,18 +183,20 @@ class Model:
         rows = table(data)
         design, x = Design.learn(self.read, rows)
         observed = outcome(self.read, rows, design.outcome_state)
-        if self.functions:
+        if self.functions and is_number(observed):
             subset = rows.iloc[::-2][:1000]
             by_subset = outcome(self.read, subset, design.outcome_state).to_numpy(float)[:, None]
             by_all_rows = observed.iloc[::-2][:1000].to_numpy(float)[:, None]
             must_not_depend(self.read, (self.outcome,), by_subset, by_all_rows, np.abs(by_all_rows).max(axis=0))
-        y, constants = self.family.outcome(observed, rows), self.family.constants(rows)
-        self.family.examine_outcome(y, constants, str(observed.name))
-        self.family.examine(y, constants, x, design.coefficients)
-        location, unit = self.family.location_scale(y, constants)
-        self.family.must_add_up(constants, rows.index, unit)
+        family = self.family.learned(observed)
+        y, constants = family.outcome(observed, rows), family.constants(rows)
+        family.examine_outcome(y, constants, str(observed.name))
+        family.examine(y, constants, x, design.coefficients)
+        location, unit = family.location_scale(y, constants)
+        family.must_add_up(constants, rows.index, unit)
         design = self._with_scales(design)
-        bound = self._bound(InMemory(rows, design.with_ones(x), y, constants), rows, design, location, unit)
+        held = InMemory(rows, design.with_ones(x), y, constants)
+        bound = self._bound(family, held, rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
                 examine_groups(term, rows, bool(bound.family_parameters))
@@ -222,7 +224,8 @@ class Model:
         learned = replace(learned, coding=replace(learned.coding, design=self._with_scales(learned.coding.design)))
         columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
         rows = OnDisk(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
-        return self._bound(rows, watched, learned.coding.design, learned.location, learned.unit)
+        coding = learned.coding
+        return self._bound(coding.family, rows, watched, coding.design, learned.location, learned.unit)
 
     def unobserved(self, frame: Any) -> BoundModel:
         """Bind the model to rows whose outcome is not known, with the natural unit 1 and the location 0."""
@@ -230,25 +233,26 @@ class Model:
         design, x = Design.learn(self.read, rows)
         design = self._with_scales(design)
         held = InMemory(rows, design.with_ones(x), np.full(len(rows), np.nan), self.family.constants(rows))
-        return self._bound(held, rows, design, 0.0, 1.0)
+        return self._bound(self.family, held, rows, design, 0.0, 1.0)
 
     def _with_scales(self, design: Design) -> Design:
         """Return the design with the constants of log scales that vary."""
         scales = self.family.log_scales(1.0)
         return design.with_constants([scale.name for scale in scales]) if scales else design
 
-    def _bound(self, rows: InMemory | OnDisk, frame: Any, design: Design, location: float, unit: float) -> BoundModel:
+    def _bound(self, family: Family, rows: InMemory | OnDisk, frame: Any, design: Design, location: float,
+               unit: float) -> BoundModel:
         intercept = np.array([name == "Intercept" for name in design.coefficients])
         locations, units = np.where(intercept, location, 0.0), unit / design.spread
-        scales = self.family.log_scales(unit)
+        scales = family.log_scales(unit)
         for place, scale in enumerate(scales, len(units) - len(scales)):
             locations[place], units[place] = scale.location, LOG_UNIT
-        coefficients = Coefficients(design.coefficients, locations, units, design.center, self.family.conjugate,
-                                    self.family.compiled is not None and not scales, design.predictor)
+        coefficients = Coefficients(design.coefficients, locations, units, design.center, family.conjugate,
+                                    family.compiled is not None and not scales, design.predictor)
         pieces = self._pieces(frame, coefficients, scales)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))
-        bound = BoundModel(self.family, self.mean, rows, design, unit, coefficients, terms, fields, log_scales=scales)
+        bound = BoundModel(family, self.mean, rows, design, unit, coefficients, terms, fields, log_scales=scales)
         if bound.mean is None and self.mean != NATURAL_MEAN:
             raise SpecificationError(f"Model(mean={self.mean!r}): under {self.prior!r} no coefficient has a common "
                                      "mean. Leave it out, or give it to Conditional(..., mean=...).")

@@ -309,6 +309,8 @@ class Network:
 
     def _must_not_choose_itself(self) -> None:
         """Refuse a node whose value would choose its own distribution."""
+        for family in map(self.family_of, self.nodes):
+            family.must_be_numeric(self.owner)
         for reader in (self.prior, *dict.fromkeys(map(self.family_of, self.nodes))):
             read = [node for node in self.nodes if node in reader.columns]
             if read:

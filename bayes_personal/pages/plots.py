@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bayes_personal.data.columns import spelled
 from bayes_personal.errors import InputTypeError
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.questions.prediction import predict
@@ -224,6 +225,7 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     if posterior.bound.support == "count":
         figure, (ax,) = canvas([HEIGHT], 1)
         bars(ax, y, simulated)
+        name_levels(ax, posterior)
         legend(figure, [ax])
         ax.set_xlabel(name, fontsize=9, parse_math=False)
         return figure
@@ -256,6 +258,7 @@ def replicates(posterior: Posterior, draws: int, seed: int | None, places: np.nd
     thinned_posterior = replace(posterior, tree=xr.DataTree.from_dict({"posterior": samples.isel(draw=chosen)}))
     outcomes = predict(thinned_posterior, kind="outcome", seed=seed).draws.isel(unit=places)
     simulated = outcomes.transpose("draw", "chain", "unit").to_numpy()
+    simulated = posterior.bound.family.numbered(simulated)
     return simulated.reshape(-1, simulated.shape[-1])[:draws]
 
 
@@ -278,6 +281,13 @@ def bars(ax: Axes, y: np.ndarray, simulated: np.ndarray) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("rows" + ("" if width == 1 else f" in bins of {width}") + (", root scale" if top > 1 else ""),
                   fontsize=9)
+
+
+def name_levels(ax: Axes, posterior: Posterior) -> None:
+    """Name the levels of an outcome that is no number along the axis."""
+    levels = posterior.bound.family.labels
+    if levels is not None:
+        ax.set_xticks(range(len(levels)), [short(label, 16) for label in spelled(levels)], parse_math=False)
 
 
 @verb

@@ -36,7 +36,9 @@ class Prediction:
     computed : the array that computes the draws
     index : index of the frame
     status : for every column of group labels, "known", "new", "empty" or "unknown" of each row
-    labels : names along the last dimension: of coefficients, or of a network's nodes; empty where there is none
+    labels : names along the last dimension: of coefficients, of levels, or of a network's nodes; empty where there
+        is none
+    levels : names of the levels of an outcome that is no number
     """
 
     kind: Kind
@@ -44,11 +46,12 @@ class Prediction:
     index: pd.Index
     status: Mapping[str, np.ndarray]
     labels: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
 
     @cached_property
     def draws(self) -> xr.DataArray:
-        """(chain, draw, unit); of theta (chain, draw, unit, coefficient), of networks (chain, draw, unit, node); in
-        data units.
+        """(chain, draw, unit); of theta (chain, draw, unit, coefficient), of the probabilities of levels (chain, draw,
+        unit, level), of networks (chain, draw, unit, node); in data units, outcomes that are levels by their labels.
 
         Draws are computed when they are asked for, and always the same: ``draws.isel(unit=3)`` computes one row. The
         whole array is as large as draws times rows; `frame` summarises it without making it. The coordinate ``unit`` is
@@ -63,14 +66,29 @@ class Prediction:
         return self.computed.array(self.kind, coords)
 
     def frame(self) -> pd.DataFrame:
-        """Tabulate mean, sd and 5, 50, 95 % quantiles, and group status if rows have one; the frame's index is kept."""
+        """Tabulate mean, sd and 5, 50, 95 % quantiles, and group status if rows have one; the frame's index is kept.
+
+        Of probabilities of levels the table has a row a unit and level; of drawn levels a row a unit, with the level
+        that is drawn most often and the share of every level.
+        """
         return self._summary(len(self.index))
 
     def _summary(self, rows: int) -> pd.DataFrame:
         """Tabulate the first rows."""
+        if isinstance(self.computed, Outcome) and self.levels:
+            return self._counted(self.computed, rows)
         status = {f"{name}_status": labels[:rows] for name, labels in self.status.items()}
         return tabulate(self.computed.statistics(np.arange(rows)), self.index[:rows], self.labels,
                         self.computed.dims[-1], **status)
+
+    def _counted(self, computed: "Outcome", rows: int) -> pd.DataFrame:
+        """Tabulate the level that most draws have, and the share of each, of the first rows."""
+        shares = computed.counted(np.arange(rows))
+        result = pd.DataFrame(shares, self.index[:rows], list(self.levels))
+        result.insert(0, "most_likely", computed.bound.family.labelled(shares.argmax(axis=1)))
+        for place, (name, labels) in enumerate(self.status.items()):
+            result.insert(place, f"{name}_status", labels[:rows])
+        return result
 
     def __repr__(self) -> str:
         sizes = " x ".join(f"{size} {dim}" for dim, size in self.draws.sizes.items())
@@ -79,10 +97,23 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mean(Computed):
-    """Expected outcomes, (chain, draw, unit)."""
+    """Expected outcomes, (chain, draw, unit), or the probabilities of all levels, (chain, draw, unit, level)."""
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
-        return self.likelihood(self.at(draws), draws, places, part).mean()
+        likelihood = self.likelihood(self.at(draws), draws, places, part)
+        return likelihood.mean() if self.bound.family.labels is None else likelihood.shares()
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return () if self.bound.family.labels is None else (len(self.bound.family.labels),)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return super().dims if self.bound.family.labels is None else (*super().dims, "level")
+
+    @property
+    def work(self) -> int:
+        return super().work + len(self.bound.family.labels or ())
 
     def likelihood(self, values: Mapping[str, np.ndarray], draws: np.ndarray, places: np.ndarray,
                    part: RowSlice) -> Likelihood:
@@ -111,6 +142,27 @@ class Outcome(Mean):
     """New outcomes, (chain, draw, unit), which do not depend on the rows and draws asked for."""
 
     block_size: ClassVar = ROWS
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return ("chain", "draw", "unit")
+
+    @property
+    def dtype(self) -> np.dtype:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Numbers, or what the levels are."""
+        return self.bound.family.labelled(np.zeros(1)).dtype
+
+    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
+        return self.bound.family.labelled(super()._outer(key))
+
+    def counted(self, wanted: np.ndarray) -> np.ndarray:
+        """Return the share of draws of each level at the ascending rows `wanted`, (unit, level)."""
+        levels = np.arange(len(self.bound.family.labels or ()))
+        return self.summarised(wanted, lambda draws: (draws[..., None] == levels).mean(axis=0))
 
     def block(self, draws: np.ndarray, places: np.ndarray, part: RowSlice) -> np.ndarray:
         def made(rng: np.random.Generator, all_draws: np.ndarray, of_places: np.ndarray, rows: RowSlice) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_personal.data.columns import table
+from bayes_personal.data.columns import spelled, table
 from bayes_personal.errors import SpecificationError
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.pooled_posterior import PooledNetworkPosterior
@@ -36,7 +36,9 @@ def predict(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, fr
     frame
         Rows to predict at, with the model's predictors and contexts by name; the training rows by default.
     kind
-        "theta" (parameters), "mean" (expected outcome) or "outcome" (a new outcome, noise included); data units.
+        "theta" (parameters), "mean" (expected outcome) or "outcome" (a new outcome, noise included); data units. Of an
+        outcome that is a level the mean is the probability of every level, along the dimension ``level``, and an
+        outcome is the label of a level.
     given
         Rows with outcomes of groups that training never saw, for a Normal family. Their groups are then known: given a
         draw of the parameters that groups share, the parameters of these groups follow exactly, and draws are weighted
@@ -115,4 +117,6 @@ def predict(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, fr
         status = {name: labels for piece_features in features for name, labels in piece_features.status.items()}
     computed = {"theta": Theta, "mean": Mean, "outcome": Outcome}[kind](sizes, rows, bound, values, seeds,
                                                                       posterior.whole)
-    return Prediction(kind, computed, index, status, bound.coefficients.names if kind == "theta" else ())
+    levels = spelled(bound.family.labels or ())
+    labels = bound.coefficients.names if kind == "theta" else levels if kind == "mean" else ()
+    return Prediction(kind, computed, index, status, labels, levels)

@@ -143,6 +143,6 @@ def simulated(model: Model, rows: pd.DataFrame, rng: np.random.Generator,
     values |= bound.derived(values, np)
     theta, outcome, values = bound.simulated(values, rng, labels)
     index, names = bound.frame.index, list(bound.coefficients.names)
-    drawn = pd.Series(outcome, index=index, name=name)
+    drawn = pd.Series(bound.family.labelled(outcome), index=index, name=name)
     truth = pd.DataFrame(theta, index=index, columns=names)
     return Simulation(bound.frame.assign(**{name: drawn}, **model.family.uncensored(drawn)), drawn, truth, values)

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import pandas as pd
 
+from bayes_personal.errors import SpecificationError
+from bayes_personal.families.parts.levels import Levels, labels_of
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.varying import LogScale
 from bayes_personal.hyperpriors.conjugate import Conjugate
@@ -75,6 +77,48 @@ class Family(ABC):
     def heavier(self) -> str:
         """The name of a family with heavier tails, which may suit outlying outcomes; empty where there is none."""
         return ""
+
+    @property
+    def labels(self) -> Levels | None:
+        """The levels of an outcome that is no number, which stand for 0, 1, ...; None of numbers."""
+        return None
+
+    @final
+    def labelled(self, outcome: np.ndarray) -> np.ndarray:
+        """Return outcomes as a user knows them: levels by their labels, and numbers as they are."""
+        return outcome if self.labels is None else labels_of(self.labels)[outcome.astype(int)]
+
+    @final
+    def numbered(self, outcome: np.ndarray) -> np.ndarray:
+        """Return outcomes as numbers, the inverse of `labelled`."""
+        if self.labels is None:
+            return outcome
+        return pd.Index(labels_of(self.labels)).get_indexer(pd.Index(outcome.ravel())).reshape(outcome.shape)
+
+    @final
+    def must_be_numeric(self, owner: str) -> None:
+        """Refuse a family of levels where outcomes explain each other as numbers."""
+        if self.remembers or self.labels is not None:
+            raise SpecificationError(f"{owner}: the outcomes of {self!r} are levels, and the nodes of a network are "
+                                     "numbers, which explain each other. Take Bernoulli or Normal nodes, or a Model.")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is something that the family has yet to learn of all training outcomes."""
+        return False
+
+    def learned(self, values: pd.Series) -> Self:
+        """Return the family with what it remembers of all training outcomes; most families remember nothing."""
+        return self
+
+    def reported(self, values: Mapping[str, Any], intercept: Any, xp: Any) -> dict[str, Any]:
+        """Return what follows from the family's own hyperparameters and the population mean of the intercept."""
+        return {}
+
+    @property
+    def reported_dims(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The labelled dimensions of what is reported, by its name."""
+        return {}
 
     @abstractmethod
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:

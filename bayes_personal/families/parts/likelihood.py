@@ -43,6 +43,11 @@ class Likelihood(NamedTuple):
                                      "mean=...), a function of its parameters, or ask for kind='outcome'.")
         return self.law.mean(**self.arguments)
 
+    def shares(self) -> np.ndarray:
+        """Return the probability of each level, (..., level), of a distribution of levels."""
+        assert self.law.shares is not None
+        return self.law.shares(**self.arguments)
+
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw outcomes, as numbers."""
         return np.asarray(self.law.draw(rng, shape, **self.arguments), float)
