@@ -23,8 +23,8 @@ FAMILIES = {"Bernoulli": (bp.Bernoulli(), {}), "Binomial": (bp.Binomial("n"), {}
             "nearly Normal": (bp.StudentT(), {"nu": 1e9, "sigma": 0.3}),
             "Gamma": (bp.Gamma(), {"dispersion": 0.7}), "narrow Gamma": (bp.Gamma(), {"dispersion": 1e-3}),
             "LogNormal": (bp.LogNormal(), {"sigma": 0.7}),
-            "logit": (bp.Cumulative(levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2}),
-            "probit": (bp.Cumulative("probit", levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2})}
+            "ordered logit": (bp.Cumulative(levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2}),
+            "ordered probit": (bp.Cumulative("probit", levels=range(4)), {"gap_1": 0.7, "gap_2": 1.2})}
 
 
 def rows(family: Family) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,8 +149,8 @@ def in_many_digits(name: str, own: list[mpf], y: np.ndarray, n: np.ndarray, eta:
             total += mp.loggamma(a) - mp.loggamma(a + constant) + sum(
                 mp.loggamma(shape + part) - mp.loggamma(shape)
                 for shape, part in zip(shapes, (outcome, constant - outcome), strict=True))
-        elif name in ("logit", "probit"):
-            total += log_ordered(name, [mpf(0), *own], outcome, place)
+        elif name in ("ordered logit", "ordered probit"):
+            total += log_ordered(name.split()[1], [mpf(0), *own], outcome, place)
         else:
             a, b = own
             total += (mp.loggamma((a + 1) / 2) - mp.loggamma(a / 2) - mp.log(mp.pi * a) / 2 - mp.log(b)

@@ -32,8 +32,8 @@ from bayes_personal.system.arguments import whole_number
 TOGETHER, WIDTH = 20, 1.0
 # Draws over which pseudo-data are averaged, and how often.
 AVERAGED, AVERAGES = 200, 3
-WEIGHTED = ("Gibbs sampling of the scales of steps under Normal pseudo-data; the walk drawn given these, and all weighted "
-            "by the rows' own likelihoods")
+WEIGHTED = ("Gibbs sampling of the scales of steps under Normal pseudo-data; the walk drawn given these, and all "
+            "weighted by the rows' own likelihoods")
 ENGINE = "Gibbs sampling of the scales of steps; the walk drawn exactly given these"
 
 
