@@ -64,8 +64,11 @@ class DistanceRegularized(InContext):
     For a Normal family the field is integrated out exactly, by a sparse Cholesky factor an evaluation, whatever the
     number of rows; `Laplace`, the default for ``power=2``, and `NUTS` then move over the hyperparameters alone. By
     `Laplace` a hundred contexts take ten seconds, and 5000 in two dimensions a minute of processor time,
-    shared among the processors. For other families, and beside other summands, NUTS moves over the field's values,
-    with a dense factor: up to 1000 contexts, some hundred with patience.
+    shared among the processors. For other families with a compiled likelihood and ``power=2`` pseudo-data stand for the
+    rows, the same sparse factor integrates the field out under these, and hyperparameters and field are weighted by the
+    rows' own likelihoods: 400 contexts of counts or of yes and no take about ten seconds. Where these weights cannot be
+    trusted, as with StudentT errors where every row has a context of its own, with ``power=1``, and beside other
+    summands, NUTS moves over the field's values, with a dense factor: up to 1000 contexts, some hundred with patience.
 
     Parameters
     ----------

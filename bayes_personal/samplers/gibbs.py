@@ -60,10 +60,10 @@ class Gibbs:
     draws the other hyperparameters one by one; and moves each scale together with its local scales. The walk and the
     mean are drawn exactly from what the scales leave open.
 
-    For a Bernoulli, Binomial or Poisson family every row's likelihood is replaced by that of a Normal pseudo-observation,
-    as `Laplace` describes it; the scales are drawn under these, and scales and walk are weighted by the rows' own
-    likelihoods. Where the weights cannot be trusted, Pareto k above 0.5 or an effective sample size below 400, NUTS takes
-    over, moves over all steps too, and says so.
+    For a Bernoulli, Binomial or Poisson family every row's likelihood is replaced by that of a Normal
+    pseudo-observation, as `Laplace` describes it; the scales are drawn under these, and scales and walk are weighted by
+    the rows' own likelihoods. Where the weights cannot be trusted, by the Pareto k that `Laplace` asks for or an
+    effective sample size below 400, NUTS takes over, moves over all steps too, and says so.
 
     Right for a `TotalVariation` that is the only summand of its model, with one of these families and a Normal
     hyperprior of the mean. Fails, slowly and with an R-hat that says so, where jumps could be at either of two contexts
@@ -109,9 +109,9 @@ class Gibbs:
             return self._corrected(bound, seed, progress)
         if not isinstance(density, WalkDensity):
             raise SpecificationError(
-                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal, Bernoulli, "
-                "Binomial or Poisson family, rows in memory unless it is Normal, and a Normal hyperprior of the mean. "
-                "Use NUTS().")
+                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal, "
+                "Bernoulli, Binomial or Poisson family, rows in memory unless it is Normal, and a Normal hyperprior of "
+                "the mean. Use NUTS().")
         hyperpriors_must_reach(bound)
         rng = np.random.default_rng(seed)
         points = self.walk(density, rng, progress)

@@ -155,8 +155,9 @@ class MarkovField(GaussianFunction):
         if xp is not np and len(self.points) > MOST_DENSE:
             raise SpecificationError(
                 f"{self.prior!r}: sampling the values at {len(self.points):,} distinct contexts takes a dense factor "
-                f"of their covariance, and can for {MOST_DENSE:,}. Take a Normal family, with a Normal hyperprior of "
-                "the mean and no other summand, under which the field integrates out; or round the contexts to fewer.")
+                f"of their covariance, and can for {MOST_DENSE:,}. With a Normal hyperprior of the mean and no other "
+                "summand the field integrates out, for families but the Normal one with power=2 and where importance "
+                "weights can be trusted; or round the contexts to fewer.")
         anchor, plain = values[f"{self.name}_anchor"], self.weights(self.metric(values, xp), xp)
         plain = plain + 0 * anchor[..., None]
         covariance = xp.linalg.inv(self.precision(anchor, plain, xp))
