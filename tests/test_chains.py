@@ -105,6 +105,12 @@ def test_a_field_of_counts_has_the_same_evidence_under_other_pseudo_data() -> No
     assert abs(fits[0]["log_evidence"] - fits[1]["log_evidence"]) < 4 * error
 
 
+def monte_carlo_errors(draws: np.ndarray) -> np.ndarray:
+    """Monte Carlo errors of the means of draws (chain, draw, entry)."""
+    errors: list[Any] = [array_stats.mcse(draws[..., k], method="mean") for k in range(draws.shape[2])]
+    return np.array(errors, float)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["walk", "field"])
 @pytest.mark.parametrize(("formula", "family"), [("y ~ x", bp.Poisson()), ("yes ~ x", bp.Bernoulli())])
@@ -115,12 +121,12 @@ def test_draws_are_those_of_the_explicit_program(name: str, formula: str, family
     explicit = bp.fit(model, frame, seed=2, progress=False,
                       method=bp.NUTS(draws=2000, collapse=False, target_accept=0.98))
     scores = {}
+    assert fast.bound.mean is not None
     for parameter in (*fast.bound.parameters, fast.bound.mean):
         each = [np.asarray(posterior.tree["posterior"][parameter.name]) for posterior in (fast, explicit)]
         each = [np.log(draws) if parameter.support == "positive" else draws for draws in each]
         each = [draws.reshape(*draws.shape[:2], -1) for draws in each]
-        errors = [[float(array_stats.mcse(draws[..., k], method="mean")) for k in range(draws.shape[2])]
-                  for draws in each]
+        errors = [monte_carlo_errors(draws) for draws in each]
         gap = each[0].mean(axis=(0, 1)) - each[1].mean(axis=(0, 1))
         scores[parameter.name] = float(np.abs(gap / np.hypot(*errors)).max())
     print(name, family, scores)
