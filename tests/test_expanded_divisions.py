@@ -6,12 +6,20 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from partitions import Enumerated
 from scipy.special import logsumexp
+from test_tree_partition import trees
 
 import bayes_personal as bp
-from bayes_personal.densities.expanded_divisions import CellLikelihoods, CorrectedDraws, ExpandedDivisions, Hyper
+from bayes_personal.densities.divided_left_out import DividedLeftOut
+from bayes_personal.densities.expanded_divisions import (
+    CellLikelihoods,
+    CorrectedDraws,
+    Division,
+    ExpandedDivisions,
+    Hyper,
+)
 from bayes_personal.samplers.expanding import at_point
-from tests.partitions import Enumerated
 
 CONTEXTS, DRAWS = 9, 4000
 FAMILIES = {"poisson": bp.Poisson(), "poisson with exposure": bp.Poisson(exposure="m"), "bernoulli": bp.Bernoulli(),
@@ -128,3 +136,58 @@ def test_an_expansion_touches_the_likelihood_of_its_cell() -> None:
         assert c + b @ offset - 0.5 * offset @ curve @ offset == pytest.approx(likelihood, abs=1e-3)
         score = x[:, inside] @ (y[inside] - n[inside] * np.exp(eta))
         np.testing.assert_allclose(b - curve @ offset, score, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["poisson", "bernoulli", "student"])
+def test_rows_are_left_out_of_every_segment(name: str) -> None:
+    density, enumerated, _ = case(name)
+    segments = list(enumerated.whole)
+    points = np.tile(POINT(density.size), (len(segments), 1))
+    values = density.values(points)
+    mean = values[density.parameters[0].name]
+    divisions = [np.unique([0, s, *([e + 1] if e + 1 < CONTEXTS else [])]) for s, e in segments]
+    drawn = [Division(each, np.zeros(len(each), int)) for each in divisions]
+    values |= density.latent(drawn, [np.tile(mean[0], (len(each), 1)) for each in divisions], mean)
+    found = DividedLeftOut(density.bound, values, len(segments)).all_rows.left_out
+    for draw, (s, e) in enumerate(segments):
+        for row in np.flatnonzero((enumerated.places >= s) & (enumerated.places <= e)):
+            exact = enumerated.whole[s, e][0] - enumerated.of(s, e, int(row))[0]
+            # Seven nodes along each coefficient.
+            assert found[draw, row] == pytest.approx(exact, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["poisson", "bernoulli", "student"])
+def test_rows_are_left_out_of_all_partitions(name: str) -> None:
+    density, enumerated, draws = case(name)
+    values = density.values(draws.points[:1])
+    values |= density.latent(draws.drawn[:1], draws.theta[:1], values[density.parameters[0].name])
+    found = DividedLeftOut(density.bound, values, 1).few(np.arange(12))[0]
+    # Divisions have the probabilities of parabolas, each calibrated to a few hundredths.
+    np.testing.assert_allclose(found, enumerated.left_out, atol=0.06)
+
+
+def test_trees_are_weighted_to_the_sum_over_all_trees() -> None:
+    frame = rows_of("poisson").assign(b=lambda frame: np.random.default_rng(4).uniform(size=len(frame))).iloc[:8]
+    bound = bp.Model("y ~ x", bp.TreePartition("c", "b", depth=2), bp.Poisson()).bind(frame)
+    density = at_point(bound, np.zeros(sum(parameter.size for parameter in bound.hyperparameters)))
+    point = POINT(density.size)
+    log_prior, hyper = density.hyper(point)
+    leaf, piece = by_quadrature(density, hyper), bound.division
+    assert piece is not None
+    split = float(density.values(point[None])[piece.frequency][0])
+    every = trees(piece.codes, 2, split)
+    inside = [[np.isin(np.arange(8), rows) for rows in leaves] for _, leaves in every]
+    logs = np.array([np.log(prior) + sum(leaf(mask)[0] for mask in masks)
+                     for (prior, _), masks in zip(every, inside, strict=True)])
+    mean = np.zeros((8, 2))
+    for share, masks in zip(np.exp(logs - logsumexp(logs)), inside, strict=True):
+        for mask in masks:
+            mean[mask] += share * leaf(mask)[1]
+    draws = density.each_corrected(np.tile(point, (DRAWS, 1)), np.random.default_rng(2))
+    weights = np.exp(draws.log_densities - log_prior - logsumexp(logs))
+    values = density.values(draws.points)
+    values |= density.latent(draws.drawn, draws.theta, values[density.parameters[0].name])
+    theta = values[density.parameters[0].name][:, None] + piece.deviation(values, bound.features[0].matrix, np)
+    terms = np.concatenate([weights[:, None] - 1, (weights[:, None, None] * (theta - mean)).reshape(DRAWS, -1)], axis=1)
+    assert np.abs(terms.mean(axis=0) / (terms.std(axis=0) / np.sqrt(DRAWS))).max() < 4
+    assert weights.sum() ** 2 / (weights**2).sum() > 0.6 * DRAWS

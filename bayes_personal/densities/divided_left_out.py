@@ -99,7 +99,9 @@ class DividedLeftOut:
                   for each, numbers in zip(self._natural, own, strict=True)]
         middle = np.median(self._natural, axis=0)
         at = Hyper(middle[:p], np.exp(middle[p : 2 * p]), np.median(own, axis=0), float(middle[-1]))
-        density = ExpandedDivisions(self.bound, at, of_cells.expanded(at)).calibrated(np.random.default_rng(0))
+        density = ExpandedDivisions(self.bound, at, of_cells.expanded(at))
+        # Without a row that is far out, cells count that have hardly any probability with it.
+        density = density.calibrated(np.random.default_rng(0), np.exp(LOWEST))
         position = np.flatnonzero(np.isin(rows.order, places))
         row = np.searchsorted(places, rows.order[position])
         wanted = np.zeros(len(rows.order), bool)
@@ -118,8 +120,8 @@ class DividedLeftOut:
             code, *data = of_cells.data
             theta = hyper.mean + hyper.scale * whitened_moments(sums, p)[0]
             with np.errstate(all="ignore"):
-                cells_left_out.leave_out(code, hyper.own, *data, rows.start[cells], rows.stop[cells], wanted, hyper.mean,
-                                         hyper.scale, theta, sums, *self._line, *self._nodes, out, out)
+                cells_left_out.leave_out(code, hyper.own, *data, rows.start[cells], rows.stop[cells], wanted,
+                                         hyper.mean, hyper.scale, theta, sums, *self._line, *self._nodes, out, out)
             terms = np.repeat(log_chance[cells], count) - out
             top = np.full(len(places), -np.inf)
             np.maximum.at(top, each, terms)

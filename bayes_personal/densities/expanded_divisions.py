@@ -324,14 +324,14 @@ class ExpandedDivisions(ScaleOfCells):
                 code, hyper.own, *data, rows.start[cells], rows.stop[cells], hyper.mean, hyper.scale, noise, stretch,
                 rng.random(len(cells)), self.modes(hyper, cells), log_constant)
 
-    def calibrated(self, rng: np.random.Generator) -> "ExpandedDivisions":
-        """Return the density with the integrals of all cells that matter as they are where cells were expanded.
+    def calibrated(self, rng: np.random.Generator, least: float = NEGLIGIBLE) -> "ExpandedDivisions":
+        """Return the density with the integrals of all cells of some probability as they are where cells were expanded.
 
-        A parabola misses some of the integral of a cell with few rows.
+        A parabola misses some of the integral of a cell with few rows, or with one that is far out.
         """
         factors = self.factors(self.at)
         probability = self.listed.log_sum_and_slopes(factors, self.at.last)[1]
-        cells = np.flatnonzero(probability > NEGLIGIBLE)
+        cells = np.flatnonzero(probability > least)
         statistics = self.statistics.copy()
         statistics[-1, cells] += self.each_integral(self.at, cells, rng)[0] - factors[cells]
         return replace(self, statistics=statistics)

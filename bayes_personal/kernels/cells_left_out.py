@@ -1,11 +1,12 @@
 """Rows left out of their cells, the coefficients that the other rows share integrated out, compiled.
 
-A row of a cell with few rows, or one that moves the cell's coefficients by much, is left out in earnest: the mode of
-the other rows is found, and on product nodes around it
+A row of a cell with few rows, or one that moves the cell's coefficients by much, is left out in earnest:
+log p(y_i | others) is the difference of the logs of two integrals, of the cell's likelihood with and without the row,
+each on product nodes around its own mode,
 
-    p(y_i | others) = sum_j w_j f(theta_j) p(y_i | x_i'theta_j) / sum_j w_j f(theta_j),
+    I ~ |L|^-1 sum_j w_j exp(t_j't_j/2 - z_j'z_j/2) prod_i p(y_i | x_i'theta_j),     z_j = z_hat + L'^-1 t_j.
 
-f the density of the coefficients and the other rows. Any other row is taken away from the parabola at the cell's mode
+Any other row is taken away from the parabola at the cell's mode
 alone, which leaves eta_i a normal distribution over which its likelihood is averaged. Arguments are those of
 `expansions`.
 
@@ -59,6 +60,30 @@ def mean_on_line(code, own, y, n, i, centre, variance, line, line_weights, eta, 
     return log_sum(logs, len(line))
 
 
+@inlined
+def on_nodes(code, own, x, y, n, low, high, mean, scale, z, lower, nodes, weights, node, at, terms, eta, out, factor):
+    """Return the log of a cell's integral on nodes around the mode z, lower lower' the curvature there."""
+    p, log_root = len(z), 0.0
+    for a in range(p):
+        log_root += np.log(lower[a, a])
+    for j in range(len(weights)):
+        square, spread = 0.0, 0.0
+        for a in range(p):
+            node[a] = nodes[a, j]
+            spread += node[a] * node[a]
+        for a in range(p - 1, -1, -1):
+            for b in range(a + 1, p):
+                node[a] -= lower[b, a] * node[b]
+            node[a] /= lower[a, a]
+        for a in range(p):
+            node[a] += z[a]
+            square += node[a] * node[a]
+            at[a] = mean[a] + scale[a] * node[a]
+        terms[j] = np.log(weights[j]) + 0.5 * (spread - square) + log_likelihood(
+            code, own, x, y, n, low, high, at, eta, out, factor)
+    return log_sum(terms, len(weights)) - log_root
+
+
 @compiled
 def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums, line, line_weights, nodes, weights,
               out, again):
@@ -77,7 +102,7 @@ def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums,
     of_one, same_y, same_n = np.empty((1, 1)), np.empty(STRIP), np.empty(STRIP)
     lone, unit = np.empty(1), np.ones(1)
     pull, at, node, coefficients = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
-    below, with_row = np.empty(len(weights)), np.empty(len(weights))
+    below = np.empty(len(weights))
     for k in range(len(start)):
         low, high = start[k], stop[k]
         for a in range(p):
@@ -92,6 +117,7 @@ def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums,
             solve_below(lower, p, z)
         else:
             climb(code, own, x, y, n, low, high, mean, scale, z, room, whitened, lower, step, last)
+        known, whole = False, 0.0
         for a in range(p):
             z[a] += step[a]
             coefficients[a] = mean[a] + scale[a] * z[a]
@@ -121,8 +147,8 @@ def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums,
                 continue
             own_y, own_n = y[i], n[i]
             y[i], n[i] = 0.0, 0.0
-            for a in range(p):
-                apart[a] = z[a] - pull[a] * score[0, 0] / rest
+            # A row far out has bent the parabola so much that a step away from it may end anywhere.
+            apart[:] = z
             climb(code, own, x, y, n, low, high, mean, scale, apart, room, whitened, other, step, last)
             for a in range(p):
                 apart[a] += step[a]
@@ -139,25 +165,11 @@ def leave_out(code, own, x, y, n, start, stop, wanted, mean, scale, theta, sums,
                 out[place - 1] = mean_on_line(code, own, y, n, i, centre, variance, line, line_weights, eta, same_y,
                                               same_n, logs, factor)
                 continue
-            for j in range(len(weights)):
-                square, spread = 0.0, 0.0
-                for a in range(p):
-                    node[a] = nodes[a, j]
-                    spread += node[a] * node[a]
-                for a in range(p - 1, -1, -1):
-                    for b in range(a + 1, p):
-                        node[a] -= other[b, a] * node[b]
-                    node[a] /= other[a, a]
-                of_one[0, 0] = 0.0
-                for a in range(p):
-                    node[a] += apart[a]
-                    square += node[a] * node[a]
-                    at[a] = mean[a] + scale[a] * node[a]
-                    of_one[0, 0] += x[a, i] * at[a]
-                below[j] = np.log(weights[j]) + 0.5 * (spread - square) + log_likelihood(
-                    code, own, x, y, n, low, high, at, eta, logs, factor)
-                same_y[0], same_n[0] = own_y, own_n
-                at_nodes(code, own, same_y, same_n, of_one, logs, factor, 1)
-                with_row[j] = below[j] + logs[0]
-            out[place - 1] = log_sum(with_row, len(weights)) - log_sum(below, len(weights))
+            others = on_nodes(code, own, x, y, n, low, high, mean, scale, apart, other, nodes, weights, node, at, below,
+                              eta, logs, factor)
             y[i], n[i] = own_y, own_n
+            if not known:
+                whole = on_nodes(code, own, x, y, n, low, high, mean, scale, z, lower, nodes, weights, node, at, below,
+                                 eta, logs, factor)
+                known = True
+            out[place - 1] = whole - others

@@ -170,7 +170,7 @@ def divided(bound: BoundModel, values: Mapping[str, Any]) -> None:
     piece = bound.division
     assert piece is not None
     if not piece.integrates_out:
-        raise SpecificationError(f"posterior.pymc: what cells have of their own does not integrate out of "
+        raise SpecificationError("pymc: what cells have of their own does not integrate out of "
                                  f"{bound.family!r}, and PyMC has no distribution of divisions, so that this model has "
                                  "no program. posterior.tree holds its draws.")
     density = DivisionDensity(bound)

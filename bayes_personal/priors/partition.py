@@ -22,6 +22,8 @@ from bayes_personal.system.arguments import context_column, whole_number
 
 # Distinct contexts: an evaluation costs the square of their number.
 MOST = 10_000
+# The same where segments do not integrate out: each is expanded by itself, at a cost of the cube.
+MOST_EXPANDED = 1000
 
 
 @final
@@ -30,27 +32,32 @@ class Partition(Prior):
     """Coefficients are constant between change points along an ordered context; number and places are not known.
 
     Generative story: changes come as a Poisson process along the context, ``expected`` of them over the training range.
-    They cut it into segments, and all rows of a segment share ``theta = mu + d``. For a Normal family
-    ``d_k ~ Normal(0, scale_k)``, independently for each segment and coefficient. For counts the formula is
-    ``"y ~ 1"``, and d follows the conjugate distribution with about that standard deviation: for Poisson
+    They cut it into segments, and all rows of a segment share ``theta = mu + d``, with ``d_k ~ Normal(0, scale_k)``,
+    independently for each segment and coefficient. For Poisson, Bernoulli and Binomial under the formula ``"y ~ 1"`` d
+    follows the conjugate distribution with about that standard deviation: for Poisson
     ``exp(d) ~ Gamma(1 / scale^2, 1 / scale^2)``; for Bernoulli and Binomial the probability of a segment is
     ``Beta((1 + exp(mu)) / scale^2, (1 + exp(-mu)) / scale^2)``. All coefficients in `on` change together. Rows with the
     same context are of one segment. Where the intercept varies, it is that at the predictors' means.
 
-    All partitions, and what segments have of their own, are summed out exactly: `NUTS` and `Laplace` move over the
-    hyperparameters alone, and partitions are drawn afterwards from their exact conditional. Chains cannot stick.
-    `changes` has the probability of a change at each context, ``changes_<order>_number`` how many training contexts
-    differ from the one before. Draws of theta are step functions of the context. Where between two training contexts a
-    change lies, no row can tell: `predict` draws it for new contexts, and lets changes go on to come at the same rate
-    beyond the training range.
+    Under a Normal family, and for those counts, all partitions and what segments have of their own are summed out
+    exactly: `NUTS` and `Laplace` move over the hyperparameters alone, and partitions are drawn afterwards from their
+    exact conditional. Chains cannot stick. Elsewhere the log likelihood of every possible segment is a parabola that
+    touches it at the mode of the segment's own coefficients; partitions are summed out under these, and `Laplace`, the
+    only sampler, weights draws of hyperparameters, partitions and coefficients by the rows' own likelihoods, so that
+    the posterior is that of the model as stated. `changes` has the probability of a change at each context,
+    ``changes_<order>_number`` how many training contexts differ from the one before. Draws of theta are step functions
+    of the context. Where between two training contexts a change lies, no row can tell: `predict` draws it for new
+    contexts, and lets changes go on to come at the same rate beyond the training range.
 
     Right for abrupt changes between which theta stands still. Fails under slow drift, which it takes for a staircase,
-    and where the error's scale changes with theta. A far outlier becomes a segment of its own: ask for a longer
-    `shortest`. `TotalVariation` is the choice for other families, or where coefficients change at different contexts.
+    and where the error's scale changes with theta. A far outlier becomes a segment of its own under a Normal family:
+    ask for a longer `shortest`, or take `StudentT`. `TotalVariation` is the choice where coefficients change at
+    different contexts.
 
-    An evaluation costs the square of the number of distinct contexts, whatever the number of rows. From 400 contexts on
-    the default of `fit` is `Laplace`, whose evaluations the processors share: with two, seconds for 1000 contexts and a
-    minute for 5000.
+    An evaluation costs the square of the number of distinct contexts, whatever the number of rows. Where segments do
+    not integrate out, a fit takes seconds for 100 contexts and half a minute for 500, and 1000 are the most. From 400
+    contexts on the default of `fit` is `Laplace`, whose evaluations the processors share: with two, seconds for 1000
+    contexts and a minute for 5000.
 
     Parameters
     ----------
@@ -70,15 +77,17 @@ class Partition(Prior):
     Raises
     ------
     SpecificationError
-        An unknown coefficient, a hyperprior that can be negative, a categorical context; a family under which segments
-        do not integrate out (all but Normal, Poisson, Bernoulli and Binomial), or one of counts with predictors;
-        another summand beside it.
+        An unknown coefficient, a hyperprior that can be negative, a categorical context; a family of several linear
+        predictors, or one whose likelihood is not compiled, out of which segments do not integrate; another summand
+        beside it.
     InputError, InputTypeError
-        A context that is missing, infinite, the same in all rows, or of more than 10 000 distinct values.
+        A context that is missing, infinite, the same in all rows, or of more than 10 000 distinct values; of more than
+        1000 where segments do not integrate out.
 
     References
     ----------
     Barry and Hartigan (1993), doi:10.1080/01621459.1993.10594323. Fearnhead (2006), doi:10.1007/s11222-006-8450-8.
+    Andrieu and Roberts (2009), doi:10.1214/07-AOS574.
     """
 
     order: str
@@ -116,8 +125,14 @@ class Partition(Prior):
             raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and the cost is the square "
                              f"of their number; at most {MOST:,}. Round it to fewer: changes are then looked for "
                              "between rounded values.")
-        return (Segments(self, context, places, frame[self.order].iloc[first], law_of_cells(owner, coefficients),
-                         coefficients.select(self.on, owner), coefficients),)
+        law = law_of_cells(owner, coefficients)
+        segments = Segments(self, context, places, frame[self.order].iloc[first], law,
+                            coefficients.select(self.on, owner), coefficients)
+        if not segments.integrates_out and len(places) > MOST_EXPANDED:
+            raise InputError(f"{owner}: {self.order!r} has {len(places):,} distinct values, and under a family out of "
+                             f"which segments do not integrate {MOST_EXPANDED:,} are the most. Round it to fewer: "
+                             "changes are then looked for between rounded values; or take TotalVariation(order).")
+        return (segments,)
 
     @property
     def linear(self) -> bool:

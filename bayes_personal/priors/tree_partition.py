@@ -39,15 +39,17 @@ class TreePartition(InContext):
 
     Generative story: a box of contexts is halved with probability ``split``, along each axis alike, where it has as
     many training contexts below the cut as above, in quantiles of that context; the halves are then halved in turn, up
-    to `depth` times. What is not halved is a leaf, and all rows in a leaf share ``theta = mu + d``. For a Normal family
-    ``d_k ~ Normal(0, scale_k)``, independently for each leaf and coefficient; for counts the formula is ``"y ~ 1"`` and
-    d follows the conjugate distribution with about that standard deviation, as in `Partition`. A box whose rows
-    are all in one finest cell, or that has none, is always a leaf. ``split ~ Beta(1, 1)``.
+    to `depth` times. What is not halved is a leaf, and all rows in a leaf share ``theta = mu + d``, with
+    ``d_k ~ Normal(0, scale_k)``, independently for each leaf and coefficient; for Poisson, Bernoulli and Binomial under
+    ``"y ~ 1"`` d follows the conjugate distribution with about that standard deviation, as in `Partition`. A box whose
+    rows are all in one finest cell, or that has none, is always a leaf. ``split ~ Beta(1, 1)``.
     A categorical context has an axis for each level. Where the intercept varies, it is that at the predictors' means.
 
-    All trees, and what leaves have of their own, are summed out exactly: `NUTS` and `Laplace` move over the
-    hyperparameters alone, and trees are drawn afterwards from their exact conditional. The posterior mean averages over
-    trees. A new context is in the leaf whose box it lies in; far outside the training range that is the outermost one.
+    Under a Normal family, and for those counts, all trees and what leaves have of their own are summed out exactly:
+    `NUTS` and `Laplace` move over the hyperparameters alone, and trees are drawn afterwards from their exact
+    conditional. Elsewhere trees are summed out where every box's log likelihood is a parabola, and `Laplace` corrects
+    its draws by the rows' own likelihoods, as in `Partition`. The posterior mean averages over trees. A new context is
+    in the leaf whose box it lies in; far outside the training range that is the outermost one.
 
     Right for effects that jump where several contexts cross thresholds, interactions included. Fails where effects
     change smoothly, or along a slanted boundary, which boxes follow in a staircase. Thresholds that are no binary
@@ -70,8 +72,8 @@ class TreePartition(InContext):
     ------
     SpecificationError
         An unknown coefficient, a hyperprior that can be negative, more than 8 readings, a depth that is not between 1
-        and 16; a family under which leaves do not integrate out (all but Normal, Poisson, Bernoulli and Binomial), or
-        one of counts with predictors; another summand beside it.
+        and 16; a family of several linear predictors, or one whose likelihood is not compiled, out of which leaves do
+        not integrate; another summand beside it.
     InputError, InputTypeError
         A context that is missing, infinite, or the same in all rows.
 

@@ -62,6 +62,11 @@ class Laplace:
     that is told includes what it misses. It is the default of such models. ``tree["importance"]`` has what the weights,
     the quadrature and the chains say of themselves.
 
+    Where a division of contexts, as of `Partition`, is summed out and its cells do not integrate out of the family, the
+    log likelihood of every cell becomes a parabola. Draws of hyperparameters under these, each with a division and
+    coefficients of its cells, are weighted by the likelihoods of the rows themselves; where these weights cannot be
+    trusted there is no other sampler, and that is an error.
+
     Right for a Normal family with up to about twenty-five hyperparameters, scales near zero and several modes included;
     for other families with up to a thousand weights beside those of one set of groups, where rows are no fewer than
     these weights. Refused where the ratios say that the proposals do not cover the posterior: Pareto k above 0.5 or an
@@ -76,9 +81,10 @@ class Laplace:
     draws
         Kept draws, as one chain, resampled in proportion to their weights.
     proposals
-        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where
-        there are change points in 400 contexts or more 1024, and a quarter of them in each round; where pseudo-data
-        stand for the rows 2048, after rounds of 512, and four times as many of both where a term has curved ridges.
+        Draws that are weighted, a power of two; half as many in each round of adaptation. By default 4096; where there
+        are change points in 400 contexts or more 1024, and a quarter of them in each round; where pseudo-data stand for
+        the rows, or parabolas for cells, 2048, after rounds of 512, and four times as many of both where a term has
+        curved ridges.
     fallback
         Whether to hand over to NUTS where the importance sampling cannot be trusted; if not, that is an error.
 
@@ -86,7 +92,8 @@ class Laplace:
     ------
     SpecificationError
         Fewer than 4 draws; proposals that are no power of two from 1024 on; a model whose weights do not integrate out;
-        with ``fallback=False``, importance ratios that cannot be trusted.
+        with ``fallback=False``, or where cells of divisions do not integrate out, importance ratios that cannot be
+        trusted.
 
     Warns
     -----
