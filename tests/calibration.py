@@ -164,7 +164,8 @@ SETTINGS = {
 SETTINGS |= {
     f"{type(family).__name__}, {type(prior).__name__}": Setting(bp.Model("y ~ x", prior, family, UNIT_NORMAL),
                                                                 standardised, 100, (None,))
-    for family in (bp.Bernoulli(), bp.Poisson(), bp.NegativeBinomial(),
+    for family in (bp.Bernoulli(), bp.Poisson(), bp.NegativeBinomial(), bp.Gamma(), bp.Weibull(),
+                   bp.LogNormal(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3)),
                    bp.StudentT(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3)))
     for prior in (bp.PartialPooling("g", scale=HALF_NORMAL), bp.LinearVarying("c", scale=HALF_NORMAL),
                   bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL))

@@ -124,6 +124,9 @@ class LogNormal(Family):
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return self.censoring.constants(frame) if self.censoring.stated else np.ones(len(frame))
 
+    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.censoring.ends(outcome, constants)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         return self.censoring.uncensored(outcome)
 

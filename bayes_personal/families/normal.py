@@ -166,6 +166,9 @@ class Normal(Family):
                              f"not ({first(frame.index[sd <= 0])}).")
         return sd
 
+    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.censoring.ends(outcome, constants)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         return self.censoring.uncensored(outcome)
 

@@ -104,6 +104,9 @@ class Weibull(Family):
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         return self.censoring.constants(frame)
 
+    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.censoring.ends(outcome, constants)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         return self.censoring.uncensored(outcome)
 

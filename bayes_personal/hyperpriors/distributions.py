@@ -34,6 +34,7 @@ class Distribution:
     pymc : PyMC's class of the distribution, or its name; by default the class of the same name
     light_tailed : whether the density of large values falls off at least like an exponential function
     shares : (**parameters) -> probabilities of the values 0, 1, ... along one more axis; only for levels
+    log_survival : (value, **parameters) -> log P(larger); only for likelihoods of continuous outcomes
     """
 
     name: str
@@ -46,6 +47,7 @@ class Distribution:
     pymc: Any = None
     light_tailed: bool = False
     shares: Callable[..., Any] | None = None
+    log_survival: Callable[..., Any] | None = None
 
     @property
     def of_pymc(self) -> Any:
@@ -128,11 +130,13 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
     Distribution(
         "Normal", {"mu": "location", "sigma": "scale"}, "real", _normal,
         lambda rng, shape, mu, sigma: rng.normal(mu, sigma, shape), lambda mu, sigma: mu + 0 * sigma,
-        lambda x, mu, sigma: ((x - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu))),
+        lambda x, mu, sigma: ((x - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu)),
+        log_survival=lambda x, mu, sigma: special.log_ndtr((mu - x) / sigma)),
     Distribution(
         "StudentT", {"nu": "shape", "mu": "location", "sigma": "scale"}, "real", _student_t,
         lambda rng, shape, nu, mu, sigma: mu + sigma * rng.standard_t(nu, shape),
-        lambda nu, mu, sigma: mu + 0 * sigma, _student_t_derivatives),
+        lambda nu, mu, sigma: mu + 0 * sigma, _student_t_derivatives,
+        log_survival=lambda x, nu, mu, sigma: np.log(special.stdtr(nu, (mu - x) / sigma))),
     Distribution(
         "Cauchy", {"alpha": "location", "beta": "scale"}, "real",
         lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
@@ -156,7 +160,8 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
     Distribution(
         "Gamma", {"alpha": "shape", "beta": "rate"}, "positive", _gamma,
         lambda rng, shape, alpha, beta: rng.gamma(alpha, 1 / beta, shape), lambda alpha, beta: alpha / beta,
-        lambda x, alpha, beta: (beta * x - alpha, -beta * x), light_tailed=True),
+        lambda x, alpha, beta: (beta * x - alpha, -beta * x), light_tailed=True,
+        log_survival=lambda x, alpha, beta: np.log(special.gammaincc(alpha, beta * x))),
     Distribution(
         "InverseGamma", {"alpha": "shape", "beta": "scale"}, "positive", _inverse_gamma,
         lambda rng, shape, alpha, beta: beta / rng.gamma(alpha, 1.0, shape)),
@@ -164,7 +169,8 @@ DISTRIBUTIONS: dict[str, Distribution] = {law.name: law for law in (
         "LogNormal", {"mu": "log-location", "sigma": "shape"}, "positive",
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x),
         lambda rng, shape, mu, sigma: rng.lognormal(mu, sigma, shape), lambda mu, sigma: np.exp(mu + 0.5 * sigma**2),
-        lambda x, mu, sigma: ((np.log(x) - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu))),
+        lambda x, mu, sigma: ((np.log(x) - mu) / sigma**2, -1 / sigma**2 + 0 * (x - mu)),
+        log_survival=lambda x, mu, sigma: special.log_ndtr((mu - np.log(x)) / sigma)),
     Distribution(
         "Beta", {"alpha": "shape", "beta": "shape"}, "unit interval", _beta,
         proportions.draw_beta, lambda alpha, beta: alpha / (alpha + beta), proportions.beta_derivatives),

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from bayes_personal.kernels.censored_normal import BELOW, SEEN
+from bayes_personal.kernels.codes import BELOW, SEEN
 from bayes_personal.kernels.compiling import inlined
 from bayes_personal.kernels.elementary import LARGE, digamma_less_log, shifted, stirling
 from bayes_personal.kernels.outcomes.gamma import FARTHEST, excess, excess_slope

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
+from bayes_personal.kernels.codes import BELOW, SEEN
 from bayes_personal.kernels.compiling import inlined
 from bayes_personal.kernels.elementary import HALF_LOG_2PI
 
-SEEN, BELOW = -1.0, -2.0
 # From here on series are used, which are then exact to 1e-11.
 FAR = 35.0
 ROOT_OF_HALF = 0.7071067811865476

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bayes_personal.kernels.censored_gamma import gamma_row
-from bayes_personal.kernels.censored_normal import SEEN, log_normal_row, normal_row
+from bayes_personal.kernels.censored_normal import log_normal_row, normal_row
 from bayes_personal.kernels.censored_weibull import weibull_row
+from bayes_personal.kernels.codes import SEEN
 from bayes_personal.kernels.compiling import compiled, spliced
 
 

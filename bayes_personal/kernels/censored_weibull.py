@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from bayes_personal.kernels.censored_normal import BELOW, SEEN
+from bayes_personal.kernels.codes import BELOW, SEEN
 from bayes_personal.kernels.compiling import inlined
 
 # Farthest z: its exponential, and that times any shape squared, are numbers.

@@ -6,6 +6,9 @@ said in its file of `outcomes`.
 
 from typing import NamedTuple
 
+# Known constants n of a row that say what was seen of its outcome: y itself, or that it is below y.
+SEEN, BELOW = -1.0, -2.0
+
 
 class Code(NamedTuple):
     """The base of all of them, which hold nothing."""

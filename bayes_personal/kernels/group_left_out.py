@@ -47,7 +47,7 @@ def log_left_out(code, own, y, n, x, starts, sd, root, e, response, precision, n
         members[:] = 0
         for i in range(rows):
             for g in range(lanes):
-                members[g] += n[(start + i) * lanes + g] > 0.0
+                members[g] += n[(start + i) * lanes + g] != 0.0
         for i in range(rows):
             of_row[:] = 0.0
             for j in range(len(log_weights)):

@@ -15,7 +15,7 @@ MEAN = bp.Hyperprior("Normal", sigma=0.5, relative=True)
 PRIORS = [bp.Population(), bp.Conditional("site", mean=MEAN), bp.PartialPooling("site"), bp.LinearVarying("age"),
           bp.GaussianProcess("age")]
 FAMILIES = [bp.Normal(), bp.StudentT(), bp.Bernoulli(), bp.Binomial("trials"), bp.Poisson("exposure"),
-            bp.NegativeBinomial("exposure")]
+            bp.NegativeBinomial("exposure"), bp.Gamma(), bp.LogNormal(), bp.Weibull()]
 
 
 @pytest.mark.slow

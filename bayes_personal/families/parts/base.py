@@ -136,6 +136,10 @@ class Family(ABC):
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the known constant of each row, checked, (unit,); ones where the family has none."""
 
+    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the time until which every row was seen, and whether it ended then; most families see all ends."""
+        return outcome, np.ones(len(outcome), bool)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         """Return the columns that say what was seen of outcomes, of rows where all were; most families have none."""
         return {}

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import special
 
 from bayes_personal.hyperpriors.distributions import Distribution, Support
-from bayes_personal.kernels.censored_rows import log_p
 
 # Largest logarithm of an outcome that is drawn.
 HIGHEST = 700.0
@@ -46,6 +45,13 @@ class Program:
         return self.draw(rng, shape, n, eta, own)
 
 
+def log_p(name: str, *arguments: Any) -> tuple[np.ndarray, ...]:
+    """Return log p, its score and negative curvature by eta, and its slope by the family's own number."""
+    from bayes_personal.kernels import censored_rows
+
+    return censored_rows.log_p(name, *arguments)
+
+
 def _law(name: str, own: str, support: Support, draw: Callable[..., Any], mean: Callable[..., Any]) -> Distribution:
     def derivatives(y: Any, n: Any, eta: Any, **given: Any) -> tuple[Any, Any]:
         _, score, curvature, _ = log_p(name, y, n, eta, given[own])
@@ -56,7 +62,8 @@ def _law(name: str, own: str, support: Support, draw: Callable[..., Any], mean: 
         lambda y, n, eta, **given: log_p(name, y, n, eta, given[own])[0],
         lambda rng, shape, n, eta, **given: draw(rng, shape, n, eta, given[own]),
         lambda n, eta, **given: mean(eta, given[own]) + 0 * np.where(np.isfinite(n), n, 0),
-        derivatives, Program(name, own, draw))
+        derivatives, Program(name, own, draw),
+        log_survival=lambda y, n, eta, **given: log_p(name, y, np.inf, eta, given[own])[0])
 
 
 def _exp(eta: Any) -> Any:

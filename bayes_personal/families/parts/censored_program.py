@@ -12,8 +12,8 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from bayes_personal.kernels.censored_normal import SEEN
 from bayes_personal.kernels.censored_rows import ROWS, log_p
+from bayes_personal.kernels.codes import SEEN
 
 
 @final

@@ -18,7 +18,7 @@ from bayes_personal.data.columns import column, is_number, numbers
 from bayes_personal.errors import InputError, InputWarning, SpecificationError, first, warn
 from bayes_personal.families.parts.measurements import measured
 from bayes_personal.families.parts.positive import must_be_positive_numbers
-from bayes_personal.kernels.censored_normal import BELOW, SEEN
+from bayes_personal.kernels.codes import BELOW, SEEN
 from bayes_personal.system.arguments import column_name
 
 ABOVE = np.inf
@@ -148,6 +148,11 @@ class Censoring:
                 warn(f"outcome of a {self.owner} family: column {name!r} is censored on the {words} in all "
                      f"{len(constants)} rows. The likelihood has no maximum: how {end} outcomes are rests on the "
                      "prior.", InputWarning)
+
+    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the time until which every row was seen, and whether it ended then: in intervals, at the middle."""
+        ended = constants != ABOVE if self.stated else np.ones(len(outcome), bool)
+        return middles(outcome, constants) if self.stated else outcome, ended
 
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         """Return these columns of rows whose outcomes were all seen."""

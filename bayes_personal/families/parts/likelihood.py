@@ -30,6 +30,19 @@ class Likelihood(NamedTuple):
         """Return log p(y | eta), without compilation."""
         return self.law.log_density(outcome, **self.arguments)
 
+    def log_survival(self, outcome: Any) -> Any:
+        """Return log P(larger | eta).
+
+        Raises
+        ------
+        SpecificationError
+            A distribution that does not define it, such as one of counts.
+        """
+        if self.law.log_survival is None:
+            raise SpecificationError(f"{self.law.name} does not say how likely larger outcomes are: it needs a family "
+                                     "of continuous outcomes, such as Weibull, or Distribution(..., log_survival=...).")
+        return self.law.log_survival(outcome, **self.arguments)
+
     def mean(self) -> np.ndarray:
         """Return E[y | eta], in units of the outcome.
 
