@@ -86,8 +86,8 @@ __all__ = [
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
-    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Cumulative", "Gamma", "LogNormal", "NegativeBinomial",
-                 "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
+    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Cumulative", "Gamma", "LogNormal",
+                 "NegativeBinomial", "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
     "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),
     "leaving_out.comparison": ("compare",),
