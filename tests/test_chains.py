@@ -18,6 +18,7 @@ from bayes_personal.densities.linearised.pseudo_data import PseudoData
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.linearising import own_at
+from bayes_personal.samplers.walk_sampling import WalkSampling
 
 PRIORS = {"walk": bp.TotalVariation("c"), "horseshoe": bp.TotalVariation("c", "horseshoe", on="x"),
           "field": bp.DistanceRegularized("c")}
@@ -136,7 +137,7 @@ def test_draws_are_those_of_the_explicit_program(name: str, formula: str, family
 def test_a_walk_of_counts_is_fitted_by_default_and_left_out() -> None:
     frame = world(40, 2, seed=5)
     posterior = bp.fit(bp.Model("y ~ x", PRIORS["walk"], bp.Poisson()), frame, seed=1, progress=False,
-                       method=bp.Gibbs(draws=500, thin=1))
+                       method=WalkSampling(draws=500, thin=1))
     assert not posterior.diagnostics.complaints, posterior.diagnostics
     assert "pseudo-data" in posterior.tree["posterior"].attrs["engine"]
     result = bp.loo(posterior)

@@ -16,6 +16,7 @@ from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.laplace import Laplace
+from bayes_personal.samplers.walk_sampling import WalkSampling
 
 Increments = Literal["laplace", "horseshoe"]
 
@@ -118,7 +119,7 @@ def compared(posterior: bp.Posterior, bound: BoundModel, increments: str) -> np.
 def test_gibbs_draws_have_the_moments_of_importance_sampling(increments: Increments) -> None:
     """First and second moments, three steps of two coefficients: nine hyperparameters."""
     model, frame = bp.Model("y ~ x", bp.TotalVariation("c", increments)), world(4, 8, seed=5)
-    posterior = bp.fit(model, frame, seed=1, progress=False, method=bp.Gibbs(draws=5000, thin=1))
+    posterior = bp.fit(model, frame, seed=1, progress=False, method=WalkSampling(draws=5000, thin=1))
     assert not posterior.diagnostics.complaints
     assert np.abs(compared(posterior, posterior.bound, increments)).max() < 4
 
@@ -146,7 +147,7 @@ def test_many_contexts_fit_by_default_and_jumps_move_between_neighbours() -> Non
     """A horseshoe of 120 contexts, at two of which a jump could be: chains agree on where."""
     frame = world(120, 1, seed=3)
     posterior = bp.fit(bp.Model("y ~ x", bp.TotalVariation("c", "horseshoe")), frame, seed=1, progress=False,
-                       method=bp.Gibbs(draws=500, thin=2))
+                       method=WalkSampling(draws=500, thin=2))
     assert "Gibbs" in posterior.tree["posterior"].attrs["engine"]
     assert_healthy(posterior, ess=200)
 

@@ -22,7 +22,6 @@ from bayes_personal.leaving_out.group_integral import GroupIntegral
 from bayes_personal.posterior.diagnostics import Diagnostics
 from bayes_personal.samplers.corrected import AGAIN, Sample, corrected, judged, target_of
 from bayes_personal.samplers.draws import flat
-from bayes_personal.samplers.gibbs import Gibbs
 from bayes_personal.samplers.importance import Pool, Weighted, largest_k
 from bayes_personal.samplers.joint_proposals import fitted
 from bayes_personal.samplers.laplace import Laplace
@@ -30,6 +29,7 @@ from bayes_personal.samplers.linearising import linearised
 from bayes_personal.samplers.modes import Modes
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.proposal import HyperpriorProposal, Proposal, Proposes, Skewed
+from bayes_personal.samplers.walk_sampling import WalkSampling
 
 # Rounds of the iteration that finds the bridge, which takes a handful.
 ROUNDS = 100
@@ -41,9 +41,9 @@ REFITTED, TURNS = 1024, 6
 # Effective draws that are enough for the ratio of two evidences: its error is then a tenth.
 ENOUGH = 100.0
 # How the scales of a walk are sampled anew, from draws given all rows.
-WALKED = Gibbs(draws=500, tune=50, thin=1)
+WALKED = WalkSampling(draws=500, tune=50, thin=1)
 # How a walk whose family is not Normal is fitted anew.
-SHORT_WALK = Gibbs(draws=500, tune=200, thin=1)
+SHORT_WALK = WalkSampling(draws=500, tune=200, thin=1)
 
 
 @final
@@ -352,7 +352,7 @@ class ExplicitRefits:
 
     integral: GroupIntegral
     rng: np.random.Generator
-    method: NUTS | Gibbs
+    method: NUTS | WalkSampling
     values: Values
     chains: int
 

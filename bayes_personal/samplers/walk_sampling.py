@@ -16,7 +16,7 @@ from bayes_personal.densities.linearised.corrected_chain import CorrectedChain
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.walk.walk_density import WalkDensity, walk_alone
-from bayes_personal.errors import ConvergenceWarning, SpecificationError, warn
+from bayes_personal.errors import ConvergenceWarning, warn
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import walk_scales
 from bayes_personal.kernels.tape import Tape
@@ -26,7 +26,6 @@ from bayes_personal.samplers.importance import Weighted
 from bayes_personal.samplers.linearising import at_mode, averaged
 from bayes_personal.samplers.nuts import NUTS, STUCK, worst_r_hat
 from bayes_personal.samplers.start import hyperpriors_must_reach
-from bayes_personal.system.arguments import whole_number
 
 # Kept draws between which the sampler can be interrupted, and first widths of slices.
 TOGETHER, WIDTH = 20, 1.0
@@ -35,6 +34,11 @@ AVERAGED, AVERAGES = 200, 3
 WEIGHTED = ("Gibbs sampling of the scales of steps under Normal pseudo-data; the walk drawn given these, and all "
             "weighted by the rows' own likelihoods")
 ENGINE = "Gibbs sampling of the scales of steps; the walk drawn exactly given these"
+
+
+def walks(bound: BoundModel) -> bool:
+    """Say whether a model is a walk alone, which integrates out exactly or under pseudo-data."""
+    return isinstance(marginal_density(bound), WalkDensity) or walks_under_pseudo_data(bound)
 
 
 def walks_under_pseudo_data(bound: BoundModel) -> bool:
@@ -51,46 +55,14 @@ def walk_of(density: LinearisedDensity) -> WalkDensity:
 
 @final
 @dataclass(frozen=True)
-class Gibbs:
-    """Gibbs sampling of the scales of a `TotalVariation` walk, the default sampler of one that stands alone.
+class WalkSampling:
+    """Gibbs sampling of the scales of a `TotalVariation` walk, as `Gibbs` describes it.
 
-    Given its scales a walk is a Gaussian chain, which integrates out place by place, at a cost in proportion to the
-    number of distinct contexts. Every sweep then draws each local scale given all other scales and nothing else, by a
-    slice; exchanges local scales of neighbouring steps under the horseshoe, which moves a jump to the next context;
-    draws the other hyperparameters one by one; and moves each scale together with its local scales. The walk and the
-    mean are drawn exactly from what the scales leave open.
-
-    For a Bernoulli, Binomial or Poisson family every row's likelihood is replaced by that of a Normal
-    pseudo-observation, as `Laplace` describes it; the scales are drawn under these, and scales and walk are weighted by
-    the rows' own likelihoods. Where the weights cannot be trusted, by the Pareto k that `Laplace` asks for or an
-    effective sample size below 400, NUTS takes over, moves over all steps too, and says so.
-
-    Right for a `TotalVariation` that is the only summand of its model, with one of these families and a Normal
-    hyperprior of the mean. Fails, slowly and with an R-hat that says so, where jumps could be at either of two contexts
-    that are far apart, and not at the contexts between them.
-
-    Parameters
+    Attributes
     ----------
-    draws, chains
-        Kept draws a chain, and chains.
-    tune
-        Sweeps before the first kept draw of a chain, in which the widths of slices are learned.
-    thin
-        Sweeps for each kept draw.
-
-    Raises
-    ------
-    SpecificationError
-        Fewer than 4 draws, 1 chain, 1 sweep or 1 sweep of tuning; a model that is more or something else than a walk.
-
-    Warns
-    -----
-    ConvergenceWarning
-        NUTS took over.
-
-    References
-    ----------
-    Neal (2003), doi:10.1214/aos/1056562461. Liu and Sabatti (2000), doi:10.1093/biomet/87.2.353.
+    draws, chains : kept draws a chain, and chains
+    tune : sweeps before the first kept draw of a chain, in which the widths of slices are learned
+    thin : sweeps for each kept draw
     """
 
     draws: int = 1000
@@ -98,20 +70,12 @@ class Gibbs:
     tune: int = 300
     thin: int = 2
 
-    def __post_init__(self) -> None:
-        whole_number("Gibbs", 4, draws=self.draws)
-        whole_number("Gibbs", 1, chains=self.chains, tune=self.tune, thin=self.thin)
-
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         density = marginal_density(bound)
         if density is None and walks_under_pseudo_data(bound):
             return self._corrected(bound, seed, progress)
-        if not isinstance(density, WalkDensity):
-            raise SpecificationError(
-                f"{self!r}: it draws the scales of a TotalVariation that is the only summand, with a Normal, "
-                "Bernoulli, Binomial or Poisson family, rows in memory unless it is Normal, and a Normal hyperprior of "
-                "the mean. Use NUTS().")
+        assert isinstance(density, WalkDensity)
         hyperpriors_must_reach(bound)
         rng = np.random.default_rng(seed)
         points = self.walk(density, rng, progress)
@@ -210,7 +174,7 @@ class Scales:
         point[self.local] = np.log(self.density.parameters[1].draw(rng)).ravel()
         return point
 
-    def chain(self, settings: Gibbs, start: np.ndarray, rng: np.random.Generator,
+    def chain(self, settings: WalkSampling, start: np.ndarray, rng: np.random.Generator,
               advance: Callable[[int], Any]) -> np.ndarray:
         """Draw one chain from a point (size,), (draw, size)."""
         density, (_, local, *_) = self.density, self.density.parameters
