@@ -150,12 +150,12 @@ def test_methods_are_named_in_lower_case(frame: pd.DataFrame, monkeypatch: pytes
         asked.append(self)
         raise InterruptedError
 
-    for kind in (bp.NUTS, bp.Laplace, bp.ADVI):
+    for kind in (bp.NUTS, bp.Laplace, bp.ADVI, bp.Gibbs):
         monkeypatch.setattr(kind, "sample", sample)
-    for name in ("nuts", "laplace", "advi"):
+    for name in ("nuts", "laplace", "advi", "gibbs"):
         with pytest.raises(InterruptedError):
             bp.fit(MODEL, frame, method=name, progress=False)
-    assert asked == [bp.NUTS(), bp.Laplace(), bp.ADVI()]
+    assert asked == [bp.NUTS(), bp.Laplace(), bp.ADVI(), bp.Gibbs()]
 
 
 def test_priors_are_summed_by_sum() -> None:

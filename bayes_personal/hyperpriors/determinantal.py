@@ -65,8 +65,12 @@ class Determinantal(Joint):
             symmetric.append(sum((-1) ** (m - 1) * symmetric[k - m] * rings[m - 1] for m in range(1, k + 1)) / k)
         return xp.log(factorial(self.count) * symmetric[-1])
 
+    def reached(self, length: Any, xp: Any) -> Any:
+        """Return the length that counts."""
+        return xp.minimum(length, LONGEST)
+
     def log_ratio(self, value: Any, given: tuple[Any, ...], xp: Any) -> Any:
-        length = xp.minimum(given[0], LONGEST)
+        length = self.reached(given[0], xp)
         return self.log_determinant(value, length, xp) - self.log_normaliser(length, xp)
 
     def draw(self, rng: np.random.Generator, given: tuple[Any, ...],

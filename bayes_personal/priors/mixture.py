@@ -17,7 +17,7 @@ from bayes_personal.priors.parts.base import Prior, as_names, restricted, variab
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
-from bayes_personal.priors.parts.pieces import Choice, Piece
+from bayes_personal.priors.parts.pieces import Alternatives, Choice, Piece
 from bayes_personal.system.arguments import positive, whole_number
 
 # Standard deviations of the gate's intercepts and slopes, in log odds and for one standard deviation of a context.
@@ -177,6 +177,12 @@ class Types(Choice):
         readings = {f"{self.name}_reading": tuple(label for context in self.contexts for label in context.labels)}
         return (component, normals(f"{self.name}_level_gate", self.types, LEVEL, diagnosed=False),
                 normals(f"{self.name}_slope_gate", self.types | readings, SLOPE, diagnosed=False))
+
+    @property
+    def alternatives(self) -> Alternatives:
+        component, *gate = self.parameters()
+        return Alternatives(component, level=gate[0], slope=gate[1]) if self.contexts else Alternatives(
+            component, gate=gate[0])
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         return values[f"{self.name}_component"][..., None, :, :]

@@ -19,7 +19,7 @@ from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.gate import log_softmax, share_and_spread
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Choice, Piece
+from bayes_personal.priors.parts.pieces import Alternatives, Choice, Piece
 from bayes_personal.system.arguments import whole_number
 
 # Standard deviation of the gate's intercepts, in log odds.
@@ -179,6 +179,11 @@ class Archetypes(Choice):
         """Index of the context that each reading belongs to, (reading,)."""
         return np.repeat(np.arange(len(self.contexts)), [len(context.labels) for context in self.contexts])
 
+    @property
+    def repulsion(self) -> Determinantal:
+        """The joint density of the archetypes."""
+        return Determinantal((f"{self.name}_length",), self.branches, len(self.positions), self.prior.strength)
+
     def parameters(self) -> tuple[Parameter, ...]:
         name = self.name
         archetype = {f"{name}_archetype": tuple(str(place + 1) for place in range(self.branches))}
@@ -187,13 +192,19 @@ class Archetypes(Choice):
         length: tuple[Parameter, ...] = ()
         if self.prior.strength:
             length = (self.prior.length.bind(f"{name}_length"),)
-            repelled = Determinantal((f"{name}_length",), self.branches, len(self.positions), self.prior.strength)
-            component = replace(component, joint=repelled)
+            component = replace(component, joint=self.repulsion)
         return (*length, component, self.prior.scale.bind(f"{name}_scale", 0.0, self.unit, self.varying),
                 self.prior.metric.bind(f"{name}_metric", 0.0, np.ones(len(self.contexts)),
                                        {f"{name}_context": self.prior.contexts}),
                 normals(f"{name}_level_gate", archetype, LEVEL, diagnosed=False),
                 normals(f"{name}_slope_gate", archetype | reading, diagnosed=False))
+
+    @property
+    def alternatives(self) -> Alternatives:
+        *length, component, scale, metric, level, slope = self.parameters()
+        repulsion = self.repulsion if length else None
+        return Alternatives(component, scale, length[0] if length else None, repulsion, level=level, slope=slope,
+                            metric=metric, owner=self.owner)
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         coefficients = values[f"{self.name}_scale"][..., None, :] * values[f"{self.name}_component"]

@@ -7,7 +7,7 @@ f(c) and phi. A piece also states everything else that fitting, prediction and l
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from bayes_personal.data.context import Context
 from bayes_personal.errors import SpecificationError
 from bayes_personal.hyperpriors.conjugate import Conjugate
+from bayes_personal.hyperpriors.determinantal import Determinantal
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
@@ -259,11 +260,40 @@ class Function(Piece):
         """
 
 
+class Alternatives(NamedTuple):
+    """The parts of a choice whose alternatives differ in coefficients that are Normal: ``scale * component``.
+
+    Attributes
+    ----------
+    component : the coefficients, (branch, varying), around 0
+    scale : their scale, (varying,); None where it is 1
+    length, repulsion : length of a repulsion, and the repulsion; None where there is none
+    gate : Gamma variables in proportion to which rows take branches, (branch,); None where contexts govern that
+    level, slope : Normal intercepts and slopes of the log odds, (branch,) and (branch, reading), where contexts do
+    metric, owner : factors of the slopes, and which of them each reading has, (reading,)
+    """
+
+    component: Parameter
+    scale: Parameter | None = None
+    length: Parameter | None = None
+    repulsion: Determinantal | None = None
+    gate: Parameter | None = None
+    level: Parameter | None = None
+    slope: Parameter | None = None
+    metric: Parameter | None = None
+    owner: np.ndarray | None = None
+
+
 class Choice(Function):
     """A function with alternatives, of which every row takes one; the choice is summed out of the likelihood.
 
     Its deviation has one more axis, (..., unit or 1, branch, varying).
     """
+
+    @property
+    def alternatives(self) -> Alternatives | None:
+        """The parts of a choice of the common form, which have moves of their own; None for any other."""
+        return None
 
     @property
     @abstractmethod

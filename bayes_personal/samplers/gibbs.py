@@ -1,0 +1,136 @@
+"""Gibbs: one block of unknowns after the other, from its conditional."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import xarray as xr
+from rich.progress import Progress
+
+from bayes_personal.binding.bound import BoundModel
+from bayes_personal.errors import SpecificationError
+from bayes_personal.samplers.choosing import Choosing, chooses
+from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
+from bayes_personal.system.arguments import whole_number
+from bayes_personal.system.running import interruptible
+
+# Sweeps a kept draw at first, and how often they are doubled at most where draws depend on each other too much.
+THIN, DOUBLINGS = 4, 6
+# What ends the doubling: R-hat, and effective draws a chain, with room for a judgement by other draws.
+R_HAT, ESS_A_CHAIN = 1.006, 250
+# Power of the likelihood at which chains start.
+LEAST_POWER = 0.02
+ENGINE = "Gibbs sampling of types, gate and coefficients"
+
+
+@final
+@dataclass(frozen=True)
+class Gibbs:
+    """Gibbs sampling: one block of unknowns after the other moves by its conditional, with compiled moves.
+
+    For models whose only varying part is a `Mixture` or `Repulsive`, one linear predictor a row, and a family of this
+    package. Hyperparameters and the gate move along slices of their density with the types of rows summed out. Then
+    each row's type is drawn, and given these the coefficients, by a Normal proposal around the end of a step of
+    Newton's method that is accepted or not; under a Normal family it is exact. Types that no row takes are drawn from
+    their prior, so that they do no harm, and one that is drawn where rows are can take them over: chains pass from one
+    way of telling rows apart to another. NUTS diverges where a type is about to become empty.
+
+    A draw is kept every 4 sweeps, and as long as R-hat or the effective sample sizes say that draws depend on each
+    other too much the sweeps are doubled, up to 256 a draw.
+
+    Parameters
+    ----------
+    draws, chains
+        Kept draws a chain, and chains.
+    tune
+        Sweeps a chain before these. In the first half the likelihood comes in step by step, so that chains do not stay
+        where they start.
+
+    Raises
+    ------
+    SpecificationError
+        Fewer than 4 draws or 1 chain; while fitting, a model of another kind.
+
+    References
+    ----------
+    Diebolt and Robert (1994), doi:10.1111/j.2517-6161.1994.tb01985.x. Gamerman (1997), doi:10.1023/A:1018509429360.
+    Neal (2003), doi:10.1214/aos/1056562461. Van Dyk and Park (2008), doi:10.1198/016214508000000409.
+    """
+
+    draws: int = 1000
+    chains: int = 4
+    tune: int = 1000
+
+    def __post_init__(self) -> None:
+        whole_number("Gibbs", 4, draws=self.draws)
+        whole_number("Gibbs", 1, chains=self.chains, tune=self.tune)
+
+    def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
+        """Draw from the posterior."""
+        hyperpriors_must_reach(bound)
+        if not chooses(bound):
+            raise SpecificationError(f"{self!r} draws models whose only varying part is a Mixture or Repulsive, with "
+                                     "rows in memory, one linear predictor a row, a family of this package and a "
+                                     "Normal hyperprior of the mean. Use NUTS() for this one.")
+        outcome_must_have_density(bound)
+        model = Choosing(bound)
+        rngs = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(self.chains)]
+        states = [model.start(rng) for rng in rngs]
+        rising = np.geomspace(LEAST_POWER, 1.0, self.tune // 2)
+        powers = np.concatenate([rising, np.ones(self.tune - len(rising))])
+        with Progress(disable=not progress, transient=True) as bar, interruptible():
+            task = bar.add_task("tuning", total=None)
+            self._walked(model, states, rngs, powers, 1, adapt=True)
+            kept: list[Any] = []
+            for doubling in range(DOUBLINGS + 1):
+                thin = THIN * 2**doubling
+                count = self.draws if not kept else self.draws - self.draws // 2
+                bar.update(task, description=f"{thin} sweeps a draw", completed=0, total=count)
+                # Every second earlier draw has the distance from the next that new ones will have.
+                kept = [[[part[1::2] for part in points] for points in chain] for chain in kept] or [
+                    [] for _ in states]
+                kept = [[_joined(chain)] if chain else [] for chain in kept]
+                for start in range(0, count, block := max(1, count // 10)):
+                    size = min(block, count - start)
+                    new = self._walked(model, states, rngs, np.ones(size * thin), thin, adapt=False)
+                    kept = [[*chain, points] for chain, points in zip(kept, new, strict=True)]
+                    bar.advance(task, size)
+                points = [_joined(chain) for chain in kept]
+                values = model.values(tuple(np.concatenate(part) for part in zip(*points, strict=True)))
+                result = tree(bound, values, self.chains, None, inference_library="bayes_personal", engine=ENGINE,
+                              sweeps=thin)
+                if settled(result["posterior"].to_dataset(), bound.undiagnosed(False)):
+                    break
+        return result
+
+    def _walked(self, model: Choosing, states: Sequence[Any], rngs: Sequence[np.random.Generator], powers: np.ndarray,
+                thin: int, *, adapt: bool) -> list[tuple[np.ndarray, ...]]:
+        """Move all chains on, side by side."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda state, rng: model.walk(state, powers, adapt, thin, rng), states, rngs))
+
+
+def _joined(blocks: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Join the points of a chain, part by part."""
+    return [np.concatenate(part) for part in zip(*blocks, strict=True)]
+
+
+def settled(posterior: xr.Dataset, left_out: frozenset[str]) -> bool:
+    """Say whether the chains agree on every diagnosed variable, and their draws are worth enough."""
+    from arviz_stats.base.array import array_stats
+
+    for variable in posterior.drop_vars(left_out, errors="ignore").data_vars.values():
+        values = variable.transpose("chain", "draw", ...).to_numpy()
+        for column in np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0):
+            if (column == column.flat[0]).all():
+                continue
+            r_hat: Any = array_stats.rhat(column) if len(column) > 1 else 1.0
+            bulk: Any = array_stats.ess(column, method="bulk")
+            tail: Any = array_stats.ess(column, method="tail", prob=(0.05, 0.95))
+            if not (r_hat <= R_HAT and min(bulk, tail) >= ESS_A_CHAIN * len(column)):
+                return False
+    return True
