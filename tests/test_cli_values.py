@@ -95,4 +95,4 @@ def test_a_malformed_prior_is_explained(text: str) -> None:
 def test_each_option_takes_its_own_kind() -> None:
     assert "is no family" in refused("fit", "sleepstudy", FORMULA, "--family", "Population()")
     assert "is no method" in refused("fit", "sleepstudy", FORMULA, "--method", "Normal()")
-    assert "There are: ADVI, Laplace, NUTS." in refused("fit", "sleepstudy", FORMULA, "--method", "Normal()")
+    assert "There are: ADVI, Gibbs, Laplace, NUTS." in refused("fit", "sleepstudy", FORMULA, "--method", "Normal()")

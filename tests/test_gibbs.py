@@ -10,6 +10,8 @@ from arviz_stats.base.array import array_stats
 import bayes_personal as bp
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.choosing import Choosing, chooses
+from bayes_personal.samplers.networked import Networked
+from bayes_personal.samplers.walking import Walking
 
 UNIT = bp.Hyperprior("Normal", mu=0.0, sigma=1.0)
 HALF = bp.Hyperprior("LogNormal", mu=-0.7, sigma=0.3)
@@ -26,6 +28,9 @@ MODELS = {
     "NegativeBinomial": bp.Model("y ~ x", bp.Repulsive("c", archetypes=2, scale=HALF), bp.NegativeBinomial(),
                                  bp.Hyperprior("Normal", mu=0.0, sigma=0.5)),
     "Binomial": bp.Model("y ~ x", bp.Mixture(2, mean=UNIT), bp.Binomial("n")),
+    "network": bp.Model("y ~ x", bp.Contextualized("c", "s", hidden=2, scale=HALF), bp.Normal(**ERRORS), UNIT),
+    "network, Bernoulli": bp.Model("y ~ x", bp.Contextualized("c", hidden=2, on="x", scale=HALF), bp.Bernoulli(), UNIT),
+    "network, StudentT": bp.Model("y ~ 1", bp.Contextualized("c", hidden=2, scale=HALF), bp.StudentT(**ERRORS), UNIT),
 }
 
 
@@ -38,7 +43,7 @@ def rows(family: Any, count: int = 12) -> pd.DataFrame:
     return frame.assign(y=rng.normal(size=count) if measured else np.arange(count) % 2)
 
 
-def at_prior(model: Choosing, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def at_prior(model: Walking, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw all parameters from their prior."""
     values: dict[str, np.ndarray] = {}
     for parameter in model.bound.hyperparameters:
@@ -51,7 +56,7 @@ def numbers(values: dict[str, np.ndarray]) -> np.ndarray:
     parts = []
     for name, value in values.items():
         flat = np.ravel(value)
-        if name.endswith(("component", "slope_gate", "level_gate")):
+        if name.endswith(("component", "slope_gate", "level_gate", "layer")):
             # Of labels that switch: the size, and the smallest and largest.
             parts += [np.array([np.abs(flat).mean(), (flat**2).mean()]), np.sort(value, axis=0)[[0, -1]].ravel()]
         elif "mu" in name:
@@ -66,21 +71,23 @@ def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int =
     """Where outcomes are drawn anew after every sweep, parameters keep their prior (Geweke 2004)."""
     stated, rng = MODELS[name], np.random.default_rng(5)
     bound = stated.bind(rows(stated.family))
-    assert chooses(bound)
-    model = Choosing(bound)
+    model: Any = Choosing(bound) if chooses(bound) else Networked(bound)
     prior = np.array([numbers(at_prior(model, rng)) for _ in range(4000)])
-    state, given, found = model.start(rng), model.rows, []
-    location = given.offset if not bound.family.gaussian else bound.y - given.y * bound.unit
+    state, found, place = model.start(rng), [], "rows" if chooses(bound) else "data"
+    given = getattr(model, place)
     for step in range(count + 50):
-        points = model.walk(state, np.ones(1), step < 50, 1, rng)
+        points = model.walk(state, np.ones(1), adapt=step < 50 and place == "rows", thin=1, rng=rng)
         values = model.values(points)
         one = {name: value[0] for name, value in values.items()}
         found.append(numbers({each.name: one[each.name] for each in bound.hyperparameters}))
         _, y, _ = bound.simulated({**one, **bound.derived(one, np)}, rng)
         y = np.asarray(y, float)
         outcomes, counts = np.unique(y, return_counts=True)
-        natural = (y - location) / bound.unit if bound.family.gaussian else y
-        model.__dict__["rows"] = given._replace(y=natural, outcomes=outcomes, counts=counts.astype(float))
+        natural = (y - model.offset) / bound.unit if bound.family.gaussian else y
+        model.__dict__[place] = given._replace(y=natural, outcomes=outcomes, counts=counts.astype(float))
+        if place == "data" and bound.family.gaussian:
+            # Otherwise pseudo-data stand for the rows, and may be any.
+            state.outcome[:] = natural
     chain = np.array(found[50:])
     worth: list[Any] = [array_stats.ess(column[None], method="mean") for column in chain.T]
     error = np.sqrt(chain.var(axis=0) / np.array(worth, float) + prior.var(axis=0) / len(prior))
@@ -112,7 +119,7 @@ def test_fits_at_the_defaults_are_healthy(prior: Any, family: str, types: bool) 
 def test_what_it_cannot_draw_is_refused() -> None:
     frame = rows(bp.Normal())
     for prior in (bp.Population(), bp.Mixture(2) + bp.PartialPooling("s")):
-        with pytest.raises(SpecificationError, match=r"only varying part is a Mixture or Repulsive.*Use NUTS\(\)"):
+        with pytest.raises(SpecificationError, match=r"only varying part is a Mixture, Repulsive or a .*Use NUTS\(\)"):
             bp.fit(bp.Model("y ~ x", prior), frame, method=bp.Gibbs(), progress=False)
     for wrong in ({"draws": 3}, {"chains": 0}, {"tune": 0}):
         with pytest.raises(SpecificationError, match="Gibbs"):

@@ -77,7 +77,8 @@ Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV or Parquet file
 Formula = Annotated[str, typer.Argument(metavar="FORMULA", show_default=False, help=(
     "\"outcome ~ predictors\", or \"a + b + c ~ predictors\" for a network. Formulas never run code."))]
 FamilyOption = Annotated[str, typer.Option("--family", help="The likelihood, written as in Python.")]
-MethodOption = Annotated[str, typer.Option("--method", help="How to sample, written as in Python.")]
+MethodOption = Annotated[str | None, typer.Option(
+    "--method", help="How to sample, written as in Python; by default as the model asks for.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.", min=0)]
 SavedPosterior = Annotated[Path, typer.Argument(metavar="POSTERIOR", show_default=False,
                                                 help="A posterior that `fit --out` saved.")]
@@ -116,7 +117,7 @@ def fit(
     data: Data, formula: Formula,
     prior: Annotated[str, typer.Option(help="The sharing assumption, written as in Python: "
                                             "'PartialPooling(\"subject\")'.")] = "Population()",
-    family: FamilyOption = "Normal()", method: MethodOption = "NUTS()", seed: SeedOption = None,
+    family: FamilyOption = "Normal()", method: MethodOption = None, seed: SeedOption = None,
     out: Annotated[Path | None, typer.Option(help="Save the posterior as NetCDF (.nc).")] = None,
     parents: Annotated[str, typer.Option(help="Of a network: the nodes that each depends on, before or others.")] = (
         "before"),
@@ -129,7 +130,7 @@ def fit(
         raise SpecificationError(f"--parents {parents!r} is for a network, and the formula {formula!r} has one "
                                  "outcome.")
     model = bp.Network(*stated, parents=parents) if several(formula) else bp.Model(*stated)
-    posterior = bp.fit(model, read(data), seed=seed, method=parse("method", method), progress=terminal())
+    posterior = bp.fit(model, read(data), seed=seed, method=method and parse("method", method), progress=terminal())
     say(repr(model))
     say_diagnostics(posterior)
     frame, columns = training_rows(posterior), list(model.prior.columns)
@@ -148,14 +149,14 @@ def compare(
     data: Data, formula: Formula,
     prior: Annotated[list[str], typer.Option(help="A sharing assumption, written as in Python; give two or more.",
                                              show_default=False)],
-    family: FamilyOption = "Normal()", method: MethodOption = "NUTS()", seed: SeedOption = None,
+    family: FamilyOption = "Normal()", method: MethodOption = None, seed: SeedOption = None,
     kind: Annotated[Question, typer.Option(help="A row left out with its own theta, or given theta.")] = "unit",
     out: Annotated[Path | None, typer.Option(help="Write the table as CSV or Parquet.")] = None,
 ) -> None:
     """Compare sharing assumptions by leave-one-out cross-validation."""
     check_out(out, ".csv", ".parquet")
     table = bp.compare([parse("prior", text) for text in prior], formula, read(data), family=parse("family", family),
-                       kind=kind, method=parse("method", method), seed=seed, progress=terminal())
+                       kind=kind, method=method and parse("method", method), seed=seed, progress=terminal())
     show_comparison(table, kind)
     write(table, out, "assumption")
 

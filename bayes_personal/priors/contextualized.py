@@ -16,7 +16,7 @@ from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Function, Piece, Term
+from bayes_personal.priors.parts.pieces import Function, HiddenLayer, Piece, Term
 from bayes_personal.system.arguments import one_of, whole_number
 
 # Steepness of hidden units, in units of the contexts' spread; spread of the places where they bend; sharpness of the
@@ -47,7 +47,8 @@ class Contextualized(InContext):
 
     Where the intercept varies, it is that at the predictors' means. Hidden units and archetypes have no names, and
     chains number them differently: R-hat is taken of what the network says at a few training rows
-    (``<name>_followed``), and weights are not diagnosed.
+    (``<name>_followed``), and weights are not diagnosed. A network by itself, without archetypes, is drawn by `Gibbs`,
+    which integrates the second layer out, in time proportional to the rows; all others by `NUTS`.
 
     Right for interactions of several contexts, and for any shape, given data. Fails with few rows, where the prior of
     the network decides; for one or two smooth contexts `GaussianProcess` is sharper and faster. For thousands of rows
@@ -197,6 +198,13 @@ class NeuralNetwork(Function):
             return shared
         return (*shared, SHARPNESS.bind(f"{name}_sharpness"),
                 normals(f"{name}_component", outputs | self.varying, diagnosed=False))
+
+    @property
+    def hidden_layer(self) -> HiddenLayer | None:
+        if self.prior.archetypes is not None:
+            return None
+        scale, steepness, first, offset, second = self.parameters()
+        return HiddenLayer(scale, steepness, first, offset, second, float(np.sqrt(len(self.contexts))), OFFSET)
 
     def deviation(self, values: Mapping[str, Any], features: Any, xp: Any) -> Any:
         name = self.name

@@ -64,8 +64,9 @@ class Repulsive(InContext):
     Right when contexts that lie close together have different, even opposite mechanisms. Where nothing varies one
     archetype has all rows and the others are empty. Fails when parameters drift within an archetype, which is then cut
     into several: add a smooth prior, ``Repulsive(c) + GaussianProcess(c)``. Where archetypes differ by far less than a
-    unit, repulsion and scale pull against each other, and NUTS needs small steps, ``NUTS(target_accept=0.97)``, or a
-    ``scale`` as small as the differences.
+    unit, repulsion and scale pull against each other: take a ``scale`` as small as the differences. By itself it is
+    drawn by `Gibbs`, in time proportional to the rows; in sums by `NUTS`, which may take small steps,
+    ``NUTS(target_accept=0.97)``.
 
     Parameters
     ----------

@@ -14,17 +14,23 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.choosing import Choosing, chooses
 from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.networked import Networked, networked
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
+from bayes_personal.samplers.walking import Walking
 from bayes_personal.system.arguments import whole_number
 from bayes_personal.system.running import interruptible
 
 # Sweeps a kept draw at first, and how often they are doubled at most where draws depend on each other too much.
-THIN, DOUBLINGS = 4, 6
+THIN, DOUBLINGS = 2, 7
 # What ends the doubling: R-hat, and effective draws a chain, with room for a judgement by other draws.
-R_HAT, ESS_A_CHAIN = 1.006, 250
+R_HAT, ESS_A_CHAIN = 1.008, 150
 # Power of the likelihood at which chains start.
 LEAST_POWER = 0.02
-ENGINE = "Gibbs sampling of types, gate and coefficients"
+
+
+def moves(bound: BoundModel) -> bool:
+    """Say whether there are compiled moves for a model."""
+    return chooses(bound) or networked(bound)
 
 
 @final
@@ -32,14 +38,20 @@ ENGINE = "Gibbs sampling of types, gate and coefficients"
 class Gibbs:
     """Gibbs sampling: one block of unknowns after the other moves by its conditional, with compiled moves.
 
-    For models whose only varying part is a `Mixture` or `Repulsive`, one linear predictor a row, and a family of this
-    package. Hyperparameters and the gate move along slices of their density with the types of rows summed out. Then
-    each row's type is drawn, and given these the coefficients, by a Normal proposal around the end of a step of
+    For models whose only varying part is a `Mixture`, `Repulsive` or a `Contextualized` without archetypes, with one
+    linear predictor a row and a family of this package.
+
+    Rows that are of types: hyperparameters and the gate move along slices of their density with the types summed out.
+    Then each row's type is drawn, and given these the coefficients, by a Normal proposal around the end of a step of
     Newton's method that is accepted or not; under a Normal family it is exact. Types that no row takes are drawn from
     their prior, so that they do no harm, and one that is drawn where rows are can take them over: chains pass from one
     way of telling rows apart to another. NUTS diverges where a type is about to become empty.
 
-    A draw is kept every 4 sweeps, and as long as R-hat or the effective sample sizes say that draws depend on each
+    A network: one hidden unit after the other moves through its prior on an ellipse, and hyperparameters along slices,
+    with the second layer and the mean integrated out, exactly for a Normal family. For others Normal pseudo-data stand
+    for the rows, and such moves, a few at a time, are proposals that are accepted or not by the rows' own likelihoods.
+
+    A draw is kept every 2 sweeps, and as long as R-hat or the effective sample sizes say that draws depend on each
     other too much the sweeps are doubled, up to 256 a draw.
 
     Parameters
@@ -58,7 +70,8 @@ class Gibbs:
     References
     ----------
     Diebolt and Robert (1994), doi:10.1111/j.2517-6161.1994.tb01985.x. Gamerman (1997), doi:10.1023/A:1018509429360.
-    Neal (2003), doi:10.1214/aos/1056562461. Van Dyk and Park (2008), doi:10.1198/016214508000000409.
+    Neal (2003), doi:10.1214/aos/1056562461. Van Dyk and Park (2008), doi:10.1198/016214508000000409. Murray, Adams and
+    MacKay (2010), doi:10.48550/arXiv.1001.0175. Christen and Fox (2005), doi:10.1198/106186005X76983.
     """
 
     draws: int = 1000
@@ -72,12 +85,13 @@ class Gibbs:
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
         hyperpriors_must_reach(bound)
-        if not chooses(bound):
-            raise SpecificationError(f"{self!r} draws models whose only varying part is a Mixture or Repulsive, with "
-                                     "rows in memory, one linear predictor a row, a family of this package and a "
-                                     "Normal hyperprior of the mean. Use NUTS() for this one.")
+        if not moves(bound):
+            raise SpecificationError(f"{self!r} draws models whose only varying part is a Mixture, Repulsive or a "
+                                     "Contextualized without archetypes, with rows in memory, one linear predictor a "
+                                     "row, a family of this package and a Normal hyperprior of the mean. Use NUTS() "
+                                     "for this one.")
         outcome_must_have_density(bound)
-        model = Choosing(bound)
+        model = Choosing(bound) if chooses(bound) else Networked(bound)
         rngs = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(self.chains)]
         states = [model.start(rng) for rng in rngs]
         rising = np.geomspace(LEAST_POWER, 1.0, self.tune // 2)
@@ -101,13 +115,13 @@ class Gibbs:
                     bar.advance(task, size)
                 points = [_joined(chain) for chain in kept]
                 values = model.values(tuple(np.concatenate(part) for part in zip(*points, strict=True)))
-                result = tree(bound, values, self.chains, None, inference_library="bayes_personal", engine=ENGINE,
-                              sweeps=thin)
+                result = tree(bound, values, self.chains, None, inference_library="bayes_personal",
+                              engine=model.engine, sweeps=thin)
                 if settled(result["posterior"].to_dataset(), bound.undiagnosed(False)):
                     break
         return result
 
-    def _walked(self, model: Choosing, states: Sequence[Any], rngs: Sequence[np.random.Generator], powers: np.ndarray,
+    def _walked(self, model: Walking, states: Sequence[Any], rngs: Sequence[np.random.Generator], powers: np.ndarray,
                 thin: int, *, adapt: bool) -> list[tuple[np.ndarray, ...]]:
         """Move all chains on, side by side."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -229,8 +229,33 @@ class Elsewhere(Protocol):
         ...
 
 
+class HiddenLayer(NamedTuple):
+    """The parts of a network ``scale * second' tanh(steepness / root first' c + bend offset) / sqrt(units)``.
+
+    Attributes
+    ----------
+    scale : scale of each coefficient, (varying,)
+    steepness : factor of the first layer
+    first, offset, second : standard normal weights, (reading, unit), (unit,) and (unit, varying)
+    root, bend : known numbers
+    """
+
+    scale: Parameter
+    steepness: Parameter
+    first: Parameter
+    offset: Parameter
+    second: Parameter
+    root: float
+    bend: float
+
+
 class Function(Piece):
     """A piece that is any function of context and hyperparameters."""
+
+    @property
+    def hidden_layer(self) -> HiddenLayer | None:
+        """The parts of a network with one hidden layer, which has moves of its own; None for any other function."""
+        return None
 
     @property
     def latent(self) -> dict[str, dict[str, tuple[str, ...]]]:
