@@ -67,7 +67,7 @@ def numbers(values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int = 8000) -> None:
+def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int = 5000) -> None:
     """Where outcomes are drawn anew after every sweep, parameters keep their prior (Geweke 2004)."""
     stated, rng = MODELS[name], np.random.default_rng(5)
     bound = stated.bind(rows(stated.family))
@@ -95,7 +95,7 @@ def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int =
     assert np.abs(z).max() < 4.2, z.round(1)
 
 
-def world(family: str, seed: int, types: bool, count: int = 200) -> pd.DataFrame:
+def world(family: str, seed: int, types: bool, count: int = 150) -> pd.DataFrame:
     """Two types with opposite slopes, or none."""
     rng = np.random.default_rng(seed)
     c, x = rng.uniform(-2, 2, count), rng.normal(size=count)
@@ -108,7 +108,7 @@ def world(family: str, seed: int, types: bool, count: int = 200) -> pd.DataFrame
 
 @pytest.mark.parametrize(("prior", "family", "types"), [
     (bp.Mixture(3), "Normal", False), (bp.Mixture(3), "Poisson", True), (bp.Mixture(2, gate="c"), "Normal", True),
-    (bp.Repulsive("c"), "Poisson", False)], ids=str)
+    (bp.Repulsive("c"), "Normal", False), (bp.Contextualized("c", hidden=4), "Poisson", True)], ids=str)
 def test_fits_at_the_defaults_are_healthy(prior: Any, family: str, types: bool) -> None:
     stated = bp.Model("y ~ x", prior, getattr(bp, family)())
     posterior = bp.fit(stated, world(family, 1, types), seed=1, progress=False)

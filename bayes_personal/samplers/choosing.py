@@ -55,8 +55,9 @@ class Choosing(Walking):
         parts = self.alternatives
         gate, level, slope = parts.gate, parts.level, parts.slope
         readings = 0 if slope is None else slope.shape[1]
+        mean, mean_sd = self.mean()
         return Laws(
-            *map(plain, (*self.mean(), parts.component.arguments["sigma"][0] / self.component_unit)),
+            plain(mean), plain(mean_sd), plain(parts.component.arguments["sigma"][0] / self.component_unit),
             0.0 if gate is None else float(gate.arguments["alpha"][0]),
             1.0 if level is None else float(level.arguments["sigma"].flat[0]),
             1.0 if slope is None else float(slope.arguments["sigma"].flat[0]),

@@ -49,8 +49,9 @@ class Networked(Walking):
         """Rows and prior."""
         (y, n, offset), (mean, sd), (shared, varying) = self.outcomes(), self.mean(), self.predictors()
         weights = np.zeros(self.parts.second.size)
-        return Data(self.code, *map(plain, (y, n, offset, *self.distinct(), varying, self.bound.features[0].matrix.T,
-                                            np.append(mean, weights), np.append(sd**-2.0, weights + 1))),
+        outcomes, counts = self.distinct()
+        return Data(self.code, plain(y), plain(n), plain(offset), plain(outcomes), plain(counts), plain(varying),
+                    plain(self.bound.features[0].matrix.T), np.append(mean, weights), np.append(sd**-2.0, weights + 1),
                     len(shared), self.own, self.kinds, self.parts.bend, self.parts.root)
 
     def start(self, rng: np.random.Generator) -> Point:
