@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayes_personal.kernels.codes import NORMAL
+from bayes_personal.kernels.codes import Code
 from bayes_personal.kernels.compiling import inlined
 from bayes_personal.kernels.elementary import exp_of, log_of
-from bayes_personal.kernels.likelihoods import log_likelihoods, rest, slopes
+from bayes_personal.kernels.likelihoods import is_normal, log_likelihoods, rest, slopes
 
 # What an entry of phi governs.
 OWN, SCALE, METRIC, LENGTH = range(4)
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
     outcomes, counts : the distinct outcomes and how many rows have each
     """
 
-    code: int
+    code: Code
     y: np.ndarray
     n: np.ndarray
     offset: np.ndarray
@@ -116,7 +116,7 @@ def set_likelihood(rows, laws, state, power):
     """Set the log likelihoods of all rows under all alternatives, raised to a power."""
     own = state.numbers[1 : 1 + laws.own]
     for k in range(len(state.eta)):
-        if rows.code == NORMAL:
+        if is_normal(rows.code):
             half = 0.5 * power / (own[0] * own[0])
             for i in range(len(rows.y)):
                 r = rows.y[i] - state.eta[k, i]
@@ -179,7 +179,7 @@ def summed(state):
 @inlined
 def rest_of(rows, laws, numbers):
     """Return what the log likelihood has beside, as far as it depends on the family's numbers."""
-    if rows.code == NORMAL:
+    if is_normal(rows.code):
         return -len(rows.y) * np.log(numbers[1])
     return rest(rows.code, numbers[1 : 1 + laws.own], rows.outcomes, rows.counts)[0]
 
@@ -212,7 +212,7 @@ def repulsion(laws, state, points):
 def scores(rows, laws, numbers, eta, power):
     """Return log likelihood, score and a positive curvature of every row at its own linear predictor, (row,) each."""
     own = numbers[1 : 1 + laws.own]
-    if rows.code == NORMAL:
+    if is_normal(rows.code):
         weight = power * rows.n / (own[0] * own[0])
         residual = rows.y - eta[0]
         return -0.5 * weight * residual * residual, weight * residual, weight

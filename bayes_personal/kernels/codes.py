@@ -14,6 +14,10 @@ class Code(NamedTuple):
     """The base of all of them, which hold nothing."""
 
 
+class Normal(Code):
+    pass
+
+
 class Bernoulli(Code):
     pass
 

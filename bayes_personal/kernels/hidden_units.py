@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayes_personal.kernels.codes import NORMAL
+from bayes_personal.kernels.codes import Code
 from bayes_personal.kernels.compiling import inlined
 from bayes_personal.kernels.elementary import exp_of
 from bayes_personal.kernels.lapack import cholesky
-from bayes_personal.kernels.likelihoods import log_likelihoods, rest, slopes
+from bayes_personal.kernels.likelihoods import is_normal, log_likelihoods, rest, slopes
 from bayes_personal.kernels.newton import newton_density, newton_draw, solve_lower
 from bayes_personal.kernels.tape import outputs
 
@@ -48,7 +48,7 @@ class Data(NamedTuple):
     bend, root : the factor of b, and the root of the number of contexts, by which the steepness is divided
     """
 
-    code: int
+    code: Code
     y: np.ndarray
     n: np.ndarray
     offset: np.ndarray
@@ -140,7 +140,7 @@ def factored(data, point, power):
     """Return scales d, the factor of theta's precision, its moment, and whether the precision is positive."""
     varying, size = len(data.x), len(point.theta)
     d, tau = np.ones(size), power
-    if data.code == NORMAL:
+    if is_normal(data.code):
         tau = power / point.numbers[1] ** 2
     for a in range(data.shared, size):
         d[a] = point.numbers[1 + data.own + (a - data.shared) % varying]
@@ -163,7 +163,7 @@ def evidence(data, point, power):
     value = point.numbers[0]
     for a in range(len(moment)):
         value += 0.5 * moment[a] * moment[a] - np.log(lower[a, a])
-    if data.code == NORMAL:
+    if is_normal(data.code):
         square = (point.precision * point.outcome * point.outcome).sum()
         value -= power * (0.5 * square / point.numbers[1] ** 2 + len(data.y) * np.log(point.numbers[1]))
     return value

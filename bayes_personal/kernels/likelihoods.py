@@ -48,6 +48,7 @@ from bayes_personal.kernels.outcomes import (
     log_normal_varying,
     negative_binomial,
     negative_binomial_varying,
+    normal,
     normal_censored,
     normal_varying,
     poisson,
@@ -63,7 +64,7 @@ FOLDED = 512
 # Rows that are handled side by side.
 STRIP = 256
 OUTCOMES: dict[type[codes.Code], ModuleType] = {
-    codes.Bernoulli: bernoulli, codes.Binomial: binomial, codes.Poisson: poisson,
+    codes.Normal: normal, codes.Bernoulli: bernoulli, codes.Binomial: binomial, codes.Poisson: poisson,
     codes.NegativeBinomial: negative_binomial, codes.StudentT: student_t, codes.NormalVarying: normal_varying,
     codes.StudentTVarying: student_t_varying, codes.NegativeBinomialVarying: negative_binomial_varying,
     codes.Gamma: gamma, codes.GammaVarying: gamma_varying, codes.GammaCensored: gamma_censored,
@@ -82,6 +83,17 @@ chosen_for = partial(overload, jit_options=OPTIONS, inline="always")
 def of_family(code: Any, name: str) -> Any:
     """Return the function that the family of a code has under a name; None where it needs none."""
     return getattr(OUTCOMES[code.instance_class], name, None)
+
+
+def is_normal(code):
+    """Return whether a code is that of the Normal family, which is known when functions are compiled."""
+    raise NotImplementedError
+
+
+@chosen_for(is_normal)
+def _is_normal(code):
+    answer = code.instance_class is codes.Normal
+    return lambda code: answer
 
 
 def add_log_likelihoods(code, own, y, n, at, eta, begin, count, out, factor):

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from bayes_personal.kernels.codes import NORMAL
 from bayes_personal.kernels.compiling import compiled, inlined
 from bayes_personal.kernels.hidden_units import (
     ALONE,
@@ -20,7 +19,7 @@ from bayes_personal.kernels.hidden_units import (
     move_unit,
     set_all,
 )
-from bayes_personal.kernels.likelihoods import slopes
+from bayes_personal.kernels.likelihoods import is_normal, slopes
 from bayes_personal.kernels.tape import outputs
 
 # Moves under pseudo-data after which these are judged, by the rows' own likelihoods.
@@ -32,7 +31,7 @@ def moves_of(data, point):
     """Return the moves of a sweep with theta integrated out, each with the number that it changes, (move, 2)."""
     moves = [(0, 0) for _ in range(0)]
     for j in range(len(data.kinds)):
-        if data.kinds[j] != OWN or data.code == NORMAL:
+        if data.kinds[j] != OWN or is_normal(data.code):
             moves.append((ALONE, j))
         if data.kinds[j] == STEEPNESS:
             # Alone it changes little at once, and so do the weights that it multiplies.
@@ -59,7 +58,7 @@ def shuffle(moves, rng):
 @inlined
 def renew(data, point):
     """Make pseudo-data from the sums over the points since the last time."""
-    if data.code == NORMAL or point.sums[3, 0] == 0.0:
+    if is_normal(data.code) or point.sums[3, 0] == 0.0:
         return
     for i in range(len(data.y)):
         eta, score, curvature = point.sums[0, i], point.sums[1, i], point.sums[2, i]
@@ -87,7 +86,7 @@ def sweep(data, tape, point, moves, power, adapt, rng):
     set_all(data, point)
     point.evidence[0] = evidence(data, point, power)
     shuffle(moves, rng)
-    exact, accepted, judged = data.code == NORMAL, 0, 0
+    exact, accepted, judged = is_normal(data.code), 0, 0
     block = len(moves) if exact else TOGETHER
     for start in range(0, len(moves), block):
         phi, theta, layer = point.phi.copy(), point.theta.copy(), point.layer.copy()
@@ -122,7 +121,7 @@ def network_sweeps(data, tape, point, powers, adapt, thin, rng, phi, theta, laye
     moves, accepted, since, until = moves_of(data, point), 0.0, 0, 4
     for step in range(len(powers)):
         accepted += sweep(data, tape, point, moves, powers[step], adapt, rng)
-        if adapt and data.code != NORMAL:
+        if adapt and not is_normal(data.code):
             note(data, point)
             since += 1
             if since >= until:

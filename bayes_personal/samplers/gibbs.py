@@ -16,6 +16,7 @@ from bayes_personal.samplers.choosing import Choosing, chooses
 from bayes_personal.samplers.draws import tree
 from bayes_personal.samplers.networked import Networked, networked
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
+from bayes_personal.samplers.walk_sampling import WalkSampling, walks
 from bayes_personal.samplers.walking import Walking
 from bayes_personal.system.arguments import whole_number
 from bayes_personal.system.running import interruptible
@@ -30,7 +31,7 @@ LEAST_POWER = 0.02
 
 def moves(bound: BoundModel) -> bool:
     """Say whether there are compiled moves for a model."""
-    return chooses(bound) or networked(bound)
+    return walks(bound) or chooses(bound) or networked(bound)
 
 
 @final
@@ -38,8 +39,16 @@ def moves(bound: BoundModel) -> bool:
 class Gibbs:
     """Gibbs sampling: one block of unknowns after the other moves by its conditional, with compiled moves.
 
-    For models whose only varying part is a `Mixture`, `Repulsive` or a `Contextualized` without archetypes, with one
-    linear predictor a row and a family of this package.
+    For models whose only varying part is a `TotalVariation`, `Mixture`, `Repulsive` or a `Contextualized` without
+    archetypes, with one linear predictor a row and a family of this package.
+
+    A walk: given its scales it is a Gaussian chain, which integrates out place by place, at a cost in proportion to the
+    number of distinct contexts. A sweep draws each local scale given all other scales and nothing else, by a slice;
+    exchanges local scales of neighbouring steps under the horseshoe, which moves a jump to the next context; draws the
+    other hyperparameters one by one; and moves each scale together with its local scales. Walk and mean are drawn
+    exactly from what the scales leave open. For a Bernoulli, Binomial or Poisson family Normal pseudo-data stand for
+    the rows, as `Laplace` describes it, and scales and walk are weighted by the rows' own likelihoods; where the
+    weights cannot be trusted NUTS takes over, and says so. Other families have no such moves.
 
     Rows that are of types: hyperparameters and the gate move along slices of their density with the types summed out.
     Then each row's type is drawn, and given these the coefficients, by a Normal proposal around the end of a step of
@@ -84,11 +93,14 @@ class Gibbs:
 
     def sample(self, bound: BoundModel, seed: int | None, progress: bool) -> xr.DataTree:
         """Draw from the posterior."""
+        if walks(bound):
+            return WalkSampling(self.draws, self.chains, self.tune).sample(bound, seed, progress)
         hyperpriors_must_reach(bound)
         if not moves(bound):
             raise SpecificationError(f"{self!r} draws models whose only varying part is a Mixture, Repulsive or a "
                                      "Contextualized without archetypes, with rows in memory, one linear predictor a "
-                                     "row, a family of this package and a Normal hyperprior of the mean. Use NUTS() "
+                                     "row, a family of this package and a Normal hyperprior of the mean, or a "
+                                     "TotalVariation with a Normal, Bernoulli, Binomial or Poisson family. Use NUTS() "
                                      "for this one.")
         outcome_must_have_density(bound)
         model = Choosing(bound) if chooses(bound) else Networked(bound)

@@ -10,9 +10,8 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.expanded_divisions import expands
 from bayes_personal.densities.integrated import marginal_density
 from bayes_personal.densities.linearised.linearised_density import corrects
-from bayes_personal.densities.walk.walk_density import WalkDensity
 from bayes_personal.samplers.footprint import must_hold
-from bayes_personal.samplers.gibbs import Gibbs, walks_under_pseudo_data
+from bayes_personal.samplers.gibbs import Gibbs, moves
 from bayes_personal.samplers.laplace import Laplace
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.stages import Stages
@@ -49,11 +48,11 @@ def last_stage(bound: BoundModel) -> BoundModel:
 
 
 def default(bound: BoundModel) -> Any:
-    """Return the sampler of a model whose user names none: NUTS; Gibbs for the many scales of a walk; or Laplace where
+    """Return the sampler of a model whose user names none: NUTS; Gibbs where there are compiled moves; or Laplace where
     it needs far fewer evaluations of a density that takes milliseconds or has curved ridges, or where pseudo-data stand
     for the rows and hyperparameters are few."""
     density = marginal_density(bound)
-    if isinstance(density, WalkDensity) or (density is None and walks_under_pseudo_data(bound)):
+    if moves(bound):
         return Gibbs()
     by_importance = density.slow if density is not None else expands(bound) or corrects(last_stage(bound))
     return Laplace() if by_importance else NUTS()

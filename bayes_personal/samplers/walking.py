@@ -11,7 +11,7 @@ import numpy as np
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import InMemory
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.kernels.codes import NORMAL
+from bayes_personal.kernels.codes import Code, Normal
 from bayes_personal.kernels.tape import Tape
 
 # Expected length of a slice before it is known.
@@ -60,9 +60,9 @@ class Walking(ABC):
         """Return the model's variables at points, as `walk` returns them."""
 
     @property
-    def code(self) -> int:
-        """The number of the family."""
-        code = NORMAL if self.bound.family.gaussian else self.bound.family.compiled
+    def code(self) -> Code:
+        """The family, as compiled functions name it."""
+        code = Normal() if self.bound.family.gaussian else self.bound.family.compiled
         assert code is not None
         return code
 
