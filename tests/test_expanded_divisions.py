@@ -11,14 +11,9 @@ from scipy.special import logsumexp
 from test_tree_partition import trees
 
 import bayes_personal as bp
+from bayes_personal.densities.cell_likelihoods import CellLikelihoods, Hyper
 from bayes_personal.densities.divided_left_out import DividedLeftOut
-from bayes_personal.densities.expanded_divisions import (
-    CellLikelihoods,
-    CorrectedDraws,
-    Division,
-    ExpandedDivisions,
-    Hyper,
-)
+from bayes_personal.densities.expanded_divisions import CorrectedDraws, Division, ExpandedDivisions
 from bayes_personal.samplers.expanding import at_point
 
 CONTEXTS, DRAWS = 9, 4000

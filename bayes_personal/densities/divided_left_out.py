@@ -9,10 +9,9 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.binding.own_weights import NUMBERS
+from bayes_personal.densities.cell_likelihoods import CellLikelihoods, Hyper
 from bayes_personal.densities.expanded_divisions import (
-    CellLikelihoods,
     ExpandedDivisions,
-    Hyper,
     HyperpriorsOfDivisions,
     whitened_moments,
 )

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.densities.cell_likelihoods import CellLikelihoods
 from bayes_personal.densities.expanded_divisions import (
-    CellLikelihoods,
     CorrectedDraws,
     ExpandedDivisions,
     HyperpriorsOfDivisions,
