@@ -84,6 +84,8 @@ def test_what_is_left_out_is_said_and_what_cannot_be_shown_refused() -> None:
     posterior = drawn(bp.Weibull(event="seen"), frame())
     (ax,) = bp.plot_survival(posterior, by="site", limit=1).axes
     assert "1 more panels are not shown" in ax.get_xlabel()
+    with pytest.raises(SpecificationError, match="14 of 40 outcomes are censored.*Take plot_survival"):
+        bp.plot_predictive(posterior)
     with pytest.raises(SpecificationError, match="limit=0"):
         bp.plot_survival(posterior, limit=0)
     with pytest.raises(InputError, match="no column 'sites'"):

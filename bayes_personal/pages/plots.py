@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bayes_personal.data.columns import spelled
-from bayes_personal.errors import InputTypeError
+from bayes_personal.errors import InputTypeError, SpecificationError
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.questions.prediction import predict
 from bayes_personal.questions.profile import Profile, profiles
@@ -210,7 +210,7 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     NotFittedError
         An argument that is not a posterior.
     SpecificationError
-        Fewer than 1 replicate.
+        Fewer than 1 replicate; censored outcomes, of which `plot_survival` shows more.
     """
     from arviz_stats.base.array import array_stats
 
@@ -218,7 +218,11 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
     whole_number("plot_predictive", 1, draws=draws)
     rows = posterior.bound.rows
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int))
-    y = np.concatenate([batch.y for batch in rows.batches()])[places]
+    y, seen = observed(posterior)
+    if not seen.all():
+        raise SpecificationError(f"plot_predictive: {(~seen).sum()} of {len(y)} outcomes are censored, so that "
+                                 "replicates have nothing to be compared with. Take plot_survival.")
+    y = y[places]
     simulated = replicates(posterior, draws, seed_number("plot_predictive", seed), places)
     note = f" ({len(places):,} of {len(rows):,} rows shown)" if len(places) < len(rows) else ""
     name = posterior.model.outcome + note
@@ -248,6 +252,13 @@ def plot_predictive(posterior: Posterior, *, draws: int = 50, seed: Seed = None)
         ax.set_ylabel(words, fontsize=9)
     legend(figure, [density, distribution])
     return figure
+
+
+def observed(posterior: Posterior) -> tuple[np.ndarray, np.ndarray]:
+    """Return outcomes of training rows, those known within an interval at its middle, and which were seen to end."""
+    parts = [posterior.model.family.ends(batch.y, batch.constants) for batch in posterior.bound.rows.batches()]
+    y, seen = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return y, seen
 
 
 def replicates(posterior: Posterior, draws: int, seed: int | None, places: np.ndarray) -> np.ndarray:

@@ -14,12 +14,14 @@ from bayes_personal.pages.contents import environment, estimates, hyperpriors, i
 from bayes_personal.pages.network_page import network_page
 from bayes_personal.pages.plots import (
     Profile,
+    observed,
     plot_comparison,
     plot_pareto_k,
     plot_predictive,
     plot_theta,
     profiles,
 )
+from bayes_personal.pages.survival_plot import plot_survival
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.system.arguments import Seed, file_path, seed_number
@@ -97,7 +99,8 @@ def model_page(posterior: Posterior, seed: int | None, shared: dict[str, Any]) -
         posterior=posterior, rows=len(posterior.bound.rows), story=repr(posterior.model).splitlines()[1:],
         hyperpriors=hyperpriors(posterior), diagnostics=str(posterior.diagnostics).splitlines(),
         estimates=estimates(posterior), theta=image(plot_theta(posterior)), extremes=extremes(posterior),
-        predictive=image(plot_predictive(posterior, seed=seed)), **shared)
+        predictive=image(plot_predictive(posterior, seed=seed) if observed(posterior)[1].all() else
+                         plot_survival(posterior, seed=seed)), **shared)
 
 
 def elpd_of(posterior: Posterior | NetworkPosterior, elpd: ELPD | None) -> ELPD | None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bayes_personal.data.columns import column, table
 from bayes_personal.errors import InputTypeError, SpecificationError
-from bayes_personal.pages.plots import BLUE, GREY, HEIGHT, INK, canvas, legend, short
+from bayes_personal.pages.plots import BLUE, GREY, HEIGHT, INK, canvas, legend, observed, short
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
 from bayes_personal.questions.predicted import Outcome
 from bayes_personal.questions.prediction import predict
@@ -29,7 +29,7 @@ def plot_survival(posterior: Posterior, at: Any = None, *, by: str | None = None
     A curve is ``P(y > t | theta_i)``, averaged over rows with the same label; its band says how well it is known. The
     steps are what the training rows with that label, or without `by` all of them, say without a model: each step is an
     end, and a tick a row that was censored. Where steps of the rows of a curve often leave its band, the family does
-    not fit. Rows known within an interval count at its middle, in the steps only.
+    not fit. In the steps rows known within an interval count at its middle, and rows below a bound at it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def plot_survival(posterior: Posterior, at: Any = None, *, by: str | None = None
     SpecificationError
         A family of counts or of yes and no; a limit below 1.
     InputError, InputTypeError
-        As in `predict`; rows on disk, or a column of labels that some frame does not have.
+        As in `predict`; a column of labels that some frame does not have, or labels of training rows in files.
 
     References
     ----------
@@ -68,12 +68,10 @@ def plot_survival(posterior: Posterior, at: Any = None, *, by: str | None = None
     if posterior.bound.support == "count":
         raise SpecificationError(f"plot_survival: {posterior.model.family!r} has outcomes that are counted. Need a "
                                  "family of continuous outcomes, such as Weibull; see plot_predictive.")
-    training, rows = trained(posterior), None if at is None else table(at)
-    shown = training if rows is None else rows
-    labels = labels_of(shown, by, whole=rows is None)
-    known = labels_of(training, by, whole=True)
+    rows, (end, seen) = None if at is None else table(at), observed(posterior)
+    known = np.full(len(end), "all rows", object) if by is None else labels_of(trained(posterior), by)
+    labels = known if rows is None else labels_of(rows, by)
     panels = list(dict.fromkeys(labels))
-    end, seen = posterior.model.family.ends(posterior.bound.y, posterior.bound.constants)
     places = [np.flatnonzero(labels == label) for label in panels[:limit]]
     used = [rows_here[:: -(-len(rows_here) // MOST_ROWS)] for rows_here in places]
     low = 0.0 if posterior.bound.support == "positive" else float(end.min() - 0.05 * np.ptp(end))
@@ -97,17 +95,16 @@ def trained(posterior: Posterior) -> pd.DataFrame:
     """Return the training rows."""
     frame = getattr(posterior.bound.rows, "frame", None)
     if frame is None:
-        raise InputTypeError("plot_survival shows training rows, and these are in files. Fit a frame of them, such as "
-                             "pandas.read_parquet gives, or plot what predict draws.")
+        raise InputTypeError("plot_survival(by=...) reads labels of the training rows, and these are in files. Leave "
+                             "by= out, or fit a frame of them, such as pandas.read_parquet gives.")
     return frame
 
 
-def labels_of(frame: pd.DataFrame, by: str | None, whole: bool) -> np.ndarray:
-    """Return the label of every row: that in a column or, without one, its own or one for all."""
+def labels_of(frame: pd.DataFrame, by: str | None) -> np.ndarray:
+    """Return the label of every row: that in a column or, without one, its own."""
     if by is not None:
         return column(frame, by, "plot_survival(by=...)").astype(str).to_numpy(object)
-    return np.full(len(frame), "all rows", object) if whole else np.array([f"row {label}" for label in frame.index],
-                                                                          object)
+    return np.array([f"row {label}" for label in frame.index], object)
 
 
 def survival(posterior: Posterior, rows: pd.DataFrame | None, places: np.ndarray, times: np.ndarray,
