@@ -261,13 +261,19 @@ def test_fits_are_healthy_and_rows_are_predicted_as_by_refits(name: str, how: st
 
 def test_methods_agree() -> None:
     posterior = fitted("Weibull", "bounds")
-    other = bp.fit(model("Weibull", "bounds"), watched(), seed=2, progress=False, method=bp.NUTS(chains=2))
+    other = bp.fit(model("Weibull", "bounds"), watched(), seed=2, progress=False,
+                   method=bp.NUTS(draws=300, tune=300, chains=2))
     assert not other.complaints
     for name in ("mu", "shape"):
         draws = [each.tree["posterior"][name] for each in (posterior, other)]
         means, spread = [each.mean(("chain", "draw")).values for each in draws], draws[0].std(("chain", "draw")).values
         # Both have several hundred independent draws.
         assert (np.abs(means[0] - means[1]) < 4 * spread * np.sqrt(2 / 200)).all()
+
+
+@pytest.mark.slow
+def test_a_first_look_by_variational_inference() -> None:
+    posterior = fitted("Weibull", "bounds")
     quick = bp.fit(model("Weibull", "bounds"), watched(), seed=2, progress=False, method=bp.ADVI())
     gap = quick.tree["posterior"]["mu"].mean(("chain", "draw")) - posterior.tree["posterior"]["mu"].mean(
         ("chain", "draw"))
