@@ -26,6 +26,17 @@ def trigamma_rest(x: Any) -> Any:
     return np.where(np.asarray(x) < LARGE, small, series)
 
 
+def _rising(x: Any, k: Any) -> Any:
+    """Return log Gamma(x + k) - log Gamma(x) - k log x; a difference of large terms would lose its digits."""
+    def rest(z: Any) -> Any:
+        y = 1 / np.maximum(z, LARGE)
+        return y * (1 / 12 - y**2 * (1 / 360 - y**2 * (1 / 1260 - y**2 / 1680)))
+
+    near = np.minimum(x, LARGE)
+    small = special.gammaln(near + k) - special.gammaln(near) - k * np.log(near)
+    return np.where(np.asarray(x) < LARGE, small, (x + k - 0.5) * np.log1p(k / x) - k + rest(x + k) - rest(x))
+
+
 def draw_beta(rng: np.random.Generator, shape: tuple[int, ...], alpha: Any, beta: Any) -> np.ndarray:
     """Draw between 0 and 1; what would round to one of these is the number next to it."""
     return np.clip(rng.beta(alpha, beta, shape), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
@@ -42,9 +53,11 @@ def beta_derivatives(y: Any, alpha: Any, beta: Any) -> tuple[Any, Any]:
 
 
 def beta_binomial(y: Any, alpha: Any, beta: Any, n: Any) -> Any:
-    """Return the log density. A difference of log Gamma functions would lose its digits where shapes are large."""
-    rising = -np.log(alpha + y) - special.betaln(y + 1, alpha) - np.log(beta + n - y) - special.betaln(n - y + 1, beta)
-    return rising + np.log(alpha + beta + n) + special.betaln(n + 1, alpha + beta)
+    """Return the log density: that of a binomial distribution, and what vanishes where shapes are large."""
+    total = alpha + beta
+    choose = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
+    binomial = choose + y * np.log(alpha / total) + (n - y) * np.log(beta / total)
+    return binomial + _rising(alpha, y) + _rising(beta, n - y) - _rising(total, n)
 
 
 def draw_beta_binomial(rng: np.random.Generator, shape: tuple[int, ...], alpha: Any, beta: Any, n: Any) -> np.ndarray:

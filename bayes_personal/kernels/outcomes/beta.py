@@ -17,8 +17,7 @@ from bayes_personal.kernels.shapes import digamma_rest, log_gamma_rest, trigamma
 @inlined
 def divergence(y, p, q):
     """Return D."""
-    above, below = (y - p) / p, (p - y) / q
-    return -p * log_beyond_one(1.0 + above, above) - q * log_beyond_one(1.0 + below, below)
+    return -p * log_beyond_one(y / p, (y - p) / p) - q * log_beyond_one((1.0 - y) / q, (p - y) / q)
 
 
 @inlined
