@@ -49,7 +49,7 @@ class RowLikelihoods:
     def constants(self) -> np.ndarray:
         """The parts of log p(y_i | eta_i) that depend on no unknown, (unit,)."""
         bound, (y, n) = self.bound, self.outcomes
-        values = {parameter.name: parameter.unit for parameter in bound.family_parameters}
+        values = {parameter.name: parameter.value(np.zeros(parameter.size)) for parameter in bound.family_parameters}
         eta = np.zeros((len(y), bound.coefficients.linear_predictors))
         (own,) = self.own(values, 1)
         logs = bound.family.likelihood(eta, values, n, np).log_density(y)
