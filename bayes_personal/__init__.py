@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayes_personal.pages.network_plots import plot_edges, plot_network
     from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
     from bayes_personal.pages.report import report
+    from bayes_personal.pages.share_plots import plot_shares
     from bayes_personal.pages.survival_plot import plot_survival
     from bayes_personal.posterior.fitting import fit, load
     from bayes_personal.posterior.network_posterior import NetworkPosterior
@@ -78,8 +79,8 @@ __all__ = [
     "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "Varying", "Weibull",
     "ZeroInflatedPoisson", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load",
     "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
-    "plot_pareto_k", "plot_predictive", "plot_survival", "plot_theta", "predict", "report", "responsibilities",
-    "simulate",
+    "plot_pareto_k", "plot_predictive", "plot_shares", "plot_survival", "plot_theta", "predict", "report",
+    "responsibilities", "simulate",
 ]
 
 # Each name is imported when it is first asked for: what samples and what draws take long to import.
@@ -95,7 +96,7 @@ _HOMES = {name: module for module, names in {
     "model.model": ("Model",), "model.network_model": ("Network",),
     "pages.network_plots": ("plot_edges", "plot_network"),
     "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
-    "pages.report": ("report",), "pages.survival_plot": ("plot_survival",),
+    "pages.report": ("report",), "pages.share_plots": ("plot_shares",), "pages.survival_plot": ("plot_survival",),
     "posterior.fitting": ("fit", "load"), "posterior.network_posterior": ("NetworkPosterior",),
     "posterior.pooled_posterior": ("PooledNetworkPosterior",),
     "posterior.posterior": ("Posterior",),

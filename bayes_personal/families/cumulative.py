@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,7 @@ class Cumulative(Family):
     doi:10.1177/2515245918823199.
     """
 
-    link: str = "logit"
+    link: Literal["logit", "probit"] = "logit"
     levels: Any = None
     gap: Hyperprior = Hyperprior("LogNormal", mu=0.0, sigma=1.0, relative=True)
 
