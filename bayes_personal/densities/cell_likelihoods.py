@@ -10,6 +10,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.divisions.listed_cells import ListedCells
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.kernels import expansions
+from bayes_personal.kernels.codes import Code
 
 
 class Hyper(NamedTuple):
@@ -60,7 +61,7 @@ class CellLikelihoods:
         return np.ascontiguousarray(self.x[:, order]), y[order], n[order]
 
     @property
-    def data(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def data(self) -> tuple[Code, np.ndarray, np.ndarray, np.ndarray]:
         """The family's code, and `stretched`."""
         return self.rows.code, *self.stretched
 

@@ -159,7 +159,7 @@ class SampledSets(InvariantSets):
                            for place in self.places("Each environment apart")])
         together = np.array([self.approximate(place, every) for place in range(len(self.sets))])
         favour = self.log_prior + together - result.sum(axis=1)
-        for place in np.flatnonzero(favour > favour.max() - NEGLIGIBLE):
+        for place in np.flatnonzero(favour > favour.max() - NEGLIGIBLE).tolist():
             result[place] = [self.evidence(place, (e,), rng).value for e in every]
         return result
 
