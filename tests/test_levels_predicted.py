@@ -61,6 +61,8 @@ def test_whole_numbers_stay_numbers() -> None:
     model = bp.Model("stars ~ 1", family=bp.Cumulative(levels=[2, 3, 5]))
     simulated = bp.simulate(model, pd.DataFrame({"z": np.zeros(24)}), seed=1)
     assert set(simulated.outcome) <= {2, 3, 5} and simulated.outcome.dtype.kind == "i"
+    with pytest.raises(SpecificationError, match="these rows have none. State them"):
+        bp.simulate(bp.Model("stars ~ 1", family=bp.Cumulative()), pd.DataFrame({"z": np.zeros(24)}), seed=1)
 
 
 @pytest.mark.parametrize(("by", "places"), [(None, 8), ("x", 12)])

@@ -229,6 +229,9 @@ class Model:
 
     def unobserved(self, frame: Any) -> BoundModel:
         """Bind the model to rows whose outcome is not known, with the natural unit 1 and the location 0."""
+        if self.family.remembers:
+            raise SpecificationError(f"{self.family!r} learns its levels from an outcome, and these rows have none. "
+                                     "State them, as in levels=['low', 'middle', 'high'].")
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
         design = self._with_scales(design)
