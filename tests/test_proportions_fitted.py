@@ -119,3 +119,13 @@ def test_saved_predicted_and_simulated(name: str, tmp_path: Path) -> None:
         one, other = moment(ours), moment(theirs)
         error = np.sqrt(one.var(axis=1) / one.shape[1] + other.var(axis=1) / other.shape[1])
         assert (np.abs(one.mean(axis=1) - other.mean(axis=1)) < 4.5 * error).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [bp.Beta(bp.Varying()), bp.BetaBinomial("n", bp.Varying())], ids=repr)
+def test_a_dispersion_that_varies_is_healthy(family: Family) -> None:
+    prior = bp.PartialPooling("g", on=["Intercept", "log_dispersion"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior = bp.fit(bp.Model(f"{type(family).__name__} ~ x", prior, family), frame(120), seed=1, progress=False)
+    assert not posterior.complaints
