@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from bayes_personal.leaving_out.for_arviz import log_likelihood
     from bayes_personal.model.model import Model
     from bayes_personal.model.network_model import Network
+    from bayes_personal.pages.comparison_plots import plot_comparison, plot_pareto_k
     from bayes_personal.pages.network_plots import plot_edges, plot_network
-    from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta
+    from bayes_personal.pages.plots import plot_predictive, plot_theta
     from bayes_personal.pages.report import report
     from bayes_personal.pages.share_plots import plot_shares
     from bayes_personal.pages.survival_plot import plot_survival
@@ -95,7 +96,8 @@ _HOMES = {name: module for module, names in {
     "leaving_out.elpd": ("loo",), "leaving_out.for_arviz": ("log_likelihood",),
     "model.model": ("Model",), "model.network_model": ("Network",),
     "pages.network_plots": ("plot_edges", "plot_network"),
-    "pages.plots": ("plot_comparison", "plot_pareto_k", "plot_predictive", "plot_theta"),
+    "pages.comparison_plots": ("plot_comparison", "plot_pareto_k"),
+    "pages.plots": ("plot_predictive", "plot_theta"),
     "pages.report": ("report",), "pages.share_plots": ("plot_shares",), "pages.survival_plot": ("plot_survival",),
     "posterior.fitting": ("fit", "load"), "posterior.network_posterior": ("NetworkPosterior",),
     "posterior.pooled_posterior": ("PooledNetworkPosterior",),

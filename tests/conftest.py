@@ -4,11 +4,13 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg.lapack  # noqa: F401 (loads its own BLAS, which is limited below)
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from bayes_personal.binding.bound import BoundModel
@@ -33,6 +35,11 @@ def frame() -> pd.DataFrame:
     y = 120 + 4 * own + (2 + 0.04 * (age - 50) + 0.5 * own) * dose - 0.3 * weight + rng.normal(0, 3, rows)
     return pd.DataFrame({"y": y, "se": rng.uniform(1, 4, rows), "dose": dose, "weight": weight, "site": site,
                          "age": age, "height": height, "sex": sex})
+
+
+def dense(matrix: Any) -> np.ndarray:
+    """A matrix of features, in whatever form it is held, as an array."""
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
 
 
 def width(bound: BoundModel) -> int:

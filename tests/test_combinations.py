@@ -46,9 +46,9 @@ ALL = [(name, other) for name, other in itertools.product(PRIORS, FAMILIES)]
 FITTING = [(name, other) for name, other in ALL if name not in WHY or other == "Normal"]
 # Another option of a prior that is tried with every family is tried with two of them.
 OPTIONS, TWO = ("plug-in", "target", "unsquared", "horseshoe"), ("Normal", "Poisson")
-# Families that enter a program as others do are tried with one prior of each kind: terms, fields, choices, functions.
+# Families that enter a program as others do are tried with one prior of each kind: terms, choices, divisions.
 ALIKE = ("Gamma", "LogNormal", "Weibull", "BetaBinomial", "Beta", "ZeroInflatedPoisson", "Cumulative")
-KINDS = ("PartialPooling", "DistanceRegularized", "Mixture", "Contextualized", "Partition")
+KINDS = ("PartialPooling", "Mixture", "Partition")
 PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}") for name, other in FITTING
          if (name not in OPTIONS or other in TWO) and (name in KINDS or other not in ALIKE)]
 DRAWS = 20

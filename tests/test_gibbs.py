@@ -66,7 +66,9 @@ def numbers(values: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("name", MODELS)
+# A model of each kind of move in every run, all of them in the slow suite.
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("Normal", "Poisson", "network") else [
+    pytest.mark.slow]) for name in MODELS])
 def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int = 5000) -> None:
     """Where outcomes are drawn anew after every sweep, parameters keep their prior (Geweke 2004)."""
     stated, rng = MODELS[name], np.random.default_rng(5)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 import bayes_personal as bp
@@ -111,15 +111,16 @@ def again(value: Any) -> Any:
     return decode(json.loads(json.dumps(encode(value))))
 
 
+# Of a family with censoring most combinations of arguments are refused.
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_every_prior_and_family_survives(kind: type, data: st.DataObject) -> None:
     part = data.draw(parts(kind))
     assert again(part) == part and type(again(part)) is kind and repr(again(part)) == repr(part)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_models_survive(data: st.DataObject) -> None:
     priors = [kind for kind in CLASSES if issubclass(kind, Prior)]

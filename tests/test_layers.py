@@ -101,7 +101,8 @@ def test_priors_and_families_do_not_know_each_other(module: str) -> None:
 
 def test_the_bound_model_knows_no_particular_prior() -> None:
     found = {target for target in imports(MODULES["binding.bound"]) if target.startswith("priors")}
-    assert found and found <= {f"priors.parts.{name}" for name in ("coefficients", "features", "names", "pieces")}
+    assert found and found <= {f"priors.parts.{name}" for name in ("coefficients", "division", "features", "names",
+                                                                   "pieces")}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES

@@ -15,7 +15,8 @@ import bayes_personal as bp
 from bayes_personal.errors import InputError, InputTypeError, NotFittedError, SpecificationError
 from bayes_personal.families import Bernoulli, Family, Poisson
 from bayes_personal.pages import plots
-from bayes_personal.pages.plots import plot_comparison, plot_pareto_k, plot_predictive, plot_theta, profiles, replicates
+from bayes_personal.pages.comparison_plots import plot_comparison, plot_pareto_k
+from bayes_personal.pages.plots import plot_predictive, plot_theta, profiles, replicates
 from bayes_personal.posterior.posterior import Posterior
 from bayes_personal.priors import Prior
 from bayes_personal.samplers.draws import tree

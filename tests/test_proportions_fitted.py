@@ -88,6 +88,7 @@ def test_rows_left_out_are_those_of_quadrature(name: str) -> None:
         assert abs(float(result.elpd_i[row]) - exact) < 0.02 + 4 * float(result.mcse) / np.sqrt(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BetaBinomial", "Beta", "ZeroInflatedPoisson"])
 def test_advi_finds_the_same_place(name: str) -> None:
     weight, mu, *_ = by_quadrature(name)

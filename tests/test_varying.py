@@ -242,7 +242,7 @@ def test_rows_in_files(family: str, prior: str, tmp_path: Path) -> None:
     (bp.PartialPooling("g"), bp.Normal(sigma=V(bp.Mixture(2))), "made of terms"),
     (bp.PartialPooling("g"), bp.Normal(sigma=V(bp.LinearVarying("age", on="x"))), "without on="),
     (bp.PartialPooling("g"), bp.Normal(sigma=V(bp.LinearVarying("Normal"))), "outcome would explain itself"),
-    (bp.Partition("age"), bp.Normal(sigma=V(bp.LinearVarying("age"))), "integrates out"),
+    (bp.Partition("age"), bp.Normal(sigma=V(bp.LinearVarying("age"))), "a sigma a cell"),
 ])
 def test_what_does_not_fit_is_refused(prior: bp.priors.Prior, family: Family, words: str) -> None:
     with pytest.raises(SpecificationError, match=words):

@@ -20,9 +20,10 @@ from bayes_personal.hyperpriors.distributions import Support
 from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.coefficients import Coefficients
+from bayes_personal.priors.parts.division import Division
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.names import distinct_names
-from bayes_personal.priors.parts.pieces import Choice, Division, Elsewhere, Function, GaussianFunction, Term, weights
+from bayes_personal.priors.parts.pieces import Choice, Elsewhere, Function, GaussianFunction, Term, weights
 
 # Least scale, in natural units, of a hyperprior of the mean that leaves room for a constant.
 LEAST_ROOM = 0.1

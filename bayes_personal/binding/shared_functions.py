@@ -16,8 +16,9 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.coefficients import Coefficients
+from bayes_personal.priors.parts.division import Division
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Choice, Division, Function, GaussianFunction
+from bayes_personal.priors.parts.pieces import Choice, Function, GaussianFunction
 
 Values = Mapping[str, Any]
 # Of every outcome, by its name, the values of its variables.

@@ -37,8 +37,8 @@ class LogNormal(Family):
 
     Right for outcomes that many factors multiply, with a right tail heavier than that of `Gamma`; of times, where the
     hazard rises and falls. Fails with zeros, and where small outcomes are rounded: there logarithms exaggerate. Weights
-    are integrated out under pseudo-data, as of other families than the Normal one; `Partition` and `TreePartition` take
-    the Normal family of ``log(y)``, as in ``Model("log(y) ~ x")``, whose densities are those of log(y).
+    are integrated out under pseudo-data, as of other families than the Normal one. A Normal family of the logarithm, as
+    in ``Model("log(y) ~ x")``, integrates them out exactly, and its densities are those of log(y).
 
     Parameters
     ----------

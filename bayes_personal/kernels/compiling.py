@@ -93,7 +93,8 @@ def state() -> str:
 
     A compiled function contains the code of the functions that it calls, which may be in other files.
     """
-    sources = sorted((file.name, file.read_bytes()) for place in (SOURCES, SOURCES / "outcomes")
+    outcomes = [place for place in SOURCES.iterdir() if place.name == "outcomes"]
+    sources = sorted((file.name, file.read_bytes()) for place in (SOURCES, *outcomes)
                      for file in place.iterdir() if file.name.endswith(".py"))
     return sha256(b"".join((repr(VERSIONS).encode(), *(content for _, content in sources)))).hexdigest()[:16]
 

@@ -10,17 +10,10 @@ import pandas as pd
 from bayes_personal.errors import ConvergenceWarning, InputTypeError, SpecificationError
 from bayes_personal.leaving_out.elpd import recent
 from bayes_personal.leaving_out.result import ELPD
+from bayes_personal.pages.comparison_plots import plot_comparison, plot_pareto_k
 from bayes_personal.pages.contents import environment, estimates, hyperpriors, image, pareto, versions
 from bayes_personal.pages.network_page import network_page
-from bayes_personal.pages.plots import (
-    Profile,
-    observed,
-    plot_comparison,
-    plot_pareto_k,
-    plot_predictive,
-    plot_theta,
-    profiles,
-)
+from bayes_personal.pages.plots import Profile, observed, plot_predictive, plot_theta, profiles
 from bayes_personal.pages.survival_plot import plot_survival
 from bayes_personal.posterior.network_posterior import NetworkPosterior
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted

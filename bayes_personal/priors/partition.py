@@ -16,8 +16,9 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import Prior, as_names, restricted, variable
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import law_in_words, law_of_cells
+from bayes_personal.priors.parts.division import Division
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Division, Piece
+from bayes_personal.priors.parts.pieces import Piece
 from bayes_personal.system.arguments import context_column, whole_number
 
 # Distinct contexts: an evaluation costs the square of their number.

@@ -17,9 +17,10 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors.parts.base import as_names, restricted
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import law_in_words, law_of_cells
+from bayes_personal.priors.parts.division import Division
 from bayes_personal.priors.parts.features import Features
 from bayes_personal.priors.parts.in_context import InContext
-from bayes_personal.priors.parts.pieces import Division, Piece
+from bayes_personal.priors.parts.pieces import Piece
 from bayes_personal.system.arguments import whole_number
 
 # Default depth by the number of readings; with more readings there would be too many boxes.

@@ -17,9 +17,10 @@ from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors import Prior
 from bayes_personal.priors.parts.coefficients import Coefficients
-from bayes_personal.priors.parts.divided import must_integrate_out
+from bayes_personal.priors.parts.divided import law_of_cells
+from bayes_personal.priors.parts.division import Division
 from bayes_personal.priors.parts.features import Features
-from bayes_personal.priors.parts.pieces import Division, Piece
+from bayes_personal.priors.parts.pieces import Piece
 from bayes_personal.testing import check_prior
 
 SCALE = bp.Hyperprior("HalfNormal", sigma=1.0, relative=True)
@@ -37,7 +38,7 @@ class Visits(Prior):
         return (self.visit,)
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Piece, ...]:
-        law = must_integrate_out(self.owner, coefficients)
+        law = law_of_cells(self.owner, coefficients)
         return (Spells(self, np.unique(frame[self.visit].to_numpy(float)), law, np.arange(len(coefficients.names)),
                        coefficients),)
 
