@@ -57,9 +57,11 @@ class DivisionSums(ABC):
              rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         """Draw divisions, and the coefficients of all their cells in sequence."""
 
-    @abstractmethod
     def listed(self, matrix: np.ndarray) -> ListedCells:
-        """Return all cells that divisions may have, with their rows, from the matrix of the rows' features."""
+        """Return all cells that divisions may have, with their rows, from the matrix of the rows' features; asked for
+        where cells do not integrate out of the family."""
+        raise SpecificationError(f"{type(self).__name__} sums over divisions where cells integrate out of the family, "
+                                 "a Normal one or counts with y ~ 1")
 
     def change_probability(self, segments: SegmentSums, last: float) -> np.ndarray:
         """Return P(a segment starts at this context, not the first | y), (context,), where cells are segments."""
