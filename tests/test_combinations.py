@@ -49,7 +49,10 @@ OPTIONS, TWO = ("plug-in", "target", "unsquared", "horseshoe"), ("Normal", "Pois
 # Families that enter a program as others do are tried with one prior of each kind: terms, choices, divisions.
 ALIKE = ("Gamma", "LogNormal", "Weibull", "BetaBinomial", "Beta", "ZeroInflatedPoisson", "Cumulative")
 KINDS = ("PartialPooling", "Mixture", "Partition")
-PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}") for name, other in FITTING
+# Divisions compile much for every family.
+SLOW = [("Partition", other) for other in ALIKE if other != "Gamma"]
+PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}",
+                      marks=[pytest.mark.slow] if (name, other) in SLOW else []) for name, other in FITTING
          if (name not in OPTIONS or other in TWO) and (name in KINDS or other not in ALIKE)]
 DRAWS = 20
 

@@ -118,6 +118,7 @@ def test_the_posterior_and_leave_one_out_by_quadrature(method: Any) -> None:
     assert abs(elpd.elpd - left_out.sum()) < 4 * elpd.mcse + 1e-6
 
 
+@pytest.mark.slow
 def test_fits_with_groups_agree() -> None:
     """By importance sampling, and roughly by a variational approximation, which finds means."""
     model = bp.Model("answer ~ x", bp.PartialPooling("site", on=["Intercept"]), bp.Cumulative("probit"))

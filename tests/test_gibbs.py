@@ -67,7 +67,7 @@ def numbers(values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 # A model of each kind of move in every run, all of them in the slow suite.
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("Normal", "Poisson", "network") else [
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("Normal", "network") else [
     pytest.mark.slow]) for name in MODELS])
 def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int = 5000) -> None:
     """Where outcomes are drawn anew after every sweep, parameters keep their prior (Geweke 2004)."""
