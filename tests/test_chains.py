@@ -130,7 +130,6 @@ def test_draws_are_those_of_the_explicit_program(name: str, formula: str, family
         errors = [monte_carlo_errors(draws) for draws in each]
         gap = each[0].mean(axis=(0, 1)) - each[1].mean(axis=(0, 1))
         scores[parameter.name] = float(np.abs(gap / np.hypot(*errors)).max())
-    print(name, family, scores)
     assert max(scores.values()) < 4, scores
 
 

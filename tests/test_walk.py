@@ -139,7 +139,6 @@ def test_gibbs_draws_are_those_of_the_explicit_program(increments: Increments) -
         flat = [draws.reshape(*draws.shape[:2], -1) for draws in each]
         error = np.hypot(*map(monte_carlo_errors, flat))
         scores[name] = np.abs(flat[0].mean(axis=(0, 1)) - flat[1].mean(axis=(0, 1))) / error
-    print({name: float(each.max()) for name, each in scores.items()})
     assert max(each.max() for each in scores.values()) < 4, scores
 
 

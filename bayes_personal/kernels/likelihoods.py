@@ -76,7 +76,8 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.CumulativeLogit: cumulative_logit, codes.CumulativeProbit: cumulative_probit}
 
 
-# Registers what a function of a code compiles to, as a part of those that call it.
+# Registers what a function of a code compiles to, as a part of those that call it. The function itself has no body that
+# runs: only compiled code calls it.
 chosen_for = partial(overload, jit_options=OPTIONS, inline="always")
 
 
