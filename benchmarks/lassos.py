@@ -142,3 +142,12 @@ def one_graphical_lasso(x: np.ndarray, c: np.ndarray, at: np.ndarray) -> np.ndar
 def graphical_lasso_a_group(x: np.ndarray, c: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Return estimates by a graphical lasso of each group's rows."""
     return np.concatenate([one_graphical_lasso(x[c == group], c, at[:1]) for group in at])
+
+
+def graphical_lasso_a_cluster(x: np.ndarray, c: np.ndarray, at: np.ndarray, clusters: int) -> np.ndarray:
+    """Return estimates by a graphical lasso of the rows of each cluster that k-means finds, for the rows themselves."""
+    from sklearn.cluster import KMeans
+
+    warnings.simplefilter("ignore")
+    cluster = KMeans(clusters, n_init=10, random_state=0).fit_predict(standardised(x))
+    return np.concatenate([one_graphical_lasso(x[cluster == k], c, at[:1]) for k in range(clusters)])[cluster]
