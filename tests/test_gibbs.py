@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arviz_stats.base.array import array_stats
+from pace import cases
 
 import bayes_personal as bp
 from bayes_personal.errors import SpecificationError
@@ -66,9 +67,8 @@ def numbers(values: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-# A model of each kind of move in every run, all of them in the slow suite.
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("Normal", "network") else [
-    pytest.mark.slow]) for name in MODELS])
+# One model in every run, all kinds of moves in the slow suite.
+@pytest.mark.parametrize("name", cases(MODELS, every_run=["Normal"]))
 def test_the_moves_leave_the_joint_distribution_as_it_is(name: str, count: int = 5000) -> None:
     """Where outcomes are drawn anew after every sweep, parameters keep their prior (Geweke 2004)."""
     stated, rng = MODELS[name], np.random.default_rng(5)
@@ -109,8 +109,9 @@ def world(family: str, seed: int, types: bool, count: int = 150) -> pd.DataFrame
 
 
 @pytest.mark.parametrize(("prior", "family", "types"), [
-    (bp.Mixture(3), "Normal", False), (bp.Mixture(3), "Poisson", True), (bp.Mixture(2, gate="c"), "Normal", True),
-    (bp.Repulsive("c"), "Normal", False), (bp.Contextualized("c", hidden=4), "Poisson", True)], ids=str)
+    (bp.Mixture(3), "Normal", False), (bp.Mixture(2, gate="c"), "Normal", True), (bp.Repulsive("c"), "Normal", False),
+    pytest.param(bp.Mixture(3), "Poisson", True, marks=pytest.mark.slow),
+    pytest.param(bp.Contextualized("c", hidden=4), "Poisson", True, marks=pytest.mark.slow)], ids=str)
 def test_fits_at_the_defaults_are_healthy(prior: Any, family: str, types: bool) -> None:
     stated = bp.Model("y ~ x", prior, getattr(bp, family)())
     posterior = bp.fit(stated, world(family, 1, types), seed=1, progress=False)

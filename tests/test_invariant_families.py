@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from pace import cases
 from scipy.special import logsumexp
 from scipy.stats import bernoulli, poisson, t
 from scipy.stats import norm as normal
@@ -94,8 +95,7 @@ def test_slopes_are_those_of_differences() -> None:
     assert moved[1] - moved[0] == pytest.approx(wanted[1] - wanted[0], rel=1e-9)
 
 
-@pytest.mark.parametrize("outcome", [pytest.param(name, marks=[pytest.mark.slow] if name == "clustered" else [])
-                                     for name in FAMILIES])
+@pytest.mark.parametrize("outcome", cases(FAMILIES, every_run=["count"]))
 def test_spurious_predictors_are_left_out(outcome: str) -> None:
     rows, family = frame(150), FAMILIES[outcome]
     posterior = bp.fit(bp.Model(f"{outcome} ~ x + effect_{outcome}", bp.Invariant("env"), family), rows, seed=1,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+from pace import cases
 from scipy.stats import ks_2samp, multivariate_normal
 
 import bayes_personal as bp
@@ -129,13 +130,6 @@ def test_a_group_without_errors_is_refused() -> None:
         bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), VARYING), frame, progress=False)
 
 
-def test_groups_are_not_left_out_together() -> None:
-    posterior = bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), VARYING), series(), seed=1, progress=False,
-                       method=bp.Laplace(draws=100))
-    with pytest.raises(SpecificationError, match="Take kind='unit'"):
-        bp.loo(posterior, kind="group", by="g", progress=False)
-
-
 def test_what_varies_otherwise_is_said() -> None:
     """Sigma that is stated to vary along x, and varies between groups."""
     rng = np.random.default_rng(8)
@@ -178,7 +172,8 @@ def test_shared_cuts_of_nodes_with_scales_of_their_own() -> None:
             assert gradient[k] == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("prior", [bp.PartialPooling("g"), bp.Partition("t")], ids=repr)
+@pytest.mark.parametrize("prior", cases([bp.PartialPooling("g"), bp.Partition("t")],
+                                        every_run=[bp.PartialPooling("g")]), ids=repr)
 def test_networks_read_the_errors_of_every_row(prior: bp.priors.Prior) -> None:
     """The density of whole rows is that of the covariance that is read, and its error varies."""
     frame = nodes()
@@ -206,9 +201,13 @@ def test_networks_read_the_errors_of_every_row(prior: bp.priors.Prior) -> None:
     assert (bp.predict(posterior, new, kind="outcome", nodes={"a": 0.5}, seed=1).draws.sel(node="a") == 0.5).all()
 
 
-@pytest.mark.parametrize("prior", [bp.PartialPooling("g"), bp.GaussianProcess("u"), bp.Partition("t"), bp.Mixture(2),
-                                   bp.LinearVarying("u"), bp.TotalVariation("g4"), bp.DistanceRegularized("u"),
-                                   bp.Contextualized("u", hidden=3)], ids=lambda prior: type(prior).__name__)
+POOLED = bp.PartialPooling("g")
+
+
+@pytest.mark.parametrize("prior", cases(
+    [POOLED, bp.GaussianProcess("u"), bp.Partition("t"), bp.Mixture(2), bp.LinearVarying("u"), bp.TotalVariation("g4"),
+     bp.DistanceRegularized("u"), bp.Contextualized("u", hidden=3)],
+    every_run=[POOLED, bp.Partition("t"), bp.LinearVarying("u")]), ids=lambda prior: type(prior).__name__)
 def test_every_verb_answers_or_says_why_not(prior: bp.priors.Prior) -> None:
     frame = series().assign(g4=lambda rows: rows["t"] // 8)
     with warnings.catch_warnings():

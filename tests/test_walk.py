@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from arviz_stats.base.array import array_stats
 from calibration import assert_healthy
+from pace import cases
 
 import bayes_personal as bp
 from bayes_personal.binding.bound import BoundModel
@@ -115,7 +116,7 @@ def compared(posterior: bp.Posterior, bound: BoundModel, increments: str) -> np.
     return np.array(result)
 
 
-@pytest.mark.parametrize("increments", ["laplace", "horseshoe"])
+@pytest.mark.parametrize("increments", cases(["laplace", "horseshoe"], every_run=["horseshoe"]))
 def test_gibbs_draws_have_the_moments_of_importance_sampling(increments: Increments) -> None:
     """First and second moments, three steps of two coefficients: nine hyperparameters."""
     model, frame = bp.Model("y ~ x", bp.TotalVariation("c", increments)), world(4, 8, seed=5)

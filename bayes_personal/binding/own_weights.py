@@ -54,8 +54,39 @@ def whitened(term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarra
     return np.broadcast_to(loading if root is None else loading @ root, (count, *x.shape))
 
 
+def loadings(bound: BoundModel, term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarray:
+    """Return how one group's whitened weights move every linear predictor of rows, (draw, row, predictor, weight).
+
+    `x` are predictors of all coefficients, (row, coefficient).
+    """
+    coefficients = bound.coefficients
+    varying = coefficients.predictors(x, term.positions)
+    of_predictors = [np.isin(np.arange(len(term.positions)), np.arange(len(term.positions))[of])
+                     for of in coefficients.of_predictors(term.positions)]
+    return np.stack([whitened(term, varying * of, values, level) for of in of_predictors], axis=2)
+
+
+def steps(bound: BoundModel, values: Values) -> np.ndarray:
+    """Return differences of the linear predictors that are small on the scale on which densities change, at the
+    posterior mean, (predictor,)."""
+    mean = {name: value.mean(axis=0) for name, value in values.items()}
+    theta = bound.theta(mean, bound.features, len(bound.rows))
+    eta, family_values = bound.eta_of(theta, bound.x), bound.family_values(mean, axes=0)
+
+    def log_density(shift: np.ndarray) -> np.ndarray:
+        return bound.family.likelihood(eta + shift, family_values, bound.constants, np).log_density(bound.y)
+
+    result = []
+    for place, unit in enumerate(bound.predictor_units):
+        shift = np.zeros(len(bound.predictor_units))
+        shift[place] = STEP * unit
+        second = log_density(shift) - 2 * log_density(0 * shift) + log_density(-shift)
+        result.append(STEP / np.sqrt(unit**-2 + np.median(np.abs(second)) / shift[place] ** 2))
+    return np.array(result)
+
+
 def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """Yield eta of the rows of each set: the place of the set, a part of the draws, and eta, (draw, row).
+    """Yield eta of the rows of each set: the place of the set, a part of the draws, and eta, (draw, row, predictor).
 
     The draws come in one part unless the rows of a single set are too many for that.
     """
@@ -66,8 +97,8 @@ def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Itera
         step = count if len(places) > 1 else max(1, NUMBERS // max(len(rows), 1))
         for start in range(0, count, step):
             part = slice(start, min(start + step, count))
-            eta = bound.single(bound.eta({name: value[part] for name, value in values.items()}, np, rows))
-            eta = np.broadcast_to(eta, (part.stop - start, len(rows)))
+            eta = bound.eta({name: value[part] for name, value in values.items()}, np, rows)
+            eta = np.broadcast_to(eta, (part.stop - start, len(rows), eta.shape[-1]))
             for place, eta_of_set in zip(places, np.split(eta, ends, axis=1), strict=True):
                 yield place, part, eta_of_set
 

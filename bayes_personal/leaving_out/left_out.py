@@ -164,7 +164,7 @@ def lines(bound: BoundModel, values: Values, advance: Advance) -> Iterator[LeftO
 def integrals(integral: GroupIntegral, values: Values, sets: Sequence[np.ndarray],
               advance: Advance) -> Iterator[LeftOut]:
     """Yield log p(y_g | y_-g, all but the groups' own weights), by quadrature."""
-    left_in_densities = GroupIntegral(integral.bound, None).left_out(values, sets)
+    left_in_densities = GroupIntegral(integral.bound, ()).left_out(values, sets)
     pairs = zip(integral.left_out(values, sets), left_in_densities, strict=True)
     for place, ((densities, error), (left_in, _)) in enumerate(pairs):
         advance(1)

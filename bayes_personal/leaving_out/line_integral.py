@@ -88,8 +88,8 @@ class LineIntegral:
         family_values = bound.family_values(values, axes=0)
         sharpness = Sharpness.of(bound, values)
         result = np.empty((0, 0))
-        for place, draws, eta in etas(bound, values, self.groups):
-            rows = self.groups[place]
+        for place, draws, of_predictors in etas(bound, values, self.groups):
+            rows, eta = self.groups[place], bound.single(of_predictors)
             if draws.start == 0:
                 result = np.empty((count, len(rows)))
             batch = max(1, int(2e7 // (len(rows) ** 2 + len(rows) * NODES)))

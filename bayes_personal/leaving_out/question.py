@@ -114,7 +114,7 @@ class LeaveOutPlan:
             must_not_refit(posterior, kind, refit)
         removed: Mapping[Hashable, Any] = {}
         rows: Mapping[Hashable, np.ndarray] = {}
-        integral, refit_all = GroupIntegral(bound, None), False
+        integral, refit_all = GroupIntegral(bound, ()), False
         if by is not None:
             if by not in bound.rows.available:
                 raise InputError(f"loo(by={by!r}): the training rows have no such column. "
@@ -318,10 +318,6 @@ def over_groups(posterior: Posterior, by: str, rows: Mapping[Hashable, np.ndarra
         raise InputError(f"loo(by={by!r}): all rows have the label {next(iter(rows))!r}, so that nothing is left "
                          "without it.")
     bound = posterior.bound
-    if bound.coefficients.linear_predictors > 1:
-        raise SpecificationError(f"loo(kind='group', by={by!r}): under {posterior.model.family!r}, whose scale varies, "
-                                 "rows are left out one by one only. Take kind='unit', or fit without a group and "
-                                 "compare its rows with what predict says of them.")
     integral = GroupIntegral.of_sets(bound, list(rows.values()))
     if integral is not None:
         return integral, False
