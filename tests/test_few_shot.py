@@ -34,7 +34,7 @@ def test_every_draw_has_the_exact_conditional(frame: pd.DataFrame, prior: Any, f
     """Against the joint normal of the new rows' outcomes and their group's weights, written out."""
     posterior, rows = conditioned(bp.Model("y ~ dose", prior, family), frame, draws=3), new_rows()
     few, values = FewShot.of(posterior.bound, rows), flat(posterior.tree)
-    term = few.term
+    term = few.terms[0]
     effect = values[f"{term.name}_effect"]
     nothing = {**values, f"{term.name}_effect": np.concatenate([effect, np.zeros((6, 2, effect.shape[2]))], axis=1)}
     theta = few.bound.theta(nothing, few.bound.features_at(rows), 5)
@@ -64,7 +64,7 @@ CHOICES = [bp.PartialPooling("site", on="Intercept") + bp.Mixture(2, on="dose"),
 def enumerated(few: FewShot, values: dict, draw: int, site: str) -> tuple[np.ndarray, np.ndarray]:
     """Of all ways in which a new group's rows choose their alternatives, at one draw: log p(rows, choices), and the
     mean of the group's whitened weights."""
-    term, of = few.term, (few.rows["site"] == site).to_numpy()
+    term, of = few.terms[0], (few.rows["site"] == site).to_numpy()
     count, features, x = int(of.sum()), few.bound.features_at(few.rows[of]), few.x[of]
     effect = values[f"{term.name}_effect"]
     nothing = np.zeros((len(effect), 2, effect.shape[2]))
@@ -87,7 +87,7 @@ def test_rows_that_choose_are_enumerated(frame: pd.DataFrame, prior: Any) -> Non
     posterior = unsampled(bp.Model("y ~ dose", prior), frame, draws=2)
     few, values = FewShot.of(posterior.bound, new_rows()), flat(posterior.tree)
     for place, site in enumerate(["Turku", "Vaasa"]):
-        found = few.group_weights(values, few.term.size - 2 + place, np.random.default_rng(1))
+        found = few.group_weights(values, few.size - 2 + place, np.random.default_rng(1))
         for draw in range(4):
             logs, means = enumerated(few, values, draw, site)
             np.testing.assert_allclose(found.log_evidence[draw], logsumexp(logs), rtol=1e-10)
@@ -200,7 +200,7 @@ def test_a_new_source_beside_a_transfer_is_a_new_group(frame: pd.DataFrame) -> N
     posterior = conditioned(bp.Model("y ~ dose", bp.Transfer("site", "Delft") + bp.PartialPooling("site")), frame, 3)
     few, values = FewShot.of(posterior.bound, new_rows()), flat(posterior.tree)
     alone = FewShot.of(bp.Model("y ~ dose", bp.PartialPooling("site")).bind(frame), new_rows())
-    for code in (few.term.size - 2, few.term.size - 1):
+    for code in (few.size - 2, few.size - 1):
         found, wanted = (each.group_weights(values, code, np.random.default_rng(1)) for each in (few, alone))
         np.testing.assert_allclose(found.log_evidence, wanted.log_evidence, rtol=1e-10)
 
@@ -258,7 +258,6 @@ def test_rows_that_change_everything_are_said_to(learned: bp.Posterior, shift: f
 
 
 @pytest.mark.parametrize(("prior", "family", "more", "error", "words"), [
-    (bp.PartialPooling("site"), bp.StudentT(), {}, SpecificationError, "Normal family"),
     (bp.PartialPooling("site"), bp.Normal(), {"site": "Cork"}, SpecificationError, "groups are none"),
     (bp.GaussianProcess("age"), bp.Normal(), {}, SpecificationError, "groups are none"),
     (bp.PartialPooling("site") + bp.PartialPooling("sex", on="dose"), bp.Normal(), {"sex": "x"}, SpecificationError,
@@ -271,3 +270,9 @@ def test_what_cannot_be_given(frame: pd.DataFrame, prior: Any, family: Any, more
     posterior = bp.Posterior(posterior.model, bp.Model("y ~ dose", prior, family).bind(frame), posterior.tree)
     with pytest.raises(error, match=words):
         bp.predict(posterior, frame, given=new_rows(**more))
+
+
+def test_rows_that_choose_under_another_family_cannot_be_given(frame: pd.DataFrame) -> None:
+    bound = bp.Model("y ~ dose", bp.PartialPooling("site") + bp.Mixture(2), bp.StudentT()).bind(frame)
+    with pytest.raises(SpecificationError, match="Normal with one sigma; got StudentT"):
+        FewShot.of(bound, new_rows())

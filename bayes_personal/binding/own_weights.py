@@ -50,7 +50,7 @@ def whitened(term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarra
     scale, root = term.scales(values, np)
     scale = scale[..., min(level, scale.shape[-2] - 1), :]
     loading = x * scale.reshape(-1, 1, scale.shape[-1])
-    count = len(values[f"{term.name}_z"])
+    count = len(next(iter(values.values())))
     return np.broadcast_to(loading if root is None else loading @ root, (count, *x.shape))
 
 

@@ -143,7 +143,7 @@ class GroupIntegral:
         weights, (draw, weight)."""
         parts = []
         for place in self.places:
-            term, level = self.bound.terms[place], levels(self.bound, place)[rows[0]]
+            term, level = self.bound.terms[place], int(levels(self.bound, place)[rows[0]])
             parts.append((loadings(self.bound, term, self.bound.x[rows], values, level),
                           values[f"{term.name}_z"][:, level]))
         return np.concatenate([part for part, _ in parts], axis=-1), np.concatenate([z for _, z in parts], axis=-1)

@@ -1,4 +1,5 @@
-"""New groups from a few rows of each: exact given each draw, without another fit."""
+"""New groups from a few rows of each, given each draw, without another fit: exact where outcomes are Normal with one
+error, and by importance sampling from the group's own weights elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +9,14 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.binding.own_weights import STEP, loadings
 from bayes_personal.data.columns import table
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
-from bayes_personal.families.parts.measurements import measured
 from bayes_personal.formulas.terms import outcome
 from bayes_personal.priors.parts.levels import Grouped
 from bayes_personal.priors.parts.pieces import weights
 from bayes_personal.samplers.importance import Weighted
+from bayes_personal.samplers.integrand import Integrand
 from bayes_personal.samplers.redrawn import extended
 
 # Above this k, or with fewer effective draws, weighted draws misrepresent a posterior that also knows the new rows.
@@ -110,16 +112,16 @@ class FewShot:
     Attributes
     ----------
     trained : the model
-    bound : the model in which `term` has the new groups after those of training, and functions know the new contexts
-    term : the term that the groups belong to
+    bound : the model in which `terms` have the new groups after those of training, and functions know the new contexts
+    terms : the terms that the groups belong to, which all have the same groups
     new : number of new groups
     x, y, constants : predictors, outcomes and known constants of the rows
-    codes : group of each row, among those of the term
+    codes : group of each row, among those of the terms
     """
 
     trained: BoundModel
     bound: BoundModel
-    term: Grouped
+    terms: tuple[Grouped, ...]
     new: int
     rows: Any
     x: np.ndarray
@@ -134,66 +136,89 @@ class FewShot:
             raise SpecificationError("predict(given=...) counts draws by how well they predicted the rows, which would "
                                      f"inform the population that {bound.second_stage.prior!r} freezes. Fit a frame "
                                      "that has these rows too, or take freeze=None.")
-        if not bound.family.gaussian:
-            raise SpecificationError(f"predict(given=...) needs a Normal family with one sigma; got {bound.family!r}. "
-                                     "Fit a frame that has these rows too.")
+        if bound.choice is not None and not bound.family.gaussian:
+            raise SpecificationError(f"predict(given=...) follows rows that choose among alternatives, as under "
+                                     f"{bound.choice.prior!r}, where the family is Normal with one sigma; got "
+                                     f"{bound.family!r}. Fit a frame that has these rows too.")
         rows = table(given)
         read = list(zip(bound.pieces, bound.features_at(rows), strict=True))
         # The sources of a target have no parameters of their own: a new source is no new group.
         unseen = [term for term, features in read
                   if any((~np.isin(labels, ["known"] if isinstance(term, Grouped) else ["known", "new"])).any()
                          for labels in features.status.values())]
-        if len(unseen) != 1 or not isinstance(unseen[0], Grouped):
+        terms = tuple(term for term in unseen if isinstance(term, Grouped))
+        if len(terms) < len(unseen) or len({term.levels.name for term in terms}) != 1:
             raise SpecificationError("predict(given=...) takes rows of groups that training never saw, by one context "
                                      f"column; in these the columns with such groups are "
                                      f"{', '.join(term.name for term in unseen) or 'none'}. Fit a frame that has these "
                                      "rows too.")
-        term = unseen[0]
-        ((name, status),) = term.at(rows).status.items()
+        ((name, status),) = terms[0].at(rows).status.items()
         wrong = ~np.isin(status, ["new", "empty"])
         if wrong.any():
             raise InputError(f"predict(given=...): {wrong.sum()} of {len(rows)} rows have a {name!r} that is missing "
                              f"or was trained on (rows {first(rows.index[wrong])}). Give rows of new groups only; to "
                              "learn more of the others, fit a frame that has these rows too.")
-        of_term: Any = term
-        extended = replace(of_term, levels=term.levels.extended(rows))
-        widened = replace(bound, terms=tuple(extended if piece is term else piece for piece in bound.terms),
+        extended = {id(term): with_groups(term, rows) for term in terms}
+        widened = replace(bound, terms=tuple(extended.get(id(piece), piece) for piece in bound.terms),
                           nonlinear=tuple(field.with_places(rows) for field in bound.nonlinear))
-        y = measured(outcome(bound.design.formula, rows, bound.design.outcome_state), "outcome of given rows")
+        y = bound.family.outcome(outcome(bound.design.formula, rows, bound.design.outcome_state), rows)
         constants = bound.family.constants(rows)
         bound.family.must_add_up(constants, rows.index, bound.unit)
-        return cls(bound, widened, extended, extended.size - term.size, rows, bound.design.at(rows), y, constants,
-                   extended.at(rows).matrix.indices)
+        after = tuple(extended.values())
+        return cls(bound, widened, after, after[0].size - terms[0].size, rows, bound.design.at(rows), y, constants,
+                   after[0].at(rows).matrix.indices)
+
+    @property
+    def size(self) -> int:
+        """Number of groups, those of training included."""
+        return self.terms[0].size
+
+    def shared(self, values: Mapping[str, Any], in_group: np.ndarray) -> np.ndarray:
+        """Return the linear predictors of some rows without their group's own weights, (draw, row, predictor)."""
+        features, complete = self.bound.features_at(self.rows[in_group]), dict(values)
+        for term in self.terms:
+            draws, _, varying = values[f"{term.name}_effect"].shape
+            complete[f"{term.name}_effect"] = extended(values[f"{term.name}_effect"],
+                                                       np.zeros((draws, self.new, varying)))
+        theta = self.bound.theta(complete, features, int(in_group.sum()))
+        return self.bound.eta_of(theta, self.x[in_group])
+
+    def loadings(self, values: Mapping[str, Any], in_group: np.ndarray) -> np.ndarray:
+        """Return how a new group's whitened weights move its rows, (draw, row, predictor, weight)."""
+        return np.concatenate([loadings(self.bound, term, self.x[in_group], values, 0) for term in self.terms], axis=-1)
 
     def group_weights(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> GroupWeights:
         """Return the weights of one new group given its rows, at draws of the trained parameters and of functions."""
         in_group = self.codes == code
-        effect = f"{self.term.name}_effect"
-        draws, _, varying = values[effect].shape
-        features = self.bound.features_at(self.rows[in_group])
-        shared = self.bound.theta({**values, effect: extended(values[effect], np.zeros((draws, self.new, varying)))},
-                                  features, int(in_group.sum()))
-        eta = self.bound.single(self.bound.eta_of(shared, self.x[in_group]))
+        features, eta = self.bound.features_at(self.rows[in_group]), self.bound.single(self.shared(values, in_group))
         sigma = self.bound.family.error_parameter
         error = np.broadcast_to(self.constants[in_group] if sigma is None else values[sigma][:, None], eta.shape)
         residual = (self.y[in_group] - eta) / error
-        scale, root = self.term.scales(values, np)
-        loadings = self.bound.coefficients.predictors(self.x[in_group], self.term.positions) * scale
-        if root is not None:
-            loadings = loadings @ root
-        loadings = loadings / error[..., None]
-        lower = np.linalg.cholesky(np.eye(loadings.shape[-1]) + loadings.mT @ loadings)
+        own = self.loadings(values, in_group)[:, :, 0] / error[..., None]
+        lower = np.linalg.cholesky(np.eye(own.shape[-1]) + own.mT @ own)
         constant = -np.log(error).sum(axis=1) - 0.5 * in_group.sum() * np.log(2 * np.pi)
         branches = self.bound.branches(values, features, self.x[in_group], np)
         if branches is not None:
             added = self.bound.single(branches[1]) / error[..., None]
-            means, logs = branched(residual, loadings, branches[0], added, rng)
+            means, logs = branched(residual, own, branches[0], added, rng)
             return GroupWeights(means, logs, lower, logsumexp(logs, axis=1) + constant)
-        whitened = np.linalg.solve(lower, loadings.mT @ residual[..., None])
+        whitened = np.linalg.solve(lower, own.mT @ residual[..., None])
         evidence = (0.5 * (whitened[..., 0] ** 2).sum(axis=1) - 0.5 * (residual**2).sum(axis=1)
                     - np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1))
         mean = np.linalg.solve(lower.mT, whitened)[..., 0]
         return GroupWeights(mean[:, None], np.zeros((len(mean), 1)), lower, evidence + constant)
+
+    def drawn(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the whitened weights of one new group given its rows, (draw, weight), and return the log evidence of
+        these rows, (draw,), at draws of the trained parameters and of functions."""
+        if self.bound.family.gaussian:
+            group = self.group_weights(values, code, rng)
+            return group.draw(rng), group.log_evidence
+        in_group = self.codes == code
+        integrand = Integrand(self.bound.family, self.y[in_group], self.constants[in_group],
+                              self.bound.family_values(values, axes=0), self.shared(values, in_group),
+                              self.loadings(values, in_group), STEP * self.bound.predictor_units)
+        return integrand.drawn(rng)
 
     def learned(self, values: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Add draws of the new groups' effects, and resample all draws in proportion to how well they predict the new
@@ -205,12 +230,14 @@ class FewShot:
         features = self.trained.features_at(self.rows)[len(self.trained.terms):]
         for field, piece_features in zip(self.trained.nonlinear, features, strict=True):
             values = {**values, **field.extended(values, piece_features.matrix, rng)}
-        groups = [self.group_weights(values, code, rng) for code in range(self.term.size - self.new, self.term.size)]
-        z = np.stack([group.draw(rng) for group in groups], axis=1)
-        name = f"{self.term.name}_effect"
-        new_effects = weights(self.term, values, z, np) @ self.bound.coefficients.to_data_units(self.term.positions)
-        complete = {**values, name: extended(values[name], new_effects)}
-        evidence = np.sum([group.log_evidence for group in groups], axis=0)
+        drawn = [self.drawn(values, code, rng) for code in range(self.size - self.new, self.size)]
+        z, complete, end = np.stack([own for own, _ in drawn], axis=1), dict(values), 0
+        for term in self.terms:
+            start, end = end, end + len(term.positions)
+            effects = weights(term, values, z[..., start:end], np)
+            name, to_data = f"{term.name}_effect", self.bound.coefficients.to_data_units(term.positions)
+            complete[name] = extended(values[name], effects @ to_data)
+        evidence = np.sum([each for _, each in drawn], axis=0)
         weighted = Weighted.of(np.arange(count)[:, None], evidence, np.zeros(count))
         # ArviZ returns NaN where a single draw has all the weight.
         if not (weighted.pareto_k <= LARGEST_K and weighted.ess >= LEAST_ESS):
@@ -220,3 +247,9 @@ class FewShot:
                  "rows too.", ConvergenceWarning)
         chosen = weighted.resample(count, rng)[:, 0]
         return {variable: value[chosen] for variable, value in complete.items()}
+
+
+def with_groups(term: Grouped, rows: Any) -> Grouped:
+    """Return the term with the groups of the rows after its own."""
+    of_term: Any = term
+    return replace(of_term, levels=term.levels.extended(rows))

@@ -40,9 +40,10 @@ def predict(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, fr
         outcome that is a level the mean is the probability of every level, along the dimension ``level``, and an
         outcome is the label of a level.
     given
-        Rows with outcomes of groups that training never saw, for a Normal family. Their groups are then known: given a
-        draw of the parameters that groups share, the parameters of these groups follow exactly, and draws are weighted
-        by how well they predict these rows. Nothing is fitted again.
+        Rows with outcomes of groups that training never saw. Their groups are then known: given a draw of the
+        parameters that groups share, the parameters of these groups are drawn given their rows, exactly for a Normal
+        family with one sigma and by importance sampling elsewhere, and draws are weighted by how well they predict
+        these rows. Nothing is fitted again.
     nodes
         Of a network, what some nodes are known to be: a number, or one a row, by the node's name, as in
         ``nodes={"raf": 2.0}``. The other nodes are predicted given these, and so are the row's parameters: draws are

@@ -37,8 +37,14 @@ BY_MOMENTS = {1: len(GRIDS[1]), 2: 2, 3: 2}
 EVEN, FARTHEST = 12, 4
 # Newton steps, halvings of a step, and the squared distance from the mode, in standard deviations, that counts as 0.
 STEPS, HALVINGS, NEAR = 100, 40, 1e-4
+# Points of every draw of which one is resampled.
+RESAMPLED = 1024
 # Densities computed at once: this many stay in the processor's cache.
 CACHED = 2**18
+
+
+# Nodes (node, size) and the logs of their weights.
+Rule = tuple[np.ndarray, np.ndarray]
 
 
 @final
@@ -163,10 +169,10 @@ class Integrand:
         better = other_mass > mass
         return np.where(better[:, None], other_mode, mode), np.where(better[:, None, None], other_root, root)
 
-    def nodes(self, mode: np.ndarray, root: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    def nodes(self, mode: np.ndarray, root: np.ndarray, rule: Rule) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield blocks of draws, the nodes of a rule around the mode, (draw, weight, node), and the logs of the terms
         of the integral."""
-        nodes, weights = rule(self.size, count)
+        nodes, weights = rule
         draws = max(1, CACHED // (len(self.y) * len(self.step) * len(nodes)))
         for start in range(0, len(self), draws):
             part = slice(start, start + draws)
@@ -180,12 +186,13 @@ class Integrand:
 
     def by_rule(self, mode: np.ndarray, root: np.ndarray, count: int) -> np.ndarray:
         """Return the log of the integral by a rule around the mode, (draw,)."""
-        return np.concatenate([np.asarray(logsumexp(logs, axis=1)) for _, _, logs in self.nodes(mode, root, count)])
+        parts = self.nodes(mode, root, rule(self.size, count))
+        return np.concatenate([np.asarray(logsumexp(logs, axis=1)) for _, _, logs in parts])
 
     def moments(self, mode: np.ndarray, root: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and a root of the covariance of z under the integrand, by a rule around the mode."""
         means, roots = np.empty_like(mode), np.empty_like(root)
-        for part, z, logs in self.nodes(mode, root, count):
+        for part, z, logs in self.nodes(mode, root, rule(self.size, count)):
             shares = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))[:, None]
             means[part] = (shares * z).sum(axis=2)
             centred = z - means[part, :, None]
@@ -204,6 +211,17 @@ class Integrand:
             return reduced.log_integral(start)
         with np.errstate(over="ignore", invalid="ignore"):
             return self.settled(*self.mode(start))
+
+    def drawn(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw z of every draw, (draw, weight), by resampling points around its mode in proportion to the integrand,
+        and return the log of the integral that they estimate, (draw,)."""
+        result, logs_of = np.empty((len(self), self.size)), np.empty(len(self))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mode, root = self.mode(np.zeros((len(self), self.size)))
+            for part, z, logs in self.nodes(mode, root, through_t(self.size, RESAMPLED, rng)):
+                chosen = (logs + rng.gumbel(size=logs.shape)).argmax(axis=1)
+                result[part], logs_of[part] = z[np.arange(len(z)), :, chosen], logsumexp(logs, axis=1)
+        return result, logs_of
 
     def settled(self, mode: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the same by the first rule that settles; the first rules are around the mode."""
@@ -240,7 +258,7 @@ def log_volume(root: np.ndarray) -> np.ndarray:
 
 
 @cache
-def rule(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def rule(size: int, count: int) -> Rule:
     """Return nodes (node, size) and w such that log int exp(h(t)) / sqrt(2 pi)^size dt = log sum exp(h + w).
 
     A product grid has `count` nodes a dimension; where there is none, the nodes are `count` Sobol points through a t.
@@ -251,7 +269,12 @@ def rule(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         nodes = np.stack(np.meshgrid(*[at] * size, indexing="ij"), axis=-1).reshape(-1, size)
         weights = np.sum(np.meshgrid(*[log_mass] * size, indexing="ij"), axis=0).ravel()
         return nodes, weights + 0.5 * (nodes**2).sum(axis=1)
-    proposal = Proposal((Skewed.standard(size),), np.ones(1))
     # Every draw has the same points, so that densities differ between draws because of the draws alone.
-    nodes = proposal.draw(count, np.random.default_rng(count))
+    return through_t(size, count, np.random.default_rng(count))
+
+
+def through_t(size: int, count: int, rng: np.random.Generator) -> Rule:
+    """Return Sobol points through a t, and their weights as those of a rule."""
+    proposal = Proposal((Skewed.standard(size),), np.ones(1))
+    nodes = proposal.draw(count, rng)
     return nodes, -proposal.log_density(nodes) - np.log(count) - size / 2 * np.log(2 * np.pi)
