@@ -43,7 +43,7 @@ PRIORS = {
     "crossed groups": bp.PartialPooling("g") + bp.PartialPooling("h"),
     "process + process": bp.GaussianProcess("c") + bp.GaussianProcess("d"),
 }
-NORMAL_ONLY = ("Invariant", "FineTuned")
+NORMAL_ONLY = ("Invariant",)
 
 
 def plain(family: str, seed: int, rows: int = ROWS) -> pd.DataFrame:

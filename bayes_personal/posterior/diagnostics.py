@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_personal.binding.bound import BoundModel
+from bayes_personal.samplers.corrected import SETTLED
+from bayes_personal.samplers.group_weights import may_be_drawn
 from bayes_personal.samplers.importance import LARGEST_K, LEAST_ESS
 
 R_HAT, ESS_A_CHAIN, E_BFMI, PARETO_K = 1.01, 100, 0.3, 0.7
@@ -73,7 +75,10 @@ class Importance:
     rule_error : where rows have no Normal likelihood, standard deviation of the error of the log likelihood from
         integrals over the weights of groups; None for a Normal family
     largest_ratio : where they have not, largest ratio of the density of a group's weights to that of the candidates of
-        its draws; None for a Normal family
+        its draws, and after a cut also of the hyperparameters at a draw of the population to that of theirs; None for a
+        Normal family
+    steps : where they have not, after a cut, steps of the chain of hyperparameters at each draw of the population; None
+        elsewhere
     """
 
     pareto_k: float
@@ -83,6 +88,7 @@ class Importance:
     rule_error: float | None = None
     largest_ratio: float | None = None
     largest_k: float = LARGEST_K
+    steps: float | None = None
 
     @classmethod
     def of(cls, node: xr.DataTree | xr.DataArray) -> Self:
@@ -93,13 +99,18 @@ class Importance:
     @property
     def complaints(self) -> tuple[str, ...]:
         """Why the draws must not be trusted; empty when nothing speaks against them."""
-        cut = self.log_evidence is None and self.rule_error is None
+        cut = self.log_evidence is None and (self.rule_error is None or self.steps is not None)
         remedy = "take freeze='plug-in'" if cut else "use NUTS(collapse=False)" if self.rule_error is not None else \
             "use NUTS"
+        error, ratio = self.rule_error or 0.0, self.largest_ratio or 1.0
         checks = ((not self.pareto_k <= self.largest_k,
                    f"Pareto k is {self.pareto_k:.2f}, above {self.largest_k:.2f}; {remedy}"),
                   (not self.ess >= LEAST_ESS, f"the importance weights leave {self.ess:.0f} draws, fewer than "
-                                              f"{LEAST_ESS:.0f}; {remedy}"))
+                                              f"{LEAST_ESS:.0f}; {remedy}"),
+                  (not error <= SETTLED, f"integrals over the weights of groups have an error of {error:.3f}, above "
+                                         f"{SETTLED}, in the log likelihood; {remedy}"),
+                  (not may_be_drawn(ratio), "chains do not forget their start: the largest ratio of their draws is "
+                                            f"{ratio:.0f}; {remedy}"))
         return tuple(words for failed, words in checks if failed)
 
     @property
@@ -111,6 +122,8 @@ class Importance:
         if self.rule_error:
             lines.append(f"groups integrated with an error of {self.rule_error:.3f} in the log likelihood, largest "
                          f"ratio of their draws {self.largest_ratio:.1f}")
+        if self.steps is not None:
+            lines.append(f"hyperparameters drawn by {self.steps:.0f} steps at each draw of the population")
         return tuple(lines)
 
 

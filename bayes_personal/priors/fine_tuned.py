@@ -46,6 +46,11 @@ class FineTuned(Prior):
     - ``freeze=None``: nothing is frozen. With `target`, stage one's posterior is the prior of stage two, whose rows
       inform mu as well; that is the posterior of the joint model, and sampled as such.
 
+    Under a Normal family stage two of a cut draws all weights exactly. Under another one Normal pseudo-data stand for
+    the rows, and at each draw of mu a short chain of hyperparameters is accepted by the rows' own likelihoods, of which
+    offsets are integrated out by quadrature; ``tree["importance"]`` has what the weights of the proposals, the
+    quadrature and the chains say of themselves.
+
     Right when the population is large and right for most, groups are small, and few coefficients differ; a cut also
     when a population must not be moved by a subpopulation that may be modelled badly. Fails when frozen coefficients
     differ; when groups are large or weigh unequally in the population, whose mean is then not that of the groups
@@ -75,7 +80,8 @@ class FineTuned(Prior):
     ------
     SpecificationError
         An unknown `freeze`, a scale that can be negative, an unknown coefficient, no target. Where the population
-        is frozen: another summand, rows in files, `ADVI`; with a cut also a family that is not Normal.
+        is frozen: another summand, rows in files, `ADVI`; with a cut also several linear predictors a row, as
+        where a scale varies, and families of one's own.
     InputError
         A missing group label, a single group, a target without rows, no row but those of targets.
 
@@ -131,10 +137,11 @@ class FineTuned(Prior):
             raise SpecificationError(f"{self!r}: the two stages take rows in memory. Read the table first, for example "
                                      "with pandas.read_parquet, or take freeze=None.")
         law = coefficients.conjugate
-        if self.freeze == "cut" and (law is None or not law.several_coefficients or law.scale_varies):
-            raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn exactly, which "
-                                     "takes a Normal family with one sigma. For another take freeze='plug-in' or "
-                                     "freeze=None.")
+        normal = law is not None and law.several_coefficients and not law.scale_varies
+        if self.freeze == "cut" and not normal and not coefficients.expands:
+            raise SpecificationError(f"{self!r}: at every draw of the population all else is drawn given it, which "
+                                     "takes a family of this package with one linear predictor, whose scale does not "
+                                     "vary. For another take freeze='plug-in' or freeze=None.")
         levels, positions = Levels.learn(frame, self.by, self.owner), coefficients.select(self.on, self.owner)
         if self.target is None:
             return (TunedGroups(self, levels, positions, coefficients),)

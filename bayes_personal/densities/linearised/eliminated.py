@@ -14,7 +14,6 @@ from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.linearised.tiles import Tiles
 from bayes_personal.kernels import group_integrals, group_left_out, group_weights
-from bayes_personal.kernels.group_integrals import LANES
 from bayes_personal.priors.parts.pieces import Term
 
 # Numbers in arrays of linear predictors that are computed together.
@@ -104,13 +103,13 @@ class EliminatedGroups:
     def scales(self, scaling: Scaling, draw: int) -> tuple[np.ndarray, np.ndarray]:
         """Return sd (varying, 1 or tile, lane) and root of the groups' weights at one of some draws."""
         sd = scaling.own_sd[draw].T
-        return (self.tiles.of_groups(sd) if sd.shape[1] > 1 else np.repeat(sd[:, :, None], LANES, axis=2),
+        return (self.tiles.of_groups(sd) if sd.shape[1] > 1 else np.repeat(sd[:, :, None], self.tiles.lanes, axis=2),
                 scaling.own_root[draw])
 
     def log_integrals(self, own: np.ndarray, scales: tuple[np.ndarray, np.ndarray], eta: np.ndarray,
                       order: int) -> np.ndarray:
         """Return log I_g, (tile, lane), at the family's own numbers and one draw's scales and eta."""
-        each = np.empty((self.tiles.tiles, LANES))
+        each = np.empty((self.tiles.tiles, self.tiles.lanes))
         group_integrals.log_integrals(self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta,
                                       self.response, self.precision, *nodes(order, len(self.x)), each)
         return each
@@ -130,7 +129,7 @@ class EliminatedGroups:
         `largest` is raised to the log of the largest ratio of a candidate's density to `log_integrals`, (tile, lane).
         """
         steps, size = int(lengths.max()), len(self.x)
-        shape = steps, self.tiles.tiles, LANES
+        shape = steps, self.tiles.tiles, self.tiles.lanes
         spread = np.sqrt(0.5 * DEGREES / rng.standard_gamma(DEGREES / 2, shape))
         spread[rng.random(shape) < SHARE] = 0.0
         constant = (gammaln((DEGREES + size) / 2) - gammaln(DEGREES / 2) - 0.5 * size * np.log(DEGREES * np.pi))
@@ -144,7 +143,7 @@ class EliminatedGroups:
     def log_integrals_and_slopes(self, own: np.ndarray, scales: tuple[np.ndarray, np.ndarray], eta: np.ndarray,
                                  order: int) -> tuple[float, Slopes]:
         """Return the sum of log I_g and its slopes."""
-        each, by_own, by_eta = np.empty((self.tiles.tiles, LANES)), np.empty(len(own)), np.empty(eta.shape)
+        each, by_own, by_eta = np.empty((self.tiles.tiles, self.tiles.lanes)), np.empty(len(own)), np.empty(eta.shape)
         by_t = np.empty((len(self.x), len(self.x), *each.shape))
         group_integrals.log_integrals_and_slopes(
             self.rows.code, own, *self._outcomes, self.x, self.tiles.starts, *scales, eta, self.response,

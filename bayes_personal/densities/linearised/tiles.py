@@ -8,11 +8,17 @@ import numpy as np
 
 from bayes_personal.kernels.group_integrals import LANES
 
+# Lanes that a processor computes at once.
+VECTOR = 8
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """`LANES` groups side by side, sorted by size; a tile has as many slots as its largest group has rows.
+    """Groups side by side, sorted by size; a tile has as many slots as its largest group has rows.
+
+    There are `LANES` of them in a tile, and in a single tile of fewer only as many lanes as fill whole vectors of the
+    processor.
 
     Attributes
     ----------
@@ -36,16 +42,21 @@ class Tiles:
         return result
 
     @property
+    def lanes(self) -> int:
+        """How many groups stand side by side."""
+        return min(LANES, VECTOR * max(1, -(-self.count // VECTOR)))
+
+    @property
     def tiles(self) -> int:
         """How many tiles there are."""
-        return -(-self.count // LANES)
+        return -(-self.count // self.lanes)
 
     @cached_property
     def starts(self) -> np.ndarray:
         """First slot of each tile, and the number of slots, (tile + 1,)."""
-        sizes = np.zeros(self.tiles * LANES, np.int64)
+        sizes = np.zeros(self.tiles * self.lanes, np.int64)
         sizes[self.places] = self.sizes
-        return np.append(0, np.cumsum(sizes.reshape(-1, LANES).max(axis=1)))
+        return np.append(0, np.cumsum(sizes.reshape(-1, self.lanes).max(axis=1)))
 
     @cached_property
     def slots(self) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +66,7 @@ class Tiles:
         within = np.empty(len(self.group), np.int64)
         within[order] = np.arange(len(self.group)) - first[self.group[order]]
         place = self.places[self.group]
-        return self.starts[place // LANES] + within, place % LANES
+        return self.starts[place // self.lanes] + within, place % self.lanes
 
     def parts(self, rows: int) -> list[np.ndarray]:
         """Return the groups in parts of so many rows, or of one group of more rows."""
@@ -64,7 +75,7 @@ class Tiles:
 
     def of_rows(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., unit) as (..., slot, lane), 0 where there is no row."""
-        result = np.zeros((*values.shape[:-1], self.starts[-1], LANES))
+        result = np.zeros((*values.shape[:-1], self.starts[-1], self.lanes))
         result[..., self.slots[0], self.slots[1]] = values
         return result
 
@@ -74,9 +85,9 @@ class Tiles:
 
     def of_groups(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., group) as (..., tile, lane), 0 where there is no group."""
-        result = np.zeros((*values.shape[:-1], self.tiles * LANES))
+        result = np.zeros((*values.shape[:-1], self.tiles * self.lanes))
         result[..., self.places] = values
-        return result.reshape(*values.shape[:-1], self.tiles, LANES)
+        return result.reshape(*values.shape[:-1], self.tiles, self.lanes)
 
     def to_groups(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., tile, lane) as (..., group)."""
