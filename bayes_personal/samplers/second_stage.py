@@ -30,7 +30,7 @@ SPARED = 0.01
 # Draws of mu whose ratios are made together, and how many of those with the fewest effective draws are looked at.
 TOGETHER, JUDGED = 64, 20
 # Ratios of which none is larger than this many times their mean have no tail that could harm: the largest of thousands
-# from one with a shape of 0.5 is larger. A few near the bound that the share of hyperpriors sets would look like a tail.
+# from one with a shape of 0.5 is larger. A few near the bound that the share of hyperpriors sets would look like one.
 FLAT = 20.0
 
 
