@@ -14,6 +14,7 @@ import bayes_personal as bp
 from bayes_personal.densities.linearised.given_population import GivenPopulation
 from bayes_personal.errors import ConvergenceWarning, SpecificationError
 from bayes_personal.samplers import corrected_second_stage
+from bayes_personal.samplers.change import Change, Pairs, Standard, of_populations
 from bayes_personal.samplers.corrected_second_stage import CorrectedSecondStage
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.linearising import linearised
@@ -74,14 +75,45 @@ def test_at_the_mean_of_the_population_pseudo_data_add_nothing() -> None:
     stage = CorrectedSecondStage.of(bound, population, rng)
     points = rng.normal(size=(6, stage.centre.size))
     table = stage.table(points, np.zeros(6))
-    found = table.first_stage.each(np.repeat(stage.under_pseudo_data.whiten(stage.mean), 6, axis=0))
+    found = table.first_stage.log_densities(stage.under_pseudo_data.whiten(stage.mean))[0]
     exact = stage.given.each_value(points, np.repeat(stage.mean, 6, axis=0), 4)
     np.testing.assert_allclose(found, exact, rtol=1e-9)
     pairs = table.first_stage.log_densities(stage.whitened)
-    np.testing.assert_allclose(pairs[7], table.first_stage.each(np.repeat(stage.whitened[7:8], 6, axis=0)), rtol=1e-9)
     logs = stage.log_ratios(table, np.array([3]), np.array([2]), 4)
     exact = stage.given.each_value(points[2:3], population[3:4], 4)
     np.testing.assert_allclose(logs, exact - pairs[3, 2], atol=1e-8)
+
+
+def test_a_change_is_learned_in_both_and_is_none_at_the_mean_of_the_population() -> None:
+    rng = np.random.default_rng(4)
+    points, whitened = rng.normal(3, 0.4, (4000, 2)), rng.normal(-1, 0.05, (4000, 2))
+    population = Standard(np.full(2, -1.0), np.full(2, 0.05))
+    (a, b), (f, g) = population.of(whitened).T, ((points - 3) / 0.4).T
+    inside = (np.abs(f) < 2.5) & (np.abs(g) < 2.5)
+    points, whitened, lacking = points[inside], whitened[inside], (a * (0.3 - 0.2 * f * g) + 0.1 * a * b * g)[inside]
+    lacking[0] = -np.inf
+    change = Change.fitted(Pairs(points, whitened, lacking), population)
+    found = (of_populations(whitened, population) * change.by_products(points)).sum(axis=1)
+    assert np.abs(found - lacking)[1:].max() < 0.02 and not of_populations(population.centre[None], population).any()
+
+
+def test_what_was_learned_is_in_the_weights_and_not_in_what_chains_correct() -> None:
+    """The density under which proposals are chosen changes, and that which chains reach does not."""
+    bound = bp.Model("y ~ x", bp.FineTuned("site"), bp.Gamma()).bind(counts().assign(y=lambda rows: rows["y"] + 0.5))
+    rng = np.random.default_rng(2)
+    population = bound.coefficients.location + 0.3 * bound.coefficients.unit * rng.normal(size=(60, 2))
+    plain = CorrectedSecondStage.of(bound, population, rng)
+    points = 0.5 * rng.normal(size=(50, plain.centre.size))
+    table = plain.table(points, np.zeros(50))
+    stage = plain.learned(table, plain.ratios(table, rng), 1)
+    changed = stage.table(points, np.zeros(50))
+    draws, places = np.arange(50), rng.integers(0, 50, 50)
+    both = [each.log_ratios(one, draws, places, 4) + one.log_weights(each.whitened, each.products)[draws, places]
+            for each, one in ((plain, table), (stage, changed))]
+    np.testing.assert_allclose(*both, rtol=1e-9)
+    left = [each.log_ratios(one, draws, each.ratios(one, rng).chosen[:50, 0], 4).std()
+            for each, one in ((plain, table), (stage, changed))]
+    assert left[1] < 0.7 * left[0]
 
 
 @pytest.mark.parametrize("target", [None, ["Delft", "Cork"]])

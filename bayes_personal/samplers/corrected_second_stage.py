@@ -5,6 +5,9 @@ likelihoods it is computed once a proposal, at the mean of mu, and pseudo-data s
 
     log p~(y, phi | mu) = log p(y, phi | mean) + log p_t(y | mu, phi) - log p_t(y | mean, phi).
 
+What this lacks elsewhere is small. A polynomial in both is fitted to it at some pairs, and added: pseudo-data know
+nothing of the family's own hyperparameters, on which it depends how much rows say of mu.
+
 Proposals chosen by importance under p~ are the candidates of a short chain of independence Metropolis steps at each
 draw of mu, which the rows' own likelihoods there accept. A chain whose largest ratio of both densities is M forgets its
 start by a factor 1 - 1/M a step (Tierney 1994, doi:10.1214/aos/1176325750), and is as long as that asks for.
@@ -20,6 +23,7 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.linearised.given_population import GivenPopulation
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN
+from bayes_personal.samplers.change import Change, Pairs, Standard, of_populations
 from bayes_personal.samplers.corrected import CHECKED, FIRST_ORDER, ORDERS, SETTLED
 from bayes_personal.samplers.group_weights import LONGEST, drawn_weights, may_be_drawn, steps_for
 from bayes_personal.samplers.linearising import linearised
@@ -39,10 +43,12 @@ class CorrectedSecondStage(SecondStage):
     ----------
     given : log p(y, phi | mu) under the rows' own likelihoods
     under_pseudo_data : the second stage of the pseudo-data
+    change : what is added to p~; None before any is known
     """
 
     given: GivenPopulation
     under_pseudo_data: NormalSecondStage
+    change: Change | None = None
 
     @classmethod
     def of(cls, bound: BoundModel, population: np.ndarray, rng: np.random.Generator) -> Self:
@@ -78,12 +84,33 @@ class CorrectedSecondStage(SecondStage):
 
     def at(self, points: np.ndarray, heights: np.ndarray) -> FirstStage:
         shape = self.under_pseudo_data.at(self.centre.of_pieces(points), heights)._replace(height=heights)
-        return shape._replace(height=2 * heights - shape.each(self.under_pseudo_data.whiten(self.mean)))
+        return shape._replace(height=2 * heights - shape.log_densities(self.under_pseudo_data.whiten(self.mean))[0])
+
+    @cached_property
+    def standard(self) -> Standard:
+        """Coordinates of the population around its mean."""
+        scale = self.whitened.std(axis=0)
+        return Standard(self.under_pseudo_data.whiten(self.mean)[0], np.where(scale > 0, scale, 1.0))
+
+    @cached_property
+    def products(self) -> np.ndarray:
+        return of_populations(self.whitened, self.standard)
+
+    def changed(self, points: np.ndarray) -> np.ndarray | None:
+        return None if self.change is None else self.change.by_products(points)
+
+    def learned(self, table: Table, ratios: Ratios, every: int) -> Self:
+        draws, places = every * np.arange(len(ratios.chosen)), ratios.chosen[:, 0]
+        exact = self.given.each_value(table.points[places], self.population[draws], FIRST_ORDER)
+        new = Pairs(table.points[places], self.whitened[draws],
+                    exact - table.first_stage.each(self.whitened[draws], places))
+        pairs = new if self.change is None else self.change.pairs.and_also(new)
+        return replace(self, change=Change.fitted(pairs, self.standard))
 
     def log_ratios(self, table: Table, draws: np.ndarray, places: np.ndarray, order: int) -> np.ndarray:
         """Return log p - log p~ of proposals at draws of the population, by so many nodes, (pair,)."""
         exact = self.given.each_value(table.points[places], self.population[draws], order)
-        return exact - table.first_stage.take(places).each(self.whitened[draws])
+        return exact - table.each(self.whitened[draws], self.products[draws], places)
 
     def order(self, table: Table, ratios: Ratios) -> tuple[int, float]:
         """Return the nodes along each weight of a group that settle the integrals, and the error that they leave."""
@@ -117,11 +144,11 @@ class CorrectedSecondStage(SecondStage):
         return current
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
-        table, ratios = self.hyperparameters(rng, LONGEST)
-        order, error = self.order(table, ratios)
-        ratio = self.largest_ratio(table, ratios, order)
+        stage, table, ratios = self.hyperparameters(rng, LONGEST)
+        order, error = stage.order(table, ratios)
+        ratio = stage.largest_ratio(table, ratios, order)
         steps = int(min(steps_for(np.array(ratio)), LONGEST))
-        points = table.points[self.chains(table, ratios.chosen[:, :steps], order, rng)]
+        points = table.points[stage.chains(table, ratios.chosen[:, :steps], order, rng)]
         values, groups = self.centre.values(points), self.given.groups
         own, scaling = self.given.rows.own(values, len(points)), self.given.scaling(values, len(points))
         weights, ratio_of_weights = drawn_weights(groups, own, scaling, self.population, rng)

@@ -83,7 +83,7 @@ class NormalSecondStage(SecondStage):
         return joint.drawn(scaling, s, z, group_noise)
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
-        table, ratios = self.hyperparameters(rng)
+        _, table, ratios = self.hyperparameters(rng)
         points = table.points[ratios.chosen[:, 0]]
         summary = {"pareto_k": ratios.pareto_k, "ess": ratios.least_ess, "largest_k": ratios.largest_k}
         return Drawn(self.joint.values(points) | self.weights(points, rng), summary,

@@ -12,7 +12,8 @@ References: Plummer (2015), doi:10.1007/s11222-014-9503-z. Besag (1989), doi:10.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -53,14 +54,10 @@ class FirstStage(NamedTuple):
         residual = whitened @ self.root - (self.mean[:, None] @ self.root)
         return (self.height[:, None] - 0.5 * (residual**2).sum(axis=2)).T
 
-    def take(self, places: np.ndarray) -> "FirstStage":
-        """Return some of the phi, one after the other."""
-        return FirstStage(*(each[places] for each in self))
-
-    def each(self, whitened: np.ndarray) -> np.ndarray:
-        """Return what `log_densities` does, each phi at the mu in its place, (phi,)."""
-        residual = ((whitened - self.mean)[:, None] @ self.root)[:, 0]
-        return self.height - 0.5 * (residual**2).sum(axis=1)
+    def each(self, whitened: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return what `log_densities` does at pairs of a whitened mu and the place of a phi, (pair,)."""
+        residual = ((whitened - self.mean[places])[:, None] @ self.root[places])[:, 0]
+        return self.height[places] - 0.5 * (residual**2).sum(axis=1)
 
 
 class Table(NamedTuple):
@@ -71,15 +68,23 @@ class Table(NamedTuple):
     points : those with a density, (proposal, size)
     log_proposals : their log proposal densities, (proposal,)
     first_stage : their log densities given mu
+    change : what is added to these for each product of coordinates of mu, (proposal, product); None for nothing
     """
 
     points: np.ndarray
     log_proposals: np.ndarray
     first_stage: FirstStage
+    change: np.ndarray | None = None
 
-    def log_weights(self, whitened: np.ndarray) -> np.ndarray:
-        """Return the log importance ratios at whitened mu, (draw, proposal)."""
-        return self.first_stage.log_densities(whitened) - self.log_proposals
+    def log_weights(self, whitened: np.ndarray, products: np.ndarray) -> np.ndarray:
+        """Return the log importance ratios at whitened mu and products of its coordinates, (draw, proposal)."""
+        added = 0.0 if self.change is None else products @ self.change.T
+        return self.first_stage.log_densities(whitened) + added - self.log_proposals
+
+    def each(self, whitened: np.ndarray, products: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return the log density at pairs of a whitened mu and the place of a proposal, (pair,)."""
+        added = 0.0 if self.change is None else (products * self.change[places]).sum(axis=1)
+        return self.first_stage.each(whitened, places) + added
 
 
 class Ratios(NamedTuple):
@@ -153,6 +158,19 @@ class SecondStage(ABC):
     def whitened(self) -> np.ndarray:
         """The draws of the population, whitened, (draw, coefficient)."""
 
+    @cached_property
+    def products(self) -> np.ndarray:
+        """The products of coordinates of the population that a change consists of, (draw, product)."""
+        return np.zeros((len(self.whitened), 0))
+
+    def changed(self, points: np.ndarray) -> np.ndarray | None:
+        """Return what is added to `at` for each of `products`, (draw, product)."""
+        return None
+
+    def learned(self, table: Table, ratios: Ratios, every: int) -> Self:
+        """Return the same with what proposals that were chosen tell of a change."""
+        return self
+
     @abstractmethod
     def heights(self, points: np.ndarray) -> np.ndarray:
         """Return a log density at points that is finite where `at` can be computed, (draw,)."""
@@ -169,7 +187,8 @@ class SecondStage(ABC):
         """Return proposals as they are weighed; those without a density are left out."""
         heights = self.heights(points)
         finite = np.flatnonzero(np.isfinite(heights))
-        return Table(points[finite], log_proposals[finite], self.at(points[finite], heights[finite]))
+        return Table(points[finite], log_proposals[finite], self.at(points[finite], heights[finite]),
+                     self.changed(points[finite]))
 
     def ratios(self, table: Table, rng: np.random.Generator, every: int = 1, choices: int = 1) -> Ratios:
         """Weigh proposals of the hyperparameters for every draw of the population, or for every few of them, and make
@@ -177,12 +196,12 @@ class SecondStage(ABC):
         # Imported here because this module is imported wherever a Posterior is.
         from arviz_stats.base.array import array_stats
 
-        population = self.whitened[::every]
+        population, products = self.whitened[::every], self.products[::every]
         ess, shares = np.empty(len(population)), np.zeros(len(table.points))
         chosen = np.empty((len(population), choices), int)
         for start in range(0, len(population), TOGETHER):
             rows = slice(start, start + TOGETHER)
-            weights = table.log_weights(population[rows])
+            weights = table.log_weights(population[rows], products[rows])
             weights = np.exp(weights - weights.max(axis=1, keepdims=True))
             weights /= weights.sum(axis=1, keepdims=True)
             shares += weights.sum(axis=0) / len(ess)
@@ -191,29 +210,32 @@ class SecondStage(ABC):
                 chosen[place] = np.searchsorted(sums, rng.random(choices))
         # A sum of many weights may round to less than 1.
         result = Ratios(shares, np.minimum(chosen, len(table.points) - 1), ess, np.inf)
-        logs = table.log_weights(population[result.poorest[:JUDGED]])
+        judged = result.poorest[:JUDGED]
+        logs = table.log_weights(population[judged], products[judged])
         # ArviZ takes log likelihoods, whose weights are their inverse.
         _, k = array_stats.psislw(-logs, axis=-1)
         largest = np.exp(logs.max(axis=1) - np.logaddexp.reduce(logs, axis=1)) * logs.shape[1]
         shapes = np.where(largest < FLAT, np.fmin(k, 0.0), k)
         return result._replace(pareto_k=float(np.where(np.isnan(shapes), np.inf, shapes).max()))
 
-    def hyperparameters(self, rng: np.random.Generator, choices: int = 1) -> tuple[Table, Ratios]:
+    def hyperparameters(self, rng: np.random.Generator, choices: int = 1) -> tuple[Self, Table, Ratios]:
         """Propose hyperparameters for all draws of the population, and choose among them for each.
 
-        Proposals start around the modes at the mean of the population, and are fitted to their average weights.
+        Proposals start around the modes at the mean of the population, and are fitted to their average weights. What
+        is returned first is the stage that they are weighted by.
         """
-        every = -(-len(self.whitened) // SOME)
+        stage, every = self, -(-len(self.whitened) // SOME)
         mixture = Modes.search(self.centre, rng).mixture
         for _ in range(ROUNDS):
             points = mixture.draw(FEW, rng)
-            table = self.table(points, mixture.log_density(points))
-            mixture = mixture.adapted(table.points, self.ratios(table, rng, every).shares)
+            table = stage.table(points, mixture.log_density(points))
+            ratios = stage.ratios(table, rng, every)
+            stage, mixture = stage.learned(table, ratios, every), mixture.adapted(table.points, ratios.shares)
         for count in (PROPOSALS, AGAIN * PROPOSALS):
             points = mixture.draw(count, rng)
-            table = self.table(points, mixture.log_density(points))
-            ratios = self.ratios(table, rng, choices=choices)
+            table = stage.table(points, mixture.log_density(points))
+            ratios = stage.ratios(table, rng, choices=choices)
             if ratios.trusted:
                 break
             mixture = mixture.adapted(table.points, ratios.shares)
-        return table, ratios
+        return stage, table, ratios
