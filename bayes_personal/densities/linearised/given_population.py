@@ -11,7 +11,7 @@ from bayes_personal.densities.gaussian.scaling import Scaling
 from bayes_personal.densities.linearised.eliminated import EliminatedGroups
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
-from bayes_personal.densities.linearised.tiles import Tiles
+from bayes_personal.densities.linearised.tiles import Tiles, lanes_for
 from bayes_personal.kernels import likelihoods
 from bayes_personal.priors.parts.pieces import Term
 
@@ -65,7 +65,7 @@ class GivenPopulation:
         """The rows of groups."""
         bound, term, pseudo = self.bound, self.term, self.density.pseudo
         chosen = np.flatnonzero(self.group >= 0)
-        tiles = Tiles(self.group[chosen], term.size)
+        tiles = Tiles(self.group[chosen], term.size, lanes_for(term.size))
         x = (bound.coefficients.predictors(bound.x, term.positions) * term.unit).T
         y, n = self.rows.outcomes
         arrays = (x[:, None], self.predictors[:, None], np.zeros((1, len(y))), y, n, pseudo.response, pseudo.precision)

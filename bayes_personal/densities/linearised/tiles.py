@@ -12,22 +12,26 @@ from bayes_personal.kernels.group_integrals import LANES
 VECTOR = 8
 
 
+def lanes_for(count: int) -> int:
+    """Return how many lanes serve so few groups: as many as fill whole vectors of the processor, at most `LANES`."""
+    return min(LANES, VECTOR * -(-count // VECTOR))
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Tiles:
     """Groups side by side, sorted by size; a tile has as many slots as its largest group has rows.
 
-    There are `LANES` of them in a tile, and in a single tile of fewer only as many lanes as fill whole vectors of the
-    processor.
-
     Attributes
     ----------
     group : group of each row, (unit,)
     count : number of groups
+    lanes : how many of them stand side by side in a tile
     """
 
     group: np.ndarray
     count: int
+    lanes: int = LANES
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -40,11 +44,6 @@ class Tiles:
         result = np.empty(self.count, np.int64)
         result[np.argsort(-self.sizes, kind="stable")] = np.arange(self.count)
         return result
-
-    @property
-    def lanes(self) -> int:
-        """How many groups stand side by side."""
-        return min(LANES, VECTOR * max(1, -(-self.count // VECTOR)))
 
     @property
     def tiles(self) -> int:
