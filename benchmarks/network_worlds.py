@@ -181,10 +181,10 @@ ONE: dict[str, Peer] = {"one graphical lasso": lassos.one_graphical_lasso}
 CLUSTERS: dict[str, Peer] = {
     "graphical lasso a cluster": partial(lassos.graphical_lasso_a_cluster, clusters=len(GATES))}
 WORLDS = {
-    "smooth": World(smooth, networks(ALONG), KERNELS, "GaussianProcess + Sparse", trained=2),
-    "jumps": World(jumps, networks(ALONG | PARTITION), KERNELS, "Partition", trained=2),
+    "smooth": World(smooth, networks(ALONG), KERNELS, "GaussianProcess + Sparse", trained=1),
+    "jumps": World(jumps, networks(ALONG | PARTITION), KERNELS, "Partition", trained=1),
     "linear": World(linear, networks(ALONG), KERNELS, "LinearVarying + Sparse", trained=2),
-    "static": World(static, networks(SPARSE_ALONE | ALONG), KERNELS, "Sparse", trained=2),
+    "static": World(static, networks(SPARSE_ALONE | ALONG), KERNELS, "Sparse", trained=1),
     "groups": World(grouped, networks(GROUPED), ONE | {"graphical lasso a group": lassos.graphical_lasso_a_group},
                     "PartialPooling + Sparse", rows=900, groups=30, varies=1.0),
     "types": World(types, networks(TYPED), ONE | CLUSTERS | KERNELS, "Mixture", rows=600, contexts=0, varies=1.0),
