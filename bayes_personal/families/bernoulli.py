@@ -81,10 +81,6 @@ class Bernoulli(Family):
         return self._link is None
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def conjugate(self) -> BetaConjugate | None:
         # Its coefficients are log odds.
         return BetaConjugate() if self._link is None else None

@@ -10,7 +10,7 @@ from scipy.special import logit
 
 from bayes_personal.data.moments import Moments
 from bayes_personal.errors import InputError, first
-from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.dispersed import Dispersed
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
     measured,
@@ -20,20 +20,17 @@ from bayes_personal.families.parts.measurements import (
     must_vary_within,
 )
 from bayes_personal.families.parts.shapes import beta_shapes
-from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
+from bayes_personal.families.parts.varying import Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
-from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.kernels import codes
 
 ROLE = "outcome of a Beta family"
-# The logarithm of a dispersion that varies is expected here.
-EXPECTED = float(np.log(0.5))
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class Beta(Family):
+class Beta(Dispersed):
     """Proportions strictly between 0 and 1.
 
     Generative story: ``y_i ~ Beta(m_i a, (1 - m_i) a)`` with ``logit(m_i) = x_i' theta_i``, ``a = 1 / dispersion^2``.
@@ -68,32 +65,7 @@ class Beta(Family):
     """
 
     dispersion: Hyperprior | Varying | None = None
-
-    def __post_init__(self) -> None:
-        must_be_positive("Beta", dispersion=self._dispersion)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dispersion differs between rows."""
-        return isinstance(self.dispersion, Varying)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return columns_of(self.dispersion)
-
-    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return log_scales_of(self.dispersion, "log_dispersion", EXPECTED)
-
-    @property
-    def _dispersion(self) -> Hyperprior:
-        return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
-
-    @property
-    def compiled(self) -> codes.Code:
-        return codes.BetaVarying() if self.varies else codes.Beta()
-
-    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return () if self.varies else (values["dispersion"] ** -2.0,)
+    shared_code, varying_code = codes.Beta, codes.BetaVarying
 
     def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
         y = measured(values, ROLE)
@@ -134,14 +106,9 @@ class Beta(Family):
     def natural(self) -> tuple[str, str]:
         return "logit(mean(y))", "1"
 
-    def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.varies else (self._dispersion.bind("dispersion"),)
-
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        precision = xp.exp(-2.0 * eta[..., 1]) if self.varies else values["dispersion"] ** -2.0
-        return Likelihood(DISTRIBUTIONS["Beta"], beta_shapes(eta[..., 0], precision, xp))
+        return Likelihood(DISTRIBUTIONS["Beta"], beta_shapes(eta[..., 0], self.alpha(eta, values, xp), xp))
 
     def story(self) -> tuple[str, ...]:
-        scale = "exp(log_dispersion_i)" if self.varies else "dispersion"
-        hyperprior = () if self.varies else (f"dispersion ~ {self._dispersion.words()}",)
-        return (f"y_i ~ Beta(m_i a, (1 - m_i) a), logit(m_i) = x_i' theta_i, a = 1 / {scale}^2", *hyperprior)
+        return (f"y_i ~ Beta(m_i a, (1 - m_i) a), logit(m_i) = x_i' theta_i, a = 1 / {self.in_words}^2",
+                *self.hyperprior)

@@ -4,24 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
+from bayes_personal.families.parts.dispersed import Dispersed
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.shapes import beta_shapes
 from bayes_personal.families.parts.trials import Trials
-from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
+from bayes_personal.families.parts.varying import Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
-from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.kernels import codes
-
-# The logarithm of a dispersion that varies is expected here.
-EXPECTED = float(np.log(0.5))
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class BetaBinomial(Trials):
+class BetaBinomial(Dispersed, Trials):
     """Successes that vary more than independent trials do.
 
     Generative story: ``y_i ~ Binomial(n_i, q_i)``, ``q_i ~ Beta(p_i a, (1 - p_i) a)``, that is
@@ -66,43 +61,12 @@ class BetaBinomial(Trials):
     """
 
     dispersion: Hyperprior | Varying | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        must_be_positive("BetaBinomial", dispersion=self._dispersion)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dispersion differs between rows."""
-        return isinstance(self.dispersion, Varying)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*super().columns, *columns_of(self.dispersion))
-
-    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return log_scales_of(self.dispersion, "log_dispersion", EXPECTED)
-
-    @property
-    def _dispersion(self) -> Hyperprior:
-        return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
-
-    @property
-    def compiled(self) -> codes.Code:
-        return codes.BetaBinomialVarying() if self.varies else codes.BetaBinomial()
-
-    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return () if self.varies else (values["dispersion"] ** -2.0,)
-
-    def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.varies else (self._dispersion.bind("dispersion"),)
+    shared_code, varying_code = codes.BetaBinomial, codes.BetaBinomialVarying
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        precision = xp.exp(-2.0 * eta[..., 1]) if self.varies else values["dispersion"] ** -2.0
-        return Likelihood(DISTRIBUTIONS["BetaBinomial"], {**beta_shapes(eta[..., 0], precision, xp), "n": constants})
+        shapes = beta_shapes(eta[..., 0], self.alpha(eta, values, xp), xp)
+        return Likelihood(DISTRIBUTIONS["BetaBinomial"], {**shapes, "n": constants})
 
     def story(self) -> tuple[str, ...]:
-        scale = "exp(log_dispersion_i)" if self.varies else "dispersion"
-        hyperprior = () if self.varies else (f"dispersion ~ {self._dispersion.words()}",)
         return (f"y_i ~ Binomial({self.trials}_i, q_i), q_i ~ Beta(p_i a, (1 - p_i) a)",
-                f"logit(p_i) = x_i' theta_i, a = 1 / {scale}^2", *hyperprior)
+                f"logit(p_i) = x_i' theta_i, a = 1 / {self.in_words}^2", *self.hyperprior)

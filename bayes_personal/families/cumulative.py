@@ -95,10 +95,6 @@ class Cumulative(Family):
         must_be_positive("Cumulative", gap=self.gap)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def labels(self) -> Levels | None:
         return self.levels
 

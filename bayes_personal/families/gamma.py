@@ -5,25 +5,21 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import pandas as pd
 
-from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.censored import Censored
 from bayes_personal.families.parts.censored_laws import CENSORED
-from bayes_personal.families.parts.censoring import Censoring, mean_of_times
+from bayes_personal.families.parts.censoring import mean_of_times
+from bayes_personal.families.parts.dispersed import Dispersed
 from bayes_personal.families.parts.likelihood import Likelihood
-from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
+from bayes_personal.families.parts.varying import Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
-from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.kernels import codes
-
-# The logarithm of a dispersion that varies is expected here.
-EXPECTED = float(np.log(0.5))
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class Gamma(Family):
+class Gamma(Dispersed, Censored):
     """Positive outcomes whose standard deviation is a share of their mean, such as costs, amounts and waiting times.
 
     Generative story: ``y_i ~ Gamma(alpha, alpha / m_i)`` of shape and rate, with ``m_i = exp(x_i' theta_i)``,
@@ -72,56 +68,15 @@ class Gamma(Family):
     event: str | None = None
     lower: str | None = None
     upper: str | None = None
+    shared_code, varying_code, positive = codes.Gamma, codes.GammaVarying, True
 
     def __post_init__(self) -> None:
-        must_be_positive("Gamma", dispersion=self._dispersion)
+        super().__post_init__()
         self.censoring.must_be_alone(self.varies, "a dispersion that varies")
 
     @property
-    def censoring(self) -> Censoring:
-        """What is known of outcomes."""
-        return Censoring("Gamma", self.event, self.lower, self.upper, positive=True)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dispersion differs between rows."""
-        return isinstance(self.dispersion, Varying)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*columns_of(self.dispersion), *self.censoring.columns)
-
-    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return log_scales_of(self.dispersion, "log_dispersion", EXPECTED)
-
-    @property
-    def _dispersion(self) -> Hyperprior:
-        return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
-
-    @property
     def compiled(self) -> codes.Code:
-        if self.censoring.stated:
-            return codes.GammaCensored()
-        return codes.GammaVarying() if self.varies else codes.Gamma()
-
-    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return () if self.varies else (values["dispersion"] ** -2.0,)
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.outcome(values, frame)
-
-    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Warn where all outcomes are censored on the same side."""
-        self.censoring.examine(constants, name)
-
-    def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.constants(frame) if self.censoring.stated else np.ones(len(frame))
-
-    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.censoring.ends(outcome, constants)
-
-    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
-        return self.censoring.uncensored(outcome)
+        return codes.GammaCensored() if self.censoring.stated else super().compiled
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(np.log(mean_of_times(outcome, constants) if self.censoring.stated else outcome.mean())), 1.0
@@ -130,17 +85,12 @@ class Gamma(Family):
     def natural(self) -> tuple[str, str]:
         return "log(sum(y) / outcomes not beyond)" if self.censoring.stated else "log(mean(y))", "1"
 
-    def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.varies else (self._dispersion.bind("dispersion"),)
-
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        alpha = xp.exp(-2.0 * eta[..., 1]) if self.varies else values["dispersion"] ** -2.0
+        alpha = self.alpha(eta, values, xp)
         if self.censoring.stated:
             return Likelihood(CENSORED["gamma"], {"n": constants, "eta": eta[..., 0], "alpha": alpha})
         return Likelihood(DISTRIBUTIONS["Gamma"], {"alpha": alpha, "beta": alpha * xp.exp(-eta[..., 0])})
 
     def story(self) -> tuple[str, ...]:
-        scale = "exp(log_dispersion_i)" if self.varies else "dispersion"
-        hyperprior = () if self.varies else (f"dispersion ~ {self._dispersion.words()}",)
-        return (f"y_i ~ Gamma(alpha, alpha / exp(x_i' theta_i)), alpha = 1 / {scale}^2", *self.censoring.story(),
-                *hyperprior)
+        return (f"y_i ~ Gamma(alpha, alpha / exp(x_i' theta_i)), alpha = 1 / {self.in_words}^2",
+                *self.censoring.story(), *self.hyperprior)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import pandas as pd
 
 from bayes_personal.data.moments import Moments
-from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.censored import Censored
 from bayes_personal.families.parts.censored_laws import CENSORED
-from bayes_personal.families.parts.censoring import Censoring, middles
+from bayes_personal.families.parts.censoring import middles
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
     must_have_errors,
@@ -27,7 +26,7 @@ from bayes_personal.kernels import codes
 
 @final
 @dataclass(frozen=True, repr=False)
-class LogNormal(Family):
+class LogNormal(Censored):
     """Positive outcomes whose logarithm is Normal, such as incomes, concentrations and times.
 
     Generative story: ``log(y_i) ~ Normal(x_i' theta_i, sigma)``. So ``exp(x_i' theta_i)`` is the median, and a
@@ -78,15 +77,12 @@ class LogNormal(Family):
     event: str | None = None
     lower: str | None = None
     upper: str | None = None
+    positive = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         must_be_positive("LogNormal", sigma=self._sigma)
         self.censoring.must_be_alone(self.varies, "a sigma that varies")
-
-    @property
-    def censoring(self) -> Censoring:
-        """What is known of outcomes."""
-        return Censoring("LogNormal", self.event, self.lower, self.upper, positive=True)
 
     @property
     def varies(self) -> bool:
@@ -95,7 +91,7 @@ class LogNormal(Family):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (*columns_of(self.sigma), *self.censoring.columns)
+        return (*super().columns, *columns_of(self.sigma))
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
         return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))
@@ -113,24 +109,11 @@ class LogNormal(Family):
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         return () if self.varies else (values["sigma"],)
 
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.outcome(values, frame)
-
     def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
         """Refuse an outcome that does not vary; warn where all are censored on the same side."""
-        if self.censoring.stated:
-            self.censoring.examine(constants, name)
-        else:
+        super().examine_outcome(outcome, constants, name)
+        if not self.censoring.stated:
             must_vary(Moments.of(np.log(outcome)), f"outcome of a LogNormal family: the logarithm of column {name!r}")
-
-    def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.constants(frame) if self.censoring.stated else np.ones(len(frame))
-
-    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.censoring.ends(outcome, constants)
-
-    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
-        return self.censoring.uncensored(outcome)
 
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Refuse predictors that leave no errors, whose size is to be learned."""

@@ -4,23 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
+from bayes_personal.families.parts.dispersed import Dispersed
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.rates import Rates
-from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
+from bayes_personal.families.parts.varying import Varying
 from bayes_personal.hyperpriors.distributions import DISTRIBUTIONS
-from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
-from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.hyperpriors.hyperprior import Hyperprior
 from bayes_personal.kernels import codes
-
-# The logarithm of a dispersion that varies is expected here.
-EXPECTED = float(np.log(0.5))
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class NegativeBinomial(Rates):
+class NegativeBinomial(Dispersed, Rates):
     """Counts that vary more than independent events do.
 
     Generative story: ``y_i ~ Poisson(g_i m_i)``, ``g_i ~ Gamma(alpha, alpha)``, that is
@@ -63,42 +58,11 @@ class NegativeBinomial(Rates):
     """
 
     dispersion: Hyperprior | Varying | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        must_be_positive("NegativeBinomial", dispersion=self._dispersion)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dispersion differs between rows."""
-        return isinstance(self.dispersion, Varying)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*super().columns, *columns_of(self.dispersion))
-
-    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
-        return log_scales_of(self.dispersion, "log_dispersion", EXPECTED)
-
-    @property
-    def _dispersion(self) -> Hyperprior:
-        return shared_scale(self.dispersion, Hyperprior("HalfNormal", sigma=1.0))
-
-    @property
-    def compiled(self) -> codes.Code:
-        return codes.NegativeBinomialVarying() if self.varies else codes.NegativeBinomial()
-
-    def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return () if self.varies else (values["dispersion"] ** -2.0,)
-
-    def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.varies else (self._dispersion.bind("dispersion"),)
+    shared_code, varying_code = codes.NegativeBinomial, codes.NegativeBinomialVarying
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        alpha = xp.exp(-2.0 * eta[..., 1]) if self.varies else values["dispersion"] ** -2.0
-        return Likelihood(DISTRIBUTIONS["NegativeBinomial"], {"mu": constants * xp.exp(eta[..., 0]), "alpha": alpha})
+        mean = constants * xp.exp(eta[..., 0])
+        return Likelihood(DISTRIBUTIONS["NegativeBinomial"], {"mu": mean, "alpha": self.alpha(eta, values, xp)})
 
     def story(self) -> tuple[str, ...]:
-        scale = "exp(log_dispersion_i)" if self.varies else "dispersion"
-        hyperprior = () if self.varies else (f"dispersion ~ {self._dispersion.words()}",)
-        return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / {scale}^2", *hyperprior)
+        return (f"y_i ~ NegativeBinomial({self.rate}, alpha), alpha = 1 / {self.in_words}^2", *self.hyperprior)

@@ -10,9 +10,9 @@ import pandas as pd
 from bayes_personal.data.columns import column, numbers
 from bayes_personal.data.moments import Moments
 from bayes_personal.errors import InputError, SpecificationError, first
-from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.censored import Censored
 from bayes_personal.families.parts.censored_laws import CENSORED
-from bayes_personal.families.parts.censoring import Censoring, middles
+from bayes_personal.families.parts.censoring import middles
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.measurements import (
     must_add_up,
@@ -34,7 +34,7 @@ ROLE = "outcome of a Normal family"
 
 @final
 @dataclass(frozen=True, repr=False)
-class Normal(Family):
+class Normal(Censored):
     """Measurements with Normal errors.
 
     Generative story: ``y_i ~ Normal(x_i' theta_i, sigma)``; with `sd`, ``y_i ~ Normal(x_i' theta_i, sd_i)``.
@@ -83,7 +83,10 @@ class Normal(Family):
     lower: str | None = None
     upper: str | None = None
 
+    positive = False
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         column_name("Normal", sd=self.sd)
         self.censoring.must_be_alone(isinstance(self.sigma, Varying), "a sigma that varies")
         self.censoring.must_be_alone(self.sd is not None, f"a known error, sd={self.sd!r},")
@@ -93,13 +96,8 @@ class Normal(Family):
         must_be_positive("Normal", sigma=self._sigma)
 
     @property
-    def censoring(self) -> Censoring:
-        """What is known of outcomes."""
-        return Censoring("Normal", self.event, self.lower, self.upper, positive=False)
-
-    @property
     def columns(self) -> tuple[str, ...]:
-        return (*(columns_of(self.sigma) if self.sd is None else (self.sd,)), *self.censoring.columns)
+        return (*super().columns, *(columns_of(self.sigma) if self.sd is None else (self.sd,)))
 
     @property
     def gaussian(self) -> bool:
@@ -145,32 +143,20 @@ class Normal(Family):
     def _sigma(self) -> Hyperprior:
         return shared_scale(self.sigma, NATURAL_SCALE)
 
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.outcome(values, frame)
-
     def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
         """Refuse an outcome that does not vary; warn where all are censored on the same side."""
-        if self.censoring.stated:
-            self.censoring.examine(constants, name)
-            return
-        must_vary(Moments.of(outcome), f"{ROLE}: column {name!r}")
+        super().examine_outcome(outcome, constants, name)
+        if not self.censoring.stated:
+            must_vary(Moments.of(outcome), f"{ROLE}: column {name!r}")
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        if self.censoring.stated:
-            return self.censoring.constants(frame)
         if self.sd is None:
-            return np.ones(len(frame))
+            return super().constants(frame)
         sd = numbers(column(frame, self.sd, "Normal(sd=...)"), "Normal(sd=...)")
         if (sd <= 0).any():
             raise InputError(f"Normal(sd={self.sd!r}): standard errors must be positive; {(sd <= 0).sum()} rows are "
                              f"not ({first(frame.index[sd <= 0])}).")
         return sd
-
-    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.censoring.ends(outcome, constants)
-
-    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
-        return self.censoring.uncensored(outcome)
 
     def must_add_up(self, constants: np.ndarray, index: pd.Index, unit: float) -> None:
         """Refuse standard errors that are too small."""

@@ -7,9 +7,9 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bayes_personal.families.parts.base import Family
+from bayes_personal.families.parts.censored import Censored
 from bayes_personal.families.parts.censored_laws import CENSORED
-from bayes_personal.families.parts.censoring import Censoring, mean_of_times
+from bayes_personal.families.parts.censoring import mean_of_times
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -20,7 +20,7 @@ DEFAULT = Hyperprior("LogNormal", mu=0.0, sigma=0.5)
 
 @final
 @dataclass(frozen=True, repr=False)
-class Weibull(Family):
+class Weibull(Censored):
     """Times until an end, such as a death, a failure or a recovery.
 
     Generative story: ``y_i ~ Weibull(shape, m_i)``, ``m_i = exp(x_i' theta_i)``, that is
@@ -69,19 +69,11 @@ class Weibull(Family):
     event: str | None = None
     lower: str | None = None
     upper: str | None = None
+    positive = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         must_be_positive("Weibull", shape=self._shape)
-        _ = self.censoring
-
-    @property
-    def censoring(self) -> Censoring:
-        """What is known of outcomes."""
-        return Censoring("Weibull", self.event, self.lower, self.upper, positive=True)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.censoring.columns
 
     @property
     def _shape(self) -> Hyperprior:
@@ -94,21 +86,9 @@ class Weibull(Family):
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         return (values["shape"],)
 
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return self.censoring.outcome(values, frame)
-
-    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Warn where no end was seen."""
-        self.censoring.examine(constants, name)
-
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
+        # One law serves all rows, seen or not.
         return self.censoring.constants(frame)
-
-    def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.censoring.ends(outcome, constants)
-
-    def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
-        return self.censoring.uncensored(outcome)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(np.log(mean_of_times(outcome, constants))), 1.0

@@ -23,10 +23,14 @@ class Family(ABC):
     def __repr__(self) -> str:
         return call_of(self)
 
+    def __post_init__(self) -> None:
+        """Refuse arguments that do not suit the family; most families have none."""
+        return None
+
     @property
-    @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The columns of the frame that the family reads besides the outcome."""
+        """The columns of the frame that the family reads besides the outcome; most families read none."""
+        return ()
 
     @property
     def gaussian(self) -> bool:
