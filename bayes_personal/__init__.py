@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Beta,
         BetaBinomial,
         Binomial,
+        Categorical,
         Cumulative,
         Gamma,
         LogNormal,
@@ -73,13 +74,13 @@ if TYPE_CHECKING:
     from bayes_personal.samplers.nuts import NUTS
 
 __all__ = [
-    "ADVI", "NUTS", "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Conditional", "Contextualized", "Cumulative",
-    "DistanceRegularized", "FineTuned", "Gamma", "GaussianProcess", "Gibbs", "Hyperprior", "Invariant", "Laplace",
-    "LinearVarying", "LogNormal", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Network", "NetworkPosterior",
-    "Normal", "PartialPooling", "Partition", "Poisson", "PooledNetworkPosterior", "Population", "Posterior",
-    "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "Varying", "Weibull",
-    "ZeroInflatedPoisson", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance", "load",
-    "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
+    "ADVI", "NUTS", "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Categorical", "Conditional", "Contextualized",
+    "Cumulative", "DistanceRegularized", "FineTuned", "Gamma", "GaussianProcess", "Gibbs", "Hyperprior", "Invariant",
+    "Laplace", "LinearVarying", "LogNormal", "MetaLearned", "Mixture", "Model", "NegativeBinomial", "Network",
+    "NetworkPosterior", "Normal", "PartialPooling", "Partition", "Poisson", "PooledNetworkPosterior", "Population",
+    "Posterior", "Repulsive", "Sparse", "StudentT", "TotalVariation", "Transfer", "TreePartition", "Varying",
+    "Weibull", "ZeroInflatedPoisson", "borrowed", "changes", "compare", "datasets", "edges", "fit", "invariance",
+    "load", "load_dataset", "log_likelihood", "loo", "network", "plot_comparison", "plot_edges", "plot_network",
     "plot_pareto_k", "plot_predictive", "plot_shares", "plot_survival", "plot_theta", "predict", "report",
     "responsibilities", "simulate",
 ]
@@ -88,7 +89,7 @@ __all__ = [
 _MODULES = ("errors", "families", "priors")
 _HOMES = {name: module for module, names in {
     "data.examples": ("datasets", "load_dataset"),
-    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Cumulative", "Gamma", "LogNormal",
+    "families": ("Bernoulli", "Beta", "BetaBinomial", "Binomial", "Categorical", "Cumulative", "Gamma", "LogNormal",
                  "NegativeBinomial", "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson"),
     "families.parts.varying": ("Varying",),
     "hyperpriors.hyperprior": ("Hyperprior",),

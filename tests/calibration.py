@@ -170,6 +170,12 @@ SETTINGS |= {
     for prior in (bp.PartialPooling("g", scale=HALF_NORMAL), bp.LinearVarying("c", scale=HALF_NORMAL),
                   bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL))
 }
+SETTINGS |= {
+    f"Categorical, {type(prior).__name__}": Setting(
+        bp.Model("y ~ x", prior, bp.Categorical(levels=["a", "b", "c"]), UNIT_NORMAL), standardised, 100, (None,))
+    for prior in (bp.PartialPooling("g", on="Intercept", scale=HALF_NORMAL), bp.LinearVarying("c", scale=HALF_NORMAL),
+                  bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL))
+}
 # Ranks are among draws far enough apart to be as good as independent.
 RANKED = 60
 

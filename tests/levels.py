@@ -1,4 +1,4 @@
-"""Outcomes that are levels, straight from the probabilities of all levels."""
+"""Outcomes that are levels: probabilities of all of them, and published data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -56,3 +56,18 @@ def wine() -> pd.DataFrame:
     return pd.DataFrame([(rating, *condition) for condition, each in counts.items()
                          for rating, count in enumerate(each, 1) for _ in range(count)],
                         columns=["rating", "temp", "contact"])
+
+
+def alligators() -> pd.DataFrame:
+    """What 219 alligators of four lakes in Florida had eaten most of, by their size, small up to 2.3 metres.
+
+    Delany and Moore, as tabulated by Agresti (2013), Categorical Data Analysis, table 8.1.
+    """
+    foods = ("fish", "invertebrates", "reptiles", "birds", "other")
+    counts = {("hancock", 1): (23, 4, 2, 2, 8), ("hancock", 0): (7, 0, 1, 3, 5), ("oklawaha", 1): (5, 11, 1, 0, 3),
+              ("oklawaha", 0): (13, 8, 6, 1, 0), ("trafford", 1): (5, 11, 2, 1, 5), ("trafford", 0): (8, 7, 6, 3, 5),
+              ("george", 1): (16, 19, 1, 2, 3), ("george", 0): (17, 1, 0, 1, 3)}
+    lakes = ("hancock", "oklawaha", "trafford")
+    return pd.DataFrame([{"food": food, "small": small} | {each: int(each == lake) for each in lakes}
+                         for (lake, small), of_foods in counts.items()
+                         for food, count in zip(foods, of_foods, strict=True) for _ in range(count)])

@@ -28,6 +28,7 @@ from bayes_personal.families import (
     Beta,
     BetaBinomial,
     Binomial,
+    Categorical,
     Cumulative,
     Family,
     Gamma,
@@ -49,6 +50,7 @@ FRAME = pd.DataFrame({
     "yes": [0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0], "trials": rng.integers(1, 9, ROWS),
     "years": rng.uniform(0.1, 30, ROWS)}, index=[f"r{i}" for i in range(ROWS)])
 FRAME["grade"] = np.arange(ROWS) % 4
+FRAME["choice"] = ["tea", "coffee", "tea"] * 4
 FRAME["hits"], FRAME["deaths"] = FRAME["trials"] // 2, rng.poisson(2 * FRAME["years"])
 FRAME["cost"] = rng.gamma(2.0, 40.0, ROWS)
 FRAME["share"] = np.linspace(0.03, 0.9, ROWS)
@@ -87,6 +89,8 @@ SCIPY: dict[str, tuple[Family, str, dict[str, float], Callable[..., Any]]] = {
                 lambda eta, known, shape: stats.weibull_min(shape, scale=np.exp(eta))),
     "Cumulative": (Cumulative(levels=range(4)), "grade", {"gap_1": 0.7, "gap_2": 1.2},
                    lambda eta, known, gap_1, gap_2: ordered(stats.logistic, eta, [0, gap_1, gap_1 + gap_2])),
+    "Categorical": (Categorical(levels=["tea", "coffee"]), "choice", {},
+                    lambda eta, known: stats.bernoulli(special.expit(eta))),
     "Cumulative, probit": (Cumulative("probit", levels=range(4)), "grade", {"gap_1": 0.7, "gap_2": 1.2},
                            lambda eta, known, gap_1, gap_2: ordered(stats.norm, eta, [0, gap_1, gap_1 + gap_2])),
 }

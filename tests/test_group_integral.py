@@ -15,6 +15,7 @@ from bayes_personal.errors import ConvergenceWarning
 from bayes_personal.families import Family
 from bayes_personal.leaving_out import left_out
 from bayes_personal.leaving_out.group_integral import GroupIntegral
+from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.samplers.draws import flat
 from bayes_personal.samplers.integrand import SETTLED, SETTLED_POINTS, Integrand
@@ -115,6 +116,34 @@ def test_fewer_rows_than_weights_leave_as_many_directions() -> None:
     exact, _ = integrand("Poisson", LOADINGS).of_rows(np.array([0, 2])).log_integral(np.zeros((2, 2)))
     np.testing.assert_allclose(found, exact, atol=1e-7)
     assert error < 1e-5
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("family", [bp.Categorical(levels=range(3)), bp.Normal(sigma=bp.Varying())], ids=repr)
+def test_several_linear_predictors(family: Family, size: int) -> None:
+    """Each row is moved along two of them."""
+    rng, y, axis = np.random.default_rng(4), np.array([0.0, 2.0, 1.0, 1.0]), np.linspace(-9, 9, 901)
+    eta, loading = rng.normal(0, 0.5, (3, 4, 2)), rng.normal(0, 0.8, (3, 4, 2, size))
+    several = Integrand(family, y, np.ones(4), {}, eta, loading, np.full(2, 1e-3))
+    found, error = several.log_integral(np.zeros((3, size)))
+    z = np.stack(np.meshgrid(*[axis] * size, indexing="ij"), axis=-1).reshape(-1, size)
+    for draw in range(3):
+        at = eta[draw] + np.moveaxis(loading[draw] @ z.T, -1, 0)
+        logs = norm.logpdf(z).sum(axis=1) + family.likelihood(at, {}, np.ones(4), np).log_density(y).sum(axis=1)
+        assert found[draw] == pytest.approx(logsumexp(logs) + size * np.log(axis[1] - axis[0]), abs=1e-6 + error)
+    assert error < 1e-4
+
+
+@pytest.mark.parametrize("on", ["b: Intercept", "c: Intercept"])
+def test_a_line_of_several_linear_predictors_is_the_integral_over_one_weight(on: str) -> None:
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"y": rng.choice(list("abc"), 24), "x": rng.normal(2, 1, 24), "g": np.repeat(list("pqrs"), 6)})
+    model = bp.Model("y ~ x", bp.PartialPooling("g", on=on), bp.Categorical())
+    posterior = unsampled(model, frame, draws=10)
+    bound, draws = posterior.bound, flat(posterior.tree)
+    exact = [each for each, _ in GroupIntegral.of_rows(bound).left_out(draws, list(np.arange(24)[:, None]))]
+    for rows, densities in LineIntegral(bound).leave_one_out(draws):
+        np.testing.assert_allclose(densities, np.stack([exact[row] for row in rows], axis=1), rtol=0, atol=1e-5)
 
 
 def rows_of(labels: pd.Series) -> list[np.ndarray]:

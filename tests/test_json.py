@@ -68,11 +68,12 @@ varying = st.builds(bp.Varying, st.one_of(st.none(), st.builds(bp.LinearVarying,
 
 
 # What annotations do not say of arguments.
+levels = st.one_of(st.none(), st.lists(st.one_of(names, st.integers(0, 9)), min_size=2, max_size=4,
+                                       unique=True).map(tuple))
 SPECIAL = {(bp.Invariant, "inclusion"): st.floats(0.01, 0.99),
            (bp.ZeroInflatedPoisson, "zeros"): st.builds(partial(bp.Hyperprior, "Beta"), alpha=positive_numbers,
                                                         beta=positive_numbers),
-           (bp.Cumulative, "levels"): st.one_of(st.none(), st.lists(st.one_of(names, st.integers(0, 9)), min_size=2,
-                                                                    max_size=4, unique=True).map(tuple)),
+           (bp.Cumulative, "levels"): levels, (bp.Categorical, "levels"): levels,
            (bp.Repulsive, "archetypes"): st.integers(1, 8), (bp.Repulsive, "strength"): st.floats(0, 0.99),
            (bp.DistanceRegularized, "metric"): st.sampled_from(["learned", ((2.0,),), ((1.0, 0.5), (0.5, 2.0))])}
 

@@ -7,6 +7,7 @@ taken by a complex step, so that it needs no formula of its own.
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,8 @@ CASES = [
     Case("partial_pooling", bp.PartialPooling("site", correlated=False),
          lambda bound: ([codes(bound)], {"correlated": False}), uncorrelated),
     Case("varying_scale", bp.PartialPooling("site"), by_group, varying_scale, Normal(sigma=bp.Varying())),
+    Case("categorical", bp.PartialPooling("site"), lambda bound: ([codes(bound), 4], {}), varying_scale,
+         bp.Categorical()),
     Case("meta_learned", bp.MetaLearned("site", rank=2), lambda bound: ([codes(bound), 2], {}), meta_learned),
     Case("transfer", bp.Transfer("site", "Cork"),
          lambda bound: ([(bound.frame["site"] == "Cork").to_numpy(float)], {}), transfer),
@@ -333,11 +336,16 @@ def test_a_specification_is_short_and_plain(path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.prior))
 def test_the_engine_has_the_density_of_the_plain_program(frame: pd.DataFrame, case: Case) -> None:
     frame = frame.assign(decade=10 * (frame["age"] // 10))
+    if case.family == bp.Categorical():
+        frame = frame.assign(y=pd.qcut(frame["y"], 4, labels=list("badc")))
     bound = bp.Model("y ~ dose + weight", prior=case.prior, family=case.family).bind(frame)
     x, of_mean = bound.x - bound.coefficients.center, bound.design.predictor == 0
     arguments, options = case.arguments(bound)
-    program = plain(case.stem).model(bound.y, x[:, of_mean], *arguments, location=bound.coefficients.location[of_mean],
-                                     unit=bound.coefficients.unit[of_mean], sd=bound.y.std(), **options)
+    model = plain(case.stem).model
+    if "sd" in signature(model).parameters:
+        options["sd"] = bound.y.std()
+    program = model(bound.y, x[:, of_mean], *arguments, location=bound.coefficients.location[of_mean],
+                    unit=bound.coefficients.unit[of_mean], **options)
     wanted, engine = program.compile_logp(mode="FAST_COMPILE"), explicit(bound)
     start, count = program.initial_point(), width(bound)
     rng = np.random.default_rng(7)

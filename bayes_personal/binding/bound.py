@@ -166,7 +166,7 @@ class BoundModel:
     @cached_property
     def predictor_units(self) -> np.ndarray:
         """The natural unit of each linear predictor, (predictor,)."""
-        return np.array([self.unit, *(LOG_UNIT for _ in self.log_scales)])
+        return np.array([self.unit] * self.design.copies + [LOG_UNIT] * len(self.log_scales))
 
     def warn_of_pinned_mean(self) -> None:
         """Warn where a term leaves the constant to a mean whose hyperprior has no room for it."""

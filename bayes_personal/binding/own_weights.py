@@ -15,6 +15,8 @@ NUMBERS = 2**22
 BUDGET, FEWEST = 2e9, 250
 # Step of differences as a part of the scale on which a density changes: derivatives are right to half of the digits.
 STEP = 1e-3
+# Least curvature of a row, relative to the median one.
+LEAST = 1e-3
 
 Values = Mapping[str, np.ndarray]
 # Called with the number of further units, or groups, that are done.
@@ -45,44 +47,22 @@ def members(codes: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
+def apart(bound: BoundModel, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return what coefficients add to each linear predictor of rows with predictors x (row, coefficient), (row,
+    predictor, varying)."""
+    coefficients = bound.coefficients
+    own = coefficients.place[positions] == np.arange(coefficients.linear_predictors)[:, None]
+    return coefficients.predictors(x, positions)[:, None] * own
+
+
 def whitened(term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarray:
-    """Return how one group's whitened weights move eta, for predictors x (row, varying): (draw, row, varying)."""
+    """Return how one group's whitened weights move eta, for predictors x (row, predictor, varying), as (draw, row,
+    predictor, varying)."""
     scale, root = term.scales(values, np)
     scale = scale[..., min(level, scale.shape[-2] - 1), :]
-    loading = x * scale.reshape(-1, 1, scale.shape[-1])
+    loading = x * scale.reshape(-1, 1, 1, scale.shape[-1])
     count = len(next(iter(values.values())))
-    return np.broadcast_to(loading if root is None else loading @ root, (count, *x.shape))
-
-
-def loadings(bound: BoundModel, term: Term, x: np.ndarray, values: Values, level: int) -> np.ndarray:
-    """Return how one group's whitened weights move every linear predictor of rows, (draw, row, predictor, weight).
-
-    `x` are predictors of all coefficients, (row, coefficient).
-    """
-    coefficients = bound.coefficients
-    varying = coefficients.predictors(x, term.positions)
-    of_predictors = [np.isin(np.arange(len(term.positions)), np.arange(len(term.positions))[of])
-                     for of in coefficients.of_predictors(term.positions)]
-    return np.stack([whitened(term, varying * of, values, level) for of in of_predictors], axis=2)
-
-
-def steps(bound: BoundModel, values: Values) -> np.ndarray:
-    """Return differences of the linear predictors that are small on the scale on which densities change, at the
-    posterior mean, (predictor,)."""
-    mean = {name: value.mean(axis=0) for name, value in values.items()}
-    theta = bound.theta(mean, bound.features, len(bound.rows))
-    eta, family_values = bound.eta_of(theta, bound.x), bound.family_values(mean, axes=0)
-
-    def log_density(shift: np.ndarray) -> np.ndarray:
-        return bound.family.likelihood(eta + shift, family_values, bound.constants, np).log_density(bound.y)
-
-    result = []
-    for place, unit in enumerate(bound.predictor_units):
-        shift = np.zeros(len(bound.predictor_units))
-        shift[place] = STEP * unit
-        second = log_density(shift) - 2 * log_density(0 * shift) + log_density(-shift)
-        result.append(STEP / np.sqrt(unit**-2 + np.median(np.abs(second)) / shift[place] ** 2))
-    return np.array(result)
+    return np.broadcast_to(loading if root is None else loading @ root[..., None, :, :], (count, *x.shape))
 
 
 def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Iterator[tuple[int, slice, np.ndarray]]:
@@ -98,7 +78,7 @@ def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Itera
         for start in range(0, count, step):
             part = slice(start, min(start + step, count))
             eta = bound.eta({name: value[part] for name, value in values.items()}, np, rows)
-            eta = np.broadcast_to(eta, (part.stop - start, len(rows), eta.shape[-1]))
+            eta = np.broadcast_to(eta, (part.stop - start, *eta.shape[1:]))
             for place, eta_of_set in zip(places, np.split(eta, ends, axis=1), strict=True):
                 yield place, part, eta_of_set
 
@@ -124,12 +104,23 @@ class Sharpness:
 
     Attributes
     ----------
-    curvature : -d^2 log p(y_i) / d eta_i^2 at the posterior mean, positive, (unit,)
-    step : a difference of eta that is small on the scale on which these densities change
+    score, curvature : slopes of log p(y_i) by eta_i at the posterior mean, (unit, predictor), and minus its second
+        derivative there, made positive, (unit, predictor, predictor)
+    step : differences of eta that are small on the scale on which these densities change, (predictor,)
     """
 
+    score: np.ndarray
     curvature: np.ndarray
-    step: float
+    step: np.ndarray
+
+    @property
+    def directions(self) -> np.ndarray:
+        """The sums of linear predictors that log p(y_i) changes with most, (unit, predictor)."""
+        if self.score.shape[1] == 1:
+            return np.ones(self.score.shape)
+        # A row that is as likely as it can be has hardly a slope; any sum then serves it.
+        size = np.abs(self.score).max(axis=1, keepdims=True)
+        return np.where(size > 1e-6 / self.step.min(), self.score / np.maximum(size, 1e-300), 1.0)
 
     @classmethod
     def of(cls, bound: BoundModel, values: Values) -> "Sharpness":
@@ -138,10 +129,35 @@ class Sharpness:
         theta = bound.theta(mean, bound.features, len(bound.rows))
         eta, family_values = bound.eta_of(theta, bound.x), bound.family_values(mean, axes=0)
 
-        def curvature(unit: float) -> np.ndarray:
-            return -bound.family.derivatives(bound.y, eta, family_values, bound.constants, unit)[1]
+        def density(at: np.ndarray) -> np.ndarray:
+            return bound.family.likelihood(at, family_values, bound.constants, np).log_density(bound.y)
+
+        def slopes(unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if len(unit) > 1:
+                return differences(density, eta, STEP * unit)
+            first, second = bound.family.derivatives(bound.y, eta, family_values, bound.constants, unit[0])
+            return first[:, None], second[:, None, None]
 
         # An error much smaller than the natural unit makes densities narrow.
-        unit = 1 / float(np.sqrt(bound.unit**-2 + np.median(np.abs(curvature(bound.unit)))))
-        curvatures = curvature(unit)
-        return cls(np.maximum(curvatures, 1e-3 * np.median(np.abs(curvatures)) + 1e-300), STEP * unit)
+        size = np.abs(np.diagonal(slopes(bound.predictor_units)[1], axis1=1, axis2=2))
+        unit = (bound.predictor_units**-2 + np.median(size, axis=0)) ** -0.5
+        score, second = slopes(unit)
+        values_of, vectors = np.linalg.eigh(-second)
+        values_of = np.maximum(values_of, LEAST * np.median(np.abs(values_of)) + 1e-300)
+        return cls(score, (vectors * values_of[:, None]) @ vectors.mT, STEP * unit)
+
+
+def differences(density: Callable[[np.ndarray], np.ndarray], eta: np.ndarray,
+                step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first (..., predictor) and second (..., predictor, predictor) derivatives of a log density at eta (...,
+    predictor), by differences."""
+    moves, at = np.diag(step), density(eta)
+    above, below = (np.stack([density(eta + sign * move) for move in moves], axis=-1) for sign in (1, -1))
+    second = np.empty((*above.shape, len(step)))
+    for k in range(len(step)):
+        second[..., k, k] = above[..., k] - 2 * at + below[..., k]
+        for m in range(k):
+            corners = density(eta + moves[k] + moves[m]) + density(eta - moves[k] - moves[m])
+            straight = above[..., k] + above[..., m] + below[..., k] + below[..., m]
+            second[..., k, m] = second[..., m, k] = 0.5 * (corners - straight) + at
+    return (above - below) / (2 * step), second / (step[:, None] * step)

@@ -7,6 +7,7 @@ from bayes_personal.families.bernoulli import Bernoulli
 from bayes_personal.families.beta import Beta
 from bayes_personal.families.beta_binomial import BetaBinomial
 from bayes_personal.families.binomial import Binomial
+from bayes_personal.families.categorical import Categorical
 from bayes_personal.families.cumulative import Cumulative
 from bayes_personal.families.gamma import Gamma
 from bayes_personal.families.log_normal import LogNormal
@@ -19,6 +20,6 @@ from bayes_personal.families.weibull import Weibull
 from bayes_personal.families.zero_inflated_poisson import ZeroInflatedPoisson
 
 __all__ = [
-    "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Cumulative", "Family", "Gamma", "LogNormal", "NegativeBinomial",
-    "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson",
+    "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Categorical", "Cumulative", "Family", "Gamma", "LogNormal",
+    "NegativeBinomial", "Normal", "Poisson", "StudentT", "Weibull", "ZeroInflatedPoisson",
 ]

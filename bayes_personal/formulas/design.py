@@ -41,8 +41,8 @@ class Design:
     low, high : training range of each predictor, (coefficient,)
     coded : names of all columns that the formula produces, (coded,)
     kept : which of these are predictors: all but interactions of levels that no training row has together
-    predictor : place of the linear predictor that each coefficient belongs to, (coefficient,); 0 but for constants of
-        further linear predictors, which stand last
+    predictor : place of the linear predictor that each coefficient belongs to, (coefficient,)
+    copies : how many linear predictors have a coefficient for each predictor; constants of further ones stand last
     outcome_state : state that transforms of the outcome learned from the training rows
     """
 
@@ -58,6 +58,7 @@ class Design:
     coded: tuple[str, ...]
     kept: np.ndarray
     predictor: np.ndarray
+    copies: int = 1
     outcome_state: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -128,6 +129,20 @@ class Design:
             must_resolve(spread[k], moments.low[k], moments.high[k], f"{owner}: {self.coefficients[k]!r}")
         return replace(self, center=center, spread=spread, low=moments.low, high=moments.high)
 
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """Names of the coefficients within their linear predictors."""
+        coded = tuple(name for name, kept in zip(self.coded, self.kept, strict=True) if kept)
+        return coded * self.copies + self.coefficients[len(coded) * self.copies :]
+
+    def copied(self, names: Sequence[str]) -> "Design":
+        """Return the design with a copy of every coefficient for each of several linear predictors."""
+        count = len(names)
+        center, spread, low, high = (np.tile(each, count) for each in (self.center, self.spread, self.low, self.high))
+        return replace(self, coefficients=tuple(f"{each}: {name}" for each in names for name in self.coefficients),
+                       center=center, spread=spread, low=low, high=high, copies=count,
+                       predictor=np.repeat(np.arange(count), len(self.coefficients)))
+
     def with_constants(self, names: Sequence[str]) -> "Design":
         """Return the design with further linear predictors, each of which has one coefficient, a constant."""
         taken = [name for name in names if name in self.coefficients]
@@ -140,8 +155,10 @@ class Design:
                        high=np.append(self.high, ones),
                        predictor=np.append(self.predictor, last + 1 + np.arange(len(names))))
 
-    def with_ones(self, x: np.ndarray) -> np.ndarray:
-        """Return coded predictors of rows with the 1 that the constants of further linear predictors multiply."""
+    def widened(self, x: np.ndarray) -> np.ndarray:
+        """Return coded predictors of rows, a copy for each linear predictor, with the 1 that constants of further ones
+        multiply."""
+        x = np.tile(x, self.copies) if self.copies > 1 else x
         missing = len(self.coefficients) - x.shape[1]
         return np.column_stack([x, np.ones((len(x), missing))]) if missing else x
 
@@ -169,15 +186,14 @@ class Design:
             if not self.kept.all():
                 self._must_have_no_new_interaction(x[:, ~self.kept], frame.index)
                 x = x[:, self.kept]
-            x = self.with_ones(x)
         else:
-            x = np.ones((len(frame), len(self.coefficients)), order="F")
+            x = np.ones((len(frame), len(self._products)), order="F")
             for k, factors in enumerate(self._products):
                 for name in factors:
                     x[:, k] *= columns[name]
-        for k, name in enumerate(self.coefficients):
+        for k, name in enumerate(self.plain_names[: x.shape[1]]):
             must_be_finite(x[:, k], frame.index, f"{owner}: {name!r}")
-        return x
+        return self.widened(x)
 
     def _must_have_no_new_interaction(self, left_out: np.ndarray, index: pd.Index) -> None:
         """Refuse rows with levels that no training row had together."""

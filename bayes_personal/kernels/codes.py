@@ -119,3 +119,8 @@ class CumulativeLogit(Code):
 
 class CumulativeProbit(Code):
     pass
+
+
+# Of as many linear predictors as categories but the first.
+class Categorical(Code):
+    pass

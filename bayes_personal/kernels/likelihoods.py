@@ -37,6 +37,7 @@ from bayes_personal.kernels.outcomes import (
     beta_binomial_varying,
     beta_varying,
     binomial,
+    categorical,
     complementary_log_log,
     cumulative_logit,
     cumulative_probit,
@@ -73,7 +74,8 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log, codes.Beta: beta,
     codes.BetaVarying: beta_varying, codes.BetaBinomial: beta_binomial,
     codes.BetaBinomialVarying: beta_binomial_varying, codes.ZeroInflatedPoisson: zero_inflated_poisson,
-    codes.CumulativeLogit: cumulative_logit, codes.CumulativeProbit: cumulative_probit}
+    codes.CumulativeLogit: cumulative_logit, codes.CumulativeProbit: cumulative_probit,
+    codes.Categorical: categorical}
 
 
 # Registers what a function of a code compiles to, as a part of those that call it. The function itself has no body that

@@ -51,7 +51,8 @@ def loo(posterior: Posterior | NetworkPosterior | PooledNetworkPosterior, *, kin
       are integrated out, ``p(y_i | y_-i, phi, w)`` by quadrature over the weights of the row's group, given all other
       weights w;
     - otherwise, by quadrature: along the direction in which the weights of the row's own group move with eta_i (of all
-      weights, where no context has groups), given everything else. Its cost grows with the sum of squared group sizes,
+      weights, where no context has groups; of several linear predictors with the sum of them that y_i tells most of),
+      given everything else. Its cost grows with the sum of squared group sizes,
       or with the square of the number of rows. Rows with a high Pareto k are refitted if `refit` says how.
 
     ``kind="group"`` leaves out all rows of a group together, which is how well a new group is predicted:

@@ -16,7 +16,7 @@ from typing import final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.binding.own_weights import Values, etas, finest, levels, loadings, members, steps
+from bayes_personal.binding.own_weights import Sharpness, Values, apart, etas, finest, levels, members, whitened
 from bayes_personal.samplers.integrand import GRIDS, POINTS, Integrand
 
 # An error of an integral's logarithm that is reported.
@@ -98,7 +98,7 @@ class GroupIntegral:
         """Yield, set by set, log p(y_out | y_rest, the parameters not integrated), (draw,), and its error beyond
         rounding: 0 where all integrals have settled."""
         bound, wanted = self.bound, [self.rows_of_groups(rows) for rows in sets]
-        step = steps(bound, values)
+        step = Sharpness.of(bound, values).step
         family_values = bound.family_values(values, axes=0)
         count = len(next(iter(values.values())))
         result, worst = np.empty(count), 0.0
@@ -122,8 +122,7 @@ class GroupIntegral:
             features = tuple(piece.take(rows, np) for piece in bound.features)
             family_values = {name: value[:, None] for name, value in integrand.family_values.items()}
             branches = bound.branches(values, features, bound.x[rows], np)
-            densities = bound.log_likelihood(integrand.y, integrand.eta, family_values, integrand.constants,
-                                             branches)
+            densities = bound.log_likelihood(integrand.y, integrand.eta, family_values, integrand.constants, branches)
             return densities.sum(axis=1), 0.0
         total, worst = np.zeros(len(integrand)), 0.0
         for level in np.unique(self.codes[rows]):
@@ -144,8 +143,8 @@ class GroupIntegral:
         parts = []
         for place in self.places:
             term, level = self.bound.terms[place], int(levels(self.bound, place)[rows[0]])
-            parts.append((loadings(self.bound, term, self.bound.x[rows], values, level),
-                          values[f"{term.name}_z"][:, level]))
+            x = apart(self.bound, self.bound.x[rows], term.positions)
+            parts.append((whitened(term, x, values, level), values[f"{term.name}_z"][:, level]))
         return np.concatenate([part for part, _ in parts], axis=-1), np.concatenate([z for _, z in parts], axis=-1)
 
 

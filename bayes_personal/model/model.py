@@ -194,8 +194,8 @@ class Model:
         family.examine(y, constants, x, design.coefficients)
         location, unit = family.location_scale(y, constants)
         family.must_add_up(constants, rows.index, unit)
-        design = self._with_scales(design)
-        held = InMemory(rows, design.with_ones(x), y, constants)
+        design = with_all_predictors(design, family)
+        held = InMemory(rows, design.widened(x), y, constants)
         bound = self._bound(family, held, rows, design, location, unit)
         for term in bound.terms:
             if isinstance(term, Grouped):
@@ -221,7 +221,8 @@ class Model:
         files = opened(data)
         watched = replace(files, progress=progress)
         learned = learning.learn(self.read, self.family, watched)
-        learned = replace(learned, coding=replace(learned.coding, design=self._with_scales(learned.coding.design)))
+        design = with_all_predictors(learned.coding.design, learned.coding.family)
+        learned = replace(learned, coding=replace(learned.coding, design=design))
         columns = tuple(dict.fromkeys((*learned.columns, *self.prior.columns)))
         rows = OnDisk(files, columns, learned.coding, len(learned.coding.design.coefficients), client, progress)
         coding = learned.coding
@@ -234,24 +235,20 @@ class Model:
                                      "State them, as in levels=['low', 'middle', 'high'].")
         rows = table(frame)
         design, x = Design.learn(self.read, rows)
-        design = self._with_scales(design)
-        held = InMemory(rows, design.with_ones(x), np.full(len(rows), np.nan), self.family.constants(rows))
+        design = with_all_predictors(design, self.family)
+        held = InMemory(rows, design.widened(x), np.full(len(rows), np.nan), self.family.constants(rows))
         return self._bound(self.family, held, rows, design, 0.0, 1.0)
-
-    def _with_scales(self, design: Design) -> Design:
-        """Return the design with the constants of log scales that vary."""
-        scales = self.family.log_scales(1.0)
-        return design.with_constants([scale.name for scale in scales]) if scales else design
 
     def _bound(self, family: Family, rows: InMemory | OnDisk, frame: Any, design: Design, location: float,
                unit: float) -> BoundModel:
-        intercept = np.array([name == "Intercept" for name in design.coefficients])
+        intercept = np.array([name == "Intercept" for name in design.plain_names])
         locations, units = np.where(intercept, location, 0.0), unit / design.spread
         scales = family.log_scales(unit)
         for place, scale in enumerate(scales, len(units) - len(scales)):
             locations[place], units[place] = scale.location, LOG_UNIT
         coefficients = Coefficients(design.coefficients, locations, units, design.center, family.conjugate,
-                                    family.compiled is not None and not scales, design.predictor)
+                                    family.compiled is not None and not design.predictor.any(), design.predictor,
+                                    design.plain_names)
         pieces = self._pieces(frame, coefficients, scales)
         terms = tuple(piece for piece in pieces if isinstance(piece, Term))
         fields = tuple(piece for piece in pieces if isinstance(piece, Function))
@@ -288,6 +285,15 @@ class Model:
         from pymc import model_to_mermaid
 
         return Graph(model_to_mermaid(self.pymc(frame)))
+
+
+def with_all_predictors(design: Design, family: Family) -> Design:
+    """Return the design with all linear predictors of a row: copies of the formula's, and the constants of log scales
+    that vary."""
+    if family.each_with_coefficients:
+        design = design.copied(family.each_with_coefficients)
+    scales = family.log_scales(1.0)
+    return design.with_constants([scale.name for scale in scales]) if scales else design
 
 
 class Graph(str):

@@ -23,8 +23,8 @@ from bayes_personal.system.running import verb
 DRAWS, ROWS = 400, 2000
 # Places along a number at which shares are shown, each the average over rows near it.
 PLACES = 12
-# From light to middling, so that dark lines and white points are seen on all of them.
-COLOURS = colormaps["YlGnBu"]
+# From light to middling, and hues, so that dark lines and white points are seen on all of them.
+COLOURS, HUES = colormaps["YlGnBu"], colormaps["Set3"]
 
 
 @verb
@@ -34,7 +34,8 @@ def plot_shares(posterior: Posterior, *, by: str | None = None, limit: int = 40)
     Each share is the posterior mean of a level's probability, averaged over the rows of a group, or over rows whose
     values of a numeric column are near each other. Levels are stacked in their order, so that each boundary is the
     probability of a level up to there; dark lines are its 90 % posterior intervals. White points are shares of the
-    observed outcomes, by which the model can be checked. Groups are sorted by how likely the lowest level is.
+    observed outcomes, by which the model can be checked. Groups are sorted by how likely the first level is.
+    Levels with an order have colours from light to dark, and those without one a hue each.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ def plot_shares(posterior: Posterior, *, by: str | None = None, limit: int = 40)
     values = column(bound.frame, names[0], "plot_shares(by=...)")
     must_be_complete(values, "plot_shares(by=...)")
     labels = spelled(bound.family.labels)
-    colours = COLOURS(np.linspace(0.06, 0.66, len(labels)))
+    colours = (COLOURS(np.linspace(0.06, 0.66, len(labels))) if bound.family.ordered else
+               HUES(np.arange(len(labels)) % HUES.N))
     if is_number(values) and values.nunique() > PLACES:
         figure, (ax,) = canvas([HEIGHT], 1)
         areas(ax, posterior, values.to_numpy(float), colours)

@@ -113,9 +113,9 @@ class Invariant(Prior):
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         if coefficients.linear_predictors > 1:
-            raise SpecificationError(f"{self.owner}: sets of predictors are compared where every environment has a "
-                                     "scale of its own, so that Varying() is not needed; with a family of several "
-                                     "linear predictors take PartialPooling.")
+            raise SpecificationError(f"{self.owner}: sets of predictors are compared under families with one linear "
+                                     "predictor a row. Every environment has a scale of its own, so that Varying() is "
+                                     "not needed; for categories take PartialPooling.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
         if len(levels.labels) == 1:
             warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
@@ -158,7 +158,7 @@ class Environments(Grouped):
     @property
     def candidates(self) -> np.ndarray:
         """Positions of the coefficients that may be in an invariant set or not: all but the intercept."""
-        return np.array([k for k, name in enumerate(self.coefficients.names) if name != "Intercept"], int)
+        return np.flatnonzero(~self.coefficients.intercept)
 
     @property
     def horseshoe(self) -> Horseshoe:

@@ -89,7 +89,7 @@ class PartialPooling(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         owner = self.owner
         for name in self.on or ():
-            if name in frame.columns and name not in coefficients.names:
+            if name in frame.columns and name not in (*coefficients.names, *coefficients.within):
                 raise SpecificationError(f"{owner}: on={name!r} names a column, and on= takes coefficients: "
                                          f"{', '.join(coefficients.names)}. For two groupings add two priors, and for "
                                          f"{name!r} within each {self.by!r}, {nested(self.by, name)}.")

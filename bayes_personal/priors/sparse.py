@@ -97,12 +97,14 @@ class Sparse(Prior):
         return f"Sparse({'' if self.on is None else f'on={list(self.on)}'})"
 
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
-        chosen = [k for k in coefficients.select(self.on, self.owner) if coefficients.names[k] != INTERCEPT]
-        if not chosen:
+        selected = coefficients.select(self.on, self.owner)
+        chosen = selected[~coefficients.intercept[selected]]
+        if not len(chosen):
             raise SpecificationError(f"{self.owner}: the formula has no predictor, and so no coefficient that could be "
                                      "near zero. Name predictors in the formula, or use Population().")
         # The intercept is among the coefficients so that predictors are centred; its own weight has the scale 0.
-        intercept = [k for k, name in enumerate(coefficients.names) if name == INTERCEPT]
+        place = coefficients.place
+        intercept = np.flatnonzero(coefficients.intercept & np.isin(place, place[chosen]))
         return (SparseTerm(self, np.array([*intercept, *chosen]), coefficients),)
 
     @property
@@ -131,7 +133,7 @@ class SparseTerm(Term):
     @cached_property
     def sparse(self) -> np.ndarray:
         """Positions of the coefficients most of which are near zero, (sparse,)."""
-        return np.array([k for k in self.positions if self.coefficients.names[k] != INTERCEPT])
+        return self.positions[~self.coefficients.intercept[self.positions]]
 
     @property
     def predictors(self) -> dict[str, tuple[str, ...]]:
@@ -161,8 +163,9 @@ class SparseTerm(Term):
 
     def scales(self, values: Mapping[str, Any], xp: Any) -> tuple[Any, Any | None]:
         scale = self.scale(values, xp)
-        if len(self.sparse) < len(self.positions):
-            scale = xp.concatenate([0 * scale[..., :1], scale], axis=-1)
+        intercepts = len(self.positions) - len(self.sparse)
+        if intercepts:
+            scale = xp.concatenate([0 * scale[..., :intercepts], scale], axis=-1)
         return scale[..., None, :], None
 
     @property

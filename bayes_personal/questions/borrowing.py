@@ -58,7 +58,7 @@ def borrowed(posterior: Posterior) -> pd.DataFrame:
     NotFittedError
         An argument that is not a posterior.
     SpecificationError
-        A model without a `Transfer` prior.
+        A model without a `Transfer` prior, or with several linear predictors a row.
     """
     must_be_fitted("borrowed", posterior)
     bound = posterior.bound
@@ -66,6 +66,10 @@ def borrowed(posterior: Posterior) -> pd.DataFrame:
     if term is None:
         raise SpecificationError("borrowed says what a target takes from sources under a Transfer prior; the model "
                                  f"has {posterior.model.prior!r}.")
+    if bound.coefficients.linear_predictors > 1:
+        raise SpecificationError(f"borrowed takes one linear predictor a row, and {posterior.model.family!r} has "
+                                 f"{bound.coefficients.linear_predictors}. Compare theta of the target with that of "
+                                 "the sources, as in posterior.theta_frame().")
     draws = flat(posterior.tree)
     count = len(next(iter(draws.values())))
     values = {name: value[:: -(-count // (DRAWS if bound.family.gaussian else CURVED))]
@@ -115,15 +119,15 @@ class Answer:
             chosen = np.linspace(0, len(distinct) - 1, MOST).astype(int)
             distinct, weights = distinct[chosen], weights[chosen] / weights[chosen].sum()
         # Rows at the predictors' means, and one unit further along each predictor.
-        middle = bound.coefficients.center + np.array([name == "Intercept" for name in bound.coefficients.names])
-        names = [bound.coefficients.names[place] for place in self.term.positions]
-        steps = [0 * middle if name == "Intercept" else np.eye(len(middle))[place]
-                 for name, place in zip(names, self.term.positions, strict=True)]
+        middle = bound.coefficients.center + bound.coefficients.intercept
+        intercept = bound.coefficients.intercept[self.term.positions]
+        steps = [0 * middle if first else np.eye(len(middle))[place]
+                 for first, place in zip(intercept, self.term.positions, strict=True)]
         x = np.concatenate([np.repeat((middle + step)[None], len(distinct), axis=0) for step in (0 * middle, *steps)])
         reads = np.zeros((k, k + 1))
-        for row, name in enumerate(names):
-            reads[row, 0] = 1.0 if name == "Intercept" else -1.0
-            reads[row, row + 1] = 0.0 if name == "Intercept" else 1.0
+        for row, first in enumerate(intercept):
+            reads[row, 0] = 1.0 if first else -1.0
+            reads[row, row + 1] = 0.0 if first else 1.0
         repeated = linear.features_at(pd.concat([frame.iloc[distinct]] * (k + 1)))
         error = 1.0 if linear.family.error_parameter else linear.unit
         return (self.arrangement.loadings(x, np.full(len(x), error), repeated), np.kron(reads, weights))

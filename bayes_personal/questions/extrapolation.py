@@ -15,7 +15,8 @@ def warn_of_extrapolation(bound: BoundModel, rows: pd.DataFrame, x: np.ndarray) 
     """
     warn_of_far_contexts(bound, rows)
     is_far = bound.design.far(x)
-    names = np.array(bound.coefficients.names)[is_far.any(axis=0)]
+    # A predictor is far once, however many linear predictors it is part of.
+    names = list(dict.fromkeys(np.array(bound.coefficients.within)[is_far.any(axis=0)].tolist()))
     _warn(rows, is_far.any(axis=1), f"a {first(names)} far outside the training range", "the formula's shape")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.binding.own_weights import STEP, loadings
+from bayes_personal.binding.own_weights import STEP, apart, whitened
 from bayes_personal.data.columns import table
 from bayes_personal.errors import ConvergenceWarning, InputError, SpecificationError, first, warn
 from bayes_personal.formulas.terms import outcome
@@ -185,7 +185,9 @@ class FewShot:
 
     def loadings(self, values: Mapping[str, Any], in_group: np.ndarray) -> np.ndarray:
         """Return how a new group's whitened weights move its rows, (draw, row, predictor, weight)."""
-        return np.concatenate([loadings(self.bound, term, self.x[in_group], values, 0) for term in self.terms], axis=-1)
+        x = self.x[in_group]
+        return np.concatenate([whitened(term, apart(self.bound, x, term.positions), values, 0)
+                               for term in self.terms], axis=-1)
 
     def group_weights(self, values: Mapping[str, Any], code: int, rng: np.random.Generator) -> GroupWeights:
         """Return the weights of one new group given its rows, at draws of the trained parameters and of functions."""

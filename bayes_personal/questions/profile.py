@@ -121,7 +121,7 @@ def profile(posterior: Posterior, frame: pd.DataFrame, k: int, columns: tuple[st
         mean = posterior.tree["posterior"]["mu"].isel(coefficient=k).to_numpy()
         band = np.array([np.quantile(mean, 0.05), mean.mean(), np.quantile(mean, 0.95)])
     outcome = posterior.model.outcome if bound.support == "real" else "linear predictor"
-    unit = outcome if name == "Intercept" else f"{outcome} per unit of {name}"
+    unit = outcome if bound.coefficients.intercept[k] else f"{outcome} per unit of {bound.coefficients.within[k]}"
     unit = unit if len(unit) <= 36 else f"{outcome} per unit"
     if name in (scale.name for scale in bound.log_scales):
         unit = f"log of sigma, in units of {outcome}" if name == "log_sigma" else name.replace("_", " of ")

@@ -15,13 +15,13 @@ there are weights move in as few directions: these are integrated, and the other
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations_with_replacement
 from typing import final
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import logsumexp
 
+from bayes_personal.binding.own_weights import differences
 from bayes_personal.families.parts.base import Family
 from bayes_personal.samplers.proposal import Proposal, Skewed
 
@@ -113,28 +113,12 @@ class Integrand:
 
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient, and a positive definite substitute for minus the second derivative, at z."""
-        slope, curvature = self.differences(self.eta_at(z))
+        slope, second = differences(self.density, self.eta_at(z), self.step)
+        curvature = positive(-second)
         loading = self.loading.reshape(len(z), -1, self.size)
         gradient = (slope.reshape(len(z), 1, -1) @ loading)[:, 0] - z
         turned = (curvature @ self.loading).reshape(loading.shape)
         return gradient, np.eye(self.size) + loading.mT @ turned
-
-    def differences(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the derivatives of every row's log density, (draw, row, predictor), and minus its second ones as far
-        as they are positive, (draw, row, predictor, predictor)."""
-        shift, at = np.diag(self.step), self.density(eta)
-        above = np.stack([self.density(eta + each) for each in shift], axis=-1)
-        below = np.stack([self.density(eta - each) for each in shift], axis=-1)
-        curvature = np.empty((*eta.shape, len(shift)))
-        for a, b in combinations_with_replacement(range(len(shift)), 2):
-            if a == b:
-                second = above[..., a] - 2 * at + below[..., a]
-            else:
-                corners = [self.density(eta + sign * (shift[a] + turn * shift[b])) for sign in (1, -1)
-                           for turn in (1, -1)]
-                second = (corners[0] - corners[1] - corners[3] + corners[2]) / 4
-            curvature[..., a, b] = curvature[..., b, a] = -second / (self.step[a] * self.step[b])
-        return (above - below) / (2 * self.step), positive(curvature)
 
     def climbed(self, start: np.ndarray) -> np.ndarray:
         """Return a mode of every draw, by Newton's method with halved steps."""

@@ -15,7 +15,7 @@ from bayes_personal.densities.gaussian.collapsed import OF_CUBE, OF_SQUARE, Proj
 from bayes_personal.densities.linearised.chains import chain_moments, chained, eta_of_chain
 from bayes_personal.densities.linearised.corrected import moments
 from bayes_personal.densities.linearised.linearised_density import LinearisedDensity, linearises
-from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid, with_pseudo_outcome
+from bayes_personal.densities.linearised.pseudo_data import POINTS, PseudoData, nodes_of_rows, with_pseudo_outcome
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.kernels import cavities, likelihoods
 
@@ -107,7 +107,8 @@ class LeftOutRows:
         if self.density.chain is not None:
             return 2 * NODES * rows + self.density.chain.leave_one_out_work
         size = self.density.gaussian.arrangement.size
-        return rows * (self.predictors**2 * OF_SQUARE * size**2 + 2 * NODES**self.predictors) + OF_CUBE * size**3
+        nodes = min(NODES**self.predictors, POINTS)
+        return rows * (self.predictors**2 * OF_SQUARE * size**2 + 2 * nodes) + OF_CUBE * size**3
 
     def of_draws(self, chosen: np.ndarray) -> "LeftOutRows":
         """Return the same at some of the draws."""
@@ -159,8 +160,8 @@ class LeftOutRows:
             y, n = (each[some] for each in data)
             centre, root = (np.ascontiguousarray(each[draws][..., some]) for each in (cavity.mean, cavity.root))
             left_out, left_in = np.empty((2, len(centre), len(y)))
-            cavities.set_cavities(rows.code, self.own[draws], y, n, centre, root, *grid(order, self.predictors),
-                                  left_out, left_in)
+            cavities.set_cavities(rows.code, self.own[draws], y, n, centre, root,
+                                  *nodes_of_rows(order, self.predictors), left_out, left_in)
             return LeftOutDensities.of(left_out, left_in, constants[draws][:, some], cavity.moved[some])
 
         result = LeftOutDensities(np.empty(constants.shape), np.empty(len(places)), cavity.moved)

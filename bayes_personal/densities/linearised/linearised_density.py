@@ -11,7 +11,7 @@ from bayes_personal.densities.gaussian.arrangement import LARGEST, Arrangement
 from bayes_personal.densities.gaussian.collapsed import GaussianDensity
 from bayes_personal.densities.linearised.chains import Chain, chain, chained
 from bayes_personal.densities.linearised.eliminated import EliminatedGroups
-from bayes_personal.densities.linearised.pseudo_data import PseudoData, grid
+from bayes_personal.densities.linearised.pseudo_data import PseudoData, nodes_of_rows
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.marginal import MOST, Effort, HyperparameterDensity, MarginalDensity
 from bayes_personal.hyperpriors.parameter import Parameter
@@ -20,8 +20,9 @@ from bayes_personal.kernels.tape import Tape, outputs, pulled_back
 
 # Nodes of the average of log p(y_i | eta_i) over the distribution of eta_i.
 NODES = 3
-# Nodes along each weight of the groups' integrals.
-ORDER = 5
+# Nodes along each weight of the groups' integrals, and most weights of a group where rows have several linear
+# predictors, whose likelihoods take a node at a time.
+ORDER, OF_GROUP = 5, 4
 # Climbs to modes that mirror the one where pseudo-data are made.
 CLIMBS = 4
 # Draws that are weighted in the end: a weight takes a pass over the rows.
@@ -44,8 +45,10 @@ def linearises(bound: BoundModel) -> bool:
 
 def corrects(bound: BoundModel) -> bool:
     """Say whether importance weights may correct draws under pseudo-data: of many hyperparameters they have no
-    variance."""
-    return sum(parameter.size for parameter in bound.parameters) <= MOST and linearises(bound)
+    variance, and groups with many weights, as of several linear predictors, take too many nodes."""
+    few = sum(parameter.size for parameter in bound.parameters) <= MOST
+    several = bound.coefficients.linear_predictors > 1
+    return few and linearises(bound) and not (several and Arrangement(bound).varying > OF_GROUP)
 
 
 @final
@@ -168,7 +171,7 @@ class LinearisedDensity(HyperparameterDensity):
     def _average(self, own: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the rows' log likelihood less that of the pseudo-data, on average over eta, and its slopes by own."""
         average, slopes = likelihoods.average(self.rows.code, own, *self.rows.outcomes, self.pseudo.mean,
-                                              self.pseudo.root, *grid(NODES, len(self.pseudo.mean)))
+                                              self.pseudo.root, *nodes_of_rows(NODES, len(self.pseudo.mean)))
         rest, rest_slopes = self.rows.rest(own)
         return average + rest + self.rows.constant - self.pseudo.expected, slopes + rest_slopes
 

@@ -6,7 +6,8 @@ from functools import cache, cached_property, partial
 from typing import Self, final
 
 import numpy as np
-from scipy.special import roots_hermitenorm
+from scipy.special import ndtri, roots_hermitenorm
+from scipy.stats.qmc import Sobol
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.data.rows import Batch
@@ -20,6 +21,9 @@ from bayes_personal.kernels import likelihoods
 
 # Nodes of the average of a row's slopes over the distribution of its linear predictor.
 NODES = 7
+# Most nodes of a product grid over a row's linear predictors; where that allows fewer than so many along each, points
+# of a Sobol sequence take its place.
+MOST_NODES, FEWEST, POINTS = 4096, 5, 4096
 # Least precision of a row, relative to natural units, to a curvature that is never negative, and to the median row.
 LEAST, OF_POSITIVE, OF_MEDIAN = 1e-10, 0.1, 1e-3
 
@@ -59,7 +63,7 @@ class PseudoData:
     @classmethod
     def averaged(cls, rows: RowLikelihoods, mean: np.ndarray, root: np.ndarray, own: np.ndarray) -> Self:
         """Match averages of slopes and curvatures over normal linear predictors."""
-        nodes, weights = grid(NODES, len(mean))
+        nodes, weights = nodes_of_rows(NODES, len(mean))
         score, curvature, _ = likelihoods.average_slopes(rows.code, own, *rows.outcomes, np.ascontiguousarray(mean),
                                                          np.ascontiguousarray(root), nodes, weights)
         size = np.abs(np.linalg.eigvalsh(natural(rows, curvature))).max(axis=1)
@@ -144,6 +148,22 @@ def natural(rows: RowLikelihoods, curvature: np.ndarray) -> np.ndarray:
     """Return curvatures (predictor, predictor, unit) in natural units, (unit, predictor, predictor)."""
     units = rows.bound.predictor_units
     return curvature.transpose(2, 0, 1) * np.outer(units, units)
+
+
+@cache
+def nodes_of_rows(order: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes (size, node) and weights (node,) of an average over a row's linear predictors.
+
+    These are those of `grid`, but for fewer along each of several linear predictors. Of many the nodes are scattered
+    evenly, with equal weights.
+    """
+    affordable = next(nodes for nodes in range(order, 0, -1) if nodes**size <= MOST_NODES)
+    if affordable >= min(order, FEWEST):
+        return grid(affordable, size)
+    # Half of the points mirror the others, so that odd moments are exact.
+    shares = Sobol(size, rng=0).random(POINTS // 2).T
+    nodes = ndtri(shares)
+    return np.concatenate([nodes, -nodes], axis=1), np.full(POINTS, 1 / POINTS)
 
 
 @cache

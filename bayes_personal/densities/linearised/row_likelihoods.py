@@ -79,18 +79,20 @@ class RowLikelihoods:
     def row_estimates(self, own: np.ndarray) -> np.ndarray:
         """Return each row's likeliest eta under a normal prior, a natural unit wide, around what all rows expect.
 
-        Of several linear predictors only the first is moved. (predictor, unit)
+        Of several linear predictors those that are no log scales are moved, one after the other. (predictor, unit)
         """
         bound, (y, n) = self.bound, self.outcomes
         coefficients = bound.coefficients
         parts = [coefficients.predictors(batch.x, bound.everywhere) * coefficients.location
                  for batch in bound.rows.batches()]
         expected = np.concatenate([coefficients.total(part, bound.everywhere, np) for part in parts]).T
-        best, highest = expected.copy(), np.full(len(y), -np.inf)
-        for step in GRID:
-            eta = expected.copy()
-            eta[0] += step * bound.unit
-            height = likelihoods.log_likelihoods(self.code, own, y, n, eta) - step**2 / 2
-            best = np.where(height > highest, eta, best)
-            highest = np.fmax(height, highest)
+        best = expected.copy()
+        for place in range(len(expected) - len(bound.log_scales)):
+            start, highest = best, np.full(len(y), -np.inf)
+            for step in GRID:
+                eta = start.copy()
+                eta[place] += step * bound.unit
+                height = likelihoods.log_likelihoods(self.code, own, y, n, eta) - step**2 / 2
+                best = np.where(height > highest, eta, best)
+                highest = np.fmax(height, highest)
         return best

@@ -123,7 +123,7 @@ class WalkDensity(MarginalDensity):
         """What the mean of each walking coefficient adds to the intercept at the predictors' means, where that one does
         not walk and predictors of the walk are not centred, (walking,); else 0."""
         coefficients, walking = self.bound.coefficients, self.walk.positions
-        if not coefficients.centred(self.still):
+        if not coefficients.centred(self.still).any():
             return np.zeros(len(walking))
         unit = coefficients.unit / coefficients.unit[self.still[self.intercept]]
         return coefficients.center[walking] * unit[walking]
@@ -143,7 +143,7 @@ class WalkDensity(MarginalDensity):
     @property
     def intercept(self) -> int:
         """Place of the intercept among the coefficients that do not walk."""
-        return [self.bound.coefficients.names[k] for k in self.still].index("Intercept")
+        return int(np.flatnonzero(self.bound.coefficients.intercept[self.still])[0])
 
     @cached_property
     def sd(self) -> np.ndarray:

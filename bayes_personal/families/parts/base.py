@@ -78,6 +78,12 @@ class Family(ABC):
         return ()
 
     @property
+    def each_with_coefficients(self) -> tuple[str, ...]:
+        """What rows have a linear predictor of, each with a copy of every coefficient; most families have a single
+        linear predictor, and no name for it."""
+        return ()
+
+    @property
     def heavier(self) -> str:
         """The name of a family with heavier tails, which may suit outlying outcomes; empty where there is none."""
         return ""
@@ -86,6 +92,11 @@ class Family(ABC):
     def labels(self) -> Levels | None:
         """The levels of an outcome that is no number, which stand for 0, 1, ...; None of numbers."""
         return None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether an outcome's levels have an order."""
+        return self.labels is not None
 
     @final
     def labelled(self, outcome: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from bayes_personal.errors import InputWarning, warn
 SOME = 5000
 
 
-def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> None:
-    """Warn, once, where some combination of the predictors separates the 0s of `y` from its 1s.
+def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str], parts: str = "its 0s and 1s") -> bool:
+    """Warn, once, where some combination of the predictors separates the 0s of `y` from its 1s; return whether it does.
 
     A direction b separates where ``x_i' b >= 0`` in all rows with ``y_i = 1``, ``x_i' b <= 0`` in all with
     ``y_i = 0``, and not all are 0; rows with ``x_i' b = 0`` are ties, and separation with ties is called
@@ -26,6 +26,8 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
         Predictors, with a column of ones called "Intercept" where the model has an intercept, (unit, coefficient).
     names
         Names of the columns of `x`.
+    parts
+        What the 0s and the 1s are, in words.
 
     Warns
     -----
@@ -39,7 +41,7 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
     algorithms for detecting separated data in binary logistic regression models, DPhil thesis, University of Oxford.
     """
     if np.ptp(y) == 0:
-        return
+        return False
     intercept = [k for k, name in enumerate(names) if name == "Intercept"]
     predictors = [k for k in range(len(names)) if k not in intercept]
     # Standardised, so that the tolerances of the linear program mean the same for every predictor.
@@ -47,7 +49,7 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
     scaled[:, intercept] = 1.0
     scaled /= np.sqrt(np.mean(scaled**2, axis=0)) + np.finfo(float).tiny
     if not _separates(y, scaled):
-        return
+        return False
     separators = [k for k in predictors if _separates(y, scaled[:, [*intercept, k]])]
     if separators:
         words = " and by ".join(repr(names[k]) for k in separators)
@@ -59,9 +61,10 @@ def warn_of_separation(y: np.ndarray, x: np.ndarray, names: Sequence[str]) -> No
             if _separates(y, scaled[:, [*intercept, *remaining]]):
                 separators = remaining
         words = f"{', '.join(repr(names[k]) for k in separators)} together"
-    warn(f"outcome: its 0s and 1s are separated by {words}: the likelihood has no maximum, and how large the "
+    warn(f"outcome: {parts} are separated by {words}: the likelihood has no maximum, and how large the "
          "coefficients come out rests on the prior. State the hyperprior of the mean on purpose, "
          "Model(mean=...), and report it with the result.", InputWarning)
+    return True
 
 
 def _separates(y: np.ndarray, x: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ def law_of_cells(owner: str, coefficients: Coefficients) -> Conjugate:
     """Return the distribution of what cells have of their own: the conjugate one where that integrates out of the
     family, and else a Normal, under a family whose likelihood can be expanded; raise where it cannot."""
     conjugate = coefficients.conjugate
-    if conjugate is not None and (conjugate.several_coefficients or coefficients.names == ("Intercept",)):
+    if conjugate is not None and (conjugate.several_coefficients or coefficients.within == ("Intercept",)):
         return conjugate
     if coefficients.expands:
         return NormalConjugate()
