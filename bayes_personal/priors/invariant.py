@@ -114,8 +114,8 @@ class Invariant(Prior):
     def terms(self, frame: pd.DataFrame, coefficients: Coefficients) -> tuple[Term, ...]:
         if coefficients.linear_predictors > 1:
             raise SpecificationError(f"{self.owner}: sets of predictors are compared under families with one linear "
-                                     "predictor a row. Every environment has a scale of its own, so that Varying() is "
-                                     "not needed; for categories take PartialPooling.")
+                                     "predictor a row, where every environment has a scale of its own, so that "
+                                     "Varying() is not needed. For categories take PartialPooling.")
         levels = Levels.learn(frame, self.environment, self.owner, fewest=1)
         if len(levels.labels) == 1:
             warn(f"{self.owner}: all rows are of one environment ({levels.text[0]!r}), which cannot tell what "
