@@ -8,7 +8,7 @@ import pandas as pd
 import pymc as pm
 import pytest
 from pace import cases
-from scipy.stats import ks_2samp, multivariate_normal
+from scipy.stats import ks_2samp, multivariate_normal, norm
 
 import bayes_personal as bp
 from bayes_personal.cli.values import parse
@@ -128,6 +128,22 @@ def test_a_group_without_errors_is_refused() -> None:
     frame = series().assign(y=lambda rows: np.where(rows["g"] == "c", 2.0, rows["y"]))
     with pytest.raises(InputError, match="their sigma would be 0"):
         bp.fit(bp.Model("y ~ x", bp.PartialPooling("g"), VARYING), frame, progress=False)
+
+
+def test_a_group_is_predicted_as_by_a_fit_without_it() -> None:
+    """All of its rows together, by the coefficients and the sigma of a group that nobody has seen."""
+    frame, model = series(120).assign(g=np.resize(list("abcdefghij"), 120)), bp.Model("y ~ 1", bp.PartialPooling("g"),
+                                                                                    VARYING)
+    posterior = bp.fit(model, frame, seed=1, progress=False)
+    found, out = bp.loo(posterior, kind="group", by="g", progress=False), (frame["g"] == "c").to_numpy()
+    without = bp.fit(model, frame[~out], seed=2, progress=False)
+    assert not posterior.complaints and not without.complaints
+    theta = bp.predict(without, frame[out], kind="theta", seed=3).draws.to_numpy()[0]
+    densities = norm.logpdf(frame["y"][out], theta[..., 0], np.exp(theta[..., 1])).sum(axis=1)
+    relative = np.exp(densities - densities.max())
+    wanted, error = densities.max() + np.log(relative.mean()), relative.std() / relative.mean() / np.sqrt(len(relative))
+    # Weights of draws that have seen the group have an error of about that size too.
+    assert abs(found.elpd_i.to_numpy()[2] - wanted) < 4 * np.sqrt(2) * error < 1, (wanted, error)
 
 
 def test_what_varies_otherwise_is_said() -> None:
