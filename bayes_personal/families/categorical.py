@@ -63,7 +63,7 @@ class Categorical(Family):
     ------
     SpecificationError
         Levels that are fewer than two or repeat. Priors that take one linear predictor a row: `Partition`,
-        `TreePartition` and `Invariant`, and `FineTuned` as a cut, which takes a Normal family.
+        `TreePartition`, `Invariant` and the cut of `FineTuned`.
     InputError
         An outcome of one category only, a missing one, or one that training did not have; a category without rows.
     InputTypeError
@@ -84,10 +84,6 @@ class Categorical(Family):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", stated_levels(self.levels, "Categorical"))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def labels(self) -> Levels | None:
