@@ -234,6 +234,20 @@ def test_other_outcomes_are_refused(sleep: pd.DataFrame, cheap: dict[str, Poster
         bp.compare({"all": cheap["one for all"], "half": shorter}, progress=False)
 
 
+def test_outcomes_that_were_seen_otherwise_are_refused() -> None:
+    """The columns of outcomes are the same, and what is known of them is not."""
+    time = np.minimum(30.0, 30 * np.random.default_rng(1).weibull(2, 40))
+    frame = pd.DataFrame({"time": time, "ended": (time < 30).astype(int), "least": time,
+                          "most": np.where(time < 30, time, np.inf)})
+    fits = {name: bp.fit(bp.Model("time ~ 1", family=family), frame, seed=1, progress=False) for name, family in {
+        "event": bp.Weibull(event="ended"), "bounds": bp.LogNormal(lower="least", upper="most"),
+        "ignored": bp.Weibull()}.items()}
+    with pytest.raises(SpecificationError, match="'ignored' was fitted .* with other rows censored.*the same event="):
+        bp.compare({name: fits[name] for name in ("event", "ignored")}, progress=False)
+    # The same is known where it is told in another way.
+    assert len(bp.compare({name: fits[name] for name in ("event", "bounds")}, progress=False)) == 2
+
+
 def test_a_density_is_not_compared_with_a_probability() -> None:
     frame = bp.load_dataset("coal")
     posteriors = {repr(family): unsampled(bp.Model("disasters ~ 1", bp.Population(), family), frame, draws=20)

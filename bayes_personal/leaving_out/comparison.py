@@ -99,9 +99,10 @@ def compare(assumptions: Sequence[Assumption] | Mapping[str, Assumption],
                 assumption, Model | Network) else assumption
             first = first or posterior
             if not same_outcome(first, posterior):
-                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, or to its "
-                                         "rows in another order; predictive densities of different data do not "
-                                         "compare, and those of the same data do row by row. Fit the same frame.")
+                raise SpecificationError(f"compare: {name!r} was fitted to another outcome than the first, to its "
+                                         "rows in another order, or with other rows censored; predictive densities of "
+                                         "different data do not compare, and those of the same data do row by row. Fit "
+                                         "the same frame, with the same event= or bounds.")
             must_have_one_measure(name, first, posterior)
             with warnings.catch_warnings():
                 # The table has the complaints, and the verdict counts the rows with a high Pareto k.
@@ -169,11 +170,12 @@ def bounds(posterior: Fitted) -> dict[str, BoundModel]:
 
 
 def same_outcome(first: Fitted, second: Fitted) -> bool:
-    """Return whether two posteriors have the same outcomes, row by row."""
+    """Return whether two posteriors have the same outcomes, row by row, and saw as much of them."""
     own, other = bounds(first), bounds(second)
     return first is second or own.keys() == other.keys() and all(
         len(own[name].rows) == len(other[name].rows) and all(
             np.array_equal(batch.y, other_batch.y)
+            and np.array_equal(own[name].family.seen(batch.constants), other[name].family.seen(other_batch.constants))
             for batch, other_batch in zip(own[name].rows.batches(), other[name].rows.batches(), strict=True))
         for name in own)
 

@@ -13,7 +13,7 @@ from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.varying import LogScale
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
-from bayes_personal.kernels.codes import Code
+from bayes_personal.kernels.codes import SEEN, Code
 from bayes_personal.system.arguments import call_of
 
 
@@ -154,6 +154,10 @@ class Family(ABC):
     def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the time until which every row was seen, and whether it ended then; most families see all ends."""
         return outcome, np.ones(len(outcome), bool)
+
+    def seen(self, constants: np.ndarray) -> np.ndarray:
+        """Return the code of what was seen of every outcome, `SEEN` where it was seen exactly, as in most families."""
+        return np.full(len(constants), SEEN)
 
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         """Return the columns that say what was seen of outcomes, of rows where all were; most families have none."""

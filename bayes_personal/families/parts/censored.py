@@ -50,5 +50,8 @@ class Censored(Family):
     def ends(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.censoring.ends(outcome, constants)
 
+    def seen(self, constants: np.ndarray) -> np.ndarray:
+        return self.censoring.seen(constants)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         return self.censoring.uncensored(outcome)

@@ -154,6 +154,10 @@ class Censoring:
         ended = constants != ABOVE if self.stated else np.ones(len(outcome), bool)
         return middles(outcome, constants) if self.stated else outcome, ended
 
+    def seen(self, constants: np.ndarray) -> np.ndarray:
+        """Return what was seen of every row: these constants, which of exact outcomes may be errors."""
+        return constants if self.stated else np.full(len(constants), SEEN)
+
     def uncensored(self, outcome: pd.Series) -> dict[str, np.ndarray]:
         """Return these columns of rows whose outcomes were all seen."""
         seen = outcome.to_numpy(float)
