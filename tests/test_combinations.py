@@ -52,10 +52,17 @@ ALIKE = ("Gamma", "LogNormal", "Weibull", "BetaBinomial", "Beta", "ZeroInflatedP
 KINDS = ("PartialPooling", "Mixture", "Partition")
 # Divisions compile much for every family.
 SLOW = [("Partition", other) for other in ALIKE if other != "Gamma"]
-PAIRS = [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}",
-                      marks=[pytest.mark.slow] if (name, other) in SLOW else []) for name, other in FITTING
-         if (name not in OPTIONS or other in TWO) and (name in KINDS or other not in ALIKE)]
+# So do rows that are left out of groups without hyperparameters.
+COMPILING = [("Partition", "StudentT"), ("Partition", "Gamma"),
+             *(("Conditional", other) for other in ("StudentT", "Bernoulli", "Binomial", "NegativeBinomial"))]
 DRAWS = 20
+
+
+def pairs(slow: list[tuple[str, str]]) -> list:
+    """Priors and families that fit together, some of them in the slow suite."""
+    return [pytest.param(PRIORS[name], FAMILIES[other], id=f"{name}-{other}",
+                         marks=[pytest.mark.slow] if (name, other) in slow else []) for name, other in FITTING
+            if (name not in OPTIONS or other in TWO) and (name in KINDS or other not in ALIKE)]
 
 
 def test_every_prior_and_family_is_tried() -> None:
@@ -108,7 +115,7 @@ def from_the_prior(prior: Prior, family: Family) -> bp.Posterior:
 
 
 @pytest.mark.filterwarnings("ignore::bayes_personal.errors.InputWarning")
-@pytest.mark.parametrize(("prior", "family"), PAIRS)
+@pytest.mark.parametrize(("prior", "family"), pairs(SLOW))
 def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
     whole = formula(prior, family)
     data = bp.simulate(bp.Model(whole, prior=prior, family=family, **narrow(prior)), rows(), seed=1).frame
@@ -126,7 +133,7 @@ def test_density_and_gradient_are_finite(prior: Prior, family: Family) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(("prior", "family"), PAIRS)
+@pytest.mark.parametrize(("prior", "family"), pairs(SLOW + COMPILING))
 def test_predictions_and_leave_one_out(prior: Prior, family: Family) -> None:
     posterior = from_the_prior(prior, family)
     new = rows(6).assign(site=["s0", "s1", "elsewhere", "elsewhere", None, "s3"])

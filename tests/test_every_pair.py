@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_combinations import ALIKE, ALL, FAMILIES, KINDS, rows
+from test_combinations import ALIKE, FAMILIES, FITTING, KINDS, rows
 from test_laws import model_of
 
 import bayes_personal as bp
@@ -14,7 +14,7 @@ from bayes_personal.testing import simulated
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-OTHERS = [(prior, family) for prior, family in ALL if family != "Normal"]
+OTHERS = [(prior, family) for prior, family in FITTING if family != "Normal"]
 # Families that enter a fit as others do are tried with one prior of each kind, and with all in the slow suite.
 SOME = [pytest.param(*pair, marks=[pytest.mark.slow] if pair[1] in ALIKE and pair[0] not in KINDS else [])
         for pair in OTHERS]

@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
-from test_combinations import ALL, FAMILIES, OPTIONS, PRIORS, formula, rows
+from test_combinations import FAMILIES, FITTING, OPTIONS, PRIORS, formula, rows
 
 import bayes_personal as bp
 from bayes_personal.densities.expanded_divisions import expands
@@ -42,7 +42,7 @@ def may_fit(prior: str, family: str, method: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("prior", "family"), ALL)
+@pytest.mark.parametrize(("prior", "family"), FITTING)
 def test_laws(prior: str, family: str, method: str, seed: int) -> None:
     if not may_fit(prior, family, method):
         model = model_of(prior, family)
@@ -101,7 +101,7 @@ def test_every_prior_has_its_limit() -> None:
     assert set(PRIORS) - set(SCALES) == {"Population", "Conditional", "Mixture", "Repulsive", "Sparse"}
 
 
-@pytest.mark.parametrize(("prior", "family"), [pair for pair in ALL if pair[0] in SCALES])
+@pytest.mark.parametrize(("prior", "family"), [pair for pair in FITTING if pair[0] in SCALES])
 def test_without_a_scale_it_is_the_population(prior: str, family: str) -> None:
     """To nine digits of the log likelihood: given all parameters, and with all but hyperparameters integrated out."""
     model = model_of(prior, family)

@@ -78,7 +78,7 @@ def test_a_frame_without_the_outcome_is_enough(name: str) -> None:
     # What was simulated can be bound, and holds the hyperparameters of the model by name.
     bound = model.bind(made.frame)
     assert {each.name for each in bound.parameters} <= set(made.values)
-    np.testing.assert_array_equal(bound.y, made.outcome)
+    np.testing.assert_array_equal(bound.family.labelled(bound.y), made.outcome)
 
 
 def test_an_outcome_that_is_there_is_replaced_and_gives_only_its_unit(frame: pd.DataFrame) -> None:

@@ -119,7 +119,8 @@ def test_the_program_draws_forward(posterior: bp.Posterior) -> None:
 def test_a_scale_that_is_not_named_is_refused() -> None:
     with pytest.raises(SpecificationError, match="Name 'log_sigma' in on="):
         bp.fit(bp.Model("y ~ x", bp.Partition("t", on="x"), VARYING), series(), progress=False)
-    for prior, words in ((bp.Invariant("g"), r"Varying\(\) is not needed"), (bp.FineTuned("g"), "one sigma")):
+    for prior, words in ((bp.Invariant("g"), r"Varying\(\) is not needed"), 
+                         (bp.FineTuned("g"), "whose scale does not vary")):
         with pytest.raises(SpecificationError, match=words):
             bp.fit(bp.Model("y ~ x", prior, VARYING), series(), progress=False)
 

@@ -78,7 +78,7 @@ def etas(bound: BoundModel, values: Values, sets: Sequence[np.ndarray]) -> Itera
         for start in range(0, count, step):
             part = slice(start, min(start + step, count))
             eta = bound.eta({name: value[part] for name, value in values.items()}, np, rows)
-            eta = np.broadcast_to(eta, (part.stop - start, *eta.shape[1:]))
+            eta = np.broadcast_to(eta, (part.stop - start, len(rows), eta.shape[-1]))
             for place, eta_of_set in zip(places, np.split(eta, ends, axis=1), strict=True):
                 yield place, part, eta_of_set
 
