@@ -1,33 +1,24 @@
 """Categorical: categories without an order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Self, final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
-import pandas as pd
 
 from bayes_personal.data.columns import spelled
-from bayes_personal.families.parts.base import Family
-from bayes_personal.families.parts.levels import (
-    Levels,
-    learned_levels,
-    level_numbers,
-    stated_levels,
-    warn_of_empty_levels,
-)
+from bayes_personal.families.parts.levelled import Levelled
+from bayes_personal.families.parts.levels import stated_levels
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.hyperpriors.unordered import SOFTMAX
 from bayes_personal.kernels import codes
 
-ROLE = "outcome of a Categorical family"
-
 
 @final
 @dataclass(frozen=True, repr=False)
-class Categorical(Family):
+class Categorical(Levelled):
     """One of several categories without an order, such as a vote, a species or a way to work.
 
     Generative story: every category k but the first, the reference, has a linear predictor of its own,
@@ -86,19 +77,8 @@ class Categorical(Family):
         object.__setattr__(self, "levels", stated_levels(self.levels, "Categorical"))
 
     @property
-    def labels(self) -> Levels | None:
-        return self.levels
-
-    @property
     def ordered(self) -> bool:
         return False
-
-    @property
-    def remembers(self) -> bool:
-        return self.levels is None
-
-    def learned(self, values: pd.Series) -> Self:
-        return self if self.levels is not None else replace(self, levels=learned_levels(values, ROLE, ordered=False))
 
     @property
     def each_with_coefficients(self) -> tuple[str, ...]:
@@ -108,25 +88,11 @@ class Categorical(Family):
     def compiled(self) -> codes.Code:
         return codes.Categorical()
 
-    @property
-    def _known(self) -> Levels:
-        return self.levels or ()
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return level_numbers(values, self.levels, ROLE)
-
-    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Warn of categories that no row has."""
-        warn_of_empty_levels(outcome, self._known, ROLE, name)
-
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate a category from all others."""
         for k, level in enumerate(self._known):
             if warn_of_separation((outcome == k).astype(float), x, names, f"rows of {level!r} and all others"):
                 return
-
-    def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        return np.ones(len(frame))
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0

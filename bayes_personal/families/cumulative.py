@@ -1,22 +1,15 @@
 """Cumulative: ordered levels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, final
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from bayes_personal.data.columns import spelled
-from bayes_personal.families.parts.base import Family
-from bayes_personal.families.parts.levels import (
-    Levels,
-    learned_levels,
-    level_numbers,
-    stated_levels,
-    warn_of_empty_levels,
-)
+from bayes_personal.families.parts.levelled import Levelled
+from bayes_personal.families.parts.levels import stated_levels
 from bayes_personal.families.parts.likelihood import Likelihood
 from bayes_personal.families.parts.separation import warn_of_separation
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
@@ -25,7 +18,6 @@ from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
 from bayes_personal.system.arguments import one_of
 
-ROLE = "outcome of a Cumulative family"
 QUANTILE: Mapping[str, Any] = {"logit": special.logit, "probit": special.ndtri}
 # A standard logistic variable is as wide as this many standard normal ones.
 WIDER = float(np.pi / np.sqrt(3))
@@ -33,7 +25,7 @@ WIDER = float(np.pi / np.sqrt(3))
 
 @final
 @dataclass(frozen=True, repr=False)
-class Cumulative(Family):
+class Cumulative(Levelled):
     """Levels in an order, such as answers from "never" to "always" or grades of severity.
 
     Generative story: a latent variable ``x_i' theta_i + error`` falls between two cuts, and the level is how many cuts
@@ -95,17 +87,6 @@ class Cumulative(Family):
         must_be_positive("Cumulative", gap=self.gap)
 
     @property
-    def labels(self) -> Levels | None:
-        return self.levels
-
-    @property
-    def remembers(self) -> bool:
-        return self.levels is None
-
-    def learned(self, values: pd.Series) -> Self:
-        return self if self.levels is not None else replace(self, levels=learned_levels(values, ROLE, ordered=True))
-
-    @property
     def compiled(self) -> codes.Code:
         return codes.CumulativeLogit() if self.link == "logit" else codes.CumulativeProbit()
 
@@ -118,24 +99,10 @@ class Cumulative(Family):
             cuts.append(values[f"gap_{k}"] + cuts[-1] if k > 1 else values["gap_1"])
         return cuts
 
-    @property
-    def _known(self) -> Levels:
-        return self.levels or ()
-
-    def outcome(self, values: pd.Series, frame: pd.DataFrame) -> np.ndarray:
-        return level_numbers(values, self.levels, ROLE)
-
-    def examine_outcome(self, outcome: np.ndarray, constants: np.ndarray, name: str) -> None:
-        """Warn of levels that no row has."""
-        warn_of_empty_levels(outcome, self._known, ROLE, name)
-
     def examine(self, outcome: np.ndarray, constants: np.ndarray, x: np.ndarray, names: tuple[str, ...]) -> None:
         """Warn where the predictors separate two levels."""
         if len(self._known) == 2:
             warn_of_separation(outcome, x, names)
-
-    def constants(self, frame: pd.DataFrame) -> np.ndarray:
-        return np.ones(len(frame))
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(QUANTILE[self.link](1 - 1 / len(self._known))), 1.0 if self.link == "logit" else 1 / WIDER
