@@ -52,9 +52,10 @@ ALIKE = ("Gamma", "LogNormal", "Weibull", "BetaBinomial", "Beta", "ZeroInflatedP
 KINDS = ("PartialPooling", "Mixture", "Partition")
 # Divisions compile much for every family.
 SLOW = [("Partition", other) for other in ALIKE if other != "Gamma"]
-# So do rows that are left out of groups without hyperparameters.
-COMPILING = [("Partition", "StudentT"), ("Partition", "Gamma"),
-             *(("Conditional", other) for other in ("StudentT", "Bernoulli", "Binomial", "NegativeBinomial"))]
+# So do rows that are left out of groups, of which a few families stand for all.
+COMPILING = [("Partition", "StudentT"), ("Partition", "Gamma"), ("Partition", "NegativeBinomial"),
+             *(("Conditional", other) for other in FAMILIES if other != "Normal"),
+             *(("PartialPooling", other) for other in FAMILIES if other not in ("Normal", "Poisson", "Categorical"))]
 DRAWS = 20
 
 

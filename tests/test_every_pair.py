@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pace import cases
 from test_combinations import ALIKE, FAMILIES, FITTING, KINDS, rows
 from test_laws import model_of
 
@@ -15,9 +16,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 OTHERS = [(prior, family) for prior, family in FITTING if family != "Normal"]
-# Families that enter a fit as others do are tried with one prior of each kind, and with all in the slow suite.
-SOME = [pytest.param(*pair, marks=[pytest.mark.slow] if pair[1] in ALIKE and pair[0] not in KINDS else [])
-        for pair in OTHERS]
+# Families that enter a fit as others do are tried with one prior of each kind.
+KIND = [pair for pair in OTHERS if pair[1] not in ALIKE or pair[0] in KINDS]
+# Of pairs that compile for long a few stand for all.
+LONG = [*(("PartialPooling", family) for family in ALIKE if family not in ("Gamma", "Categorical")),
+        *(("Conditional", family) for family in ("StudentT", "NegativeBinomial", "Binomial")),
+        *(("DistanceRegularized", family) for family in ("StudentT", "NegativeBinomial", "Binomial"))]
 
 
 def default_for(prior: str, family: str) -> bool:
@@ -27,12 +31,11 @@ def default_for(prior: str, family: str) -> bool:
 
 
 def test_it_is_the_default_of_many() -> None:
-    found = [pair for pair in OTHERS if pair[1] not in ALIKE or pair[0] in KINDS]
-    found = [pair for pair in found if default_for(*pair)]
+    found = [pair for pair in KIND if default_for(*pair)]
     assert len({prior for prior, _ in found}) >= 8 and {family for _, family in found} == set(FAMILIES) - {"Normal"}
 
 
-@pytest.mark.parametrize(("prior", "family"), SOME)
+@pytest.mark.parametrize(("prior", "family"), cases(OTHERS, every_run=set(KIND) - set(LONG)))
 def test_it_fits(prior: str, family: str) -> None:
     if not default_for(prior, family):
         pytest.skip("NUTS is the default")

