@@ -19,6 +19,7 @@ from bayes_personal.model.network_program import network_program
 from bayes_personal.model.program import program
 from bayes_personal.model.shared_program import shared_program
 from bayes_personal.questions.network_readings import partial
+from bayes_personal.samplers import shared_functions
 from bayes_personal.samplers.draws import tree
 
 NODES = ("a", "b", "d")
@@ -118,7 +119,7 @@ def test_nodes_are_summed_before_types(rows: pd.DataFrame) -> None:
         component, gate = values["mixture_component"], values["mixture_gate"]
         sigma = np.array([values[f"{node}::sigma"] for node in NODES])
         wanted = logsumexp(by_hand(rows, location + component, np.log(gate / gate.sum()), sigma), axis=1).sum()
-        wanted += stats.norm.logpdf(component, 0, 2.5 * units).sum() + stats.gamma.logpdf(gate, 1 / 3).sum()
+        wanted += stats.norm.logpdf(component, 0, 0.5 * units).sum() + stats.gamma.logpdf(gate, 1 / 3).sum()
         wanted += stats.halfnorm.logpdf(sigma, scale=rows[list(NODES)].std(ddof=0)).sum()
         assert density(model, named) == pytest.approx(wanted, abs=1e-8)
 
@@ -305,6 +306,21 @@ def test_types_are_found_from_whole_rows(posterior: bp.NetworkPosterior, tmp_pat
     pd.testing.assert_frame_equal(bp.responsibilities(again), share)
     np.testing.assert_array_equal(again.theta.isel(unit=[0, 9]), posterior.theta.isel(unit=[0, 9]))
     np.testing.assert_array_equal(again.nodes["d"].theta.isel(unit=[3]), posterior.nodes["d"].theta.isel(unit=[3]))
+
+
+@pytest.mark.slow
+def test_chains_that_do_not_agree_are_drawn_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the defaults alone; what diverges between draws that are kept still counts."""
+    frame, found = made(60, 3)[0], iter([False, True, True])
+    monkeypatch.setattr(shared_functions, "settled", lambda posterior, left_out: next(found))
+    network = bp.Network("a + b ~ 1", bp.Mixture(2))
+    posterior = bp.fit(network, frame, seed=1, progress=False)
+    once = bp.fit(network, frame, seed=1, progress=False, method=bp.NUTS(draws=3 * bp.NUTS().draws))
+    assert next(found, None) is None and posterior.theta.sizes["draw"] == bp.NUTS().draws
+    share, every = (each.nodes["a"].tree["posterior"]["mixture_share"].to_numpy() for each in (posterior, once))
+    np.testing.assert_array_equal(share, every[:, 2::3])
+    blocks = once.nodes["a"].tree["sample_stats"]["diverging"].to_numpy().reshape(4, -1, 3)
+    np.testing.assert_array_equal(posterior.nodes["a"].tree["sample_stats"]["diverging"], blocks.any(axis=2))
 
 
 def test_whole_rows_are_left_out_as_integrals_say() -> None:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.choosing import Choosing, chooses
-from bayes_personal.samplers.draws import tree
+from bayes_personal.samplers.draws import settled, tree
 from bayes_personal.samplers.networked import Networked, networked
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
 from bayes_personal.samplers.walk_sampling import WalkSampling, walks
@@ -23,8 +23,6 @@ from bayes_personal.system.running import interruptible
 
 # Sweeps a kept draw at first, and how often they are doubled at most where draws depend on each other too much.
 THIN, DOUBLINGS = 2, 7
-# What ends the doubling: R-hat, and effective draws a chain, with room for a judgement by other draws.
-R_HAT, ESS_A_CHAIN = 1.008, 150
 # Power of the likelihood at which chains start.
 LEAST_POWER = 0.02
 
@@ -144,20 +142,3 @@ class Gibbs:
 def _joined(blocks: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Join the points of a chain, part by part."""
     return [np.concatenate(part) for part in zip(*blocks, strict=True)]
-
-
-def settled(posterior: xr.Dataset, left_out: frozenset[str]) -> bool:
-    """Say whether the chains agree on every diagnosed variable, and their draws are worth enough."""
-    from arviz_stats.base.array import array_stats
-
-    for variable in posterior.drop_vars(left_out, errors="ignore").data_vars.values():
-        values = variable.transpose("chain", "draw", ...).to_numpy()
-        for column in np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0):
-            if (column == column.flat[0]).all():
-                continue
-            r_hat: Any = array_stats.rhat(column) if len(column) > 1 else 1.0
-            bulk: Any = array_stats.ess(column, method="bulk")
-            tail: Any = array_stats.ess(column, method="tail", prob=(0.05, 0.95))
-            if not (r_hat <= R_HAT and min(bulk, tail) >= ESS_A_CHAIN * len(column)):
-                return False
-    return True
