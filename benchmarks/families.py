@@ -28,7 +28,10 @@ ROWS = 400
 SMALL, SIZES = (400,), (400, BESIDE := 10_000, 100_000)
 FAMILIES: dict[str, Any] = {"Normal": bp.Normal(), "Bernoulli": bp.Bernoulli(), "Poisson": bp.Poisson(),
                             "Binomial": bp.Binomial("n"), "NegativeBinomial": bp.NegativeBinomial(),
-                            "StudentT": bp.StudentT()}
+                            "StudentT": bp.StudentT(), "Gamma": bp.Gamma(), "LogNormal": bp.LogNormal(),
+                            "Weibull": bp.Weibull(), "Beta": bp.Beta(), "BetaBinomial": bp.BetaBinomial("n"),
+                            "ZeroInflatedPoisson": bp.ZeroInflatedPoisson(),
+                            "Cumulative": bp.Cumulative(levels=range(4)), "Categorical": bp.Categorical()}
 OF_PLAIN = ("Normal", "Bernoulli", "Poisson")
 TRIALS, DISPERSION, FREEDOM = 8, 3, 4
 PRIORS = {
@@ -53,7 +56,7 @@ def plain(family: str, seed: int, rows: int = ROWS) -> pd.DataFrame:
     c, d, x = rng.uniform(0, 10, rows), rng.uniform(-1, 1, rows), rng.normal(size=rows)
     eta = 0.3 + 0.5 * rng.normal(size=40)[g] + np.sin(0.7 * c) * (0.3 + 0.7 * x)
     return pd.DataFrame({"y": outcomes(family, eta, rng), "x": x, "c": c, "d": d, "g": [f"g{i}" for i in g],
-                         "h": [f"h{i}" for i in h]})
+                         "h": [f"h{i}" for i in h], "n": TRIALS})
 
 
 def groups(family: str, seed: int, rows: int, most: int = 1000) -> pd.DataFrame:
@@ -81,6 +84,14 @@ def outcomes(family: str, eta: np.ndarray, rng: np.random.Generator) -> np.ndarr
         "Poisson": lambda: rng.poisson(mean), "Binomial": lambda: rng.binomial(TRIALS, probability),
         "NegativeBinomial": lambda: rng.negative_binomial(DISPERSION, DISPERSION / (DISPERSION + mean)),
         "StudentT": lambda: eta + rng.standard_t(FREEDOM, rows),
+        "LogNormal": lambda: np.exp(eta + rng.normal(size=rows)),
+        "Gamma": lambda: rng.gamma(DISPERSION, mean / DISPERSION), "Weibull": lambda: mean * rng.weibull(1.5, rows),
+        "Beta": lambda: np.clip(rng.beta(10 * probability, 10 * (1 - probability)), 1e-6, 1 - 1e-6),
+        "BetaBinomial": lambda: rng.binomial(TRIALS, rng.beta(10 * probability, 10 * (1 - probability))),
+        "ZeroInflatedPoisson": lambda: rng.poisson(mean) * (rng.random(rows) > 0.2),
+        "Cumulative": lambda: np.digitize(eta + rng.logistic(size=rows), [-1.0, 0.5, 2.0]),
+        "Categorical": lambda: np.array(["car", "rail", "sea"])[np.argmax(
+            np.stack([0 * eta, eta, 0.5 - eta]) + rng.gumbel(size=(3, rows)), axis=0)],
     }[family]()
 
 
