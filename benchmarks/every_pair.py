@@ -29,7 +29,8 @@ FIELDS: dict[str, bp.priors.Prior] = {
 PRIORS: dict[str, bp.priors.Prior] = FIELDS | {
     "Partition": bp.Partition("c"), "TreePartition": bp.TreePartition("c", "d"),
     "PartialPooling": bp.PartialPooling("g"), "Conditional": bp.Conditional("g"), "Invariant": bp.Invariant("h"),
-    "MetaLearned": bp.MetaLearned("g"), "Transfer": bp.Transfer("g", "g0"), "FineTuned": bp.FineTuned("g"), "LinearVarying": bp.LinearVarying("c", "d"),
+    "MetaLearned": bp.MetaLearned("g"), "Transfer": bp.Transfer("g", "g0"),
+    "FineTuned": bp.FineTuned("g"), "LinearVarying": bp.LinearVarying("c", "d"),
     "GaussianProcess": bp.GaussianProcess("c"), "Sparse": bp.Sparse(), "Population": bp.Population()}
 LARGE, FIELD_FAMILIES = 5000, ("Normal", "Poisson")
 # Seconds for all data sets of a pair together.
