@@ -2,7 +2,7 @@
 
     x_ij ~ Normal(w_ij + sum_{l < j} b_ijl (x_il - mean of x_l), sigma_j)
     theta_ij = (w_ij, b_ij1, ..., b_ij,j-1) = mu_j + A_j c_i
-    A_jk ~ Normal(0, scale_jk),                 scale_jk ~ HalfNormal(unit_jk)
+    A_jk ~ Normal(0, scale_jk),                 scale_jk ~ HalfNormal(0.5 unit_jk)
     mu_jk ~ Normal(location_jk, 0.5 unit_jk),   sigma_j ~ HalfNormal(sd_j)
 
 With T = I - b the precision of row i is T' diag(sigma)^-2 T, positive definite whatever b is. Any prior of theta could
@@ -22,7 +22,7 @@ def model(x, c, *, location, unit, sd):
             parents = [drawn[k] - x[:, k].mean() for k in range(j)]
             predictors = pm.math.stack([np.ones(rows), *parents], axis=1)
             mu = pm.Normal(f"mu_{j}", location[j], 0.5 * unit[j], shape=j + 1)
-            scale = pm.HalfNormal(f"scale_{j}", unit[j], shape=j + 1)
+            scale = pm.HalfNormal(f"scale_{j}", 0.5 * unit[j], shape=j + 1)
             A = scale * pm.Normal(f"z_{j}", shape=j + 1)
             theta = mu + c[:, None] * A
             sigma = pm.HalfNormal(f"sigma_{j}", sd[j])

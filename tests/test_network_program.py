@@ -9,6 +9,7 @@ import pytest
 from conftest import SUFFIX, plain
 
 import bayes_personal as bp
+from bayes_personal.errors import SpecificationError
 from bayes_personal.model.network_program import network_program
 
 
@@ -61,3 +62,21 @@ def test_the_program_draws_whole_rows(rows: pd.DataFrame) -> None:
     error = outcome["d::y"].to_numpy() - (x * theta).sum(axis=1)
     z = error / float(values["d::sigma"])
     assert abs(z.mean()) < 4 / np.sqrt(90) and abs(z.var() - 1) < 4 * np.sqrt(2 / 90)
+
+
+def test_a_network_has_defaults_of_its_own() -> None:
+    """They stand in the place of a prior's defaults, in every summand, and what the user states stays."""
+    mean, scale = bp.Hyperprior("Normal", mu=0.0, sigma=0.2), bp.Hyperprior("HalfNormal", sigma=3.0)
+    own = bp.Hyperprior("HalfNormal", sigma=0.7)
+    prior = bp.Mixture(2, on="edges") + bp.LinearVarying("c", scale=own) + bp.PartialPooling("g")
+    node = bp.Network("a + b ~ 1", prior, mean=mean, scale=scale).node("b")
+    assert node.prior == bp.Mixture(2, on=("a",), mean=mean) + bp.LinearVarying("c", scale=own, smooth=scale) + (
+        bp.PartialPooling("g", scale=scale))
+    assert bp.Network("a + b ~ 1", bp.Conditional("g"), mean=mean).node("b").prior == bp.Conditional("g", mean=mean)
+    narrow = bp.Network("a + b ~ 1", bp.Partition("c")).node("a").prior
+    assert narrow == bp.Partition("c", scale=bp.Hyperprior("HalfNormal", sigma=0.5, relative=True))
+    wide = bp.Hyperprior("StudentT", nu=3, mu=0, sigma=1)
+    with pytest.raises(SpecificationError, match="Conditional.*Normal"):
+        bp.Network("a + b ~ 1", bp.Conditional("g"), mean=wide).node("b")
+    with pytest.raises(SpecificationError, match="Network.*scale"):
+        bp.Network("a + b ~ 1", bp.Conditional("g"), scale=wide)

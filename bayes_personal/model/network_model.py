@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, final
 
 import numpy as np
@@ -28,15 +27,16 @@ from bayes_personal.families import Family, Normal
 from bayes_personal.formulas.design import dependent
 from bayes_personal.formulas.formula import Formula
 from bayes_personal.formulas.nodes import EXAMPLE, Nodes, spelled, ticked
-from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior, must_be_positive
 from bayes_personal.model.model import Model
-from bayes_personal.model.node_orders import drawn_orders, must_be_orders
+from bayes_personal.model.node_orders import drawn_orders, must_be_orders, parents_first
 from bayes_personal.priors.parts.base import Prior
 from bayes_personal.priors.population import Population
 from bayes_personal.system.arguments import whole_number
 
 # In natural units an edge is a standardised coefficient, and networks with large ones explode from parent to child.
 NETWORK_MEAN = Hyperprior("Normal", mu=0.0, sigma=0.5, relative=True)
+NETWORK_SCALE = Hyperprior("HalfNormal", sigma=0.5, relative=True)
 # Names in `on` for the coefficients of a node's parents, and for all its other coefficients.
 EDGES, MEANS = "edges", "means"
 # All nodes written before a node are its parents, or all other nodes are.
@@ -97,6 +97,9 @@ class Network:
     orders
         How many random orders of the nodes are pooled equally; 1 is the order of the formula. They are distinct, and
         follow from the number of nodes alone: `ordered` returns the network in each. Only with ``parents="before"``.
+    scale
+        Hyperprior of the scales of the prior, where these have their default, ``HalfNormal(1)``: edges are small, and
+        so are their differences. Wide scales hide changes of a few edges.
 
     Raises
     ------
@@ -120,15 +123,18 @@ class Network:
     parents: str | Mapping[str, Sequence[str]] | tuple[tuple[str, tuple[str, ...]], ...] = BEFORE
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
     orders: int = 1
+    scale: Hyperprior = NETWORK_SCALE
 
     def __post_init__(self) -> None:
         for value, kind, requirement, name, example in (
                 (self.prior, Prior, "a Prior", "prior", "bp.PartialPooling(column)"),
-                (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)")):
+                (self.mean, Hyperprior, "a Hyperprior", "mean", "bp.Hyperprior('Normal', mu=0, sigma=5)"),
+                (self.scale, Hyperprior, "a Hyperprior", "scale", "bp.Hyperprior('HalfNormal', sigma=5)")):
             if not isinstance(value, kind):
                 raise InputTypeError(f"Network({name}=...): need {requirement} such as {name}={example}; "
                                      f"got {shown(value)}.")
         self._must_be_nodes()
+        must_be_positive(self.owner, scale=self.scale)
         object.__setattr__(self, "functions", dict(self._covariates.functions))
         object.__setattr__(self, "family", self._checked_family())
         object.__setattr__(self, "parents", self._checked_parents())
@@ -241,7 +247,7 @@ class Network:
         if own is None and any(scale.varying.prior is None for scale in self.family_of(name).log_scales(1.0)):
             raise SpecificationError(f"{self.owner}: nothing of the node {name!r} varies under {self.prior!r}, and so "
                                      f"its scale does not. Name it too, as in on=['{EDGES}', '{scales[0]}'].")
-        prior = (own or Population()).centered(self.mean)
+        prior = (own or Population()).with_defaults(self.mean, self.scale)
         mean = NATURAL_MEAN if prior.replaces_mean else self.mean
         return Model(" + ".join((f"{ticked(name)} ~ {predictors}", *map(ticked, parents))), prior,
                      self.family_of(name), mean, self.functions)
@@ -349,21 +355,7 @@ class Network:
 
     def _parents_first(self) -> tuple[str, ...]:
         """Return the nodes, parents first, and otherwise as they are written."""
-        sorter = TopologicalSorter({node: self.parents_of(node) for node in self.nodes})
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            raise SpecificationError(f"{self.owner}: parents= leads in a circle, {' -> '.join(error.args[1])}, and a "
-                                     "row then has no density. Take one of these edges away, or parents='others', "
-                                     "whose product is a pseudo-likelihood.") from error
-        ready, result = set(), []
-        while sorter.is_active():
-            ready |= set(sorter.get_ready())
-            chosen = min(ready, key=self.nodes.index)
-            ready.remove(chosen)
-            result.append(chosen)
-            sorter.done(chosen)
-        return tuple(result)
+        return parents_first(self.owner, {node: self.parents_of(node) for node in self.nodes})
 
     def _must_be_shared(self, bound: BoundModel) -> None:
         """Refuse families and parents with which nodes cannot have divisions, or types of rows, in common."""

@@ -1,6 +1,8 @@
-"""Random orders of a network's nodes, the same ones whenever they are asked for."""
+"""Orders of a network's nodes: random ones, the same whenever they are asked for, and parents before children."""
 
 import math
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from random import Random
 from typing import Any
 
@@ -36,3 +38,22 @@ def must_be_orders(owner: str, orders: Any, nodes: int, parents: Any, before: st
     if orders > possible:
         raise SpecificationError(f"{owner}: got orders={orders}, and {nodes} nodes have {possible} orders. Take "
                                  f"orders={possible}, which pools all of them.")
+
+
+def parents_first(owner: str, parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return nodes in an order in which parents come first, and otherwise as they stand."""
+    nodes, sorter = list(parents), TopologicalSorter(parents)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise SpecificationError(f"{owner}: parents= leads in a circle, {' -> '.join(error.args[1])}, and a row then "
+                                 "has no density. Take one of these edges away, or parents='others', whose product is "
+                                 "a pseudo-likelihood.") from error
+    ready, result = set[str](), list[str]()
+    while sorter.is_active():
+        ready |= set(sorter.get_ready())
+        chosen = min(ready, key=nodes.index)
+        ready.remove(chosen)
+        result.append(chosen)
+        sorter.done(chosen)
+    return tuple(result)

@@ -6,14 +6,14 @@ A prior never sees the outcome. It reads its context columns, and `terms` binds 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import pandas as pd
 
 from bayes_personal.errors import InputTypeError, SpecificationError, shown
 from bayes_personal.hyperpriors.conjugate import Conjugate
-from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, Hyperprior
+from bayes_personal.hyperpriors.hyperprior import NATURAL_MEAN, NATURAL_SCALE, Hyperprior, must_be_normal
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.names import variable
 from bayes_personal.priors.parts.pieces import Choice, Piece
@@ -92,10 +92,16 @@ class Prior(ABC):
         object.__setattr__(result, "on", names)
         return result
 
-    def centered(self, mean: Hyperprior) -> "Prior":
-        """Return the prior with this hyperprior of the mean, where it has one of its own and that is the default."""
-        own: Any = self
-        return replace(own, mean=mean) if getattr(self, "mean", None) == NATURAL_MEAN else self
+    def with_defaults(self, mean: Hyperprior, scale: Hyperprior) -> "Prior":
+        """Return the prior with these hyperpriors wherever it has the package's default of a mean or of a scale."""
+        result, defaults = copy(self), ((NATURAL_MEAN, mean), (NATURAL_SCALE, scale))
+        for name, value in vars(self).items():
+            for default, other in defaults:
+                if value == default:
+                    object.__setattr__(result, name, other)
+        if getattr(self, "mean", None) == NATURAL_MEAN:
+            must_be_normal(self.owner, mean=mean)
+        return result
 
     def __repr__(self) -> str:
         return call_of(self)
@@ -167,8 +173,8 @@ class Sum(Prior):
     def of(self, names: tuple[str, ...] | None) -> Prior:
         return Sum(tuple(prior.of(names) for prior in self.summands))
 
-    def centered(self, mean: Hyperprior) -> Prior:
-        return Sum(tuple(prior.centered(mean) for prior in self.summands))
+    def with_defaults(self, mean: Hyperprior, scale: Hyperprior) -> Prior:
+        return Sum(tuple(prior.with_defaults(mean, scale) for prior in self.summands))
 
     @property
     def replaces_mean(self) -> bool:
