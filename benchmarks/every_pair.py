@@ -8,6 +8,7 @@ has compiled, and so does a median of one data set. `complaints` counts fits, an
 so. What has been measured stands in `every_pair_data_sets.csv`, and is not measured again.
 """
 
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -33,8 +34,10 @@ PRIORS: dict[str, bp.priors.Prior] = FIELDS | {
     "FineTuned": bp.FineTuned("g"), "LinearVarying": bp.LinearVarying("c", "d"),
     "GaussianProcess": bp.GaussianProcess("c"), "Sparse": bp.Sparse(), "Population": bp.Population()}
 LARGE, FIELD_FAMILIES = 5000, ("Normal", "Poisson")
-# Seconds for all data sets of a pair together.
+# Processor seconds for all data sets of a pair together.
 LIMIT = {ROWS: 600, LARGE: 1800}
+# How a process ends that has used up its seconds.
+STOPPED = (-signal.SIGXCPU, -signal.SIGKILL)
 SETS = RESULTS / "every_pair_data_sets.csv"
 COLUMNS = ["prior", "family", "rows", "seed", "fit, s", "loo, s", "engine", "complaint", "complaint of loo", "refits",
            "refused"]
@@ -101,9 +104,11 @@ if __name__ == "__main__":
                     continue
                 try:
                     new = fresh(measured, prior, family, size, seeds, caches=Path(folder), limit=LIMIT[size])
-                except subprocess.TimeoutExpired:
+                except subprocess.CalledProcessError as error:
+                    if error.returncode not in STOPPED:
+                        raise
                     new = [{"prior": prior, "family": family, "rows": size, "seed": seeds[0],
-                            "refused": f"stopped after {LIMIT[size]} seconds"}]
+                            "refused": f"stopped after {LIMIT[size]} processor seconds"}]
                 rows = pd.DataFrame(new).reindex(columns=COLUMNS)
                 found = pd.concat([found, rows], ignore_index=True) if len(found) else rows
                 if not given.small:

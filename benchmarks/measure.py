@@ -74,7 +74,7 @@ def neighbours(count: int) -> Iterator[None]:
 
 
 def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None,
-          threads: Mapping[str, str] = ONE_THREAD, limit: float | None = None) -> Any:
+          threads: Mapping[str, str] = ONE_THREAD, limit: int | None = None) -> Any:
     """What `work`, a function of a module, returns in a fresh interpreter.
 
     Parameters
@@ -84,7 +84,7 @@ def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None,
     threads
         What the environment says of threads of linear algebra; {} leaves that to the libraries.
     limit
-        Seconds after which the interpreter is stopped, which raises `subprocess.TimeoutExpired`.
+        Processor seconds after which the interpreter is stopped, which raises `subprocess.CalledProcessError`.
     """
     module = sys.modules["__main__"].__spec__.name if work.__module__ == "__main__" else work.__module__
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +95,9 @@ def fresh(work: Callable[..., Any], *arguments: Any, caches: Path | None = None,
         environment |= {**threads, "NUMBA_CACHE_DIR": str(made / "numba"),
                                      "PYTENSOR_FLAGS": f"base_compiledir={made / 'pytensor'}"}
         command = [sys.executable, "-m", "benchmarks.measure", order, answer]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=limit)
+        most = resource.RLIM_INFINITY if limit is None else limit
+        subprocess.run(command, cwd=ROOT, env=environment, check=True,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (most, most)))
         return pickle.loads(answer.read_bytes())
 
 
