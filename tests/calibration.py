@@ -109,7 +109,7 @@ def groups(rng: np.random.Generator) -> pd.DataFrame:
 
 def standardised(rng: np.random.Generator) -> pd.DataFrame:
     """Ninety rows of fifteen groups, with a predictor and a context."""
-    return pd.DataFrame({"x": rng.normal(size=90), "c": rng.uniform(-5, 5, 90),
+    return pd.DataFrame({"x": rng.normal(size=90), "c": rng.uniform(-5, 5, 90), "n": 8,
                          "g": [f"g{each}" for each in rng.permutation(np.arange(90) % 15)]})
 
 
@@ -169,6 +169,12 @@ SETTINGS |= {
                    bp.StudentT(sigma=bp.Hyperprior("LogNormal", mu=-0.5, sigma=0.3)))
     for prior in (bp.PartialPooling("g", scale=HALF_NORMAL), bp.LinearVarying("c", scale=HALF_NORMAL),
                   bp.GaussianProcess("c", kernel="squared_exponential", scale=HALF_NORMAL))
+}
+SETTINGS |= {
+    f"{type(family).__name__}, {type(prior).__name__}": Setting(bp.Model("y ~ x", prior, family, UNIT_NORMAL),
+                                                                standardised, 40, (None,))
+    for family in (bp.Beta(), bp.BetaBinomial("n"), bp.ZeroInflatedPoisson(), bp.Cumulative(levels=range(4)))
+    for prior in (bp.PartialPooling("g", scale=HALF_NORMAL), bp.LinearVarying("c", scale=HALF_NORMAL))
 }
 SETTINGS |= {
     f"Categorical, {type(prior).__name__}": Setting(
