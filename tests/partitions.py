@@ -9,12 +9,12 @@ import numpy as np
 from scipy import stats
 from scipy.special import digamma, logsumexp, polygamma
 
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.partitions import Partitions
-from bayes_personal.densities.divisions.segment_counts import CountData
-from bayes_personal.densities.divisions.segment_normal import NormalData
-from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
-from bayes_personal.densities.divisions.segments import SegmentSums
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.partitions import Partitions
+from bayes_personal.priors.divisions.segment_counts import CountData
+from bayes_personal.priors.divisions.segment_normal import NormalData
+from bayes_personal.priors.divisions.segment_normal_gamma import NormalGammaSegments
+from bayes_personal.priors.divisions.segments import SegmentSums
 
 # Log density, mean and covariance of some rows that share their coefficients.
 Segment = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]

@@ -8,9 +8,9 @@ from scipy import stats
 
 import bayes_personal as bp
 from bayes_personal.densities.division_density import DivisionDensity
-from bayes_personal.densities.divisions.segment_counts import CountData
 from bayes_personal.hyperpriors.conjugate import GammaConjugate
 from bayes_personal.kernels import count_factors
+from bayes_personal.priors.divisions.segment_counts import CountData
 
 COUNTS = np.array([0.0, 1, 2, 3, 7, 8, 9, 40, 1000, 123_456, 4e6])
 SIZES = np.array([1.0, 0.3, 2.5, 0.0, 7, 20, 9, 55, 900, 123_000, 4.1e6])

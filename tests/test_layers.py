@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "bayes_personal"
 # is a module's room: "families" are the files of that folder which no other room has.
 ROOMS = [
     "errors", "system", "kernels", "data", "formulas", "hyperpriors", "families.parts", "families",
-    "densities.divisions", "priors.parts", "priors", "binding",
+    "priors.divisions", "priors.parts", "priors", "binding",
     "densities.marginal", "densities.gaussian", "densities.field", "densities.walk",
     "densities.linearised", "densities",
     "model", "samplers", "posterior", "questions", "leaving_out", "pages", "testing", "", "cli", "__main__",

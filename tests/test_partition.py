@@ -14,10 +14,10 @@ from scipy.special import expit
 
 import bayes_personal as bp
 from bayes_personal.densities.division_density import DivisionDensity
-from bayes_personal.densities.divisions import divisions
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
 from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
 from bayes_personal.leaving_out.refit import MarginalRefits
+from bayes_personal.priors.divisions import divisions
 from bayes_personal.samplers.draws import tree
 
 GAMMA = bp.Hyperprior("Gamma", alpha=1.0, beta=1.0)

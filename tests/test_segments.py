@@ -9,13 +9,13 @@ from partitions import FAMILIES, SHAPE, Problem, by_context, each_step, problem
 from scipy.special import gammaln, logsumexp
 
 from bayes_personal.data.examples import load_dataset
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
-from bayes_personal.densities.divisions.segment_counts import CountData, CountSegments
-from bayes_personal.densities.divisions.segment_normal import NormalData, NormalSegments
-from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
 from bayes_personal.kernels import partition_sums
 from bayes_personal.kernels.segment_factors import GAMMA
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.partitions import Partitions, log_evidence_and_gradient
+from bayes_personal.priors.divisions.segment_counts import CountData, CountSegments
+from bayes_personal.priors.divisions.segment_normal import NormalData, NormalSegments
+from bayes_personal.priors.divisions.segment_normal_gamma import NormalGammaSegments
 
 CONTEXTS, ROWS = 12, 17
 GAPS = np.array([0.3, 1.1, 0.05, 2.0, 0.7, 0.7, 4.0, 0.2, 1.5, 0.9, 0.4])

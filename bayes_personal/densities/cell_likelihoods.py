@@ -7,10 +7,10 @@ from typing import NamedTuple, final
 import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
-from bayes_personal.densities.divisions.listed_cells import ListedCells
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.kernels import expansions
 from bayes_personal.kernels.codes import Code
+from bayes_personal.priors.divisions.listed_cells import ListedCells
 
 
 class Hyper(NamedTuple):

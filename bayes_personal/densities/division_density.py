@@ -9,10 +9,10 @@ import numpy as np
 
 from bayes_personal.data.rows import Batch
 from bayes_personal.densities.division_scale import DivisionScale
-from bayes_personal.densities.divisions.cells import Cells, cells_of
-from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.densities.marginal import Effort, MaskedDensity
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
+from bayes_personal.priors.divisions.cells import Cells, cells_of
+from bayes_personal.priors.divisions.segments import SegmentSums
 
 # Scale of coefficients that do not vary, in natural units: negligible beside the data, and yet a possible divisor.
 CONSTANT = 1e-9

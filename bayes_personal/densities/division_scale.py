@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bayes_personal.densities.divisions.divisions import DivisionSums
 from bayes_personal.densities.marginal import HyperparameterDensity
 from bayes_personal.hyperpriors.parameter import Parameter
+from bayes_personal.priors.divisions.sums import DivisionSums
 
 # Widths from the estimate of all rows beyond which the sampler's distance to the mean of counts grows exponentially.
 BEND = 3.0

@@ -11,13 +11,13 @@ from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.cell_likelihoods import CellLikelihoods, Hyper
 from bayes_personal.densities.division_density import CONSTANT
 from bayes_personal.densities.division_scale import DivisionScale
-from bayes_personal.densities.divisions.listed_cells import ListedCells
 from bayes_personal.densities.linearised.pseudo_data import grid
 from bayes_personal.densities.linearised.row_likelihoods import RowLikelihoods
 from bayes_personal.densities.marginal import Effort
 from bayes_personal.kernels import cell_integrals, expansions, likelihoods, tree_sums
 from bayes_personal.kernels.segment_factors import NORMAL
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
+from bayes_personal.priors.divisions.listed_cells import ListedCells
 
 # Nodes of the average of log p(y_i | eta_i) over the distribution of eta_i.
 NODES = 3

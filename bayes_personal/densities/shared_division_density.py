@@ -10,11 +10,11 @@ import numpy as np
 
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.densities.division_density import DivisionDensity
-from bayes_personal.densities.divisions.divisions import DivisionSums
-from bayes_personal.densities.divisions.segment_several import SeveralSegments
 from bayes_personal.densities.marginal import HyperparameterDensity
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels.tape import Symbolic, Tape, outputs, pulled_back
+from bayes_personal.priors.divisions.segment_several import SeveralSegments
+from bayes_personal.priors.divisions.sums import DivisionSums
 
 Values = Mapping[str, np.ndarray]
 # Operations of one draw up to which leaving a row out sums over all partitions; beyond it, it uses drawn ones.

@@ -207,7 +207,7 @@ class Segments(Division):
 
     @cached_property
     def sums(self) -> Any:
-        from bayes_personal.densities.divisions.divisions import ChangePoints
+        from bayes_personal.priors.divisions.sums import ChangePoints
 
         return ChangePoints(self.places, self.prior.shortest)
 

@@ -211,7 +211,7 @@ class Boxes(Division):
 
     @cached_property
     def sums(self) -> Any:
-        from bayes_personal.densities.divisions.divisions import Halvings
+        from bayes_personal.priors.divisions.sums import Halvings
 
         return Halvings(self.codes, self.depth)
 

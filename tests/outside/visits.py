@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 import bayes_personal as bp
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.divisions import DivisionSums
-from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
-from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.hyperpriors.conjugate import Conjugate
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.priors import Prior
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.partitions import Partitions, log_evidence_and_gradient
+from bayes_personal.priors.divisions.segments import SegmentSums
+from bayes_personal.priors.divisions.sums import DivisionSums
 from bayes_personal.priors.parts.coefficients import Coefficients
 from bayes_personal.priors.parts.divided import law_of_cells
 from bayes_personal.priors.parts.division import Division

@@ -48,7 +48,7 @@ class Division(Function):
     @property
     @abstractmethod
     def sums(self) -> Any:
-        """The sums over divisions, a `DivisionSums` of `densities.divisions`."""
+        """The sums over divisions, a `DivisionSums` of `priors.divisions`."""
 
     @abstractmethod
     def sampled(self, drawn: Sequence[Any], levels: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,10 +6,6 @@ from typing import Any, final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.segment_counts import CountData
-from bayes_personal.densities.divisions.segment_normal import NormalData
-from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
-from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.hyperpriors.conjugate import (
     BetaConjugate,
     Conjugate,
@@ -18,6 +14,10 @@ from bayes_personal.hyperpriors.conjugate import (
     NormalGammaConjugate,
     ShapeConjugate,
 )
+from bayes_personal.priors.divisions.segment_counts import CountData
+from bayes_personal.priors.divisions.segment_normal import NormalData
+from bayes_personal.priors.divisions.segment_normal_gamma import NormalGammaSegments
+from bayes_personal.priors.divisions.segments import SegmentSums
 
 
 class Cells(ABC):

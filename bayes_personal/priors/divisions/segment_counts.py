@@ -7,9 +7,9 @@ from typing import Self, final
 import numpy as np
 from scipy.special import gammaln
 
-from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows, running
 from bayes_personal.kernels.count_factors import of_shape
 from bayes_personal.kernels.segment_factors import BETA, GAMMA
+from bayes_personal.priors.divisions.segments import SegmentSums, SortedRows, running
 
 # Logarithm of the shapes above which segments are alike to the last digit, whatever their counts; and of the largest
 # number with which nothing overflows.

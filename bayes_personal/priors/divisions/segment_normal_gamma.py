@@ -7,10 +7,10 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.segment_normal import LOG_2PI, NormalSegments
-from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows, running
 from bayes_personal.kernels.count_factors import add_ratio_slopes, add_ratios, of_shape
 from bayes_personal.kernels.segment_factors import NORMAL_GAMMA
+from bayes_personal.priors.divisions.segment_normal import LOG_2PI, NormalSegments
+from bayes_personal.priors.divisions.segments import SegmentSums, SortedRows, running
 
 
 @final

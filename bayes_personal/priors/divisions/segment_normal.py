@@ -6,8 +6,8 @@ from typing import Self, final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
 from bayes_personal.kernels.segment_factors import NORMAL, scaled_sums
+from bayes_personal.priors.divisions.segments import SegmentSums, SortedRows
 
 LOG_2PI = np.log(2 * np.pi)
 # Sum of squared deviations of the outcome, in squared errors, above which the evidence loses digits.

@@ -7,13 +7,13 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.halvings import HalvingBoxes
-from bayes_personal.densities.divisions.listed_cells import ListedBoxes, ListedCells, ListedSegments
-from bayes_personal.densities.divisions.partitions import Partitions, log_evidence_and_gradient
-from bayes_personal.densities.divisions.segments import SegmentSums
-from bayes_personal.densities.divisions.trees import Trees
 from bayes_personal.errors import SpecificationError
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.halvings import HalvingBoxes
+from bayes_personal.priors.divisions.listed_cells import ListedBoxes, ListedCells, ListedSegments
+from bayes_personal.priors.divisions.partitions import Partitions, log_evidence_and_gradient
+from bayes_personal.priors.divisions.segments import SegmentSums
+from bayes_personal.priors.divisions.trees import Trees
 
 # Most contexts for which leaving a row out sums over all partitions; with more, it uses partitions of the posterior.
 FEW = 300

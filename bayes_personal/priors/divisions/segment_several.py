@@ -7,10 +7,10 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.segment_normal import NormalSegments
-from bayes_personal.densities.divisions.segment_normal_gamma import NormalGammaSegments
-from bayes_personal.densities.divisions.segments import SegmentSums, SortedRows
 from bayes_personal.kernels.segment_factors import SEVERAL
+from bayes_personal.priors.divisions.segment_normal import NormalSegments
+from bayes_personal.priors.divisions.segment_normal_gamma import NormalGammaSegments
+from bayes_personal.priors.divisions.segments import SegmentSums, SortedRows
 
 
 @final

@@ -7,11 +7,11 @@ from typing import NamedTuple, Self, final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.halvings import HalvingBoxes
-from bayes_personal.densities.divisions.segments import SortedRows
-from bayes_personal.densities.divisions.trees import drawn_trees, gradient_by_odds, summed
 from bayes_personal.kernels import factor_sums, tree_sums
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.halvings import HalvingBoxes
+from bayes_personal.priors.divisions.segments import SortedRows
+from bayes_personal.priors.divisions.trees import drawn_trees, gradient_by_odds, summed
 
 
 class Stretches(NamedTuple):

@@ -6,9 +6,9 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.change_prior import Changes
-from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.kernels import partition_left_out, partition_sums
+from bayes_personal.priors.divisions.change_prior import Changes
+from bayes_personal.priors.divisions.segments import SegmentSums
 
 
 def log_evidence_and_gradient(segments: SegmentSums, changes: Changes) -> tuple[float, np.ndarray]:

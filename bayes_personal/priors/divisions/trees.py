@@ -6,9 +6,9 @@ from typing import final
 
 import numpy as np
 
-from bayes_personal.densities.divisions.halvings import HalvingBoxes
-from bayes_personal.densities.divisions.segments import SegmentSums
 from bayes_personal.kernels import tree_sums
+from bayes_personal.priors.divisions.halvings import HalvingBoxes
+from bayes_personal.priors.divisions.segments import SegmentSums
 
 
 @final
