@@ -197,9 +197,6 @@ def test_times_that_are_not_positive_are_refused(kind: Any, options: dict, chang
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: bp.Weibull(event="a", lower="b", upper="c"), "event='a' and bounds both"),
     (lambda: bp.Weibull(lower="b"), "need both bounds.*numpy.inf"), (lambda: bp.Gamma(event=1), "event=1 must name"),
-    (lambda: bp.Gamma(bp.Varying(), event="a"), "dispersion that varies does not go with censored"),
-    (lambda: bp.LogNormal(bp.Varying(), event="a"), "sigma that varies does not go with censored"),
-    (lambda: bp.Normal(sigma=bp.Varying(), event="a"), "sigma that varies does not go with censored"),
     (lambda: bp.Normal(sd="e", event="a"), "known error, sd='e', does not go with censored")])
 def test_nonsense_is_refused_at_construction(make: Callable[[], Family], words: str) -> None:
     with pytest.raises(SpecificationError, match=words):

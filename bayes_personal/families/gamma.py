@@ -47,8 +47,7 @@ class Gamma(Dispersed, Censored):
     Raises
     ------
     SpecificationError
-        A dispersion that can be negative, or one that varies where outcomes are censored; one bound without the other,
-        or bounds beside `event`.
+        A dispersion that can be negative; one bound without the other, or bounds beside `event`.
     InputError
         Outcomes that are not positive; an event other than 0 and 1; bounds that are missing or in the wrong order.
     InputTypeError
@@ -70,13 +69,11 @@ class Gamma(Dispersed, Censored):
     upper: str | None = None
     shared_code, varying_code, positive = codes.Gamma, codes.GammaVarying, True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.censoring.must_be_alone(self.varies, "a dispersion that varies")
-
     @property
     def compiled(self) -> codes.Code:
-        return codes.GammaCensored() if self.censoring.stated else super().compiled
+        if self.censoring.stated:
+            return codes.GammaCensoredVarying() if self.varies else codes.GammaCensored()
+        return super().compiled
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         return float(np.log(mean_of_times(outcome, constants) if self.censoring.stated else outcome.mean())), 1.0

@@ -55,8 +55,7 @@ class LogNormal(Censored):
     Raises
     ------
     SpecificationError
-        A sigma that can be negative, or one that varies where outcomes are censored; one bound without the other, or
-        bounds beside `event`.
+        A sigma that can be negative; one bound without the other, or bounds beside `event`.
     InputError
         Outcomes that are not positive, or do not vary; an event other than 0 and 1; bounds that are missing or in the
         wrong order.
@@ -82,7 +81,6 @@ class LogNormal(Censored):
     def __post_init__(self) -> None:
         super().__post_init__()
         must_be_positive("LogNormal", sigma=self._sigma)
-        self.censoring.must_be_alone(self.varies, "a sigma that varies")
 
     @property
     def varies(self) -> bool:
@@ -103,7 +101,7 @@ class LogNormal(Censored):
     @property
     def compiled(self) -> codes.Code:
         if self.censoring.stated:
-            return codes.LogNormalCensored()
+            return codes.LogNormalCensoredVarying() if self.varies else codes.LogNormalCensored()
         return codes.LogNormalVarying() if self.varies else codes.LogNormal()
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -124,8 +122,8 @@ class LogNormal(Censored):
         """Refuse predictors that leave no errors within groups."""
         if not self.censoring.stated:
             must_have_errors_within(np.log(outcome), x, groups, groups_in_words)
-        if isinstance(self.sigma, Varying) and self.sigma.prior is None:
-            must_vary_within(np.log(outcome), x, groups, groups_in_words)
+            if isinstance(self.sigma, Varying) and self.sigma.prior is None:
+                must_vary_within(np.log(outcome), x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         logs = np.log(middles(outcome, constants) if self.censoring.stated else outcome)
@@ -139,13 +137,13 @@ class LogNormal(Censored):
         return () if self.varies else (self._sigma.bind("sigma", 0.0, unit),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        if self.censoring.stated:
-            return Likelihood(CENSORED["log_normal"], {"n": constants, "eta": eta[..., 0], "sigma": values["sigma"]})
         sigma = xp.exp(eta[..., 1]) if self.varies else values["sigma"]
+        if self.censoring.stated:
+            return Likelihood(CENSORED["log_normal"], {"n": constants, "eta": eta[..., 0], "sigma": sigma})
         return Likelihood(DISTRIBUTIONS["LogNormal"], {"mu": eta[..., 0], "sigma": sigma})
 
     def story(self) -> tuple[str, ...]:
         if self.varies:
-            return ("log(y_i) ~ Normal(x_i' theta_i, exp(log_sigma_i))",)
+            return "log(y_i) ~ Normal(x_i' theta_i, exp(log_sigma_i))", *self.censoring.story()
         return ("log(y_i) ~ Normal(x_i' theta_i, sigma)", *self.censoring.story(),
                 f"sigma ~ {self._sigma.words(unit='sd(log(y))')}")

@@ -65,7 +65,7 @@ class Normal(Censored):
     ------
     SpecificationError
         A sigma that can be negative, or one beside `sd`; one bound without the other, or bounds beside `event`; known
-        errors or a sigma that varies where outcomes are censored.
+        errors where outcomes are censored.
     InputError
         An outcome that does not vary; a standard error that is not positive, or below 1e-7 standard deviations of the
         outcome: float64 cannot add up the information of such rows and others. An event other than 0 and 1; bounds that
@@ -88,7 +88,6 @@ class Normal(Censored):
     def __post_init__(self) -> None:
         super().__post_init__()
         column_name("Normal", sd=self.sd)
-        self.censoring.must_be_alone(isinstance(self.sigma, Varying), "a sigma that varies")
         self.censoring.must_be_alone(self.sd is not None, f"a known error, sd={self.sd!r},")
         if self.sigma is not None and self.sd is not None:
             raise SpecificationError(f"Normal: sd={self.sd!r} states the errors, so that there is no sigma to give a "
@@ -100,8 +99,13 @@ class Normal(Censored):
         return (*super().columns, *(columns_of(self.sigma) if self.sd is None else (self.sd,)))
 
     @property
+    def varies(self) -> bool:
+        """Whether sigma differs between rows."""
+        return isinstance(self.sigma, Varying)
+
+    @property
     def gaussian(self) -> bool:
-        return not isinstance(self.sigma, Varying) and not self.censoring.stated
+        return not self.varies and not self.censoring.stated
 
     @property
     def normal(self) -> bool:
@@ -118,11 +122,11 @@ class Normal(Censored):
     @property
     def compiled(self) -> codes.Code | None:
         if self.censoring.stated:
-            return codes.NormalCensored()
+            return codes.NormalCensoredVarying() if self.varies else codes.NormalCensored()
         return None if self.gaussian else codes.NormalVarying()
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return (values["sigma"],) if self.censoring.stated else ()
+        return (values["sigma"],) if self.censoring.stated and not self.varies else ()
 
     def log_scales(self, unit: float) -> tuple[LogScale, ...]:
         return log_scales_of(self.sigma, "log_sigma", float(np.log(unit)))
@@ -172,8 +176,8 @@ class Normal(Censored):
         """Refuse predictors that leave no errors within groups."""
         if self.sd is None and not self.censoring.stated:
             must_have_errors_within(outcome, x, groups, groups_in_words)
-        if isinstance(self.sigma, Varying) and self.sigma.prior is None:
-            must_vary_within(outcome, x, groups, groups_in_words)
+            if isinstance(self.sigma, Varying) and self.sigma.prior is None:
+                must_vary_within(outcome, x, groups, groups_in_words)
 
     def location_scale(self, outcome: np.ndarray, constants: np.ndarray) -> tuple[float, float]:
         y = middles(outcome, constants) if self.censoring.stated else outcome
@@ -184,18 +188,18 @@ class Normal(Censored):
         return "mean(y)", "sd(y)"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return () if self.sd is not None or isinstance(self.sigma, Varying) else (self._sigma.bind("sigma", 0.0, unit),)
+        return () if self.sd is not None or self.varies else (self._sigma.bind("sigma", 0.0, unit),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
+        error = constants if self.sd is not None else xp.exp(eta[..., 1]) if self.varies else values["sigma"]
         if self.censoring.stated:
-            return Likelihood(CENSORED["normal"], {"n": constants, "eta": eta[..., 0], "sigma": values["sigma"]})
-        error = constants if self.sd is not None else values["sigma"] if self.gaussian else xp.exp(eta[..., 1])
+            return Likelihood(CENSORED["normal"], {"n": constants, "eta": eta[..., 0], "sigma": error})
         return Likelihood(DISTRIBUTIONS["Normal"], {"mu": eta[..., 0], "sigma": error})
 
     def story(self) -> tuple[str, ...]:
         if self.sd is not None:
             return (f"y_i ~ Normal(x_i' theta_i, {self.sd}_i)",)
-        if isinstance(self.sigma, Varying):
-            return ("y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))",)
+        if self.varies:
+            return "y_i ~ Normal(x_i' theta_i, exp(log_sigma_i))", *self.censoring.story()
         return ("y_i ~ Normal(x_i' theta_i, sigma)", *self.censoring.story(),
                 f"sigma ~ {self._sigma.words(unit='sd(y)')}")

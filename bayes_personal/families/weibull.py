@@ -11,6 +11,7 @@ from bayes_personal.families.parts.censored import Censored
 from bayes_personal.families.parts.censored_laws import CENSORED
 from bayes_personal.families.parts.censoring import mean_of_times
 from bayes_personal.families.parts.likelihood import Likelihood
+from bayes_personal.families.parts.varying import LogScale, Varying, columns_of, log_scales_of, shared_scale
 from bayes_personal.hyperpriors.hyperprior import Hyperprior, must_be_positive
 from bayes_personal.hyperpriors.parameter import Parameter
 from bayes_personal.kernels import codes
@@ -37,7 +38,9 @@ class Weibull(Censored):
     Parameters
     ----------
     shape
-        Hyperprior of the shape, without unit; by default ``LogNormal(0, 0.5)``, whose middle 95 % are 0.4 to 2.7.
+        Hyperprior of the shape, without unit; by default ``LogNormal(0, 0.5)``, whose middle 95 % are 0.4 to 2.7. Or
+        `Varying`, where the hazard grows faster in some groups or contexts than in others, so that hazards are not
+        proportional: then ``shape_i = exp(log_shape_i)``, expected around 1.
     event
         Column that is 1 where the end was seen, and 0 where it is known to be later than the time that stands there:
         censoring on the right.
@@ -65,7 +68,7 @@ class Weibull(Censored):
     Kalbfleisch and Prentice (2002), The Statistical Analysis of Failure Time Data, doi:10.1002/9781118032985.
     """
 
-    shape: Hyperprior | None = None
+    shape: Hyperprior | Varying | None = None
     event: str | None = None
     lower: str | None = None
     upper: str | None = None
@@ -76,15 +79,27 @@ class Weibull(Censored):
         must_be_positive("Weibull", shape=self._shape)
 
     @property
+    def varies(self) -> bool:
+        """Whether the shape differs between rows."""
+        return isinstance(self.shape, Varying)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, *columns_of(self.shape))
+
+    def log_scales(self, unit: float) -> tuple[LogScale, ...]:
+        return log_scales_of(self.shape, "log_shape", 0.0)
+
+    @property
     def _shape(self) -> Hyperprior:
-        return self.shape or DEFAULT
+        return shared_scale(self.shape, DEFAULT)
 
     @property
     def compiled(self) -> codes.Code:
-        return codes.Weibull()
+        return codes.WeibullVarying() if self.varies else codes.Weibull()
 
     def compiled_numbers(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return (values["shape"],)
+        return () if self.varies else (values["shape"],)
 
     def constants(self, frame: pd.DataFrame) -> np.ndarray:
         # One law serves all rows, seen or not.
@@ -98,10 +113,13 @@ class Weibull(Censored):
         return "log(total time / ends seen)" if self.censoring.stated else "log(mean(y))", "1"
 
     def parameters(self, unit: float) -> tuple[Parameter, ...]:
-        return (self._shape.bind("shape"),)
+        return () if self.varies else (self._shape.bind("shape"),)
 
     def likelihood(self, eta: Any, values: Mapping[str, Any], constants: Any, xp: Any) -> Likelihood:
-        return Likelihood(CENSORED["weibull"], {"n": constants, "eta": eta[..., 0], "alpha": values["shape"]})
+        shape = xp.exp(eta[..., 1]) if self.varies else values["shape"]
+        return Likelihood(CENSORED["weibull"], {"n": constants, "eta": eta[..., 0], "alpha": shape})
 
     def story(self) -> tuple[str, ...]:
+        if self.varies:
+            return "y_i ~ Weibull(exp(log_shape_i), exp(x_i' theta_i))", *self.censoring.story()
         return ("y_i ~ Weibull(shape, exp(x_i' theta_i))", *self.censoring.story(), f"shape ~ {self._shape.words()}")

@@ -1,8 +1,9 @@
 """Log likelihoods of outcomes that may not have been seen exactly, made of functions of one row.
 
 Such a function takes y, n, eta and the one number of the family's own, and returns log p, its score and negative
-curvature by eta, and its slope by that number. Rows differ in what was seen of them, so that no loop over rows uses the
-processor's vectors.
+curvature by eta, and its slope by that number. Where that number varies its logarithm, or minus that, is a second
+linear predictor u, and the function takes u in its place. Rows differ in what was seen of them, so that no loop over
+rows uses the processor's vectors.
 """
 
 from collections.abc import Callable
@@ -41,6 +42,34 @@ def of_rows(row: Any) -> tuple[Callable[..., Any], ...]:
                 out[0] += weights[i] * row(y[at + i], n[at + i], eta[0, begin + i], own[0])[3]
 
     return add_log_likelihoods, set_slopes, add_own_slopes
+
+
+def of_varying_rows(row: Any) -> tuple[Callable[..., Any], ...]:
+    """Return the functions that `likelihoods` asks of a family of two linear predictors and no number of its own.
+
+    Of y, n, eta and u the function of one row returns log p, its scores by eta and u, and the curvatures by eta, by
+    both and by u that stand in place of the negative ones, which are a positive matrix.
+    """
+
+    @spliced
+    def add_log_likelihoods(own, y, n, at, eta, begin, count, out, factor):
+        for i in range(count):
+            if n[at + i] != 0:
+                out[i] += row(y[at + i], n[at + i], eta[0, begin + i], eta[1, begin + i])[0]
+
+    @spliced
+    def set_slopes(own, y, n, at, eta, begin, count, score, curvature, positive):
+        for i in range(count):
+            first, second, of_first, mixed, of_second = 0.0, 0.0, 0.0, 0.0, 0.0
+            if n[at + i] != 0:
+                _, first, second, of_first, mixed, of_second = row(y[at + i], n[at + i], eta[0, begin + i],
+                                                                   eta[1, begin + i])
+            score[0, i], score[1, i] = first, second
+            curvature[0, 0, i] = positive[0, 0, i] = of_first
+            curvature[0, 1, i] = curvature[1, 0, i] = positive[0, 1, i] = positive[1, 0, i] = mixed
+            curvature[1, 1, i] = positive[1, 1, i] = of_second
+
+    return add_log_likelihoods, set_slopes
 
 
 @compiled

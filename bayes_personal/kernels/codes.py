@@ -105,6 +105,22 @@ class Weibull(Code):
     pass
 
 
+class NormalCensoredVarying(Code):
+    pass
+
+
+class LogNormalCensoredVarying(Code):
+    pass
+
+
+class GammaCensoredVarying(Code):
+    pass
+
+
+class WeibullVarying(Code):
+    pass
+
+
 class BetaBinomialVarying(Code):
     pass
 

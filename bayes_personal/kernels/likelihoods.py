@@ -16,7 +16,9 @@ scale, all that depends on it belongs to l(eta, u).
 
 The curvature ``-l''`` is a matrix a row, (predictor, predictor, row). Where it may be negative, `slopes` also return a
 curvature that never is. Of a row's two predictors the first is no positive matrix anywhere but at the mode either; what
-stands in its place has the expected curvature by u, and by both, which mostly is 0 on average over outcomes.
+stands in its place has the expected curvature by u, and by both, which mostly is 0 on average over outcomes. Where
+outcomes may be censored nobody knows which others could have been; there it is about the curvature in coordinates in
+which l is concave.
 
 Rows are the last axis, and innermost loops run over them, which lets these use the processor's vectors.
 """
@@ -43,20 +45,24 @@ from bayes_personal.kernels.outcomes import (
     cumulative_probit,
     gamma,
     gamma_censored,
+    gamma_censored_varying,
     gamma_varying,
     log_normal,
     log_normal_censored,
+    log_normal_censored_varying,
     log_normal_varying,
     negative_binomial,
     negative_binomial_varying,
     normal,
     normal_censored,
+    normal_censored_varying,
     normal_varying,
     poisson,
     probit,
     student_t,
     student_t_varying,
     weibull,
+    weibull_varying,
     zero_inflated_poisson,
 )
 
@@ -71,6 +77,8 @@ OUTCOMES: dict[type[codes.Code], ModuleType] = {
     codes.Gamma: gamma, codes.GammaVarying: gamma_varying, codes.GammaCensored: gamma_censored,
     codes.LogNormal: log_normal, codes.LogNormalVarying: log_normal_varying,
     codes.LogNormalCensored: log_normal_censored, codes.NormalCensored: normal_censored, codes.Weibull: weibull,
+    codes.LogNormalCensoredVarying: log_normal_censored_varying, codes.GammaCensoredVarying: gamma_censored_varying,
+    codes.NormalCensoredVarying: normal_censored_varying, codes.WeibullVarying: weibull_varying,
     codes.Probit: probit, codes.ComplementaryLogLog: complementary_log_log, codes.Beta: beta,
     codes.BetaVarying: beta_varying, codes.BetaBinomial: beta_binomial,
     codes.BetaBinomialVarying: beta_binomial_varying, codes.ZeroInflatedPoisson: zero_inflated_poisson,

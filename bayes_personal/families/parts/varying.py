@@ -1,4 +1,4 @@
-"""Varying: a scale or dispersion that differs between rows, as a linear predictor of its own on the log scale."""
+"""Varying: a scale, dispersion or shape that differs between rows, as a linear predictor of its own on a log scale."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
@@ -13,10 +13,11 @@ from bayes_personal.system.arguments import call_of
 class Varying:
     """A scale that differs between rows: ``Normal(sigma=Varying())``, ``NegativeBinomial(dispersion=Varying(prior))``.
 
-    Generative story: the logarithm of the scale is one more coefficient of theta_i, called ``log_sigma`` or
-    ``log_dispersion``, which no predictor multiplies: ``sigma_i = exp(log_sigma_i)``. Without `prior` it varies under
-    the prior of the model, like all other coefficients: every group of `PartialPooling` and `Conditional` has a sigma
-    of its own, and so has every segment of `Partition` and every box of `TreePartition`; where that prior lists its
+    Generative story: the logarithm of the scale is one more coefficient of theta_i, called ``log_sigma``,
+    ``log_dispersion`` or, of ``Weibull(shape=Varying())``, ``log_shape``, which no predictor multiplies:
+    ``sigma_i = exp(log_sigma_i)``. Without `prior` it varies under the prior of the model, like all other coefficients:
+    every group of `PartialPooling` and `Conditional` has a sigma of its own, and so has every segment of `Partition`
+    and every box of `TreePartition` of a Normal family whose outcomes were all seen; where that prior lists its
     coefficients in ``on=``, ``"log_sigma"`` must be one of them. With `prior` it varies under that prior alone:
     ``log_sigma_i = mu[log_sigma] + its deviation``, as in ``sigma ~ age`` of brms, and the model's prior governs all
     other coefficients.

@@ -1,0 +1,9 @@
+"""NORMAL_CENSORED_VARYING: that of NORMAL_CENSORED with sigma = e^u, u a second linear predictor.
+
+There is no rest, and nothing is left. What stands in place of the curvature is in `censored_normal`.
+"""
+
+from bayes_personal.kernels.censored_normal import normal_varying_row
+from bayes_personal.kernels.censored_rows import of_varying_rows
+
+add_log_likelihoods, set_slopes = of_varying_rows(normal_varying_row)
