@@ -154,7 +154,7 @@ def test_many_contexts_fit_by_default_and_jumps_move_between_neighbours() -> Non
 
 def test_what_gibbs_refuses() -> None:
     frame = world(4, 3)
-    with pytest.raises(SpecificationError, match=r"Gibbs\(.*TotalVariation with a Normal.*NUTS"):
+    with pytest.raises(SpecificationError, match=r"Gibbs\(.*or a TotalVariation, with rows.*NUTS"):
         bp.fit(bp.Model("y ~ x"), frame, method=bp.Gibbs(), progress=False)
     with pytest.raises(SpecificationError, match="draws=3 must be"):
         bp.Gibbs(draws=3)

@@ -16,6 +16,8 @@ References: Neal (2003), doi:10.1214/aos/1056562461, on slices. Liu and Sabatti 
 moves along curves.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bayes_personal.kernels.compiling import compiled, inlined
@@ -25,6 +27,50 @@ from bayes_personal.kernels.walks import absorb, eliminate, evidence, look_ahead
 LAPLACE, HORSESHOE = 0, 1
 # Steps out of a slice, and steps into it, before an update is given up, which leaves the value as it is.
 OUT, IN = 30, 100
+# Expected length of the slice of the logarithm of a local scale.
+LOCAL_WIDTH = 3.0
+
+
+class Steps(NamedTuple):
+    """Rows of all places in order, and the prior of the steps between them.
+
+    Attributes
+    ----------
+    arrays : tape from a point to its log prior, the error's standard deviation and the scales
+    kind, divisor : LAPLACE or HORSESHOE, and what a local scale is measured against
+    start, sums, share : as `walks.evidence` takes them
+    count : number of rows
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    kind: int
+    divisor: float
+    start: np.ndarray
+    sums: np.ndarray
+    share: np.ndarray
+    count: float
+
+
+class Scratch(NamedTuple):
+    """Arrays that updates overwrite: `variance` holds those of all steps, (place - 1, p)."""
+
+    variance: np.ndarray
+    ahead: np.ndarray
+    message: np.ndarray
+    spare: np.ndarray
+    joint: np.ndarray
+    small: np.ndarray
+    moved: np.ndarray
+    curve: np.ndarray
+
+
+@inlined
+def scratch_of(steps, point, log_local):
+    """Return arrays to overwrite."""
+    (places, p), size = log_local.shape, len(steps.start)
+    return Scratch(np.empty((places, p)), np.empty((places + 1, size, size)), np.empty((size, size)),
+                   np.empty((size, size)), np.empty((size + p, size + p)), np.empty((p + 1, p + 1)),
+                   np.empty(len(point)), np.empty(places))
 
 
 @inlined
@@ -103,78 +149,85 @@ def over_two(before, after, first, second, sums, share, inverse_variance, messag
 
 
 @inlined
-def hyper(point, arrays, p):
+def hyper(steps, point, p):
     """Return log prior, inverse variance of the error, and squared scales at a point."""
+    arrays = steps.arrays
     values = outputs_of(forward(point, arrays[0], arrays[1], arrays[2]), arrays[3])
     return values[0], 1 / values[1] ** 2, values[2 : 2 + p] ** 2
 
 
 @inlined
-def of_hyper(point, arrays, log_local, kind, divisor, start, sums, share, count, variance, scratch):
-    """Return the log density of the hyperparameters given the local scales; `variance` is overwritten."""
-    prior, inverse_variance, squares = hyper(point, arrays, log_local.shape[1])
+def set_variances(steps, log_local, squares, variance):
+    """Set the variances of all steps."""
+    for t in range(len(log_local)):
+        for k in range(len(squares)):
+            variance[t, k] = squares[k] * variance_of(log_local[t, k], steps.kind, steps.divisor)
+
+
+@inlined
+def of_hyper(steps, point, log_local, scratch):
+    """Return the log density of the hyperparameters given the local scales."""
+    prior, inverse_variance, squares = hyper(steps, point, log_local.shape[1])
     if not (np.isfinite(prior) and np.isfinite(inverse_variance) and inverse_variance > 0):
         return -np.inf
     for k in range(len(squares)):
         if not np.isfinite(squares[k]):
             return -np.inf
-    for t in range(len(log_local)):
-        for k in range(len(squares)):
-            variance[t, k] = squares[k] * variance_of(log_local[t, k], kind, divisor)
-    result = (prior + 0.5 * count * np.log(inverse_variance)
-              + evidence(start, sums, share, variance, inverse_variance, scratch))
+    set_variances(steps, log_local, squares, scratch.variance)
+    result = (prior + 0.5 * steps.count * np.log(inverse_variance)
+              + evidence(steps.start, steps.sums, steps.share, scratch.variance, inverse_variance, scratch.spare))
     return result if np.isfinite(result) else -np.inf
 
 
 @inlined
-def along(new_entry, point, square, log_local, k, arrays, kind, divisor, moved, new):
+def along(steps, new_entry, point, square, log_local, k, scratch):
     """Return the log density, up to a constant, where entry k of the point has another value and all steps keep their
-    variances; fill `new` with the local scales of coefficient k there."""
+    variances; fill `curve` with the local scales of coefficient k there."""
+    moved, new = scratch.moved, scratch.curve
     moved[:] = point
     moved[k] = new_entry
-    total, _, squares = hyper(moved, arrays, log_local.shape[1])
+    total, _, squares = hyper(steps, moved, log_local.shape[1])
     shift = 0.5 * np.log(squares[k] / square)
     if not (np.isfinite(total) and np.isfinite(shift)):
         return -np.inf
     for t in range(len(log_local)):
-        if kind == LAPLACE:
+        if steps.kind == LAPLACE:
             new[t] = log_local[t, k] - 2 * shift
         else:
             # With u = local^2 the variance is scale^2 u / (m + u).
-            share = variance_of(log_local[t, k], kind, divisor) * np.exp(-2 * shift)
+            share = variance_of(log_local[t, k], steps.kind, steps.divisor) * np.exp(-2 * shift)
             if not share < 1:
                 return -np.inf
-            new[t] = 0.5 * (np.log(divisor * share) - np.log1p(-share))
+            new[t] = 0.5 * (np.log(steps.divisor * share) - np.log1p(-share))
             # The derivative of log local by the logarithm of this share is 1 / (1 - share) / 2.
             total -= np.log1p(-share)
-        total += log_prior(new[t], kind)
+        total += log_prior(new[t], steps.kind)
     return total
 
 
 @inlined
-def slide(point, log_local, k, arrays, kind, divisor, moved, new, rng):
+def slide(steps, point, log_local, k, scratch, rng):
     """Move one scale and its local scales along the curve on which the variances of its steps do not change, by a
     slice."""
-    _, _, squares = hyper(point, arrays, log_local.shape[1])
+    _, _, squares = hyper(steps, point, log_local.shape[1])
     square, old, width = squares[k], point[k], 2 / np.sqrt(len(log_local))
-    height = (along(old, point, square, log_local, k, arrays, kind, divisor, moved, new)
-              - rng.standard_exponential())
+    height = along(steps, old, point, square, log_local, k, scratch) - rng.standard_exponential()
     low = old - width * rng.random()
     high = low + width
     for _ in range(OUT):
-        if not along(low, point, square, log_local, k, arrays, kind, divisor, moved, new) > height:
+        if not along(steps, low, point, square, log_local, k, scratch) > height:
             break
         low -= width
     for _ in range(OUT):
-        if not along(high, point, square, log_local, k, arrays, kind, divisor, moved, new) > height:
+        if not along(steps, high, point, square, log_local, k, scratch) > height:
             break
         high += width
     for _ in range(IN):
         entry = low + (high - low) * rng.random()
-        if along(entry, point, square, log_local, k, arrays, kind, divisor, moved, new) > height:
+        if along(steps, entry, point, square, log_local, k, scratch) > height:
             point[k] = entry
-            for t in range(len(new)):
-                log_local[t, k] = new[t]
+            for t in range(len(scratch.curve)):
+                log_local[t, k] = scratch.curve[t]
             break
         if entry < old:
             low = entry
@@ -182,9 +235,87 @@ def slide(point, log_local, k, arrays, kind, divisor, moved, new, rng):
             high = entry
 
 
+@inlined
+def exchange(steps, log_local, t, inverse_variance, scratch, descending, rng):
+    """Exchange local scales of the steps before and after place t, or not, one coefficient after the other; the message
+    of all places before t is known, and that of t and all later ones is made anew."""
+    first, second, p = scratch.variance[t - 1].copy(), scratch.variance[t].copy(), log_local.shape[1]
+    sums, share = steps.sums[t], steps.share[t]
+    now = over_two(scratch.message, scratch.ahead[t + 1], first, second, sums, share, inverse_variance, scratch.spare)
+    for turn in range(p):
+        k = p - 1 - turn if descending else turn
+        first[k], second[k] = second[k], first[k]
+        other = over_two(scratch.message, scratch.ahead[t + 1], first, second, sums, share, inverse_variance,
+                         scratch.spare)
+        if -rng.standard_exponential() < other - now:
+            now = other
+            log_local[t - 1, k], log_local[t, k] = log_local[t, k], log_local[t - 1, k]
+        else:
+            first[k], second[k] = second[k], first[k]
+    scratch.variance[t - 1], scratch.variance[t] = first, second
+    # The message of place t holds the step after it, which may have changed.
+    scratch.ahead[t] = scratch.ahead[t + 1]
+    after_step(scratch.ahead[t], second, sums, share, inverse_variance, p)
+
+
+@inlined
+def along_places(steps, point, log_local, slices, exchanges, descending, scratch, rng):
+    """Update local scales of all steps in the order of the places: by exchanges with the next one, by slices, or by
+    both. Coefficients of a step take turns in their order, or in `descending` order."""
+    p, kind, variance, message = log_local.shape[1], steps.kind, scratch.variance, scratch.message
+    _, inverse_variance, squares = hyper(steps, point, p)
+    set_variances(steps, log_local, squares, variance)
+    look_ahead(steps.sums, steps.share, variance, inverse_variance, scratch.ahead)
+    message[:] = steps.start
+    absorb(message, steps.sums[0], steps.share[0], inverse_variance, p)
+    for t in range(1, len(steps.sums)):
+        if exchanges and t + 1 < len(steps.sums):
+            exchange(steps, log_local, t, inverse_variance, scratch, descending, rng)
+        if slices:
+            of_step(message, scratch.ahead[t], p, scratch.joint)
+            for turn in range(p):
+                k = p - 1 - turn if descending else turn
+                precision, moment = of_one(scratch.joint, variance[t - 1], k, scratch.small)
+                log_local[t - 1, k] = slice_local(log_local[t - 1, k], kind, steps.divisor, squares[k], precision,
+                                                  moment, LOCAL_WIDTH, rng)
+                variance[t - 1, k] = squares[k] * variance_of(log_local[t - 1, k], kind, steps.divisor)
+        after_step(message, variance[t - 1], steps.sums[t], steps.share[t], inverse_variance, p)
+
+
+@inlined
+def slice_hyper(steps, point, log_local, j, now, widths, learning, scratch, rng):
+    """Move one hyperparameter by a slice, from the log density `now`; return the new one."""
+    old, height, moved, width = point[j], now - rng.standard_exponential(), scratch.moved, widths[j]
+    moved[:] = point
+    low = old - width * rng.random()
+    high = low + width
+    for _ in range(OUT):
+        moved[j] = low
+        if not of_hyper(steps, moved, log_local, scratch) > height:
+            break
+        low -= width
+    for _ in range(OUT):
+        moved[j] = high
+        if not of_hyper(steps, moved, log_local, scratch) > height:
+            break
+        high += width
+    for _ in range(IN):
+        moved[j] = low + (high - low) * rng.random()
+        new = of_hyper(steps, moved, log_local, scratch)
+        if new > height:
+            point[j], now = moved[j], new
+            break
+        if moved[j] < old:
+            low = moved[j]
+        else:
+            high = moved[j]
+    if learning:
+        widths[j] += 0.05 * (3 * abs(point[j] - old) - width)
+    return now
+
+
 @compiled
-def sweeps(point, log_local, widths, arrays, kind, divisor, start, sums, share, count, kept, thin, learning, swaps, rng,
-           points, log_locals):
+def sweeps(steps, point, log_local, widths, kept, thin, learning, rng, points, log_locals):
     """Make `kept` times `thin` sweeps from a state, which is overwritten, and fill `points` (kept, hyperparameter) and
     `log_locals` (kept, place - 1, p).
 
@@ -194,80 +325,15 @@ def sweeps(point, log_local, widths, arrays, kind, divisor, start, sums, share, 
         Hyperparameters on the sampler's scale and logarithms of the local scales.
     widths
         Initial widths of the hyperparameters' slices; they are adapted while `learning`.
-    arrays
-        Tape from a point to its log prior, the error's standard deviation and the scales.
     """
-    places, p, size = len(sums), log_local.shape[1], len(start)
-    ahead, scratch = np.empty((places, size, size)), np.empty((size, size))
-    message, joint, small = np.empty((size, size)), np.empty((size + p, size + p)), np.empty((p + 1, p + 1))
-    variance, curve, first, second = np.empty(log_local.shape), np.empty(len(log_local)), np.empty(p), np.empty(p)
-    moved, width_of_local = np.empty(len(point)), 3.0
+    scratch = scratch_of(steps, point, log_local)
     for draw in range(kept):
         for _ in range(thin):
-            _, inverse_variance, squares = hyper(point, arrays, p)
-            for t in range(places - 1):
-                for k in range(p):
-                    variance[t, k] = squares[k] * variance_of(log_local[t, k], kind, divisor)
-            look_ahead(sums, share, variance, inverse_variance, ahead)
-            message[:] = start
-            absorb(message, sums[0], share[0], inverse_variance, p)
-            for t in range(1, places):
-                if swaps and t + 1 < places:
-                    first[:], second[:] = variance[t - 1], variance[t]
-                    now = over_two(message, ahead[t + 1], first, second, sums[t], share[t], inverse_variance, scratch)
-                    for k in range(p):
-                        first[k], second[k] = second[k], first[k]
-                        other = over_two(message, ahead[t + 1], first, second, sums[t], share[t], inverse_variance,
-                                         scratch)
-                        if -rng.standard_exponential() < other - now:
-                            now = other
-                            log_local[t - 1, k], log_local[t, k] = log_local[t, k], log_local[t - 1, k]
-                        else:
-                            first[k], second[k] = second[k], first[k]
-                    variance[t - 1], variance[t] = first, second
-                    # The message of place t holds the step after it, which may have changed.
-                    ahead[t] = ahead[t + 1]
-                    after_step(ahead[t], second, sums[t], share[t], inverse_variance, p)
-                of_step(message, ahead[t], p, joint)
-                for k in range(p):
-                    precision, moment = of_one(joint, variance[t - 1], k, small)
-                    log_local[t - 1, k] = slice_local(log_local[t - 1, k], kind, divisor, squares[k], precision,
-                                                      moment, width_of_local, rng)
-                    variance[t - 1, k] = squares[k] * variance_of(log_local[t - 1, k], kind, divisor)
-                after_step(message, variance[t - 1], sums[t], share[t], inverse_variance, p)
-            # Hyperparameters, one by one.
-            now = of_hyper(point, arrays, log_local, kind, divisor, start, sums, share, count, variance, scratch)
+            along_places(steps, point, log_local, True, steps.kind == HORSESHOE, False, scratch, rng)
+            now = of_hyper(steps, point, log_local, scratch)
             for j in range(len(point)):
-                old, height = point[j], now - rng.standard_exponential()
-                moved[:] = point
-                low = old - widths[j] * rng.random()
-                high = low + widths[j]
-                for _ in range(OUT):
-                    moved[j] = low
-                    if not of_hyper(moved, arrays, log_local, kind, divisor, start, sums, share, count, variance,
-                                    scratch) > height:
-                        break
-                    low -= widths[j]
-                for _ in range(OUT):
-                    moved[j] = high
-                    if not of_hyper(moved, arrays, log_local, kind, divisor, start, sums, share, count, variance,
-                                    scratch) > height:
-                        break
-                    high += widths[j]
-                for _ in range(IN):
-                    moved[j] = low + (high - low) * rng.random()
-                    new = of_hyper(moved, arrays, log_local, kind, divisor, start, sums, share, count, variance,
-                                   scratch)
-                    if new > height:
-                        point[j], now = moved[j], new
-                        break
-                    if moved[j] < old:
-                        low = moved[j]
-                    else:
-                        high = moved[j]
-                if learning:
-                    widths[j] += 0.05 * (3 * abs(point[j] - old) - widths[j])
-            for k in range(p):
-                slide(point, log_local, k, arrays, kind, divisor, moved, curve, rng)
+                now = slice_hyper(steps, point, log_local, j, now, widths, learning, scratch, rng)
+            for k in range(log_local.shape[1]):
+                slide(steps, point, log_local, k, scratch, rng)
         points[draw] = point
         log_locals[draw] = log_local

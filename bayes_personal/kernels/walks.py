@@ -145,10 +145,9 @@ def of_place(before, after, here):
 
 
 @inlined
-def inverse_root(precision, size, inverse):
-    """Fill `inverse` with the inverse of the Cholesky factor of a matrix of (1, variables), of which the lower triangle
-    is read."""
-    root = np.zeros((size, size))
+def inverse_root(precision, size, inverse, root):
+    """Fill the lower triangle of `inverse` with the inverse of the Cholesky factor of a matrix of (1, variables), of
+    which the lower triangle is read, and that of `root` with the factor."""
     for i in range(size):
         for j in range(i + 1):
             total = precision[1 + i, 1 + j]
@@ -168,7 +167,7 @@ def inverse_root(precision, size, inverse):
 def moments(precision, size, mean, covariance):
     """Fill mean and covariance of the variables of a matrix of (1, variables)."""
     inverse = np.empty((size, size))
-    inverse_root(precision, size, inverse)
+    inverse_root(precision, size, inverse, np.empty((size, size)))
     for i in range(size):
         for j in range(i + 1):
             total = 0.0
@@ -182,10 +181,9 @@ def moments(precision, size, mean, covariance):
 
 
 @inlined
-def draw_normal(precision, size, noise, result):
-    """Draw the variables of a matrix of (1, variables) from standard normals."""
-    inverse, half = np.empty((size, size)), np.empty(size)
-    inverse_root(precision, size, inverse)
+def draw_normal(precision, size, noise, result, inverse, root, half):
+    """Draw the variables of a matrix of (1, variables) from standard normals; the last arrays are overwritten."""
+    inverse_root(precision, size, inverse, root)
     for k in range(size):
         half[k] = noise[k]
         for j in range(k + 1):
@@ -245,8 +243,8 @@ def draw_walk(start, sums, share, sd, inverse_variance, noise, whitened, walk, r
         absorb(messages[t], sums[t], share[t], inverse_variance, p)
     here = messages[places - 1]
     eliminate(here, 1 + known)
-    drawn = np.empty(known)
-    draw_normal(here, known, noise[places - 1], drawn)
+    drawn, inverse, root, half = np.empty(known), np.empty((known, known)), np.empty((known, known)), np.empty(known)
+    draw_normal(here, known, noise[places - 1], drawn, inverse, root, half)
     walk[places - 1] = drawn[:p]
     rest[:] = drawn[p:]
     reached, matrix = np.zeros(size - known - 1), np.empty((p + 1, p + 1))
@@ -270,7 +268,7 @@ def draw_walk(start, sums, share, sd, inverse_variance, noise, whitened, walk, r
             for j in range(i + 1):
                 matrix[1 + i, 1 + j] = sd[t, i] * here[1 + i, 1 + j] * sd[t, j]
             matrix[1 + i, 1 + i] += 1.0
-        draw_normal(matrix, p, noise[t], result)
+        draw_normal(matrix, p, noise[t], result, inverse, root, half)
         for k in range(p):
             whitened[t, k] = result[k]
             walk[t, k] = walk[t + 1, k] - sd[t, k] * result[k]

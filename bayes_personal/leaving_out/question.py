@@ -29,9 +29,9 @@ from bayes_personal.leaving_out.left_out import LeftOut
 from bayes_personal.leaving_out.line_integral import LineIntegral
 from bayes_personal.leaving_out.refit import SHORT_WALK, ApproximatedRefits, ExplicitRefits, MarginalRefits
 from bayes_personal.posterior.posterior import Posterior, must_be_fitted
+from bayes_personal.samplers.corrected_walk import walks_under_pseudo_data
 from bayes_personal.samplers.nuts import NUTS
 from bayes_personal.samplers.redrawn import all_draws
-from bayes_personal.samplers.walk_sampling import walks_under_pseudo_data
 from bayes_personal.system.arguments import one_of
 
 Kind = Literal["unit", "group", "conditional"]

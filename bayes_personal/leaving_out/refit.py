@@ -43,7 +43,7 @@ ENOUGH = 100.0
 # How the scales of a walk are sampled anew, from draws given all rows.
 WALKED = WalkSampling(draws=500, tune=50, thin=1)
 # How a walk whose family is not Normal is fitted anew.
-SHORT_WALK = WalkSampling(draws=500, tune=200, thin=1)
+SHORT_WALK = WalkSampling(draws=500, tune=200)
 
 
 @final

@@ -58,13 +58,12 @@ def fit(model: Model | Network, data: Any, *, seed: Seed = None,
         Seed of the sampler: a whole number, a `numpy.random.Generator` or a `numpy.random.SeedSequence`.
     method
         How to sample: `NUTS()`, `Laplace()`, `Gibbs()` or `ADVI()`, or their names in lower case, as in
-        ``method="laplace"``, for these defaults. If none is given, `NUTS()`; `Gibbs()` where a `Mixture`,
-        `Repulsive`, a `Contextualized` without archetypes or, with a Normal, Bernoulli, Binomial or Poisson family, a
-        `TotalVariation` is all that varies; and `Laplace()` where the family is not Normal, the model is linear in
-        Gaussian weights and its hyperparameters are at most 25; under a division of contexts whose cells do not
-        integrate out of the family; with a Normal family under a `Partition` of 400 contexts or more and
-        `DistanceRegularized`, and, up to 25 hyperparameters, under `MetaLearned` and where 100 weights or more remain
-        beside those of one set of groups, as those of a process over two contexts.
+        ``method="laplace"``, for these defaults. If none is given, `NUTS()`; `Gibbs()` where a `Mixture`, `Repulsive`,
+        `TotalVariation` or a `Contextualized` without archetypes is all that varies; and `Laplace()` where the family
+        is not Normal, the model is linear in Gaussian weights and its hyperparameters are at most 25; under a division
+        of contexts whose cells do not integrate out of the family; with a Normal family under a `Partition` of 400
+        contexts or more and `DistanceRegularized`, and, up to 25 hyperparameters, under `MetaLearned` and where 100
+        weights or more remain beside those of one set of groups, as those of a process over two contexts.
     progress
         Whether to show a progress bar.
     client

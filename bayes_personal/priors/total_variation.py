@@ -49,15 +49,15 @@ class TotalVariation(Prior):
     contexts, in the limit of which the walk is a Brownian motion; the horseshoe keeps them. For smooth drift
     `GaussianProcess` needs fewer numbers.
 
-    For a Normal family, where the walk is the only summand and the hyperprior of the mean is Normal, the walk
-    integrates out place by place, and `Gibbs`, the default there, draws the T - 1 local scales a coefficient one by
-    one. A fit takes time in proportion to T: for 400 contexts about 5 seconds with one coefficient and 10 with two, for
-    5000 a minute with one; and twice that under the horseshoe, where exchanges of neighbouring local scales move a jump
-    that could be at either of two contexts. For Bernoulli, Binomial and Poisson outcomes pseudo-data stand for the
-    rows, scales and walk are weighted by the rows' own likelihoods, and 400 contexts take about 20 seconds. Elsewhere
-    NUTS moves over the local scales: beside other summands with a Cholesky factor of all weights, up to 1000 of them,
-    and for other families, and where those weights cannot be trusted, over the increments too, which needs a higher
-    `target_accept` and takes minutes for a hundred contexts.
+    Where the walk is the only summand and the hyperprior of the mean is Normal, `Gibbs` is the default. For a Normal
+    family the walk integrates out place by place, and the T - 1 local scales a coefficient are drawn one by one. A fit
+    takes time in proportion to T: for 400 contexts about 5 seconds with one coefficient and 10 with two, for 5000 a
+    minute with one; and twice that under the horseshoe, where exchanges of neighbouring local scales move a jump that
+    could be at either of two contexts. For any other family of this package with one linear predictor a row, scales and
+    walk are proposed under Normal pseudo-data and judged by the rows' own likelihoods; 400 contexts, with two
+    coefficients, take about half a minute. Elsewhere NUTS moves over the local scales: beside other summands with a
+    Cholesky factor of all weights, up to 1000 of them, for a Normal family, and over the increments too for others,
+    which needs a higher `target_accept` and takes minutes for a hundred contexts.
 
     Parameters
     ----------

@@ -13,11 +13,12 @@ from rich.progress import Progress
 from bayes_personal.binding.bound import BoundModel
 from bayes_personal.errors import SpecificationError
 from bayes_personal.samplers.choosing import Choosing, chooses
+from bayes_personal.samplers.corrected_walk import CorrectedWalk, walks_under_pseudo_data
 from bayes_personal.samplers.draws import settled, tree
 from bayes_personal.samplers.networked import Networked, networked
 from bayes_personal.samplers.start import hyperpriors_must_reach, outcome_must_have_density
 from bayes_personal.samplers.walk_sampling import WalkSampling, walks
-from bayes_personal.samplers.walking import Walking
+from bayes_personal.samplers.walking import Swept
 from bayes_personal.system.arguments import whole_number
 from bayes_personal.system.running import interruptible
 
@@ -29,7 +30,14 @@ LEAST_POWER = 0.02
 
 def moves(bound: BoundModel) -> bool:
     """Say whether there are compiled moves for a model."""
-    return walks(bound) or chooses(bound) or networked(bound)
+    return walks(bound) or walks_under_pseudo_data(bound) or chooses(bound) or networked(bound)
+
+
+def swept(bound: BoundModel, rng: np.random.Generator) -> Swept:
+    """Return a model as compiled moves take it."""
+    if walks_under_pseudo_data(bound):
+        return CorrectedWalk.of(bound, rng)
+    return Choosing(bound) if chooses(bound) else Networked(bound)
 
 
 @final
@@ -44,9 +52,12 @@ class Gibbs:
     number of distinct contexts. A sweep draws each local scale given all other scales and nothing else, by a slice;
     exchanges local scales of neighbouring steps under the horseshoe, which moves a jump to the next context; draws the
     other hyperparameters one by one; and moves each scale together with its local scales. Walk and mean are drawn
-    exactly from what the scales leave open. For a Bernoulli, Binomial or Poisson family Normal pseudo-data stand for
-    the rows, as `Laplace` describes it, and scales and walk are weighted by the rows' own likelihoods; where the
-    weights cannot be trusted NUTS takes over, and says so. Other families have no such moves.
+    exactly from what the scales leave open. For any other family Normal pseudo-data stand for the rows, made on average
+    over a few short chains: under these standard normals draw walk and mean given the scales. A pass over the scales
+    leaves these normals as they are, and is a proposal that is accepted or not by the rows' own likelihoods; the
+    normals move on ellipses, and the family's own hyperparameters along slices given the walk. Acceptance falls, and
+    chains take longer, where a row's likelihood is far from Normal over its posterior, as where all outcomes of many
+    neighbouring contexts are the same.
 
     Rows that are of types: hyperparameters and the gate move along slices of their density with the types summed out.
     Then each row's type is drawn, and given these the coefficients, by a Normal proposal around the end of a step of
@@ -58,9 +69,9 @@ class Gibbs:
     with the second layer and the mean integrated out, exactly for a Normal family. For others Normal pseudo-data stand
     for the rows, and such moves, a few at a time, are proposals that are accepted or not by the rows' own likelihoods.
 
-    A draw is kept every 2 sweeps. Of types and networks the sweeps are doubled, up to 256 a draw, as long as R-hat is
-    above 1.008 or an effective sample size below 150 a chain; a run that stops by its own diagnostics looks a little
-    better in them than it is.
+    A draw is kept every 2 sweeps. But for a walk under a Normal family these are doubled, up to 256 a draw, as long as
+    R-hat is above 1.008 or an effective sample size below 150 a chain; a run that stops by its own diagnostics looks a
+    little better in them than it is.
 
     Parameters
     ----------
@@ -97,13 +108,12 @@ class Gibbs:
         hyperpriors_must_reach(bound)
         if not moves(bound):
             raise SpecificationError(f"{self!r} draws models whose only varying part is a Mixture, Repulsive or a "
-                                     "Contextualized without archetypes, with rows in memory, one linear predictor a "
-                                     "row, a family of this package and a Normal hyperprior of the mean, or a "
-                                     "TotalVariation with a Normal, Bernoulli, Binomial or Poisson family. Use NUTS() "
-                                     "for this one.")
+                                     "Contextualized without archetypes, or a TotalVariation, with rows in memory, one "
+                                     "linear predictor a row, a family of this package and a Normal hyperprior of the "
+                                     "mean. Use NUTS() for this one.")
         outcome_must_have_density(bound)
-        model = Choosing(bound) if chooses(bound) else Networked(bound)
-        rngs = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(self.chains)]
+        rngs = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(self.chains + 1)]
+        model = swept(bound, rngs.pop())
         states = [model.start(rng) for rng in rngs]
         rising = np.geomspace(LEAST_POWER, 1.0, self.tune // 2)
         powers = np.concatenate([rising, np.ones(self.tune - len(rising))])
@@ -132,7 +142,7 @@ class Gibbs:
                     break
         return result
 
-    def _walked(self, model: Walking, states: Sequence[Any], rngs: Sequence[np.random.Generator], powers: np.ndarray,
+    def _walked(self, model: Swept, states: Sequence[Any], rngs: Sequence[np.random.Generator], powers: np.ndarray,
                 thin: int, *, adapt: bool) -> list[tuple[np.ndarray, ...]]:
         """Move all chains on, side by side."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -30,21 +30,10 @@ def walkable(bound: BoundModel) -> bool:
             and (bound.mean is None or bound.mean_prior.gaussian))
 
 
-@dataclass(frozen=True, eq=False)
-class Walking(ABC):
-    """A model as compiled moves take it."""
+class Swept(ABC):
+    """What a sampler that moves points by sweeps asks of a model."""
 
-    bound: BoundModel
     engine: ClassVar[str]
-
-    @property
-    @abstractmethod
-    def hyper(self) -> list[tuple[int, Parameter]]:
-        """The hyperparameters that move along slices, and the number of what each governs."""
-
-    @abstractmethod
-    def natural(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return the numbers that moves read beside the family's, in natural units."""
 
     @abstractmethod
     def start(self, rng: np.random.Generator) -> Any:
@@ -58,6 +47,22 @@ class Walking(ABC):
     @abstractmethod
     def values(self, points: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         """Return the model's variables at points, as `walk` returns them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walking(Swept):
+    """A model as compiled moves take it."""
+
+    bound: BoundModel
+
+    @property
+    @abstractmethod
+    def hyper(self) -> list[tuple[int, Parameter]]:
+        """The hyperparameters that move along slices, and the number of what each governs."""
+
+    @abstractmethod
+    def natural(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the numbers that moves read beside the family's, in natural units."""
 
     @property
     def code(self) -> Code:
