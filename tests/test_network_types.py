@@ -280,7 +280,7 @@ def test_types_may_differ_in_means_or_in_edges_alone(rows: pd.DataFrame) -> None
 @pytest.fixture(scope="module")
 def posterior() -> bp.NetworkPosterior:
     return bp.fit(bp.Network(FORMULA, bp.Mixture(3)), made(300, 5)[0], seed=1, progress=False,
-                  method=bp.NUTS(draws=400, tune=400, chains=2))
+                  method=bp.NUTS(draws=1000, tune=400, chains=2))
 
 
 def test_types_are_found_from_whole_rows(posterior: bp.NetworkPosterior, tmp_path: Path) -> None:

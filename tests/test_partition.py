@@ -17,7 +17,7 @@ from bayes_personal.densities.division_density import DivisionDensity
 from bayes_personal.errors import InputWarning, NotFittedError, SpecificationError
 from bayes_personal.hyperpriors.conjugate import BetaConjugate, Conjugate, GammaConjugate, NormalConjugate
 from bayes_personal.leaving_out.refit import MarginalRefits
-from bayes_personal.priors.divisions import divisions
+from bayes_personal.priors.divisions import sums
 from bayes_personal.samplers.draws import tree
 
 GAMMA = bp.Hyperprior("Gamma", alpha=1.0, beta=1.0)
@@ -254,7 +254,7 @@ def test_leave_one_out_is_the_ratio_of_evidences(monkeypatch: pytest.MonkeyPatch
     point = density.points({name: np.asarray(each[0]) for name, each in values.items()})
     np.testing.assert_allclose(exact, [density.value(point) - one.value(point) for one in rest], rtol=0, atol=1e-9)
     # From draws of the partition: 1 / p is averaged.
-    monkeypatch.setattr(divisions, "FEW", 0)
+    monkeypatch.setattr(sums, "FEW", 0)
     ratio = np.exp(exact - density.leave_one_out(values, 4000, batch))
     error = ratio.std(axis=0, ddof=1) / np.sqrt(4000)
     assert (np.abs(ratio.mean(axis=0) - 1) < 4 * error).all()
