@@ -138,7 +138,7 @@ def test_a_walk_of_counts_is_fitted_by_default_and_left_out() -> None:
     posterior = bp.fit(bp.Model("y ~ x", PRIORS["walk"], bp.Poisson()), frame, seed=1, progress=False,
                        method=WalkSampling(draws=500, thin=1))
     assert not posterior.diagnostics.complaints, posterior.diagnostics
-    assert posterior.tree["posterior"].attrs["engine"].startswith("Gibbs")
+    assert "pseudo-data" in posterior.tree["posterior"].attrs["engine"]
     result = bp.loo(posterior)
     assert np.isfinite(result.elpd)
 
